@@ -1,0 +1,312 @@
+"""`redone-eval`: judge a model on tasks of the registry, into a run folder that can be trusted."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..tasks.errors import RedoneError, UnknownName
+
+if TYPE_CHECKING:
+    from ..tasks.schema import Services, Task
+    from .models.base import Model
+    from .runner import Plan
+    from .store import RunFolder
+
+INTERRUPTED = 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog="redone-eval",
+        description="Judge a language model on social-network tasks. A run that was stopped goes on "
+        "with the same command.",
+        epilog="Example: redone-eval --model ./SmolLM2-135M-Instruct --suite sns-mini",
+    )
+    what = p.add_argument_group("what is judged")
+    what.add_argument(
+        "--model",
+        metavar="PATH",
+        help="model folder; for scripted: a sheet (gold, "
+        "empty, everything) or a file of predictions",
+    )
+    what.add_argument("--backend", default="hf", metavar="NAME", help="hf (default) or scripted")
+    what.add_argument("--suite", metavar="NAMES", help="suites, comma separated (default sns-mini)")
+    what.add_argument("--tasks", metavar="NAMES", help="tasks or globs: sns_bench/ner,sns_trans/*")
+    what.add_argument(
+        "--partition", default="all", metavar="NAME", help="all (default), diagnose, gate or report"
+    )
+    what.add_argument("--limit", type=positive, metavar="N", help="N items a task, a seeded choice")
+    what.add_argument("--seed", type=int, default=0, help="of choice, sampling and intervals")
+    how = p.add_argument_group("how it is asked")
+    how.add_argument(
+        "--prompts", metavar="FILE", help="JSON {task: {system, user}} replacing prompts"
+    )
+    how.add_argument("--system", metavar="TEXT", help="replaces every task's system text")
+    how.add_argument("--temperature", type=float, metavar="T", help="0 (default) is greedy")
+    how.add_argument("--top-p", type=float, metavar="P")
+    how.add_argument("--top-k", type=int, metavar="K")
+    how.add_argument(
+        "--draws", type=positive, default=1, metavar="K", help="sampled answers an item"
+    )
+    how.add_argument(
+        "--max-tokens", type=positive, metavar="N", help="replaces the tasks' own limits"
+    )
+    how.add_argument(
+        "--chat-template-args", metavar="JSON", help="e.g. '{\"enable_thinking\": false}'"
+    )
+    how.add_argument(
+        "--thinking",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="auto: as the chat template does by itself",
+    )
+    how.add_argument(
+        "--max-thinking-tokens",
+        type=positive,
+        metavar="N",
+        help="budget of <think>...</think>, on top of the answer's (default 4096 for a "
+        "model that thinks)",
+    )
+    engine = p.add_argument_group("engine")
+    engine.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    engine.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: cuda if any)")
+    engine.add_argument(
+        "--batch-size", default="auto", metavar="N", help="auto (default) or a number"
+    )
+    files = p.add_argument_group("files")
+    files.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="benchmark files (default $REDONE_DATA, else "
+        "the user's data folder; see redone-tasks fetch)",
+    )
+    files.add_argument("--embedder", metavar="PATH", help="sentence-embedding model for QueryGen")
+    files.add_argument("--output", metavar="DIR", help="run folder (default runs/MODEL-SUITE-HASH)")
+    files.add_argument("--no-texts", action="store_true", help="keep no samples.jsonl")
+    files.add_argument("--rescore", metavar="RUN", help="derive scores and results again, no model")
+    files.add_argument(
+        "--json", action="store_true", help="print results.json instead of the table"
+    )
+    return p
+
+
+def positive(text: str) -> int:
+    """A whole number of 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit code."""
+    p = parser()
+    options = p.parse_args(argv)
+    if not options.rescore and not options.model:
+        p.error("--model is needed (or --rescore RUN)")
+    try:
+        return rescore(options) if options.rescore else evaluate(options, argv)
+    except RedoneError as error:
+        print(f"redone-eval: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(
+            "\nStopped. Every answer so far is kept: run the same command to go on.",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 0
+
+
+def evaluate(options: argparse.Namespace, argv: Sequence[str] | None) -> int:
+    """Prepare, ask, judge, print."""
+    from ..tasks.registry import find
+    from .progress import Progress
+    from .runner import ask, prepare
+    from .store import RunFolder
+
+    tasks = find(options.suite, options.tasks)
+    plan = plan_of(options, tasks)
+    services = services_of(options, tasks)
+    started = time.monotonic()
+    model = model_of(options, plan)
+    loaded = time.monotonic() - started
+    plan = with_thinking_budget(plan, options, model)
+    try:
+        with RunFolder(options.output or default_folder(options, plan, model)) as folder:
+            print(f"Run folder: {folder.path}", file=sys.stderr)
+            total = prepare(folder, plan, model, told(options, argv, model))
+            with Progress(total) as bar:
+                ask(folder, plan, model, bar)
+            return conclude(folder, plan, model, services, options.json, loaded)
+    finally:
+        model.close()
+
+
+def rescore(options: argparse.Namespace) -> int:
+    """Derive the files of a run again."""
+    from ..tasks.registry import by_name
+    from .errors import RunUnreadable
+    from .store import RunFolder
+
+    path = Path(options.rescore)
+    if not (path / "run.json").is_file():
+        raise RunUnreadable(f"{path} is not a run folder: there is no run.json in it.")
+    with RunFolder(path) as folder:
+        run = folder.run or {}
+        tasks = [by_name(name) for name in run["request"]["tasks"]]
+        changed = [t.name for t in tasks if run["request"]["tasks"][t.name]["version"] != t.version]
+        if changed:
+            raise RunUnreadable(
+                f"{path} was made with other versions of {', '.join(changed)}. Evaluate again."
+            )
+        return conclude(folder, None, None, services_of(options, tasks), options.json, 0.0)
+
+
+def plan_of(options: argparse.Namespace, tasks: Sequence[Task]) -> Plan:
+    """The plan that the options ask for."""
+    from ..tasks.prompts import load_prompts
+    from ..tasks.schema import PARTITIONS
+    from ..tasks.sources import data_folder
+    from .runner import Plan
+
+    if options.partition not in ("all", *PARTITIONS):
+        raise UnknownName("partition", options.partition, ("all", *PARTITIONS))
+    if options.draws > 1 and not options.temperature:
+        raise RedoneError(
+            "--draws above 1 needs --temperature above 0: greedy answers are all alike."
+        )
+    overrides = {
+        name: value
+        for name in ("temperature", "top_p", "top_k", "max_tokens", "max_thinking_tokens")
+        if (value := getattr(options, name)) is not None
+    }
+    for name, low, high in (("temperature", 0, 100), ("top_p", 1e-9, 1), ("top_k", 0, 1 << 31)):
+        if name in overrides and not low <= overrides[name] <= high:
+            raise RedoneError(f"--{name.replace('_', '-')} {overrides[name]} is out of range.")
+    return Plan(
+        tasks=tasks,
+        data=data_folder(options.data_dir),
+        partition=options.partition,
+        limit=options.limit,
+        seed=options.seed,
+        draws=options.draws,
+        overrides=overrides,
+        prompts=load_prompts(options.prompts) if options.prompts else {},
+        system=options.system,
+        texts=not options.no_texts,
+    )
+
+
+THINKING_TOKENS = 4096
+
+
+def with_thinking_budget(plan: Plan, options: argparse.Namespace, model: Model) -> Plan:
+    """A model that thinks gets a budget for it; any other keeps its context for the prompt."""
+    if options.max_thinking_tokens or options.thinking == "off" or not model.thinks:
+        return plan
+    return replace(plan, overrides={**plan.overrides, "max_thinking_tokens": THINKING_TOKENS})
+
+
+def services_of(options: argparse.Namespace, tasks: Sequence[Task]) -> Services:
+    """The services that the tasks' scorings can have."""
+    from ..tasks.schema import Services
+
+    if not options.embedder or not any("embedder" in task.needs() for task in tasks):
+        return Services()
+    from .embedder import SentenceEmbedder
+
+    return Services(embedder=SentenceEmbedder(options.embedder))
+
+
+def model_of(options: argparse.Namespace, plan: Plan) -> Model:
+    """Loads the model."""
+    import json
+
+    from .models import BACKENDS
+
+    if options.backend not in BACKENDS:
+        raise UnknownName("backend", options.backend, BACKENDS)
+    if options.backend == "scripted":
+        from .models.scripted import load
+
+        return load(options.model, plan.tasks, plan.data)
+    try:
+        template = json.loads(options.chat_template_args or "{}")
+        if not isinstance(template, dict):
+            raise ValueError("an object is expected")
+    except ValueError as error:
+        raise RedoneError(
+            f"--chat-template-args {options.chat_template_args!r}: {error}."
+        ) from None
+    from .models.hf import HfModel
+
+    return HfModel(
+        options.model,
+        dtype=options.dtype,
+        device=options.device,
+        batch_size=options.batch_size,
+        chat_template_args=template,
+        thinking=options.thinking,
+    )
+
+
+def default_folder(options: argparse.Namespace, plan: Plan, model: Model) -> Path:
+    """runs/MODEL-SUITE-HASH: the same request finds its folder again, another one never hits it."""
+    from .results import digest
+    from .runner import request_of
+
+    names = options.suite or (options.tasks or "sns-mini")
+    label = f"{Path(model.name).name}-{names}"
+    safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in label)[:80]
+    return Path("runs") / f"{safe}-{digest(request_of(plan, model, {}))[:6]}"
+
+
+def told(options: argparse.Namespace, argv: Sequence[str] | None, model: Model) -> dict[str, Any]:
+    """What run.json records beside the request."""
+    import platform
+    from importlib.metadata import version
+
+    return {
+        "name": model.name,
+        "suite": options.suite,
+        "command": ["redone-eval", *(sys.argv[1:] if argv is None else argv)],
+        "versions": {"redone": version("redone"), "python": platform.python_version()},
+    }
+
+
+def conclude(
+    folder: RunFolder,
+    plan: Plan | None,
+    model: Model | None,
+    services: Services,
+    as_json: bool,
+    loaded: float,
+) -> int:
+    """Judges, writes the derived files, prints."""
+    from ..tasks.registry import by_name
+    from .results import write_results
+    from .runner import items_of
+    from .scores import judge
+    from .summary import show
+
+    tasks = {name: by_name(name) for name in (folder.run or {})["request"]["tasks"]}
+    judged = judge(folder, items_of(folder, plan, model), tasks, services)
+    results = write_results(folder, judged, tasks, services)
+    if as_json:
+        sys.stdout.write((folder.path / "results.json").read_text(encoding="utf-8"))
+    else:
+        show(results, folder.path, loaded)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

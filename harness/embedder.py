@@ -1,0 +1,173 @@
+"""Sentence embeddings by a local model: the `embedder` service of tasks that compare by meaning.
+
+Reads the folder layout of sentence-transformers (Reimers and Gurevych 2019): a transformer with its
+tokenizer in the folder, how token vectors become one vector in `1_Pooling/config.json`. The library
+itself is not needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..tasks.errors import MissingData, RedoneError
+
+_KNOWN_MODULES = {"Transformer", "Pooling", "Normalize"}
+_POOLING = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
+_IDENTIFYING = ("config.json", "tokenizer.json", "vocab.txt", "sentence_bert_config.json")
+
+
+class FolderEmbedder:
+    """Embeds texts with the model of a local folder.
+
+    Attributes:
+        identity: Folder name and fingerprint of all files that make a vector, `minilm@1f2e3d4c5b6a`:
+            part of the signature of every score that used it.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        device: str = "cpu",
+        batch_size: int = 32,
+        remembered: int = 50_000,
+    ) -> None:
+        """Checks the folder; the model is loaded at the first text.
+
+        Args:
+            folder: A sentence-transformers folder, or a plain encoder folder (mean pooling).
+            device: Where torch runs the model.
+            batch_size: Texts in one forward pass.
+            remembered: Vectors kept for texts that come again, such as gold answers.
+
+        Raises:
+            MissingData: The folder, its configuration or its weights are not there.
+            RedoneError: The folder asks for pooling or modules that are not supported.
+        """
+        self._folder = Path(folder).expanduser().resolve()
+        self._device, self._batch_size, self._remembered = device, batch_size, remembered
+        self._vectors: OrderedDict[str, np.ndarray] = OrderedDict()
+        if not self._folder.is_dir():
+            raise MissingData(
+                f"The embedding model {str(folder)!r} is not a folder. Give the path of a local "
+                "sentence-transformers model; nothing is downloaded by name."
+            )
+        if not (self._folder / "config.json").is_file():
+            raise MissingData(f"{self._folder} has no config.json: it is no model folder.")
+        self._weights = sorted(
+            p for pattern in ("*.safetensors", "pytorch_model*.bin") for p in self._folder.glob(pattern)
+        )
+        if not self._weights:
+            raise MissingData(f"{self._folder} holds no weights (*.safetensors, pytorch_model*.bin).")
+        self._pooling = self._read_pooling()
+        self.identity = f"{self._folder.name}@{self._fingerprint()}"
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors of texts.
+
+        Args:
+            texts: Any texts; what exceeds the model's length is cut by its tokenizer.
+
+        Returns:
+            float32, shape [len(texts), dimension], Euclidean length 1. A repeated text has the very
+            same vector.
+        """
+        vectors = {text: self._vectors[text] for text in texts if text in self._vectors}
+        # Texts of like length share a batch, so that little of it is padding.
+        new = sorted(dict.fromkeys(t for t in texts if t not in vectors), key=len)
+        for start in range(0, len(new), self._batch_size):
+            batch = new[start : start + self._batch_size]
+            vectors.update(zip(batch, self._forward(batch), strict=True))
+        for text in vectors:
+            self._vectors[text] = vectors[text]
+            self._vectors.move_to_end(text)
+        while len(self._vectors) > self._remembered:
+            self._vectors.popitem(last=False)
+        return np.stack([vectors[t] for t in texts]) if texts else np.zeros((0, self.dimension))
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return int(self._model[1].config.hidden_size)
+
+    def _forward(self, texts: list[str]) -> np.ndarray:
+        import torch
+
+        tokenizer, model = self._model
+        inputs = tokenizer(
+            texts, padding=True, truncation=True, max_length=self._longest, return_tensors="pt"
+        ).to(self._device)
+        with torch.inference_mode():
+            states = model(**inputs).last_hidden_state.float()
+            if self._pooling == "cls":
+                pooled = states[:, 0]
+            else:
+                mask = inputs["attention_mask"].unsqueeze(-1).float()
+                pooled = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+            return torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
+
+    @cached_property
+    def _model(self) -> tuple[Any, Any]:
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
+
+        shown = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
+        model = AutoModel.from_pretrained(self._folder, local_files_only=True)
+        if shown:
+            logging.enable_progress_bar()
+        return tokenizer, model.to(self._device).eval()
+
+    @cached_property
+    def _longest(self) -> int:
+        """Tokens of a text that the model reads."""
+        stated = self._json("sentence_bert_config.json").get("max_seq_length")
+        limit = getattr(self._model[1].config, "max_position_embeddings", 512)
+        return min(int(stated or limit), int(limit))
+
+    def _read_pooling(self) -> str:
+        modules = self._json("modules.json")
+        for module in modules if isinstance(modules, list) else ():
+            name = str(module.get("type", "")).rpartition(".")[2]
+            if name not in _KNOWN_MODULES:
+                raise RedoneError(
+                    f"{self._folder / 'modules.json'} asks for a {name!r} module; supported are "
+                    f"{', '.join(sorted(_KNOWN_MODULES))}."
+                )
+        config = self._json("1_Pooling/config.json")
+        chosen = sorted(name for name, on in config.items() if name.startswith("pooling_mode_") and on)
+        if not chosen:
+            return "mean"
+        if len(chosen) > 1 or chosen[0] not in _POOLING:
+            raise RedoneError(
+                f"{self._folder / '1_Pooling/config.json'} asks for {', '.join(chosen)}; one of "
+                f"{', '.join(sorted(_POOLING))} is supported."
+            )
+        return _POOLING[chosen[0]]
+
+    def _json(self, name: str) -> Any:
+        path = self._folder / name
+        if not path.is_file():
+            return {}
+        try:
+            return json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise RedoneError(f"{path} is not valid JSON: {error}.") from None
+
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256(self._pooling.encode())
+        named = [self._folder / name for name in _IDENTIFYING]
+        for path in (p for p in (*named, *self._weights) if p.is_file()):
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()[:12]

@@ -1,0 +1,52 @@
+"""What stops a run.
+
+A failed *sample* is recorded data (`Score.failure`); see `redone.tasks.errors` for the doctrine. These
+errors end a command with one message, and everything answered so far stays in the run folder.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from ..tasks.errors import BadRow, MissingData, RedoneError, UnknownName
+
+__all__ = [
+    "BadRow",
+    "DiskFull",
+    "MissingData",
+    "RedoneError",
+    "RunInUse",
+    "RunMismatch",
+    "RunUnreadable",
+    "UnknownName",
+    "disk_full",
+]
+
+
+class RunMismatch(RedoneError):
+    """The folder holds a run of another request; the message lists the fields that differ."""
+
+    exit_code = 3
+
+
+class RunInUse(RedoneError):
+    """Another process is working on the folder."""
+
+    exit_code = 75
+
+
+class RunUnreadable(RedoneError):
+    """The folder is not a run, or was written by a newer version."""
+
+    exit_code = 65
+
+
+class DiskFull(RedoneError):
+    """No space left; what was written before is intact."""
+
+    exit_code = 74
+
+
+def disk_full(error: OSError) -> bool:
+    """Whether the operating system ran out of space or quota."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

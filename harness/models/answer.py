@@ -1,0 +1,123 @@
+"""One answer in the making: when it ends, and what its text is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from ...tasks.schema import Completion, Settings
+from .base import CLOSE, OPEN, cut_at_stop, split_thinking
+
+# A character has at most four bytes, so at most four byte-level tokens; more unfinished tokens than
+# this are bytes that never become a character.
+_UNFINISHED = 4
+
+
+class Answer:
+    """Tokens of one answer, checked one by one against its stop rules.
+
+    Tokens are turned to text only as far as the rules need it: not at all for an answer without
+    stop texts, once it is clear that it does not begin with `<think>`.
+
+    Args:
+        settings: Limits and stop texts.
+        decode: Token ids to text, special tokens left out.
+        eos: Ids of the tokens that end a text.
+        opened: Whether the prompt ends inside `<think>`.
+        room: Tokens that the model's context leaves for the answer, None: no bound.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        decode: Callable[[Sequence[int]], str],
+        eos: frozenset[int],
+        opened: bool = False,
+        room: int | None = None,
+    ) -> None:
+        self.ids: list[int] = []
+        self.written = 0
+        self.finish: Literal["stop", "length"] | None = None
+        self._settings, self._decode, self._eos, self._opened = settings, decode, eos, opened
+        self._room = room
+        self._state: Literal["undecided", "thinking", "answering"] = (
+            "thinking" if opened else "undecided"
+        )
+        self._thought = 0
+        self._text = ""
+        self._from = 0  # where the part of the text that stop texts act on begins
+        self._context, self._read, self._tail = 0, 0, ""
+        self._longest = max((len(s) for s in settings.stop), default=0)
+        self._check_limits()
+
+    def again(self) -> Answer:
+        """The same answer before its first token."""
+        return Answer(self._settings, self._decode, self._eos, self._opened, self._room)
+
+    @property
+    def limit(self) -> int:
+        """The most tokens that this answer may still take."""
+        settings = self._settings
+        left = settings.max_tokens + settings.max_thinking_tokens - self.written
+        return left if self._room is None else min(left, self._room - self.written)
+
+    def add(self, token: int) -> bool:
+        """Take the next token; True when the answer has ended."""
+        self.written += 1
+        if token in self._eos:
+            self.finish = "stop"
+            return True
+        self.ids.append(token)
+        if self._state == "thinking":
+            self._thought += 1
+        if self._state != "answering" or self._longest:
+            self._advance()
+        if self.finish is None:
+            self._check_limits()
+        return self.finish is not None
+
+    def completion(self, prompt_tokens: int, seconds: float) -> Completion:
+        """The finished answer: thinking taken off, cut before the first stop text."""
+        thinking, answer, closed = split_thinking(self._decode(self.ids), self._opened)
+        return Completion(
+            text=cut_at_stop(answer, self._settings.stop),
+            finish=(self.finish or "length") if closed else "length",
+            thinking=thinking,
+            prompt_tokens=prompt_tokens,
+            tokens=self.written,
+            seconds=seconds,
+        )
+
+    def _check_limits(self) -> None:
+        """Thinking has its own budget; what it takes beyond that is the answer's."""
+        settings = self._settings
+        spent = self.written - min(self._thought, settings.max_thinking_tokens)
+        if spent >= settings.max_tokens or (self._room is not None and self.written >= self._room):
+            self.finish = "length"
+
+    def _advance(self) -> None:
+        """Turn the new tokens to text and see whether thinking begins, ends, or a stop text came."""
+        # Some tokenizers decode a token differently at the start of a text than inside it, so the
+        # new ones are read with the last accepted ones before them.
+        text = self._decode(self.ids[self._context :])
+        if text.endswith("\ufffd") and len(self.ids) - self._read < _UNFINISHED:
+            return
+        before = len(self._text)
+        self._text += text[len(self._tail) :]
+        self._context, self._read = self._read, len(self.ids)
+        self._tail = self._decode(self.ids[self._context :])
+        if self._state == "undecided":
+            body = self._text.lstrip()
+            if body.startswith(OPEN):
+                self._state, self._thought = "thinking", len(self.ids)
+            elif not OPEN.startswith(body):
+                self._state, before = "answering", 0
+        if self._state == "thinking":
+            end = self._text.find(CLOSE, max(0, before - len(CLOSE)))
+            if end >= 0:
+                self._state, self._from = "answering", end + len(CLOSE)
+                before = self._from
+        if self._state == "answering" and self._longest:
+            start = max(self._from, before - self._longest + 1)
+            if any(self._text.find(s, start) >= 0 for s in self._settings.stop if s):
+                self.finish = "stop"

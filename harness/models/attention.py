@@ -1,0 +1,164 @@
+"""Attention on a CPU over a prefix that many sequences share.
+
+Keys and values of a shared prefix are kept, and attended to, once. A softmax over prefix and own
+keys is put together from one over each: with outputs a, b and log-sum-exps A, B of their scores the
+whole is a*w + b*(1-w), w = sigmoid(A-B) (the merge that FlashAttention does between its blocks,
+Dao et al. 2022; across a shared prefix: Juravsky et al. 2024, "Hydragen").
+
+torch's flash kernel for CPUs returns the log-sum-exp, takes fewer key-value heads than query heads
+without repeating them, and reads strided caches in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One sequence's place in a packed prompt: tokens `start` to `end`."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The rows of a batch that begin with the same prefix, and its keys and values in one layer.
+
+    Attributes:
+        rows: Indices into the batch, None for all of it.
+        keys, values: Shape [1, key-value heads, prefix length, head size].
+    """
+
+    rows: Tensor | None
+    keys: Tensor
+    values: Tensor
+
+
+def prompt_attention(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    spans: Sequence[Span],
+    prefix: tuple[Tensor, Tensor] | None,
+    scale: float,
+) -> Tensor:
+    """Causal attention of packed sequences, each over the common prefix and itself.
+
+    Args:
+        queries: Shape [tokens, heads, head size].
+        keys, values: Shape [tokens, key-value heads, head size].
+        spans: The sequences, in order, without gaps.
+        prefix: Keys and values, shape [1, key-value heads, prefix length, head size].
+        scale: Factor of the scores.
+
+    Returns:
+        Shape [tokens, heads * head size].
+    """
+    q, k, v = (t.transpose(0, 1)[None] for t in (queries, keys, values))
+    own = [
+        _flash(q[:, :, s.start : s.end], k[:, :, s.start : s.end], v[:, :, s.start : s.end],
+               0.0, True, scale=scale)
+        for s in spans
+    ]  # fmt: skip
+    out, logsum = own[0] if len(own) == 1 else (torch.cat([o[i] for o in own], 2) for i in (0, 1))
+    if prefix is not None:
+        before, before_logsum = _flash(q, *prefix, 0.0, False, scale=scale)
+        out = _merged(before, before_logsum, out, logsum)
+    return out.transpose(1, 2).reshape(len(queries), -1)
+
+
+def last_attention(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    spans: Sequence[Span],
+    prefix: tuple[Tensor, Tensor] | None,
+    scale: float,
+) -> Tensor:
+    """The same for the last token of each sequence only.
+
+    Args:
+        queries: Shape [sequences, heads, head size].
+        keys, values: Shape [tokens, key-value heads, head size].
+        spans, prefix, scale: As for `prompt_attention`.
+
+    Returns:
+        Shape [sequences, heads * head size].
+    """
+    k, v = (t.transpose(0, 1)[None] for t in (keys, values))
+    q = queries.transpose(0, 1)[None]
+    own = [
+        _flash(q[:, :, i : i + 1], k[:, :, s.start : s.end], v[:, :, s.start : s.end],
+               0.0, False, scale=scale)
+        for i, s in enumerate(spans)
+    ]  # fmt: skip
+    out, logsum = own[0] if len(own) == 1 else (torch.cat([o[i] for o in own], 2) for i in (0, 1))
+    if prefix is not None:
+        before, before_logsum = _flash(q, *prefix, 0.0, False, scale=scale)
+        out = _merged(before, before_logsum, out, logsum)
+    return out.transpose(1, 2).reshape(len(queries), -1)
+
+
+def step_attention(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    mask: Tensor,
+    shared: Sequence[Shared],
+    scale: float,
+) -> Tensor:
+    """Attention of one new token a row, over its shared prefix and its own cache.
+
+    Args:
+        queries: Shape [rows, heads, head size].
+        keys, values: Shape [rows, key-value heads, length, head size], the new token included.
+        mask: Added to the scores: 0 or -inf, shape [rows, 1, 1, length].
+        shared: Prefixes; a row is in one of them at most.
+        scale: Factor of the scores.
+
+    Returns:
+        Shape [rows, heads * head size].
+    """
+    rows, heads, size = queries.shape
+    # The query heads of one key-value head stand in the place of a sequence: one matrix product.
+    grouped = queries.view(rows, keys.shape[1], -1, size)
+    out, logsum = _flash(grouped, keys, values, 0.0, False, attn_mask=mask, scale=scale)
+    if len(shared) == 1 and shared[0].rows is None:
+        out = _merged(*_over_prefix(grouped, shared[0], scale), out, logsum)
+    elif shared:
+        before = torch.zeros_like(out)
+        before_logsum = torch.full_like(logsum, float("-inf"))
+        for one in shared:
+            part, part_logsum = _over_prefix(grouped, one, scale)
+            before[one.rows] = part
+            before_logsum[one.rows] = part_logsum
+        out = _merged(before, before_logsum, out, logsum)
+    return out.reshape(rows, heads * size)
+
+
+def _over_prefix(grouped: Tensor, shared: Shared, scale: float) -> tuple[Tensor, Tensor]:
+    """Outputs [rows, key-value heads, group, head size] and log-sum-exps of one prefix's rows."""
+    chosen = grouped if shared.rows is None else grouped[shared.rows]
+    rows, heads, group, size = chosen.shape
+    folded = chosen.transpose(0, 1).reshape(1, heads, rows * group, size)
+    out, logsum = _flash(folded, shared.keys, shared.values, 0.0, False, scale=scale)
+    return (
+        out.view(heads, rows, group, size).transpose(0, 1)
+        if out.is_contiguous()
+        else out[0].reshape(heads, rows, group, size).transpose(0, 1),
+        logsum[0].reshape(heads, rows, group).transpose(0, 1),
+    )
+
+
+def _merged(first: Tensor, first_logsum: Tensor, second: Tensor, second_logsum: Tensor) -> Tensor:
+    """Two attentions over disjoint keys as one over their union."""
+    weight = torch.sigmoid(first_logsum - second_logsum).unsqueeze(-1)
+    return torch.lerp(second, first, weight.to(second.dtype))

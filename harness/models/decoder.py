@@ -1,0 +1,250 @@
+"""A Llama-like decoder, computed straight from its weights, laid out for a CPU.
+
+The modules of transformers spend, for a small batch on a CPU, much of their time outside the matrix
+products. This one has the same arithmetic (RMS norm, rotary positions, grouped-query attention,
+gated SiLU; Llama, Mistral, Qwen2 and Qwen3) in few calls: queries, keys and values by one matrix
+product, gate and up by another, residuals added inside the products.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .memory import free_bytes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""(layer, queries [tokens, heads, size], keys, values [tokens, key-value heads, size]) ->
+[tokens, heads * size]."""
+
+MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
+_ROPES = {"default", "linear", "llama3", "yarn"}
+
+
+def unsupported(model: PreTrainedModel) -> str | None:
+    """Why a model cannot be computed here, None if it can."""
+    config: Any = model.config
+    if config.model_type not in MODEL_TYPES:
+        return f"architecture {config.model_type}"
+    if getattr(config, "quantization_config", None) is not None:
+        return "quantised weights"
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"} or (
+        config.model_type == "mistral" and config.sliding_window is not None
+    ):
+        return "sliding-window attention"
+    if config.hidden_act != "silu":
+        return f"activation {config.hidden_act}"
+    rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+    if rope not in _ROPES:
+        return f"rotary positions of type {rope}"
+    return None
+
+
+class _Linear:
+    """A linear map whose weights are laid out for the dtype of the arithmetic."""
+
+    def __init__(self, modules: list[torch.nn.Linear], dtype: torch.dtype) -> None:
+        weight = torch.cat([m.weight.detach() for m in modules])
+        biases = [m.bias for m in modules]
+        self.bias = (
+            None
+            if biases[0] is None
+            else torch.cat([b.detach() for b in biases if b is not None]).to(dtype)
+        )
+        # MKL's float32 products of few rows are up to twice as fast with the inputs in rows;
+        # oneDNN's in bfloat16 with the weights packed once instead of at each call.
+        self._packed: Tensor | None = None
+        self._weight = weight.to(dtype)
+        if dtype == torch.float32:
+            self._weight = self._weight.t().contiguous()
+        else:
+            self._packed = _packed(self._weight)
+            self._weight = self._weight.t()
+
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        if self._packed is not None:
+            out = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
+            return out if residual is None else out.add_(residual)
+        if residual is not None:
+            out = torch.addmm(residual, x, self._weight)
+            return out if self.bias is None else out.add_(self.bias)
+        if self.bias is not None:
+            return torch.addmm(self.bias, x, self._weight)
+        return torch.mm(x, self._weight)
+
+
+def _packed(weight: Tensor) -> Tensor | None:
+    """The weight in oneDNN's own layout, None where this build of torch has no such operation."""
+    try:
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight, 256)
+        probe = torch.zeros(2, weight.shape[1], dtype=weight.dtype)
+        torch.ops.mkldnn._linear_pointwise(probe, packed, None, "none", [], "")
+    except (RuntimeError, AttributeError, NotImplementedError):
+        return None
+    return packed
+
+
+class _Layer:
+    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
+        attention, mlp = layer.self_attn, layer.mlp
+        self.qkv = _Linear([attention.q_proj, attention.k_proj, attention.v_proj], dtype)
+        self.out = _Linear([attention.o_proj], dtype)
+        self.gate_up = _Linear([mlp.gate_proj, mlp.up_proj], dtype)
+        self.down = _Linear([mlp.down_proj], dtype)
+        self.norm = layer.input_layernorm.weight.detach().to(dtype)
+        self.mlp_norm = layer.post_attention_layernorm.weight.detach().to(dtype)
+        norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
+        self.head_norms = [n.weight.detach().to(dtype) for n in norms if n is not None]
+
+
+class Decoder:
+    """The weights of a model and its forward pass.
+
+    The model's own weights are given up layer by layer as they are taken over, so that two copies
+    are never held.
+
+    Args:
+        model: One for which `unsupported` gives None; it cannot be used afterwards.
+        arithmetic: The dtype to compute in.
+    """
+
+    def __init__(self, model: PreTrainedModel, arithmetic: torch.dtype) -> None:
+        config: Any = model.config
+        inner: Any = model.model
+        self.dtype = arithmetic
+        self.heads: int = config.num_attention_heads
+        self.kv_heads: int = config.num_key_value_heads
+        self.size: int = inner.layers[0].self_attn.head_dim
+        self.scale: float = inner.layers[0].self_attn.scaling
+        self._eps: float = config.rms_norm_eps
+        self._rotary = inner.rotary_emb
+        self._cos = self._sin = torch.empty(0)
+        self._norm = inner.norm.weight.detach().to(arithmetic)
+        self._embedding = inner.embed_tokens.weight.detach().to(arithmetic)
+        head: Tensor = model.lm_head.weight.detach()  # type: ignore[union-attr]
+        tied = head.data_ptr() == inner.embed_tokens.weight.data_ptr()
+        self._head = self._embedding if tied else head.to(arithmetic)
+        self.layers: list[_Layer] = []
+        with torch.no_grad():
+            for layer in inner.layers:
+                self.layers.append(_Layer(layer, arithmetic))
+                for parameter in layer.parameters():
+                    parameter.data = torch.empty(0)
+
+    @property
+    def token_bytes(self) -> int:
+        """Memory that keys and values of one token take."""
+        return 2 * len(self.layers) * self.kv_heads * self.size * self._norm.element_size()
+
+    def forward(
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        attend: Attend,
+        last: tuple[Tensor, Attend] | None = None,
+    ) -> Tensor:
+        """Hidden states behind the last layer, before the final norm.
+
+        Args:
+            ids, positions: Shape [tokens].
+            attend: Attention, which also keeps keys and values.
+            last: Where only some tokens' states are wanted: their indices, and the attention of
+                the last layer, which gets the queries of these tokens alone. Without indices
+                nothing is wanted but the keys and values.
+
+        Returns:
+            Shape [tokens or indices, hidden size].
+        """
+        cos, sin = self._rotation(positions)
+        hidden = F.embedding(ids, self._embedding)
+        final = len(self.layers) - 1
+        for number, layer in enumerate(self.layers):
+            mixed = layer.qkv(self._normed(hidden, layer.norm))
+            turned, values = self._heads(mixed, layer, cos, sin)
+            queries, keys = turned[:, : self.heads], turned[:, self.heads :]
+            if number == final and last is not None:
+                wanted, attend_last = last
+                hidden, queries = hidden[wanted], queries[wanted]
+                attended = attend_last(number, queries, keys, values)
+                if not len(wanted):
+                    return hidden
+            else:
+                attended = attend(number, queries, keys, values)
+            hidden = layer.out(attended, hidden)
+            gate, up = layer.gate_up(self._normed(hidden, layer.mlp_norm)).chunk(2, -1)
+            hidden = layer.down(F.silu(gate).mul_(up), hidden)
+        return hidden
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores of the next token, shape [rows, vocabulary], float32."""
+        return F.linear(self._normed(hidden, self._norm), self._head).float()
+
+    def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
+        return F.rms_norm(x, (x.shape[-1],), weight, self._eps)
+
+    def _heads(
+        self, mixed: Tensor, layer: _Layer, cos: Tensor, sin: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Rotated queries and keys [tokens, heads + key-value heads, size], and values."""
+        both = mixed.view(len(mixed), -1, self.size)
+        turning, values = both[:, : -self.kv_heads], both[:, -self.kv_heads :]
+        if layer.head_norms:
+            queries, keys = turning[:, : self.heads], turning[:, self.heads :]
+            turning = torch.cat(
+                [self._normed(x, w) for x, w in zip((queries, keys), layer.head_norms, strict=True)],
+                1,
+            )
+        half = self.size // 2
+        a, b = turning[..., :half], turning[..., half:]
+        turned = torch.empty_like(turning)
+        torch.mul(a, cos, out=turned[..., :half]).addcmul_(b, sin, value=-1)
+        torch.mul(b, cos, out=turned[..., half:]).addcmul_(a, sin)
+        return turned, values
+
+    def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines, shape [tokens, 1, size / 2]."""
+        need = int(positions.max()) + 1
+        if need > len(self._cos):
+            table = torch.arange(max(need, 2 * len(self._cos), 1024))[None]
+            cos, sin = self._rotary(torch.empty(0, dtype=torch.float32), table)
+            half = self.size // 2
+            # The model's own module may round its cosines to the weights' dtype: so do we.
+            self._cos, self._sin = (t[0, :, None, :half].to(self.dtype) for t in (cos, sin))
+        return self._cos[positions], self._sin[positions]
+
+
+def fastest_arithmetic(model: PreTrainedModel) -> torch.dtype:
+    """The dtype in which this machine multiplies this model's matrices fastest.
+
+    Many CPUs have no fast bfloat16 product: there, weights of 16 bits are computed with in float32,
+    which is exact in the weights and more precise than asked for in everything else, if memory has
+    room for it.
+    """
+    config: Any = model.config
+    if model.dtype == torch.float32:
+        return torch.float32
+    shape = (config.hidden_size, 2 * config.intermediate_size)
+    seconds = {dtype: _product_seconds(shape, dtype) for dtype in (model.dtype, torch.float32)}
+    fits = 4 * model.num_parameters() < 0.5 * free_bytes()
+    faster = seconds[torch.float32] < 0.9 * seconds[model.dtype]
+    return torch.float32 if faster and fits else model.dtype
+
+
+def _product_seconds(shape: tuple[int, int], dtype: torch.dtype) -> float:
+    x = torch.ones(256, shape[0], dtype=dtype)
+    weight = torch.ones(shape, dtype=dtype)
+    best = float("inf")
+    for _ in range(4):
+        start = time.perf_counter()
+        torch.mm(x, weight)
+        best = min(best, time.perf_counter() - start)
+    return best

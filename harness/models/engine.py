@@ -1,0 +1,217 @@
+"""The fast engine: shared prefixes once, packed prompts, continuous batching, on a CPU."""
+
+from __future__ import annotations
+
+import gc
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ...tasks.errors import RedoneError
+from .batch import Batch, Group, read, read_prefix
+from .cache import Prefix
+from .decoder import Decoder, fastest_arithmetic
+from .memory import free_bytes, is_out_of_memory
+from .rows import Row, fresh, summed
+from .sharing import Node, best_groups, prefix_tree
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_PACKED = 384  # tokens of prompts read in one pass: more gains nothing and spills the caches
+_WORTH = 64  # tokens that sharing a prefix has to save
+_PROBE = 24  # tokens of the comparison with transformers' own forward pass
+_CLOSE = 0.1  # of the logits' norm: 16-bit rounding stays far below, another formula far above
+
+
+class FastEngine:
+    """Continuous batching over one decoder.
+
+    Args:
+        decoder: The model.
+        batch_size: Rows decoded together; halved whenever memory runs out.
+    """
+
+    def __init__(self, decoder: Decoder, batch_size: int) -> None:
+        self._decoder = decoder
+        self.batch_size = batch_size
+
+    @staticmethod
+    def of(
+        model: PreTrainedModel, batch_size: int, arithmetic: torch.dtype | None = None
+    ) -> FastEngine | None:
+        """The engine for a model, None if the decoder does not compute what transformers does.
+
+        The decoder takes the weights over, and is then held against the logits that transformers'
+        own forward pass gave before.
+
+        Args:
+            model: On the CPU, of a kind that the decoder knows; not usable afterwards.
+            batch_size: Rows decoded together.
+            arithmetic: The dtype to compute in, None: what this machine is fastest in.
+        """
+        probe = torch.arange(_PROBE) * 37 % model.config.get_text_config().vocab_size
+        with torch.inference_mode():
+            expected = model(input_ids=probe[None], use_cache=False).logits[0].float()
+            decoder = Decoder(model, arithmetic or fastest_arithmetic(model))
+            found = decoder.logits(read(decoder, [probe.tolist()], wanted=torch.arange(_PROBE)))
+        error = float((found - expected).norm() / expected.norm())
+        return FastEngine(decoder, batch_size) if error < _CLOSE else None
+
+    def describe(self) -> dict[str, Any]:
+        return {"path": "fast", "arithmetic": str(self._decoder.dtype).removeprefix("torch.")}
+
+    def generate(self, rows: list[Row]) -> Iterator[Row]:
+        """Finish the answers of rows, each yielded as soon as it is done."""
+        ended = [row for row in rows if row.answer is None or row.answer.finish is not None]
+        yield from ended
+        queue = _queue([row for row in rows if row.answer and row.answer.finish is None])
+        while queue:
+            batch = Batch(self._decoder, self.batch_size, free_bytes() // 3)
+            try:
+                yield from self._run(batch, queue)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(len(batch.seats), error)
+                for seat in reversed(batch.seats):
+                    _put_back(queue, seat.group, fresh(seat.row))
+                for group, _ in queue:
+                    group.prefix = None
+
+    def _run(self, batch: Batch, queue: deque[tuple[Group, deque[Row]]]) -> Iterator[Row]:
+        """Until queue and batch are empty; rows are in one of the two at any time."""
+        while queue or batch.seats:
+            while queue and (count := self._admissible(batch, queue)):
+                group, waiting = queue[0]
+                new = [waiting.popleft() for _ in range(count)]
+                try:
+                    with torch.inference_mode():
+                        done = batch.admit(group, new)
+                except Exception:
+                    waiting.extendleft(fresh(row) for row in reversed(new))
+                    raise
+                if not waiting:
+                    queue.popleft()
+                yield from done
+            if batch.seats:
+                with torch.inference_mode():
+                    done = batch.step()
+                yield from done
+
+    def _admissible(self, batch: Batch, queue: deque[tuple[Group, deque[Row]]]) -> int:
+        """How many rows of the first group to read in now.
+
+        As many as make a pass of good length; where seats do not yet suffice for that, it is
+        better to wait for some more.
+        """
+        group, waiting = queue[0]
+        tokens, rows = 0, []
+        for row in waiting:
+            if rows and tokens + len(row.ids) - group.depth > _PACKED:
+                break
+            rows.append(row)
+            tokens += len(row.ids) - group.depth
+        room = min(batch.admits(group, rows), self.batch_size - len(batch.seats))
+        if room >= len(rows) or 8 * room >= self.batch_size:
+            return min(room, len(rows))
+        return 0 if batch.seats else 1
+
+    def _halve(self, rows: int, error: BaseException) -> None:
+        """Go on with fewer rows.
+
+        Raises:
+            RedoneError: There was one row only.
+        """
+        if self.batch_size == 1:
+            raise RedoneError(
+                f"Out of memory with a single row ({str(error)[:200]}). Use a smaller model, "
+                "--dtype bfloat16, or a smaller --max-tokens."
+            ) from error
+        self.batch_size = max(1, min(self.batch_size, max(rows, 2)) // 2)
+        gc.collect()
+
+    def score(self, rows: list[Row]) -> Iterator[Row]:
+        """Sum the log-probabilities of the last `scored` tokens of each row.
+
+        Contexts are read along the tree of their shared beginnings: the prompt of a question once
+        for all of its options, the examples before it once for all questions.
+        """
+        rows = sorted(rows, key=_context)
+        contexts = [_context(row) for row in rows]
+        root = prefix_tree(contexts)[-1]
+        todo: list[tuple[Node, Prefix | None]] = [(root, None)]
+        while todo:
+            node, before = todo.pop()
+            have = before.length if before is not None else 0
+            if (node.end - node.first - 1) * (node.depth - have) >= _WORTH:
+                with torch.inference_mode():
+                    ids = contexts[node.first][have : node.depth]
+                    before = read_prefix(self._decoder, ids, before)
+            inside = {i for child in node.children for i in range(child.first, child.end)}
+            own = [rows[i] for i in range(node.first, node.end) if i not in inside]
+            yield from self._score(own, before)
+            todo += [(child, before) for child in reversed(node.children)]
+
+    def _score(self, rows: Sequence[Row], prefix: Prefix | None) -> Iterator[Row]:
+        """Rows behind one prefix, packed."""
+        before = prefix.length if prefix is not None else 0
+        waiting = deque(rows)
+        while waiting:
+            pack = [waiting.popleft()]
+            tokens = len(pack[0].ids) - before
+            while waiting and tokens + len(waiting[0].ids) - before <= _PACKED:
+                pack.append(waiting.popleft())
+                tokens += len(pack[-1].ids) - before
+            for row in pack:
+                row.start()
+            wanted, end = [], 0
+            for row in pack:
+                end += len(row.ids) - before
+                wanted += range(end - 1 - row.scored, end - 1)
+            with torch.inference_mode():
+                prompts = [row.ids[before:] for row in pack]
+                hidden = read(self._decoder, prompts, prefix, wanted=torch.tensor(wanted))
+                at = 0
+                for row in pack:
+                    # A part at a time: the logits of a long text are larger than the model.
+                    summed(row, [
+                        self._decoder.logits(part)
+                        for part in hidden[at : at + row.scored].split(_PACKED)
+                    ])  # fmt: skip
+                    at += row.scored
+            yield from pack
+
+
+def _context(row: Row) -> list[int]:
+    """The tokens before the first one whose prediction is wanted."""
+    return row.ids[: max(len(row.ids) - row.scored - 1, 0)]
+
+
+def _queue(rows: list[Row]) -> deque[tuple[Group, deque[Row]]]:
+    """Rows grouped by shared prefix, in the order to take them in.
+
+    Groups with long answers come first: the others then fill the seats beside the last of them.
+    Within a group the longest prompts come first: neighbours are of like length, and memory that
+    does not suffice is noticed early.
+    """
+    rows = sorted(rows, key=_context)
+    queue = []
+    for node in best_groups([_context(row) for row in rows], _WORTH):
+        members = sorted(rows[node.first : node.end], key=lambda row: -row.room)
+        group = Group(_context(members[0])[: node.depth])
+        queue.append((group, deque(members)))
+    return deque(sorted(queue, key=lambda pair: -_limit(pair[1])))
+
+
+def _limit(rows: Sequence[Row]) -> int:
+    return max(row.answer.limit for row in rows if row.answer is not None)
+
+
+def _put_back(queue: deque[tuple[Group, deque[Row]]], group: Group, row: Row) -> None:
+    """A row goes back to the head of its group."""
+    if not (queue and queue[0][0] is group):
+        queue.appendleft((group, deque()))
+    queue[0][1].appendleft(row)

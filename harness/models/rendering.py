@@ -1,0 +1,177 @@
+"""From a request's prompt to the tokens that a model reads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...tasks.errors import RedoneError
+from ...tasks.schema import Message, Request
+from .base import CLOSE, OPEN, Thinking, fold_system, opens_thinking, plain_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A prompt as text, before tokenisation.
+
+    Attributes:
+        text: Chat template applied, or the plain text.
+        templated: Whether the text brings its special tokens along.
+        opened: Whether it ends inside `<think>`.
+    """
+
+    text: str
+    templated: bool
+    opened: bool
+
+
+class Renderer:
+    """Applies chat template and tokenizer.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        arguments: Extra arguments of the chat template.
+        thinking: `on` and `off` reach the template as `enable_thinking`; `auto` leaves it alone.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        arguments: Mapping[str, Any],
+        thinking: Thinking,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.arguments = dict(arguments)
+        if thinking != "auto":
+            self.arguments["enable_thinking"] = thinking == "on"
+        self.template: str | None = tokenizer.get_chat_template() if tokenizer.chat_template else None
+        self._folds = False
+        self._overheads: dict[tuple[str, ...], int] = {}
+        # A tokenizer that calls the marks of thinking special would drop them from the text.
+        special = set(tokenizer.all_special_ids)
+        marks = ((t, tokenizer.convert_tokens_to_ids(t)) for t in (OPEN, CLOSE))
+        self._marks = {i: t for t, i in marks if i in special}
+
+    @property
+    def template_hash(self) -> str | None:
+        """16 hex digits, None without a chat template."""
+        if self.template is None:
+            return None
+        return hashlib.sha256(self.template.encode()).hexdigest()[:16]
+
+    def render(self, prompt: Sequence[Message] | str) -> Rendered:
+        """A prompt as text.
+
+        Raises:
+            RedoneError: The chat template cannot take the messages.
+        """
+        if isinstance(prompt, str):
+            return Rendered(prompt, False, opens_thinking(prompt))
+        if self.template is None:
+            return Rendered(plain_text(prompt), False, False)
+        text = self._apply(prompt)
+        return Rendered(text, True, opens_thinking(text))
+
+    def encode(self, rendered: Sequence[Rendered]) -> list[list[int]]:
+        """Token ids of many prompts; plain text gets the tokenizer's own special tokens."""
+        out: list[list[int]] = [[] for _ in rendered]
+        for templated in (True, False):
+            which = [i for i, r in enumerate(rendered) if r.templated is templated]
+            if which:
+                texts = [rendered[i].text for i in which]
+                for i, ids in zip(which, self._ids(texts, special=not templated), strict=True):
+                    out[i] = ids
+        return out
+
+    def encode_pair(self, request: Request) -> tuple[list[int], int]:
+        """Token ids of prompt and continuation, and how many of them are the continuation's.
+
+        The two are tokenised as one text, as a model would meet them; white space at the end of the
+        prompt goes to the continuation, where most tokenizers have it.
+        """
+        rendered = self.render(request.prompt)
+        context = rendered.text.rstrip() if not rendered.templated else rendered.text
+        continuation = rendered.text[len(context) :] + (request.continuation or "")
+        special = not rendered.templated
+        whole, before = self._ids([context + continuation, context], special=special)
+        if not before:
+            before, whole = [self.first_token], [self.first_token, *whole]
+        return whole, max(len(whole) - len(before), 1) if continuation else 0
+
+    def encode_text(self, text: str) -> list[int]:
+        """Token ids of a bare text, no special tokens."""
+        return self._ids([text], special=False)[0]
+
+    @property
+    def first_token(self) -> int:
+        """What stands before the first token of a text when that is to have a probability."""
+        tokenizer = self.tokenizer
+        for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+            if token is not None:
+                return int(token)  # type: ignore[arg-type]
+        return 0
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text without special tokens, the marks of thinking kept."""
+        if self._marks and any(i in self._marks for i in ids):
+            pieces, part = [], []
+            for i in ids:
+                if i in self._marks:
+                    pieces += [self._decode(part), self._marks[i]]
+                    part = []
+                else:
+                    part.append(i)
+            return "".join([*pieces, self._decode(part)])
+        return self._decode(ids)
+
+    def most_tokens(self, prompt: Sequence[Message] | str) -> int:
+        """An upper bound of a prompt's tokens that needs no tokenizer: a token has a byte or more."""
+        if isinstance(prompt, str):
+            return len(prompt.encode()) + 8
+        roles = tuple(m["role"] for m in prompt)
+        if roles not in self._overheads:
+            blank: list[Message] = [{"role": r, "content": "x"} for r in roles]
+            self._overheads[roles] = len(self.render(blank).text.encode()) + 8
+        return self._overheads[roles] + sum(len(m["content"].encode()) for m in prompt)
+
+    def _apply(self, messages: Sequence[Message]) -> str:
+        from jinja2.exceptions import TemplateError
+
+        if not self._folds:
+            try:
+                return self._template(messages)
+            except TemplateError:
+                if not any(m["role"] == "system" for m in messages):
+                    raise
+        try:
+            text = self._template(fold_system(messages))
+        except TemplateError as error:
+            roles = ", ".join(m["role"] for m in messages)
+            raise RedoneError(
+                f"The model's chat template cannot take messages with the roles {roles}: {error}. "
+                "Give other template arguments, or a raw string as the prompt."
+            ) from error
+        self._folds = True
+        return text
+
+    def _template(self, messages: Sequence[Message]) -> str:
+        return self.tokenizer.apply_chat_template(  # type: ignore[return-value]
+            [dict(m) for m in messages],
+            tokenize=False,
+            add_generation_prompt=True,
+            **self.arguments,
+        )
+
+    def _ids(self, texts: list[str], special: bool) -> list[list[int]]:
+        # verbose=False: prompts beyond the context are the harness's to report, not the tokenizer's.
+        return self.tokenizer(texts, add_special_tokens=special, verbose=False)["input_ids"]  # type: ignore[return-value]
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self.tokenizer.decode(  # type: ignore[return-value]
+            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )

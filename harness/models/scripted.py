@@ -1,0 +1,144 @@
+"""The scripted backend: canned answers, a gold sheet, or somebody else's predictions.
+
+It comes first in every test, and it scores outputs that were made elsewhere, without a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ...tasks.schema import Completion, Request, Sample, Task
+from ...tasks.sources import json_objects, samples
+from ..errors import BadRow, RedoneError, UnknownName
+
+Answer = Callable[[Request], str | Completion]
+
+
+class ScriptedModel:
+    """Answers from a function or a table.
+
+    Args:
+        answers: A function of the request, or texts (or, by draw, lists of texts) by sample id.
+        name: Shown in tables.
+        fingerprint: Identity of the answers; by default the hash of the table.
+    """
+
+    backend = "scripted"
+    context: int | None = None
+
+    def __init__(
+        self,
+        answers: Answer | Mapping[str, str | Sequence[str]],
+        name: str = "scripted",
+        fingerprint: str | None = None,
+    ) -> None:
+        self.name = name
+        self._answer = answers if callable(answers) else _look_up(answers)
+        if fingerprint is None:
+            content = name if callable(answers) else dict(answers)
+            packed = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+            fingerprint = hashlib.sha256(packed).hexdigest()[:16]
+        self._fingerprint = fingerprint
+
+    def identity(self) -> dict[str, Any]:
+        """What changes an answer."""
+        return {"fingerprint": self._fingerprint}
+
+    def environment(self) -> dict[str, Any]:
+        """What is recorded and told."""
+        return {"backend": self.backend}
+
+    def overflow(self, request: Request) -> int:
+        """Canned answers fit any prompt."""
+        return 0
+
+    def run(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Completion]]:
+        """Answers in order, one request in memory."""
+        for request in requests:
+            answer = self._answer(request)
+            yield request, Completion(answer) if isinstance(answer, str) else answer
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def _look_up(answers: Mapping[str, str | Sequence[str]]) -> Answer:
+    def answer(request: Request) -> str:
+        try:
+            found = answers[request.sample]
+        except KeyError:
+            raise RedoneError(
+                f"There is no prediction for sample {request.sample}. Every sample of the tasks "
+                "asked for needs one; --tasks, --partition and --limit narrow them."
+            ) from None
+        if isinstance(found, str):
+            return found
+        if request.draw >= len(found):
+            raise RedoneError(
+                f"Sample {request.sample} has {len(found)} predictions, draw {request.draw} is "
+                "asked for. Lower --draws."
+            )
+        return found[request.draw]
+
+    return answer
+
+
+SHEETS: Mapping[str, Callable[[Task, Sample], str]] = {
+    "gold": lambda task, sample: task.gold(sample),
+    "empty": lambda task, sample: "",
+    "everything": lambda task, sample: task.guesses.everything(sample),
+}
+"""Answer sheets by name, for `--backend scripted --model NAME`."""
+
+
+def load(name: str, tasks: Sequence[Task], folder: Path) -> ScriptedModel:
+    """The model behind `--backend scripted --model NAME`: a sheet, or a file of predictions.
+
+    A predictions file is JSON or JSON lines of objects with `prediction` (a text, or a list of texts,
+    one a draw) and either `id` (a sample id) or `task` and `index` (0-based row in the task's file,
+    counted within its split; `split` may name it).
+
+    Raises:
+        UnknownName: Neither a sheet nor a file.
+        BadRow: A line of the file is off.
+    """
+    if name in SHEETS:
+        sheet = SHEETS[name]
+        table = {s.id: sheet(t, s) for t in tasks for s in samples(t, folder)}
+        return ScriptedModel(table, name=f"scripted:{name}")
+    path = Path(name)
+    if not path.is_file():
+        raise UnknownName("sheet or predictions file", name, SHEETS)
+    ids = {
+        (task.name, sample.split, sample.index): sample.id
+        for task in tasks
+        for sample in samples(task, folder)
+    }
+    only_split = {task: split for task, split, _ in ids}
+    table: dict[str, Any] = {}
+    for number, row in enumerate(json_objects(path), 1):
+        if not isinstance(row, dict):
+            raise BadRow(f"{path}, row {number}: an object is expected.")
+        text = row.get("prediction")
+        if not isinstance(text, str) and not (
+            isinstance(text, list) and text and all(isinstance(t, str) for t in text)
+        ):
+            raise BadRow(f"{path}, row {number}, field 'prediction': a text or list of texts.")
+        if "id" in row:
+            table[str(row["id"])] = text
+            continue
+        task, index = row.get("task"), row.get("index")
+        if not isinstance(task, str) or not isinstance(index, int):
+            raise BadRow(f"{path}, row {number}: give 'id', or 'task' (text) and 'index' (number).")
+        if task not in only_split:
+            continue
+        key = (task, row.get("split", only_split[task]), index)
+        if key not in ids:
+            raise BadRow(f"{path}, row {number}: {task} has no row {index} in split {key[1]!r}.")
+        table[ids[key]] = text
+    return ScriptedModel(table, name=path.name)

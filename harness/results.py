@@ -1,0 +1,204 @@
+"""From judged answers to `results.json`: figures, intervals, tables and signatures."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import orjson
+
+from ..tasks.registry import table_of
+from ..tasks.schema import Scoring, Services, Task
+from .scores import Effort, Judged, Tally
+from .stats import Sums, percentile_interval, resampled_sums, wilson_interval
+from .store import SCHEMA_VERSION, RunFolder
+
+RESAMPLES = 2000
+ROLES = ("corrected", "official")
+"""The scorings of every run; `corrected` is the one that decisions rest on."""
+
+
+def write_results(
+    folder: RunFolder,
+    judged: Judged,
+    tasks: Mapping[str, Task],
+    services: Services,
+    resamples: int = RESAMPLES,
+) -> dict[str, Any]:
+    """Computes and writes results.json.
+
+    Args:
+        folder: With run.json; locked by the caller.
+        judged: Its answers.
+        tasks: By name.
+        services: What scoring used; their identities are part of the signatures.
+        resamples: Bootstrap resamples of the intervals.
+
+    Returns:
+        The content of results.json; `complete` is false if a sample has no answer.
+    """
+    run = folder.run or {}
+    seed = run.get("request", {}).get("seed", 0)
+    figures = {role: _figures(role, judged, resamples, seed) for role in ROLES}
+    by_task: dict[str, Any] = {}
+    for name, effort in judged.efforts.items():
+        task = tasks[name]
+        by_task[name] = {
+            "title": task.title,
+            "category": task.category,
+            "capability": task.capability,
+            "chance": {"metric": task.chance.metric, "value": task.chance.value},
+            "samples": effort.samples,
+            "missing": effort.missing,
+            "answers": effort.answers,
+            "prompt_tokens": effort.prompt_tokens,
+            "tokens": effort.tokens,
+            "truncated": effort.truncated,
+            "shortened": effort.shortened,
+            "scorings": {
+                role: _scoring_record(
+                    tally, figures[role][name], signature(run, task, tally, effort, services)
+                )
+                for role, tally in judged.tallies.get(name, {}).items()
+            },
+        }
+    results = {
+        "schema_version": SCHEMA_VERSION,
+        "complete": not any(e.missing for e in judged.efforts.values()),
+        "model": run.get("model"),
+        "resamples": resamples,
+        "tasks": by_task,
+        "tables": {
+            role: [
+                {
+                    "level": row.level,
+                    "name": row.name,
+                    "title": row.title,
+                    "of": list(row.of),
+                    **_mean(row.groups, figures[role]).record(),
+                }
+                for row in table_of(list(by_task))
+            ]
+            for role in ROLES
+        },
+        "seconds": {n: round(e.seconds, 3) for n, e in judged.efforts.items()},
+    }
+    folder.write("results.json", results)
+    return results
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric's point (as printed) and its resampled values, None for no task."""
+
+    point: float
+    resampled: np.ndarray
+    interval: tuple[float, float] | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Score and interval, None where undefined."""
+        low, high = self.interval or percentile_interval(self.resampled)
+        return {"score": _json(self.point), "low": _json(low), "high": _json(high)}
+
+
+def _figures(role: str, judged: Judged, resamples: int, seed: int) -> dict[str, Figure]:
+    """The primary metric of every task under one scoring."""
+    chosen = {
+        name: found[role]
+        for name, found in judged.tallies.items()
+        if role in found and found[role].stats
+    }
+    sums = {
+        name: Sums.of(np.array(tally.clusters), np.vstack(tally.stats))
+        for name, tally in chosen.items()
+    }
+    resampled = resampled_sums(sums, max(1, judged.clusters), resamples, seed)
+    figures = {}
+    for name in judged.efforts:
+        if name not in chosen:
+            figures[name] = Figure(math.nan, np.full(resamples, math.nan))
+            continue
+        metric, total = chosen[name].scoring.metrics[0], sums[name].total
+        with np.errstate(all="ignore"):
+            figures[name] = Figure(
+                metric.point(total),
+                metric.from_sums(resampled[name]),
+                _exact_interval(metric.proportion, sums[name]),
+            )
+    return figures
+
+
+def _exact_interval(proportion: tuple[int, int] | None, sums: Sums) -> tuple[float, float] | None:
+    """Wilson's interval where items are independent trials; it does not collapse at 0 or 100."""
+    if proportion is None or int(sums.items.max()) > 1:
+        return None
+    hits, count = sums.total[list(proportion)]
+    return wilson_interval(hits, count)
+
+
+def _mean(groups: Sequence[Any], figures: Mapping[str, Figure]) -> Figure:
+    """The mean over nested groups of task names (a name, or a sequence of groups)."""
+    members = [figures[g] if isinstance(g, str) else _mean(g, figures) for g in groups]
+    if len(members) == 1:
+        return members[0]
+    return Figure(
+        math.fsum(m.point for m in members) / len(members),
+        np.mean([m.resampled for m in members], axis=0),
+    )
+
+
+def _scoring_record(tally: Tally, figure: Figure, signed: str) -> dict[str, Any]:
+    total = np.sum(tally.stats, axis=0) if tally.stats else None
+    with np.errstate(all="ignore"):
+        metrics = {
+            m.name: None if total is None else _json(m.point(total)) for m in tally.scoring.metrics
+        }
+    return {
+        "scoring": tally.scoring.name,
+        "primary": tally.scoring.metrics[0].name,
+        **figure.record(),
+        "metrics": metrics,
+        "mean_value": _json(math.fsum(tally.values) / len(tally.values)) if tally.values else None,
+        "failures": dict(sorted(tally.failures.items())),
+        "not_scored": tally.not_scored,
+        "sums": None if total is None else [float(x) for x in total],
+        "signature": signed,
+    }
+
+
+def signature(
+    run: Mapping[str, Any], task: Task, tally: Tally, effort: Effort, services: Services
+) -> str:
+    """What a figure was made of, short enough to stand beside it (the idea is sacrebleu's)."""
+    scoring: Scoring = tally.scoring
+    request = run.get("request", {})
+    asked = request.get("tasks", {}).get(task.name, {})
+    parts = {
+        "v": task.version,
+        "scoring": scoring.name,
+        "prompt": str(asked.get("prompt"))[:8],
+        "data": str(asked.get("data"))[:8],
+        "gen": digest([asked.get("settings"), request.get("draws"), request.get("system")]),
+        "part": request.get("partition"),
+        "n": effort.samples - effort.missing,
+        "seed": request.get("seed"),
+    }
+    for need in scoring.needs:
+        service = getattr(services, need)
+        parts[need] = service.identity if service else "none"
+    parts["redone"] = version("redone")
+    return "|".join([task.name, *(f"{k}:{v}" for k, v in parts.items())])
+
+
+def digest(value: Any) -> str:
+    """8 hex digits of a JSON value."""
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:8]
+
+
+def _json(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,128 @@
+"""What a person sees at the end of a run: one table, the means, what to know, the signature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def show(results: Mapping[str, Any], folder: Path, loaded: float) -> None:
+    """Prints results.json as tables on stdout.
+
+    Args:
+        results: Content of results.json.
+        folder: The run folder.
+        loaded: Seconds the model took to load.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    console.print(_tasks(results))
+    for line in _means(results):
+        console.print(line)
+    for note in notes(results):
+        console.print(f"[yellow]Note:[/] {escape(note)}")
+    seconds = sum(results["seconds"].values())
+    console.print(
+        f"{sum(t['answers'] for t in results['tasks'].values())} answers, "
+        f"{sum(t['tokens'] for t in results['tasks'].values())} tokens in {seconds:.0f} s"
+        + (f" (model loaded in {loaded:.1f} s)" if loaded else "")
+    )
+    for table in results["tables"]["corrected"]:
+        if table["level"] == "suite":
+            console.print(f"[dim]{escape(table['signature'])}[/]", soft_wrap=True)
+    console.print(f"[dim]Everything: {escape(str(folder))}[/]", soft_wrap=True)
+
+
+def _tasks(results: Mapping[str, Any]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("category / task")
+    for name in ("n", "score", "95 %", "official", "chance"):
+        table.add_column(name, justify="right")
+    table.add_column("failures")
+    for name in ("tokens", "time"):
+        table.add_column(name, justify="right")
+    official = {(r["level"], r["name"]): r for r in results["tables"]["official"]}
+    for row in results["tables"]["corrected"]:
+        other = official[row["level"], row["name"]]
+        if row["level"] == "category":
+            label = f"[bold]{row['title']}[/]"
+            table.add_row(label, "", _bold(row), _range(row), _bold(other))
+        elif row["level"] == "task":
+            task = results["tasks"][row["name"]]
+            mark = "" if _whole(task, "official") else "*"
+            table.add_row(
+                f"  {row['name'].partition('/')[2]}",
+                str(task["samples"] - task["missing"]),
+                _number(row["score"]) + ("" if _whole(task, "corrected") else "*"),
+                _range(row),
+                _number(other["score"]) + mark,
+                _number(task["chance"]["metric"]),
+                _failures(task),
+                str(task["tokens"]),
+                f"{results['seconds'][row['name']]:.0f} s",
+            )
+    return table
+
+
+def _means(results: Mapping[str, Any]) -> list[str]:
+    official = {(r["level"], r["name"]): r for r in results["tables"]["official"]}
+    lines = []
+    for row in results["tables"]["corrected"]:
+        if row["level"] in ("benchmark", "suite"):
+            other = official[row["level"], row["name"]]
+            lines.append(
+                f"[bold]{row['title']}[/]: {_bold(row)} {_range(row)} corrected, "
+                f"{_number(other['score'])} {_range(other)} official"
+            )
+    return lines
+
+
+def notes(results: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before quoting a figure."""
+    found = []
+    tasks = results["tasks"]
+    if missing := sum(t["missing"] for t in tasks.values()):
+        found.append(f"{missing} samples have no answer yet: the figures are provisional.")
+    for name, task in tasks.items():
+        if not _whole(task, "official"):
+            found.append(
+                f"* {name}: edit similarity (ANLS) only. The embedding part needs --embedder PATH, "
+                "a sentence-embedding model; do not compare with published figures."
+            )
+        if shortened := task["shortened"]:
+            found.append(
+                f"{name}: {len(shortened)} prompts were longer than the context and were shortened "
+                f"at the end of their longest field (first: {shortened[0]}; all in results.json)."
+            )
+    if any(name.startswith("sns_mini/") for name in tasks):
+        found.append("sns-mini is a demonstration of 16 items a task: quote no figure of it.")
+    return found
+
+
+def _whole(task: Mapping[str, Any], role: str) -> bool:
+    return task["scorings"][role]["scoring"] == role
+
+
+def _failures(task: Mapping[str, Any]) -> str:
+    failures = task["scorings"]["corrected"]["failures"]
+    ranked = sorted(failures.items(), key=lambda f: -f[1])
+    return ", ".join(f"{kind} {count}" for kind, count in ranked)
+
+
+def _number(score: float | None) -> str:
+    return "-" if score is None else f"{score:.2f}"
+
+
+def _bold(row: Mapping[str, Any]) -> str:
+    return f"[bold]{_number(row['score'])}[/]"
+
+
+def _range(row: Mapping[str, Any]) -> str:
+    if row["low"] is None:
+        return ""
+    return f"[dim]{row['low']:.1f}..{row['high']:.1f}[/]"

@@ -1,0 +1,1 @@
+"""The embedded data of `sns-mini`, one JSONL file a task."""

@@ -1,0 +1,200 @@
+"""From a sample to the messages that a model sees."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .errors import BadRow, MissingData, RedoneError, UnknownName
+from .schema import Message, Prompt, Sample, Task
+
+_PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+ELLIPSIS = "…"
+"""Stands where a field was cut."""
+
+
+def prompt_for(task: Task, language: str, replaced: Mapping[str, Prompt]) -> Prompt:
+    """The prompt of an item: the user's own, else the task's in the item's language, else English.
+
+    Args:
+        task: Whose prompt.
+        language: Of the item.
+        replaced: As `load_prompts` gives it; the task's name goes before its `prompt_key`.
+    """
+    own = replaced.get(task.name) or replaced.get(task.prompt_key)
+    return own or task.prompts.get(language) or task.prompts["en"]
+
+
+def messages(prompt: Prompt, fields: Mapping[str, Any]) -> tuple[Message, ...]:
+    """System text as it stands, user text with its `{field}` places filled.
+
+    Only names of the sample's fields are places; other braces are text. What is no string is shown
+    as JSON. An empty system text makes no message.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        if match[1] not in fields:
+            return match[0]
+        value = fields[match[1]]
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+    user: Message = {"role": "user", "content": _PLACE.sub(fill, prompt.user)}
+    return ({"role": "system", "content": prompt.system}, user) if prompt.system else (user,)
+
+
+def prompt_hash(
+    task: Task, replaced: Mapping[str, Prompt] | None = None, system: str | None = None
+) -> str:
+    """Hash of every prompt that items of a task may get: 16 hex digits.
+
+    Args:
+        task: Whose prompts.
+        replaced: The user's own prompts.
+        system: Replaces every system text, as `--system` does; "" takes it away.
+    """
+    texts = {}
+    for language in sorted({*task.prompts, "en"}):
+        prompt = prompt_for(task, language, replaced or {})
+        texts[language] = [prompt.system if system is None else system, prompt.user]
+    if len(set(map(tuple, texts.values()))) == 1:
+        texts = {"": texts["en"]}
+    packed = json.dumps(texts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(packed.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Shortened:
+    """A prompt that was cut to fit a context.
+
+    Attributes:
+        messages: What the model sees.
+        field: The sample's field that was cut.
+        characters: How many of its characters are gone.
+    """
+
+    messages: tuple[Message, ...]
+    field: str
+    characters: int
+
+
+def shorten(
+    sample: Sample, prompt: Prompt, *, fits: Callable[[tuple[Message, ...]], bool]
+) -> Shortened:
+    """The rule for a prompt that is longer than the model's context.
+
+    The longest string field that the prompt shows (by characters; the first by name among equals)
+    loses its end and gets an ellipsis instead; as much of it is kept as fits. The instruction, the
+    other fields and so the candidates usually stay whole.
+
+    Args:
+        sample: The item.
+        prompt: Its prompt.
+        fits: Whether messages fit the context. It must say yes to all that is shorter than what it
+            says yes to; it is asked about log2(length of the field) times.
+
+    Raises:
+        RedoneError: The prompt shows no text field, or does not fit even without it.
+    """
+    shown = {name for name in _PLACE.findall(prompt.user)}
+    texts = {n: v for n, v in sample.fields.items() if n in shown and isinstance(v, str) and v}
+    if not texts:
+        raise RedoneError(
+            f"The prompt of {sample.task} is longer than the model's context, and shows no text "
+            "field that could be shortened. Use a shorter prompt or a longer context."
+        )
+    name = min(texts, key=lambda n: (-len(texts[n]), n))
+    text = texts[name]
+
+    def cut(kept: int) -> tuple[Message, ...]:
+        return messages(prompt, {**sample.fields, name: text[:kept].rstrip() + ELLIPSIS})
+
+    # The first length that does not fit; all shorter ones do.
+    first = bisect_left(range(len(text)), True, key=lambda kept: not fits(cut(kept)))
+    if first == 0:
+        raise RedoneError(
+            f"The prompt of {sample.task} does not fit the model's context even without its longest "
+            f"field {name!r} (sample {sample.id}). Lower --max-tokens, or use a longer context."
+        )
+    kept = len(text[: first - 1].rstrip())
+    return Shortened(cut(kept), name, len(text) - kept)
+
+
+def load_prompts(path: str | Path, tasks: Iterable[Task] | None = None) -> dict[str, Prompt]:
+    """Reads a file of prompts that replace the tasks' own.
+
+    The file is a JSON object: name -> {"system": text, "user": text with {field} places}. A name is
+    a task's, or the one its benchmark's authors use (`Task.prompt_key`); `system` may be left out.
+
+    Args:
+        path: The file.
+        tasks: The tasks that names may mean; None: all of the registry.
+
+    Raises:
+        MissingData: There is no such file.
+        BadRow: It has another form; names the prompt and the field.
+        UnknownName: A name that no task has, or a place that is no field of its task.
+    """
+    if tasks is None:
+        from .registry import TASKS
+
+        tasks = TASKS.values()
+    by_name: dict[str, list[Task]] = {}
+    for task in tasks:
+        for name in {task.name, task.prompt_key} - {""}:
+            by_name.setdefault(name, []).append(task)
+    prompts = {}
+    for name, raw in _read_object(Path(path)).items():
+        if name not in by_name:
+            raise UnknownName(f"prompt in {path}:", name, by_name)
+        prompt = _prompt(raw, f"{path}, prompt {name!r}")
+        for task in by_name[name]:
+            known = fields_of(task)
+            for place in _PLACE.findall(prompt.user):
+                if place not in known:
+                    raise UnknownName(f"place in {path}, prompt {name!r}:", place, known)
+        prompts[name] = prompt
+    return prompts
+
+
+def fields_of(task: Task) -> set[str]:
+    """The names that places in a task's prompts may have."""
+    own = {place for prompt in task.prompts.values() for place in _PLACE.findall(prompt.user)}
+    return own | set(getattr(task.read, "fields", ())) - {"answer"}
+
+
+def with_system(prompt: Prompt, system: str | None) -> Prompt:
+    """The prompt with `--system TEXT` in place of its system text; None leaves it."""
+    return prompt if system is None else replace(prompt, system=system)
+
+
+def _read_object(path: Path) -> Mapping[str, Any]:
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise MissingData(f"The prompts file {path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise BadRow(f"{path} is not JSON: {error}.") from None
+    if not isinstance(raw, dict):
+        raise BadRow(f'{path}: an object {{"name": {{"system": ..., "user": ...}}}} is expected.')
+    return raw
+
+
+def _prompt(raw: Any, where: str) -> Prompt:
+    if not isinstance(raw, dict):
+        raise BadRow(f"{where}: an object with `system` and `user` is expected.")
+    odd = sorted(set(raw) - {"system", "user"})
+    if odd:
+        raise BadRow(f"{where}: {odd[0]!r} is unknown; `system` and `user` are expected.")
+    for name in ("system", "user"):
+        if not isinstance(raw.get(name, ""), str):
+            raise BadRow(f"{where}, field {name!r}: a string is expected.")
+    if not raw.get("user"):
+        raise BadRow(f"{where}: the field 'user' is missing or empty.")
+    return Prompt(raw.get("system", ""), raw["user"])

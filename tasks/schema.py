@@ -1,0 +1,361 @@
+"""The words of the registry: what a task, a sample, a request, a completion and a score are.
+
+The central idea: **a metric is a sum.** Scoring a sample yields a short vector of *sufficient
+statistics*; a metric is a function of the sum of those vectors over samples. So aggregates, slices,
+shards, confidence intervals and paired tests are all sums. Beside the statistics every score has a
+`value` in 0..1: the reward of that one answer.
+
+Nothing here (or anywhere in `redone.tasks`) imports torch or runs a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+Message = Mapping[str, str]
+"""`{"role": "system" | "user" | "assistant", "content": text}`."""
+
+Failure = Literal["format", "truncated", "empty", "refusal", "language", "wrong"]
+FAILURES: tuple[Failure, ...] = ("format", "truncated", "empty", "refusal", "language", "wrong")
+"""What can be the matter with an answer that is not fully right.
+
+`empty`: no text. `truncated`: the token limit cut it before an answer could be read. `refusal`: the
+model declined. `language`: it answered in the wrong language. `format`: no answer can be read out of
+the text. `wrong`: an answer was read, and it is not (fully) the gold one.
+"""
+
+Partition = Literal["train", "diagnose", "gate", "report"]
+PARTITIONS: tuple[Partition, ...] = ("diagnose", "gate", "report")
+"""The evaluation partitions. `train` rows exist for trainers and are never evaluated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a data file as a task's reader yields it, before ids and partitions.
+
+    Attributes:
+        fields: What prompts may show, by field name.
+        target: The gold answer in the task's own form (JSON-able).
+        language: ISO 639-1 code of the item.
+        source: The text that the item is about (the note, the tweet). Items with the same source
+            form one cluster, across tasks.
+        split: The published split, `test` where a benchmark has only one.
+        tags: Names to slice results by.
+    """
+
+    fields: Mapping[str, Any]
+    target: Any
+    language: str
+    source: str
+    split: str = "test"
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One item of a task.
+
+    Attributes:
+        id: 16 hex digits: hash of task name, content and occurrence number (real files hold
+            identical rows, and each is a sample of its own).
+        cluster: 16 hex digits: hash of the normalised source text; shared by all items about one
+            note, in whichever task.
+        partition: `train`, `diagnose`, `gate` or `report`.
+        index: 0-based row within its split of the task's data.
+    """
+
+    id: str
+    task: str
+    fields: Mapping[str, Any]
+    target: Any
+    language: str
+    cluster: str
+    split: str
+    partition: Partition
+    tags: Mapping[str, str]
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a completion is to be made. Every field is part of the request hash.
+
+    Attributes:
+        max_tokens: Limit of the answer, thinking not counted.
+        stop: Texts that end the answer (not contained in it); they act after the thinking only.
+        temperature: 0 is greedy.
+        top_p, top_k: Nucleus and top-k limits when sampling; 1.0 and 0 are off.
+        max_thinking_tokens: Extra budget for `<think>...</think>`.
+    """
+
+    max_tokens: int = 64
+    stop: tuple[str, ...] = ()
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_thinking_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to a model.
+
+    Attributes:
+        sample: Id of the sample it belongs to. A sample may have several requests.
+        kind: `generate` a text; the log-likelihood of `continuation` after the prompt; or the
+            `rolling` log-likelihood of the whole prompt.
+        prompt: Messages, or a raw string that takes no chat template.
+        draw: 0, 1, ...: the n-th sampled answer; greedy has draw 0 only.
+        hash: 16 hex digits over everything that changes the answer. (sample, hash, draw) is the key
+            of a response in the run folder.
+        seed: Seed of this draw (a hash of run seed and key), None when greedy.
+    """
+
+    sample: str
+    prompt: tuple[Message, ...] | str
+    settings: Settings
+    kind: Literal["generate", "loglikelihood", "rolling"] = "generate"
+    continuation: str | None = None
+    draw: int = 0
+    hash: str = ""
+    seed: int | None = None
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return (self.sample, self.hash, self.draw)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model gave back.
+
+    Attributes:
+        text: The answer, thinking and stop text removed.
+        finish: `stop` (the model or a stop text ended it) or `length` (the token limit did).
+        thinking: The text between `<think>` and `</think>`, None where there was none.
+        prompt_tokens, tokens: Tokens read and written (thinking included).
+        seconds: Wall time from first to last token of this completion, batch mates included.
+        logprob: Natural-log probability of the continuation (or whole text), None for `generate`.
+        greedy: Whether the continuation is what greedy decoding would give.
+    """
+
+    text: str
+    finish: Literal["stop", "length"] = "stop"
+    thinking: str | None = None
+    prompt_tokens: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    logprob: float | None = None
+    greedy: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The judgement of one sample's answer under one scoring.
+
+    Attributes:
+        value: 0..1, the reward; NaN when not scored.
+        stats: The sufficient statistics, in the order of `Scoring.statistics`.
+        parsed: What was read out of the text (JSON-able), None when nothing could be.
+        failure: What went wrong, None for a fully right answer.
+        scored: False when a service that the scoring needs was missing: not the same as zero.
+    """
+
+    value: float
+    stats: tuple[float, ...]
+    parsed: Any = None
+    failure: Failure | None = None
+    scored: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A figure computed from summed statistics.
+
+    Attributes:
+        name: `accuracy`, `micro_f1`, `bleu`, ...
+        from_sums: `array[..., S] -> array[...]`, vectorised, unrounded, in percent (0..100), NaN
+            where undefined.
+        printed: `array[S] -> float`: the figure as the benchmark's authors print it where that
+            differs (rounding, -1 for undefined). None: the same as `from_sums`.
+        proportion: The columns (hits, count) if this is a plain proportion, else None.
+    """
+
+    name: str
+    from_sums: Callable[[np.ndarray], np.ndarray]
+    printed: Callable[[np.ndarray], float] | None = None
+    proportion: tuple[int, int] | None = None
+
+    def point(self, sums: np.ndarray) -> float:
+        """The printed figure for one vector of sums."""
+        return float((self.printed or self.from_sums)(sums))
+
+
+class Embedder(Protocol):
+    """Sentence embeddings, for scorings that need them."""
+
+    identity: str
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors, shape [len(texts), dimension]."""
+        ...
+
+
+class Sandbox(Protocol):
+    """Runs untrusted programs away from this process."""
+
+    identity: str
+
+    def run(self, program: str, *, stdin: str = "", seconds: float = 10.0) -> bool:
+        """Whether the program ended normally with exit status 0 in time."""
+        ...
+
+
+class Judge(Protocol):
+    """A model that answers a grading prompt."""
+
+    identity: str
+
+    def ask(self, prompts: Sequence[str]) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What scoring may need and tasks cannot hold; implementations live in the harness."""
+
+    embedder: Embedder | None = None
+    sandbox: Sandbox | None = None
+    judge: Judge | None = None
+
+    def missing(self, needs: Iterable[str]) -> tuple[str, ...]:
+        return tuple(n for n in needs if getattr(self, n) is None)
+
+
+Judgement = Callable[[Sample, Sequence[Completion], Services], Score]
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """One way to judge the same texts.
+
+    Attributes:
+        name: `official` (the benchmark authors' rule) or `corrected` (ours, trusted for decisions);
+            a reduced form says so (`official-anls`).
+        statistics: Names of the columns of `Score.stats`.
+        judge: The judgement of one sample. Never raises on any text.
+        metrics: The first is the primary one.
+        needs: Names of `Services` fields without which `judge` cannot work.
+        without: The reduced scoring, under its own name, used when a needed service is missing.
+    """
+
+    name: str
+    statistics: tuple[str, ...]
+    judge: Judgement
+    metrics: tuple[Metric, ...]
+    needs: tuple[str, ...] = ()
+    without: Scoring | None = None
+
+    def given(self, services: Services) -> Scoring:
+        """This scoring, or its reduced form if a service that it needs is missing."""
+        return self.without if self.without and services.missing(self.needs) else self
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """System and user text; `{field}` places in the user text take the sample's fields."""
+
+    system: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Guesses:
+    """Answer sheets of somebody who cannot do the task: they set the chance level.
+
+    Attributes:
+        random: A random admissible answer for a sample.
+        constants: The answers that could be given to every sample alike, for a list of samples.
+        everything: The sheet that lists all candidates (or copies the input, where there are none).
+    """
+
+    random: Callable[[Sample, Random], str]
+    constants: Callable[[Sequence[Sample]], Sequence[str]]
+    everything: Callable[[Sample], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """The better of random and best constant answers, under `corrected`.
+
+    Attributes:
+        metric: In percent, under the primary metric.
+        value: 0..1, the mean value.
+    """
+
+    metric: float
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One scored subtask, complete: where its items are, how to ask, and how to judge.
+
+    Attributes:
+        name: `benchmark/subtask`, e.g. `sns_bench/taxonomy_single`.
+        title: For people.
+        category: The column of the published table that this task is (part of).
+        capability: One of the paper's capabilities.
+        language: `en`, `zh`, or `mul` for several.
+        version: Raised whenever samples, prompts or judgement change their meaning.
+        dataset: Key into the table of datasets (source, licence, files); None for embedded data.
+        read: Yields the rows of a data folder, in file order. Raises MissingData, BadRow.
+        prompts: By language of the item; key `en` is the default.
+        prompt_key: The name under which a prompts file may replace the prompt (beside the task name).
+        settings: Generation limits.
+        scorings: By name, `corrected` always among them.
+        gold: The text of a perfect answer.
+        guesses: Answer sheets without skill.
+        chance: Stated chance level under `corrected`, proved by `redone-tasks check`.
+        reward: The paper's kind of reward: which judgement RL training gets from this task.
+        citation: The paper.
+        splits: How published splits become partitions: split -> `train`, `report` or `hash`
+            (diagnose or gate, by cluster). Empty: there is only `test`, and it is hashed.
+        held_out: Never trained on.
+        requests: The requests of one sample, for tasks that ask more than one `generate`; None: one
+            `generate` with the rendered prompt and `settings`.
+    """
+
+    name: str
+    title: str
+    category: str
+    capability: str
+    language: str
+    version: int
+    dataset: str | None
+    read: Callable[[Path], Iterator[Row]]
+    prompts: Mapping[str, Prompt]
+    settings: Settings
+    scorings: Mapping[str, Scoring]
+    gold: Callable[[Sample], str]
+    guesses: Guesses
+    chance: Chance
+    reward: Literal["exact", "metric", "sandbox", "pattern"]
+    citation: str
+    prompt_key: str = ""
+    splits: Mapping[str, Literal["train", "report", "hash"]] = field(default_factory=dict)
+    held_out: bool = False
+    requests: Callable[[Sample, Prompt], Sequence[Request]] | None = None
+
+    @property
+    def benchmark(self) -> str:
+        return self.name.partition("/")[0]
+
+    def needs(self) -> tuple[str, ...]:
+        """Services that some scoring of this task asks for."""
+        return tuple(sorted({n for s in self.scorings.values() for n in s.needs}))

@@ -1,0 +1,1 @@
+"""SNS-Bench (ICML 2025), one file a category."""

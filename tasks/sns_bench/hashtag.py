@@ -1,0 +1,158 @@
+"""SNS-Bench Hashtag: which of the candidate tags fit a note (Guo et al., ICML 2025).
+
+*single* asks for one of four tags, scored by accuracy; *multiple* for all that fit, scored by
+micro F1. A gold may hold `#` or emoji, which models drop: `corrected` compares without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+from ..answers import Reading, key, read_list
+from ..labels import candidates, named_labels, read_label
+from ..metrics.choice import accuracy_scoring, is_target
+from ..metrics.sets import COLUMNS, OFFICIAL_F1, SetJudge, set_scoring
+from ..schema import Chance, Completion, Guesses, Prompt, Row, Sample, Scoring, Settings, Task
+from ..sources import JsonReader
+from . import official
+from .rows import (
+    CITATION,
+    DATASET,
+    frequent_sets,
+    gold_list,
+    gold_text,
+    listed,
+    pieces,
+    row,
+    target_of,
+)
+from .taxonomy import all_candidates, frequent_targets, known, one_of, same_text
+
+FIELDS = {"content": str, "candidates": str, "answer": str}
+
+# --- single ------------------------------------------------------------------------------------
+
+
+def _single_row(raw: Mapping[str, Any]) -> Row:
+    return row(raw, raw["answer"], raw["content"])
+
+
+def _read_single(sample: Sample, completion: Completion) -> Reading:
+    labels = known(sample.fields["candidates"], sample.target)
+    return read_label(completion, labels, sample.language)
+
+
+SINGLE = Task(
+    name="sns_bench/hashtag_single",
+    title="Hashtag (one tag)",
+    category="hashtag",
+    capability="content understanding",
+    language="en",
+    version=1,
+    dataset=DATASET,
+    read=JsonReader("sns-bench/Note-Hashtag-single.json", FIELDS, _single_row),
+    prompts={
+        "en": Prompt(
+            "You tag the posts of a social network. You get a post and a list of candidate tags. "
+            "Choose the one tag that fits the post best, and reply with that tag only, spelled as "
+            "in the list: no explanation, no other words.\n\n"
+            "Example\nPost: Rain all week, so the tent stays in the car and we sleep next to it\n"
+            "Candidates: Kitchen Hacks, Camping Fails, Piano Practice, Cat Naps\nTag: Camping Fails",
+            "Post: {content}\nCandidates: {candidates}\nTag:",
+        ),
+        "zh": Prompt(
+            "你负责为社交平台的笔记选择话题标签。你会看到一篇笔记和一组候选标签，请选出最符合笔记的一个标签，"
+            "只回复该标签，写法与候选一致，不要解释，不要输出其他内容。\n\n"
+            "示例\n笔记：下了一周的雨，帐篷一直没从后备箱拿出来，我们就睡在车里\n"
+            "候选标签：厨房妙招, 露营翻车, 钢琴打卡, 猫咪日常\n标签：露营翻车",
+            "笔记：{content}\n候选标签：{candidates}\n标签：",
+        ),
+    },
+    prompt_key="Note-Hashtag-single",
+    settings=Settings(max_tokens=48),
+    scorings={
+        "corrected": accuracy_scoring("corrected", _read_single, same_text),
+        "official": accuracy_scoring("official", official.read_choice, is_target),
+    },
+    gold=gold_text,
+    guesses=Guesses(one_of, frequent_targets, all_candidates),
+    chance=Chance(0.0, 0.0),
+    reward="exact",
+    citation=CITATION,
+)
+
+# --- multiple ----------------------------------------------------------------------------------
+
+
+def _multiple_row(raw: Mapping[str, Any]) -> Row:
+    tags = pieces(raw["answer"])
+    if not tags:
+        raise ValueError("field 'answer': a list of tags between commas is expected, it is empty.")
+    return row(raw, tags, raw["content"], tags="1" if len(tags) == 1 else "2-4" if len(tags) < 5 else "5+")
+
+
+def _read_multiple(sample: Sample, completion: Completion) -> Reading:
+    labels = candidates(listed(sample.fields["candidates"]))
+    reading = read_list(completion, sample.language, lambda piece: key(piece) in labels.forms)
+    if reading.answer and not any(key(piece) in labels.forms for piece in reading.answer):
+        named = named_labels(completion, labels)
+        return Reading(named) if named else reading
+    return reading
+
+
+def _some(sample: Sample, random: Random) -> str:
+    tags = listed(sample.fields["candidates"])
+    return ", ".join(random.sample(tags, random.randint(1, min(len(tags), 6))))
+
+
+def official_set(sample: Sample) -> frozenset[str]:
+    """The gold set of a task with list targets, by the authors' rule."""
+    return official.listed(", ".join(sample.target))
+
+
+OFFICIAL_SETS = Scoring(
+    "official", COLUMNS, SetJudge(official.read_listed, official_set, str, none=False), (OFFICIAL_F1,)
+)
+
+MULTIPLE = Task(
+    name="sns_bench/hashtag_multiple",
+    title="Hashtag (all that fit)",
+    category="hashtag",
+    capability="content understanding",
+    language="en",
+    version=1,
+    dataset=DATASET,
+    read=JsonReader("sns-bench/Note-Hashtag-multiple.json", FIELDS, _multiple_row),
+    prompts={
+        "en": Prompt(
+            "You tag the posts of a social network. You get a post and a list of candidate tags, "
+            "most of which have nothing to do with it. Choose all tags that fit the post, and "
+            "reply with these tags only, spelled as in the list, with commas between them: no "
+            "explanation, no other words.\n\n"
+            "Example\nPost: Rain all week, so the tent stays in the car and we sleep next to it\n"
+            "Candidates: Kitchen Hacks, Camping Fails, Piano Practice, Car Camping, Cat Naps\n"
+            "Tags: Camping Fails, Car Camping",
+            "Post: {content}\nCandidates: {candidates}\nTags:",
+        ),
+        "zh": Prompt(
+            "你负责为社交平台的笔记选择话题标签。你会看到一篇笔记和一组候选标签，其中大部分与笔记无关。请选出所有符合笔记的标签，"
+            "只回复这些标签，写法与候选一致，用逗号分隔，不要解释，不要输出其他内容。\n\n"
+            "示例\n笔记：下了一周的雨，帐篷一直没从后备箱拿出来，我们就睡在车里\n"
+            "候选标签：厨房妙招, 露营翻车, 钢琴打卡, 车中泊, 猫咪日常\n标签：露营翻车, 车中泊",
+            "笔记：{content}\n候选标签：{candidates}\n标签：",
+        ),
+    },
+    prompt_key="Note-Hashtag-multiple",
+    settings=Settings(max_tokens=128),
+    scorings={
+        "corrected": set_scoring("corrected", _read_multiple, target_of, key),
+        "official": OFFICIAL_SETS,
+    },
+    gold=gold_list,
+    guesses=Guesses(_some, frequent_sets, all_candidates),
+    chance=Chance(0.0, 0.0),
+    reward="metric",
+    citation=CITATION,
+)

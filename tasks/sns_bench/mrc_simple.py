@@ -1,0 +1,320 @@
+"""MRC simple: copy the passages of a note that answer a question, or the empty list.
+
+Official (Guo et al. 2025): the first bracketed part of the answer must be a literal of strings.
+F1 of answering at all, and on hits BLEU-4, ROUGE-1, -2 and -L over jieba words; the mean of the five
+is published. Gold pieces are glued together with nothing between.
+
+Corrected keeps these five. The list may be written in any readable way, both sides are joined by line
+breaks and cleaned alike, ROUGE counts repeated n-grams (Lin 2004), no n-gram is longer than the gold
+text, and the four overlaps are means over all items but the rightly empty ones, so that answering
+only the surest questions does not pay.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..answers import NOTHING, Reading, key, own_text, read_literal, read_text, unread
+from ..metrics import overlap
+from ..schema import (
+    Chance,
+    Completion,
+    Guesses,
+    Metric,
+    Prompt,
+    Row,
+    Sample,
+    Score,
+    Scoring,
+    Services,
+    Settings,
+    Task,
+)
+from ..sources import JsonReader
+from . import rows
+from .mrc import (
+    OUTCOMES,
+    Figure,
+    amount,
+    answerability,
+    json_lists,
+    judged,
+    lines,
+    mean_of,
+    outcome,
+    readable,
+)
+
+_TEXTS = ("bleu", "rouge_1", "rouge_2", "rouge_l")
+_PICTURES = re.compile(
+    "[\U0001f600-\U0001f64f\U0001f300-\U0001f5ff\U0001f680-\U0001f6ff\U0001f1e0-\U0001f1ff"
+    "\U0001f900-\U0001faff\u25a0-\u27bf\u2b00-\u2bff\u200d\ufe0f]+"
+)
+
+FIELDS = {"content": str, "query": str, "answer": list}
+
+
+def row(raw: Mapping[str, Any]) -> Row:
+    """A row of Note-MRC-simple: `content` and `query`, and the pieces of `answer`."""
+    pieces = raw["answer"]
+    if not all(isinstance(piece, str) and piece.strip() for piece in pieces):
+        raise ValueError("field 'answer': a list of non-empty strings is expected.")
+    return rows.row(raw, list(pieces), raw["content"], answer=amount(len(pieces)))
+
+
+# --- official ------------------------------------------------------------------------------------
+
+
+def official_passages(text: str) -> str:
+    """The first bracketed part, else all, read as a literal of strings, joined by line breaks.
+
+    Raises:
+        ValueError: It is no such literal. The authors execute the text; here it is only read.
+    """
+    start = text.find("[")
+    end = text.find("]", start)
+    value = read_literal(text[start : end + 1] if 0 <= start < end else text)
+    if not isinstance(value, list | tuple | set | dict | str) or not all(
+        isinstance(piece, str) for piece in value
+    ):
+        raise ValueError("no list of strings")
+    return "\n".join(value).strip()
+
+
+def _official_overlaps(answer: str, gold: str) -> tuple[float, ...]:
+    found, wanted = (
+        overlap.words(_PICTURES.sub("", text.replace("\n", "").replace("\ufffd", "")))
+        for text in (answer, gold)
+    )
+    rouge = overlap.rouge_of_sets(" ".join(found), " ".join(wanted))
+    return (overlap.bleu(found, wanted), *rouge)
+
+
+def _official(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
+    gold = "".join(sample.target)
+    try:
+        answer = official_passages(completions[0].text)
+    except ValueError:
+        reading = Reading(None, unread(completions[0], sample.language))
+        return judged(0, (0, 0, 0, 0, 1, 0, 0, 0, 0), reading)
+    counts = outcome(bool(gold), bool(answer))
+    texts = _official_overlaps(answer, gold) if counts[0] else (0.0,) * 4
+    value = counts[3] + counts[0] * (1 + sum(texts)) / 5
+    return judged(value, (*counts, 0, *texts), Reading(answer), answer)
+
+
+def _official_f1(sums: np.ndarray) -> np.ndarray:
+    hit, invented, missed = (sums[..., i] for i in range(3))
+    precision, recall = hit / (hit + invented + 1e-4), hit / (hit + missed + 1e-4)
+    return 2 * precision * recall / (precision + recall + 1e-4) * readable(sums)
+
+
+def _official_text(place: int) -> Figure:
+    """Mean over hits (0 without one), times the share of readable answers."""
+    return lambda sums: sums[..., 5 + place] / np.maximum(sums[..., 0], 1) * readable(sums)
+
+
+# --- corrected -----------------------------------------------------------------------------------
+
+_QUOTED_LIST = re.compile("\\[\\s*[\"'“‘「]")
+_BETWEEN = re.compile("[\"'”’」]\\s*[,，、]\\s*[\"'“‘「]")
+_EDGES = " \t\r\n,，\"'“”‘’「」"
+_NO_ANSWER = re.compile(
+    r"\bno (?:\w+ ){0,3}(?:answers?|information|passages?|sentences?|lines?)\b"
+    r"|\b(?:note|post|text|article|passage|content|document)\b[^.\n]{0,40}\b(?:does|did)(?: not|n['’]t)\b"
+    r"[^.\n]{0,30}\b(?:answer|mention|contain|provide|say|include|state|specify)"
+    r"|\b(?:can(?:not|['’]t| not)|could(?: not|n['’]t)|unable to) (?:be )?(?:find|found|locate|extract)"
+    r"|(?:没有|未|找不到|不存在|不包含)[^。\n]{0,8}(?:提到|提及|说明|相关|答案|信息)"
+    r"|无法(?:从[^。\n]{0,10})?(?:提取|找到|得出)",
+    re.I,
+)
+_SHORT = 200
+
+
+def read_passages(completion: Completion, content: str, language: str = "en") -> Reading:
+    """The passages that an answer quotes, in order; an empty tuple where it says there are none.
+
+    A JSON or Python list; a list with broken quotes, or cut by the token limit, as far as it goes;
+    else the whole text as one passage, unless it says in a short sentence that there is no answer
+    (and that sentence is not in the note itself).
+    """
+    text = own_text(completion.text)
+    found = json_lists(text, lambda item: isinstance(item, str))
+    if found:
+        return Reading(_kept(_joined(text, found)))
+    start = _QUOTED_LIST.search(text)
+    if start:
+        body, bracket, rest = text[start.start() :].rpartition("]")
+        try:
+            value = read_literal(body + bracket)
+        except ValueError:
+            value = _BETWEEN.split((body if bracket else rest).lstrip("[ "))
+        pieces = [p.strip(_EDGES) for p in value if isinstance(p, str)]
+        if any(pieces):
+            return Reading(_kept(pieces))
+    if key(text) in NOTHING:
+        return Reading(())
+    if len(text) <= _SHORT and _NO_ANSWER.search(text) and key(text) not in key(content):
+        return Reading(())
+    reading = read_text(completion, language)
+    if reading.answer is None:
+        return reading
+    words = any(character.isalnum() for character in reading.answer)
+    return Reading((reading.answer,)) if words else Reading(None, unread(completion, language))
+
+
+def _joined(text: str, found: list[tuple[int, int, list[Any]]]) -> list[str]:
+    """The list that is the answer: the first if the text begins with it, else the last.
+
+    Lists with nothing but space or commas between them are one.
+    """
+    groups: list[tuple[int, int, list[Any]]] = []
+    for start, end, pieces in found:
+        if groups and not text[groups[-1][1] : start].strip(" \n\r\t,，"):
+            groups[-1] = (groups[-1][0], end, [*groups[-1][2], *pieces])
+        else:
+            groups.append((start, end, pieces))
+    return groups[0 if groups[0][0] == 0 else -1][2]
+
+
+def _kept(pieces: Sequence[str]) -> tuple[str, ...]:
+    return tuple(piece for piece in pieces if piece.strip())
+
+
+def _plain(text: str) -> str:
+    """The form in which passages are compared: one line, NFKC, without emoji, unless all is emoji."""
+    text = unicodedata.normalize("NFKC", text.replace("\ufffd", ""))
+    return " ".join(_PICTURES.sub(" ", text).split()) or " ".join(text.split())
+
+
+def _corrected(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
+    gold = sample.target
+    reading = read_passages(completions[0], sample.fields["content"], sample.language)
+    if reading.answer is None:
+        return judged(0, (*outcome(bool(gold), not gold), 0, 0, 0, 0), reading)
+    counts = outcome(bool(gold), bool(reading.answer))
+    texts: tuple[float, ...] = (0.0,) * 4
+    if counts[0]:
+        found, wanted = (
+            [word for word in overlap.words(_plain("\n".join(side))) if not word.isspace()]
+            for side in (reading.answer, gold)
+        )
+        texts = (overlap.bleu_of_length(found, wanted), *overlap.rouge(found, wanted))
+    value = counts[3] + counts[0] * (1 + sum(texts)) / 5
+    return judged(value, (*counts, *texts), reading, list(reading.answer))
+
+
+def _corrected_text(place: int) -> Figure:
+    """Mean over all items but the rightly empty; 100 where there are no others."""
+
+    def figure(sums: np.ndarray) -> np.ndarray:
+        total = sums[..., :3].sum(axis=-1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            score = 100 * sums[..., 4 + place] / total
+        return np.where((total == 0) & (sums[..., 3] > 0), 100.0, score)
+
+    return figure
+
+
+def _metrics(f1: Figure, text: Callable[[int], Figure]) -> tuple[Metric, ...]:
+    texts = [text(i) for i in range(4)]
+    return (
+        Metric("f1_bleu_rouge", mean_of([f1, *texts])),
+        Metric("f1", f1),
+        *(Metric(name, figure) for name, figure in zip(_TEXTS, texts, strict=True)),
+    )
+
+
+# --- the task ------------------------------------------------------------------------------------
+
+_ENGLISH = Prompt(
+    """\
+You find answers in posts. You get one post and the question of somebody who searched for it.
+
+Copy out of the post, word for word, the sentences or lines that answer the question. Do not summarise, \
+do not add anything, and leave out what does not help to answer. Lines that follow each other in the \
+post stay together in one piece; pieces from different places are separate.
+If the post does not answer exactly this question (another place, another model, another year), there \
+is no answer.
+
+Write only a JSON list of strings: one string for each piece, a line break inside a piece as \\n. \
+Write [] if there is no answer.
+
+Example
+Post:
+Weekend at Lake Orrin 🛶
+The ferry runs every 40 minutes until 6 pm. Bring cash, the kiosk takes no cards.
+#lakeday
+Question: how long does the lake orrin ferry run
+Answer: ["The ferry runs every 40 minutes until 6 pm."]
+""",
+    "Post:\n{content}\n\nQuestion: {query}\nAnswer:",
+)
+_CHINESE = Prompt(
+    """\
+你负责在笔记里找答案。给你一篇笔记和一位用户搜索时提的问题。
+
+请从笔记中逐字摘出能回答问题的句子或段落：不概括、不改写、不添加，与问题无关的内容不要。原文中相连的\
+几行放在同一段里，位置不同的内容分成不同的段。
+如果笔记没有回答这个问题（地点、型号、年份等对不上），就是没有答案。
+
+只输出一个 JSON 字符串列表，每段一个字符串，段内换行写成 \\n；没有答案就输出 []。
+
+例子
+笔记：
+周末去了云栖湖🛶
+渡船每40分钟一班，最晚到18点。记得带现金，小卖部不能刷卡。
+#湖边一日
+问题：云栖湖渡船最晚几点
+答案：["渡船每40分钟一班，最晚到18点。"]
+""",
+    "笔记：\n{content}\n\n问题：{query}\n答案：",
+)
+
+
+def _written(pieces: Sequence[str]) -> str:
+    return json.dumps(pieces, ensure_ascii=False)
+
+
+MRC_SIMPLE = Task(
+    name="sns_bench/mrc_simple",
+    title="Reading comprehension: passages that answer a question",
+    category="mrc",
+    capability="content understanding",
+    language="en",
+    version=1,
+    dataset=rows.DATASET,
+    read=JsonReader("sns-bench/Note-MRC-simple.json", FIELDS, row),
+    prompts={"en": _ENGLISH, "zh": _CHINESE},
+    settings=Settings(max_tokens=256),
+    scorings={
+        "official": Scoring(
+            "official",
+            (*OUTCOMES, "unreadable", *_TEXTS),
+            _official,
+            (*_metrics(_official_f1, _official_text), Metric("readable", readable)),
+        ),
+        "corrected": Scoring(
+            "corrected",
+            (*OUTCOMES, *_TEXTS),
+            _corrected,
+            _metrics(answerability, _corrected_text),
+        ),
+    },
+    gold=lambda sample: _written(sample.target),
+    guesses=Guesses(
+        random=lambda sample, random: _written([random.choice(lines(sample.fields["content"]))]),
+        constants=lambda samples: ["[]", '["yes"]'],
+        everything=lambda sample: _written([sample.fields["content"]]),
+    ),
+    chance=Chance(metric=37.75, value=0.36),
+    reward="metric",
+    citation=rows.CITATION,
+    prompt_key="Note-MRC-simple",
+)

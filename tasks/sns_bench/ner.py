@@ -1,0 +1,88 @@
+"""SNS-Bench NER: all entities of one type in a product title or note (Guo et al., ICML 2025)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+from ..answers import Reading, folded, key, read_list
+from ..metrics.sets import set_scoring
+from ..schema import Chance, Completion, Guesses, Prompt, Row, Sample, Settings, Task
+from ..sources import JsonReader
+from .hashtag import OFFICIAL_SETS
+from .rows import CITATION, DATASET, frequent_sets, gold_list, pieces, row, target_of
+
+_TYPE = re.compile(r"['‘“\"「]([^'’”\"」]+)")
+
+
+def _row(raw: Mapping[str, Any]) -> Row:
+    found = _TYPE.search(raw["question"])
+    entity = found[1].partition("(")[0].strip().lower() if found else "other"
+    return row(raw, pieces(raw["answer"]), raw["content"], entity=entity)
+
+
+def read_spans(completion: Completion, passage: str, language: str) -> Reading:
+    """A list of texts; those that stand in the passage as they are need not be cut further."""
+    plain = " ".join(folded(passage).split())
+    return read_list(completion, language, lambda piece: key(piece) in plain)
+
+
+def _read(sample: Sample, completion: Completion) -> Reading:
+    return read_spans(completion, sample.fields["content"], sample.language)
+
+
+def _words(sample: Sample) -> list[str]:
+    return list(dict.fromkeys(re.findall(r"[^\s,，、]+", sample.fields["content"]))) or ["none"]
+
+
+def _a_word(sample: Sample, random: Random) -> str:
+    return random.choice(_words(sample))
+
+
+def _all_words(sample: Sample) -> str:
+    return ", ".join(_words(sample))
+
+
+TASK = Task(
+    name="sns_bench/ner",
+    title="NER",
+    category="ner",
+    capability="information extraction",
+    language="en",
+    version=1,
+    dataset=DATASET,
+    read=JsonReader(
+        "sns-bench/Note-NER.json", {"question": str, "content": str, "answer": str}, _row
+    ),
+    prompts={
+        "en": Prompt(
+            "You find entities in the texts of a shopping and social network. You get a text and a "
+            "question that names a type of entity. Reply with all entities of that type, copied "
+            "from the text letter by letter, with commas between them, and nothing else. If there "
+            "is none, reply with [].\n\n"
+            "Example\nText: Linen trousers wide leg for tall men, beach wedding summer, sand or olive\n"
+            "Question: Please find all 'color' entities\nEntities: sand, olive",
+            "Text: {content}\nQuestion: {question}\nEntities:",
+        ),
+        "zh": Prompt(
+            "你负责从购物社交平台的文本中找出实体。你会看到一段文本和一个指明实体类型的问题。请回复该类型的所有实体，"
+            "逐字照抄原文，用逗号分隔，不要输出其他内容；如果没有，回复 []。\n\n"
+            "示例\n文本：阔腿亚麻长裤高个子男士夏季海边婚礼，沙色或橄榄色\n"
+            "问题：请找出所有“颜色”实体\n实体：沙色, 橄榄色",
+            "文本：{content}\n问题：{question}\n实体：",
+        ),
+    },
+    prompt_key="Note-NER",
+    settings=Settings(max_tokens=96),
+    scorings={
+        "corrected": set_scoring("corrected", _read, target_of, key),
+        "official": OFFICIAL_SETS,
+    },
+    gold=gold_list,
+    guesses=Guesses(_a_word, frequent_sets, _all_words),
+    chance=Chance(0.0, 0.0),
+    reward="metric",
+    citation=CITATION,
+)

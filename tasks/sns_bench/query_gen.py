@@ -1,0 +1,225 @@
+"""QueryGen: write one search query that somebody who reads the note would want to search next.
+
+Official (Guo et al. 2025): the mean of ANLS on the raw text and of the cosine of sentence embeddings
+of the cut answer and the gold query. The authors embed with bge-large-en-v1.5; whichever model is
+given is named in the run. Without one, the scoring is ANLS alone, under its own name.
+
+Corrected reads the query out of preamble, quotes and lists, and compares both sides in one form. A
+negative cosine counts as 0 in the value.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from ..answers import Reading, key, read_text, unread
+from ..metrics.similarity import anls, cosine
+from ..schema import (
+    Chance,
+    Completion,
+    Guesses,
+    Metric,
+    Prompt,
+    Row,
+    Sample,
+    Score,
+    Scoring,
+    Services,
+    Settings,
+    Task,
+)
+from ..sources import JsonReader
+from . import rows
+
+FIELDS = {"content": str, "answer": str}
+
+_KIND = re.compile(r"type of (?:this|the) note is\s*:\s*(\w+)|note type is\s*:\s*(\w+)", re.I)
+_TITLE = re.compile(r"(?:note title|笔记标题|标题)\s*[:：]\s*([^\n]*?)\s*[,，]?\s*(?:\n|$)", re.I)
+_CUT = re.compile(r"[\n<>]|endofresponse")
+_LISTED = re.compile(r"^\s*(?:[-*•]\s+|\(?\d{1,2}[.)、:]\s*)")
+
+
+def row(raw: Mapping[str, Any]) -> Row:
+    """A row of Note-QueryGen: the note in `content`, the gold query in `answer`."""
+    if not raw["answer"].strip():
+        raise ValueError("field 'answer': a query is expected, not an empty text.")
+    found = _KIND.search(raw["content"])
+    kind = (found[1] or found[2]).lower() if found else "post"
+    return rows.row(raw, raw["answer"], raw["content"], note=kind)
+
+
+# --- judgements ----------------------------------------------------------------------------------
+
+
+def read_query(completion: Completion, language: str = "en") -> Reading:
+    """The first line with a word in it, without label, list number, quotes or code fence."""
+    reading = read_text(completion, language)
+    if reading.answer is None:
+        return reading
+    for line in reading.answer.splitlines():
+        inner = read_text(Completion(_LISTED.sub("", line.strip("[] \t")))).answer
+        if inner and key(inner) and any(character.isalnum() for character in inner):
+            return Reading(inner)
+    return Reading(None, unread(completion, language))
+
+
+def plain(query: str) -> str:
+    """The form in which queries are compared: NFKC, lower case, one line, no closing punctuation."""
+    return " ".join(unicodedata.normalize("NFKC", query).casefold().split()).rstrip("?.!。")
+
+
+def _official(embed: bool) -> Callable[[Sample, Sequence[Completion], Services], Score]:
+    def judge(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
+        text = completions[0].text
+        parts = [anls(text, sample.target)]
+        if embed and services.embedder is not None:
+            parts.append(cosine(services.embedder, _CUT.split(text, 1)[0], sample.target))
+        reading = Reading(text) if text.strip() else Reading(None, unread(completions[0], "en"))
+        return _judged(parts, reading, text)
+
+    return judge
+
+
+def _corrected(embed: bool) -> Callable[[Sample, Sequence[Completion], Services], Score]:
+    def judge(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
+        reading = read_query(completions[0], sample.language)
+        parts = [0.0] * (1 + embed)
+        if reading.answer is not None:
+            found, wanted = plain(reading.answer), plain(sample.target) or sample.target
+            parts = [anls(found, wanted)]
+            if embed and services.embedder is not None:
+                parts.append(cosine(services.embedder, found, wanted))
+        return _judged(parts, reading, reading.answer)
+
+    return judge
+
+
+def _judged(parts: Sequence[float], reading: Reading, parsed: str | None) -> Score:
+    value = sum(max(part, 0.0) for part in parts) / len(parts)
+    # Embeddings of equal texts meet to within float32.
+    value = 1.0 if value > 1 - 1e-6 else value
+    return Score(value, (*parts, 1.0), parsed, reading.failure or (None if value == 1 else "wrong"))
+
+
+def _mean(*columns: int) -> Callable[[np.ndarray], np.ndarray]:
+    """The mean of columns over items (the last column counts them), in percent."""
+
+    def figure(sums: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return 100 * sums[..., list(columns)].mean(axis=-1) / sums[..., -1]
+
+    return figure
+
+
+def _scoring(
+    name: str, judge: Callable[[bool], Callable[[Sample, Sequence[Completion], Services], Score]]
+) -> Scoring:
+    """The scoring with an embedder, and its reduced form without one."""
+    alone = Scoring(f"{name}-anls", ("anls", "items"), judge(False), (Metric("anls", _mean(0)),))
+    return Scoring(
+        name,
+        ("anls", "similarity", "items"),
+        judge(True),
+        (
+            Metric("anls_similarity", _mean(0, 1)),
+            Metric("anls", _mean(0)),
+            Metric("similarity", _mean(1)),
+        ),
+        needs=("embedder",),
+        without=alone,
+    )
+
+
+# --- the task ------------------------------------------------------------------------------------
+
+_ENGLISH = Prompt(
+    """\
+You suggest what to search for next. You get a post with its title, text and most liked comments.
+
+Write one search query that a reader of this post is likely to type after reading it. It is about the \
+central thing of the post, asks for something that the post leaves open, and makes sense to somebody \
+who has not seen the post. Either a short question or a short phrase, in correct and natural wording.
+
+Write only the query, on one line.
+
+Example
+Post:
+Title: Finally repotted my monstera 🌿
+Text: New soil, bigger pot, fingers crossed #plants
+Comments: mine got yellow leaves a week after; same here!!
+Query: why do monstera leaves turn yellow after repotting
+""",
+    "Post:\n{content}\n\nQuery:",
+)
+_CHINESE = Prompt(
+    """\
+你负责推荐下一个搜索词。给你一篇笔记的标题、正文和热门评论。
+
+请写一个读者看完这篇笔记后很可能会搜的词。它围绕笔记的核心内容，问的是笔记没有讲到的东西，没看过笔记的人也能看懂。\
+可以是简短的问句，也可以是简短的短语，通顺、没有错字。
+
+只输出一行搜索词。
+
+例子
+笔记：
+标题：龟背竹终于换盆了🌿
+正文：换了新土和大盆，希望能缓过来 #绿植
+评论：我的换完一周叶子就黄了；我也是！！
+搜索词：龟背竹换盆后叶子发黄怎么办
+""",
+    "笔记：\n{content}\n\n搜索词：",
+)
+
+
+def _title(sample: Sample) -> str:
+    """The note's title, or how the note begins."""
+    content = sample.fields["content"]
+    found = _TITLE.search(content)
+    return found[1] if found and found[1].strip() else content[:40].replace("\n", " ")
+
+
+def _random_words(sample: Sample, random: Random) -> str:
+    """Some words in a row out of the note."""
+    words = sample.fields["content"].split() or ["-"]
+    start = random.randrange(len(words))
+    return " ".join(words[start : start + random.randint(2, 8)])
+
+
+QUERY_GEN = Task(
+    name="sns_bench/query_gen",
+    title="Generating a search query for a note",
+    category="query_gen",
+    capability="user behaviour modelling",
+    language="en",
+    version=1,
+    dataset=rows.DATASET,
+    read=JsonReader("sns-bench/Note-QueryGen.json", FIELDS, row),
+    prompts={"en": _ENGLISH, "zh": _CHINESE},
+    settings=Settings(max_tokens=32),
+    scorings={
+        "official": _scoring("official", _official),
+        "corrected": _scoring("corrected", _corrected),
+    },
+    gold=rows.gold_text,
+    guesses=Guesses(
+        random=_random_words,
+        constants=lambda samples: [
+            "how to",
+            "怎么办",
+            *rows.frequent((s.target for s in samples), most=5),
+            *sorted((s.target for s in samples), key=len)[len(samples) // 2 :][:5],
+        ],
+        everything=_title,
+    ),
+    # Measured with all-MiniLM-L6-v2; embedding models differ in how alike unrelated texts are.
+    chance=Chance(metric=26.66, value=0.27),
+    reward="metric",
+    citation=rows.CITATION,
+    prompt_key="Note-QueryGen",
+)

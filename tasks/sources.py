@@ -1,0 +1,298 @@
+"""Where samples come from: data folders, readers, ids, clusters and partitions."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from heapq import nsmallest
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from .errors import BadRow, MissingData, RedoneError, UnknownName
+from .schema import PARTITIONS, Partition, Row, Sample, Task
+
+DATA_VARIABLE = "REDONE_DATA"
+EMBEDDED = Path(__file__).parent / "mini"
+
+SELECTIONS: Mapping[str, tuple[Partition, ...]] = {
+    "all": PARTITIONS,
+    **{name: (name,) for name in PARTITIONS},
+    "train": ("train",),
+}
+"""What `samples` can select: `all` is every evaluation partition, never `train`."""
+
+
+def data_folder(option: str | os.PathLike[str] | None = None) -> Path:
+    """The data folder: the option, else $REDONE_DATA, else the user's data directory.
+
+    Raises:
+        MissingData: The option or the variable names no folder.
+    """
+    given = option or os.environ.get(DATA_VARIABLE)
+    if given:
+        folder = Path(given).expanduser()
+        if not folder.is_dir():
+            origin = "--data-dir" if option else f"${DATA_VARIABLE}"
+            raise MissingData(f"{origin} names {str(folder)!r}, which is not a folder.")
+        return folder
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("redone", appauthor=False))
+
+
+@dataclass(frozen=True, slots=True)
+class JsonReader:
+    """Reads one file of JSON objects (an array, or one object a line) as rows.
+
+    Attributes:
+        path: Relative to the data folder; with `embedded`, relative to the package's own data.
+        fields: Required fields and their types.
+        row: Turns one object into a Row; may raise ValueError with a message naming the field.
+        embedded: The file ships with the package.
+    """
+
+    path: str
+    fields: Mapping[str, type]
+    row: Callable[[Mapping[str, Any]], Row]
+    embedded: bool = False
+
+    def __call__(self, folder: Path) -> Iterator[Row]:
+        """The rows in file order.
+
+        Raises:
+            MissingData: The file is not there.
+            BadRow: A row breaks the format; names file, row and field.
+        """
+        path = (EMBEDDED if self.embedded else folder) / self.path
+        if not path.is_file():
+            raise MissingData(missing(path, self.path.partition("/")[0]))
+        for number, raw in enumerate(json_objects(path), 1):
+            if not isinstance(raw, dict):
+                raise BadRow(f"{path}, row {number}: an object is expected, not {kind(raw)}.")
+            for name, wanted in self.fields.items():
+                if name not in raw:
+                    raise BadRow(f"{path}, row {number}: the field {name!r} is missing.")
+                if not isinstance(raw[name], wanted):
+                    raise BadRow(
+                        f"{path}, row {number}, field {name!r}: {_KINDS.get(wanted, wanted)} is "
+                        f"expected, not {kind(raw[name])}."
+                    )
+            try:
+                row = self.row(raw)
+            except ValueError as error:
+                raise BadRow(f"{path}, row {number}: {error}") from error
+            yield row
+
+
+def json_objects(path: Path) -> Iterator[Any]:
+    """The elements of a JSON array file, or of a file with one JSON value a line (streamed).
+
+    Raises:
+        MissingData: The file cannot be read.
+        BadRow: It is not JSON; names the line.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise MissingData(f"{path} cannot be read: {error.strerror}.") from None
+    with file:
+        head = file.read(64).lstrip()
+        file.seek(0)
+        if head.startswith(b"["):
+            try:
+                elements = orjson.loads(file.read())
+            except orjson.JSONDecodeError as error:
+                raise BadRow(
+                    f"{path}, line {error.lineno}: not valid JSON ({error.msg})."
+                ) from None
+            yield from elements
+            return
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                try:
+                    value = orjson.loads(line)
+                except orjson.JSONDecodeError as error:
+                    raise BadRow(f"{path}, row {number}: not valid JSON ({error.msg}).") from None
+                yield value
+
+
+def missing(path: Path, dataset: str) -> str:
+    """The message for a data file that is not there, with the way out."""
+    return (
+        f"{path} is missing. `redone-tasks fetch {dataset}` downloads it; --data-dir or "
+        f"${DATA_VARIABLE} name a folder that has it; `--suite sns-mini` needs no data."
+    )
+
+
+_KINDS: Mapping[type, str] = {
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+def kind(value: Any) -> str:
+    """The JSON name of a value's type, for messages."""
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+_LABEL = re.compile(
+    r"\n[ \t]*(?:note )?(?:title|content|body|text|category|asr|ocr|doc|query|notes?|comment)\s*[:：]",
+    re.I,
+)
+_NOT_WORD = re.compile(r"[\W_]+")
+_ASCII = bytes(range(128))
+_ASCII_NOT_WORD = bytes(c for c in _ASCII if not chr(c).isalnum())
+
+
+def cluster_of(source: str) -> str:
+    """Hash of a source text, blind to case, width, labels, spacing, punctuation and emoji.
+
+    Labels are the "Note Title:" or "Body:" at the start of a line, by which one data file presents
+    a text and another does not. A text with no word in it is hashed as it stands.
+
+    Returns:
+        16 hex digits.
+    """
+    # This runs for every sample of every run, so ASCII and other letters are taken apart: each kind
+    # is cleaned fastest in its own way, and only the few others need Unicode's normal form.
+    text = _LABEL.sub(" ", "\n" + source)
+    plain, others = _letters(text)
+    if not text.isascii():
+        others = unicodedata.normalize("NFKC", others)
+        if _letters(others)[0]:  # full-width letters: they belong among the ASCII ones, in order
+            plain, others = _letters(unicodedata.normalize("NFKC", text))
+        if others := _NOT_WORD.sub("", others).casefold():
+            plain += b"|" + others.encode()
+    return hashlib.sha256(plain or source.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _letters(text: str) -> tuple[bytes, str]:
+    """The ASCII letters and digits in lower case, and all that is not ASCII."""
+    plain = text.encode("ascii", "ignore").lower().translate(None, _ASCII_NOT_WORD)
+    if text.isascii():
+        return plain, ""
+    return plain, text.encode("utf-8", "ignore").translate(None, _ASCII).decode()
+
+
+def partition_of(task: Task, split: str, cluster: str) -> Partition:
+    """The partition of an item: by its split where the benchmark has several, else by hash.
+
+    Args:
+        task: Whose `splits` rule.
+        split: The item's published split.
+        cluster: Hash of the source text; all items about one text share a partition.
+    """
+    rule = _rule(task, split)
+    if rule != "hash":
+        return rule
+    return "diagnose" if int(cluster[:8], 16) % 2 == 0 else "gate"
+
+
+def _rule(task: Task, split: str) -> Any:
+    if not task.splits and split == "test":
+        return "hash"
+    if split not in task.splits:
+        # A train split that no rule names would be evaluated unnoticed.
+        raise ValueError(f"{task.name} yields split {split!r}, which Task.splits does not name.")
+    return task.splits[split]
+
+
+def samples(
+    task: Task,
+    folder: Path,
+    *,
+    partition: str = "all",
+    limit: int | None = None,
+    seed: int = 0,
+) -> Iterator[Sample]:
+    """The samples of a task in file order, streamed.
+
+    Args:
+        task: Whose samples.
+        folder: The data folder; not looked at by embedded tasks.
+        partition: A key of `SELECTIONS`.
+        limit: At most this many, a seeded choice: those whose hash with the seed is smallest, so
+            that a smaller limit chooses among the samples of a larger one. The data is then read
+            twice, and no more than the chosen ids are held.
+        seed: Of the choice.
+
+    Raises:
+        UnknownName: No such partition.
+        RedoneError: The limit is not positive.
+        MissingData: A file of the task is not in the folder.
+        BadRow: A file breaks its format.
+    """
+    if partition not in SELECTIONS:
+        raise UnknownName("partition", partition, SELECTIONS)
+    if limit is None:
+        return _samples(task, folder, SELECTIONS[partition])
+    if limit < 1:
+        raise RedoneError(f"A limit of {limit} samples is not possible: expected 1 or more.")
+    return _limited(task, folder, SELECTIONS[partition], limit, seed)
+
+
+def _limited(
+    task: Task, folder: Path, wanted: tuple[Partition, ...], limit: int, seed: int
+) -> Iterator[Sample]:
+    def place(identity: str) -> bytes:
+        return hashlib.sha256(f"{seed}|{identity}".encode()).digest()
+
+    chosen = set(nsmallest(limit, (s.id for s in _samples(task, folder, wanted)), key=place))
+    for sample in _samples(task, folder, wanted):
+        if sample.id in chosen:
+            yield sample
+
+
+def _samples(task: Task, folder: Path, wanted: tuple[Partition, ...]) -> Iterator[Sample]:
+    seen: dict[bytes, int] = {}
+    count: dict[str, int] = {}
+    for row in task.read(folder):
+        count[row.split] = index = count.get(row.split, -1) + 1
+        rule = _rule(task, row.split)
+        if rule != "hash" and rule not in wanted:
+            continue
+        content = orjson.dumps(
+            [task.name, row.split, row.fields, row.target], option=orjson.OPT_SORT_KEYS
+        )
+        digest = hashlib.sha256(content).digest()[:12]
+        seen[digest] = occurrence = seen.get(digest, -1) + 1
+        cluster = cluster_of(row.source)
+        partition = partition_of(task, row.split, cluster)
+        if partition not in wanted:
+            continue
+        yield Sample(
+            id=hashlib.sha256(digest + occurrence.to_bytes(4, "big")).hexdigest()[:16],
+            task=task.name,
+            fields=row.fields,
+            target=row.target,
+            language=row.language,
+            cluster=cluster,
+            split=row.split,
+            partition=partition,
+            tags=row.tags,
+            index=index,
+        )
+
+
+def data_hash(ids: Iterable[str]) -> str:
+    """Hash of a set of samples, told by their ids in any order: 16 hex digits.
+
+    An id holds task, content and occurrence, so equal hashes mean equal questions and golds.
+    """
+    total = count = 0
+    for identity in ids:
+        total += int.from_bytes(hashlib.sha256(identity.encode()).digest(), "big")
+        count += 1
+    packed = f"{count}|{total % (1 << 256):x}"
+    return hashlib.sha256(packed.encode()).hexdigest()[:16]

@@ -1,0 +1,342 @@
+"""TweetEval: six classifications of English tweets, each judged by its own published metric.
+
+Barbieri et al. 2020, "TweetEval: Unified Benchmark and Comparative Evaluation for Tweet
+Classification", Findings of EMNLP: F1 of the ironic class (irony), macro F1 (hate, offensive,
+emotion), macro recall (sentiment), mean F1 of favor and against over the tweets of all targets
+(stance).
+
+Official: the stripped, lower-cased answer is a label or it is no label. Corrected: the label is read
+out of the whole answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .answers import Reading, unread
+from .errors import BadRow, MissingData
+from .labels import Labels, labels, read_label
+from .metrics import labels as figures
+from .schema import (
+    Chance,
+    Completion,
+    Guesses,
+    Metric,
+    Prompt,
+    Row,
+    Sample,
+    Score,
+    Scoring,
+    Services,
+    Settings,
+    Task,
+)
+from .sources import missing
+
+CITATION = (
+    "Barbieri et al. 2020. TweetEval: Unified Benchmark and Comparative Evaluation for Tweet "
+    "Classification. Findings of EMNLP 2020."
+)
+TARGETS = {
+    "abortion": "the legalisation of abortion",
+    "atheism": "atheism",
+    "climate": "the view that climate change is a real concern",
+    "feminist": "the feminist movement",
+    "hillary": "Hillary Clinton",
+}
+"""Folders of the stance task, and what the tweets there take a stance on."""
+
+# --- reading the files ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LinesReader:
+    """Reads the line-by-line files of one task: `<split>_text.txt` beside `<split>_labels.txt`.
+
+    Attributes:
+        path: Folder of the task, relative to the data folder; holds `mapping.txt`.
+        labels: The labels in the order of their numbers, as `mapping.txt` must state them.
+        splits: The splits that the task has.
+        targets: Subfolder -> what its tweets are about, for a task that has subfolders.
+    """
+
+    path: str
+    labels: tuple[str, ...]
+    splits: tuple[str, ...] = ("train", "val", "test")
+    targets: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, folder: Path) -> Iterator[Row]:
+        """The rows by split, then subfolder, in file order.
+
+        Raises:
+            MissingData: A file is not there; all are looked for before the first row.
+            BadRow: Not UTF-8, unequal numbers of lines, or a label that `mapping.txt` lacks.
+        """
+        base = folder / self.path
+        self._check_mapping(base / "mapping.txt")
+        parts = [
+            (split, target, base / target / f"{split}_text.txt", base / target / f"{split}_labels.txt")
+            for split in self.splits
+            for target in (self.targets or ("",))
+        ]
+        for path in (path for part in parts for path in part[2:]):
+            _present(path)
+        for split, target, texts, numbers in parts:
+            yield from self._rows(split, target, texts, numbers)
+
+    def _rows(self, split: str, target: str, texts: Path, numbers: Path) -> Iterator[Row]:
+        tweets, marks = _lines(texts), _lines(numbers)
+        if len(tweets) != len(marks):
+            raise BadRow(
+                f"{texts} has {len(tweets)} lines and {numbers.name} {len(marks)}: row "
+                f"{min(len(tweets), len(marks)) + 1} has no counterpart. Fetch both files again."
+            )
+        known = {str(number): label for number, label in enumerate(self.labels)}
+        for number, (tweet, mark) in enumerate(zip(tweets, marks, strict=True), 1):
+            if mark.strip() not in known:
+                raise BadRow(
+                    f"{numbers}, row {number}: the label {mark.strip()!r} is not one of "
+                    f"{', '.join(f'{n} ({label})' for n, label in known.items())}."
+                )
+            fields = {"text": tweet.strip()}
+            if target:
+                fields["target"] = self.targets[target]
+            yield Row(
+                fields=fields,
+                target=known[mark.strip()],
+                language="en",
+                source=tweet,
+                split=split,
+                tags={"target": target} if target else {},
+            )
+
+    def _check_mapping(self, path: Path) -> None:
+        _present(path)
+        stated = [line.split() for line in _lines(path) if line.strip()]
+        if stated != [[str(n), label] for n, label in enumerate(self.labels)]:
+            raise BadRow(
+                f"{path} states the labels {[' '.join(parts) for parts in stated]}; expected are "
+                f"{[f'{n} {label}' for n, label in enumerate(self.labels)]}."
+            )
+
+
+def _present(path: Path) -> None:
+    if not path.is_file():
+        raise MissingData(missing(path, "tweeteval"))
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines by line feed only: tweets hold other characters that Python would split at."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        row = error.object[: error.start].count(b"\n") + 1
+        raise BadRow(f"{path}, row {row}: not UTF-8 text.") from None
+    return [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+
+
+# --- judgement -----------------------------------------------------------------------------------
+
+
+def _official(
+    names: tuple[str, ...], words: Mapping[str, str]
+) -> Callable[[Sample, Sequence[Completion], Services], Score]:
+    exact = {name.lower(): name for name in names} | {w.lower(): name for name, w in words.items()}
+
+    def judge(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
+        label = exact.get(completions[0].text.strip().lower())
+        failure = None if label else unread(completions[0], "en")
+        return _judged(names, sample, Reading(label, failure))
+
+    return judge
+
+
+def _corrected(
+    names: tuple[str, ...], known: Labels
+) -> Callable[[Sample, Sequence[Completion], Services], Score]:
+    def judge(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
+        return _judged(names, sample, read_label(completions[0], known, "en"))
+
+    return judge
+
+
+def _judged(names: tuple[str, ...], sample: Sample, reading: Reading) -> Score:
+    right = reading.answer == sample.target
+    stats = figures.counts(names, reading.answer, sample.target)
+    failure = reading.failure or (None if right else "wrong")
+    return Score(float(right), stats, reading.answer, failure)
+
+
+# --- the tasks -----------------------------------------------------------------------------------
+
+
+def _task(
+    name: str,
+    title: str,
+    forms: Mapping[str, Sequence[str]],
+    metric: Metric,
+    prompt: Prompt,
+    chance: Chance,
+    *,
+    splits: tuple[str, ...] = ("train", "val", "test"),
+    targets: Mapping[str, str] | None = None,
+) -> Task:
+    """One task; `forms` gives each label the ways to write it, the one asked for first."""
+    names = tuple(forms)
+    words = {label: ways[0] for label, ways in forms.items()}
+    known = labels(forms, firm=True)
+    metrics = (metric, Metric("accuracy", figures.accuracy))
+    judges = {"official": _official(names, words), "corrected": _corrected(names, known)}
+    return Task(
+        name=f"tweeteval/{name}",
+        title=title,
+        category=name,
+        capability="content understanding",
+        language="en",
+        version=1,
+        dataset="tweeteval",
+        read=LinesReader(f"tweeteval/{name}", names, splits, targets or {}),
+        prompts={"en": prompt},
+        settings=Settings(max_tokens=12),
+        scorings={
+            scoring: Scoring(scoring, figures.columns(names), judge, metrics)
+            for scoring, judge in judges.items()
+        },
+        gold=lambda sample: words[sample.target],
+        guesses=Guesses(
+            random=lambda sample, random: random.choice(list(words.values())),
+            constants=lambda samples: list(words.values()),
+            everything=lambda sample: ", ".join(words.values()),
+        ),
+        chance=chance,
+        reward="exact",
+        citation=CITATION,
+        held_out="train" not in splits,
+    )
+
+
+def _yes_no(yes: str, no: str, adjective: str) -> dict[str, tuple[str, ...]]:
+    """The forms of a question that is asked as Yes or No; the label numbered 0 comes first."""
+    return {
+        no: ("No", "nope", "false", f"not {adjective}", f"non-{adjective}"),
+        yes: ("Yes", "yeah", "yep", "true", adjective),
+    }
+
+
+_MASKS = "In the tweets @user stands for a name and http for a link.\n\n"
+
+_IRONY = _yes_no("irony", "non_irony", "ironic")
+IRONY = _task(
+    "irony",
+    "Irony in tweets",
+    _IRONY,
+    Metric("f1_irony", figures.f1_of(tuple(_IRONY), ["irony"])),
+    Prompt(
+        "You decide whether tweets are ironic. A tweet is ironic if its writer means something else "
+        "than the words say, often the opposite: praise for what went wrong, joy about a nuisance, a "
+        f"situation that turned out against all expectation. {_MASKS}"
+        "Answer with Yes or No only.\n\n"
+        "Tweet: My train is cancelled for the third day running. Best railway in the world!\nAnswer: Yes\n\n"
+        "Tweet: My train was on time today and I even got a seat by the window.\nAnswer: No\n",
+        "Tweet: {text}\nIs this tweet ironic? Answer:",
+    ),
+    Chance(metric=100.0, value=1.0),
+)
+HATE = _task(
+    "hate",
+    "Hate speech against women and immigrants in tweets",
+    _yes_no("hate", "not-hate", "hateful"),
+    Metric("macro_f1", figures.macro_f1),
+    Prompt(
+        "You moderate a social network. Decide whether a tweet is hate speech against women or "
+        "immigrants: it degrades, threatens or excludes people because they are women or come from "
+        "another country, or calls on others to do so. Rude words alone, insults to one person for "
+        "what that person did, news and reports about hate are not hate speech. "
+        f"{_MASKS}Answer with Yes or No only.\n",
+        "Tweet: {text}\nIs this tweet hate speech? Answer:",
+    ),
+    Chance(metric=100.0, value=1.0),
+)
+OFFENSIVE = _task(
+    "offensive",
+    "Offensive language in tweets",
+    _yes_no("offensive", "not-offensive", "offensive"),
+    Metric("macro_f1", figures.macro_f1),
+    Prompt(
+        "You moderate a social network. Decide whether the language of a tweet is offensive: swear "
+        "words, insults, threats, or contempt for a person or a group, open or veiled. Criticism in "
+        f"decent words is not offensive. {_MASKS}"
+        "Answer with Yes or No only.\n",
+        "Tweet: {text}\nIs the language of this tweet offensive? Answer:",
+    ),
+    Chance(metric=100.0, value=1.0),
+)
+EMOTION = _task(
+    "emotion",
+    "The main emotion of a tweet",
+    {
+        "anger": ("anger", "angry", "rage", "annoyance"),
+        "joy": ("joy", "joyful", "happy", "happiness"),
+        "optimism": ("optimism", "optimistic", "hopeful"),
+        "sadness": ("sadness", "sad", "grief"),
+    },
+    Metric("macro_f1", figures.macro_f1),
+    Prompt(
+        "You name the emotion that a tweet mainly expresses. It is one of these four:\n"
+        "anger: the writer is angry, annoyed or outraged;\n"
+        "joy: the writer is happy, amused or delighted with what is;\n"
+        "optimism: the writer is hopeful or encourages others about what will be;\n"
+        f"sadness: the writer is sad, hurt, worried or disheartened.\n{_MASKS}"
+        "Answer with one word: anger, joy, optimism or sadness.\n\n"
+        "Tweet: Exam week starts tomorrow and I know we can do this, everybody!\nEmotion: optimism\n",
+        "Tweet: {text}\nEmotion:",
+    ),
+    Chance(metric=100.0, value=1.0),
+)
+SENTIMENT = _task(
+    "sentiment",
+    "The sentiment of a tweet",
+    {
+        "negative": ("negative", "bad"),
+        "neutral": ("neutral", "mixed"),
+        "positive": ("positive", "good"),
+    },
+    Metric("macro_recall", figures.macro_recall),
+    Prompt(
+        "You judge the sentiment of tweets: negative if the writer disapproves or feels bad about "
+        "something, positive if the writer approves or feels good, neutral if the tweet only informs "
+        f"or asks, or if no side prevails. {_MASKS}"
+        "Answer with one word: negative, neutral or positive.\n\n"
+        "Tweet: The museum opens at ten on Sunday.\nSentiment: neutral\n",
+        "Tweet: {text}\nSentiment:",
+    ),
+    Chance(metric=100.0, value=1.0),
+    splits=("val", "test"),
+)
+_STANCE = {
+    "none": ("None", "neither", "neutral", "no stance", "neither in favor nor against"),
+    "against": ("Against", "opposed", "opposing", "oppose"),
+    "favor": ("Favor", "favour", "in favor", "in favour", "supportive", "supporting"),
+}
+STANCE = _task(
+    "stance",
+    "The stance of a tweet towards a target",
+    _STANCE,
+    Metric("f1_favor_against", figures.f1_of(tuple(_STANCE), ["favor", "against"])),
+    Prompt(
+        "You judge which stance the writer of a tweet takes on a given subject: Favor if the writer "
+        "supports it, Against if the writer opposes it, None if neither can be told from the tweet. "
+        "The tweet may not name the subject: support for its opponents counts as Against. "
+        f"{_MASKS}"
+        "Answer with one word: Favor, Against or None.\n\n"
+        "Subject: the new cycle lanes\nTweet: Rode to work in half the time today, more of this please!\n"
+        "Stance: Favor\n",
+        "Subject: {target}\nTweet: {text}\nStance:",
+    ),
+    Chance(metric=100.0, value=1.0),
+    targets=TARGETS,
+)
+
+TWEETEVAL = (IRONY, SENTIMENT, HATE, OFFENSIVE, EMOTION, STANCE)
