@@ -25,8 +25,8 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(
         prog="redone-eval",
-        description="Judge a language model on social-network tasks. A run that was stopped goes on "
-        "with the same command.",
+        description="Judge a language model on social-network tasks. A run that was stopped "
+        "goes on with the same command.",
         epilog="Example: redone-eval --model ./SmolLM2-135M-Instruct --suite sns-mini",
     )
     what = p.add_argument_group("what is judged")
@@ -247,13 +247,15 @@ def model_of(options: argparse.Namespace, plan: Plan) -> Model:
         raise RedoneError(
             f"--chat-template-args {options.chat_template_args!r}: {error}."
         ) from None
+    size = options.batch_size
+    batch: Any = int(size) if size.isdecimal() else size
     from .models.hf import HfModel
 
     return HfModel(
         options.model,
         dtype=options.dtype,
         device=options.device,
-        batch_size=options.batch_size,
+        batch_size=batch,
         chat_template_args=template,
         thinking=options.thinking,
     )

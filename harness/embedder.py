@@ -22,6 +22,7 @@ from ..tasks.errors import MissingData, RedoneError
 
 _KNOWN_MODULES = {"Transformer", "Pooling", "Normalize"}
 _POOLING = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _IDENTIFYING = ("config.json", "tokenizer.json", "vocab.txt", "sentence_bert_config.json")
 
 
@@ -29,8 +30,8 @@ class FolderEmbedder:
     """Embeds texts with the model of a local folder.
 
     Attributes:
-        identity: Folder name and fingerprint of all files that make a vector, `minilm@1f2e3d4c5b6a`:
-            part of the signature of every score that used it.
+        identity: Folder name and fingerprint of the files that make a vector,
+            `minilm@1f2e3d4c5b6a`: part of the signature of every score that used it.
     """
 
     def __init__(
@@ -63,11 +64,9 @@ class FolderEmbedder:
             )
         if not (self._folder / "config.json").is_file():
             raise MissingData(f"{self._folder} has no config.json: it is no model folder.")
-        self._weights = sorted(
-            p for pattern in ("*.safetensors", "pytorch_model*.bin") for p in self._folder.glob(pattern)
-        )
+        self._weights = sorted(p for name in _WEIGHTS for p in self._folder.glob(name))
         if not self._weights:
-            raise MissingData(f"{self._folder} holds no weights (*.safetensors, pytorch_model*.bin).")
+            raise MissingData(f"{self._folder} holds no weights ({', '.join(_WEIGHTS)}).")
         self._pooling = self._read_pooling()
         self.identity = f"{self._folder.name}@{self._fingerprint()}"
 
@@ -145,7 +144,8 @@ class FolderEmbedder:
                     f"{', '.join(sorted(_KNOWN_MODULES))}."
                 )
         config = self._json("1_Pooling/config.json")
-        chosen = sorted(name for name, on in config.items() if name.startswith("pooling_mode_") and on)
+        modes = (name for name, on in config.items() if on is True)
+        chosen = sorted(name for name in modes if name.startswith("pooling_mode_"))
         if not chosen:
             return "mean"
         if len(chosen) > 1 or chosen[0] not in _POOLING:

@@ -1,6 +1,6 @@
 """What stops a run.
 
-A failed *sample* is recorded data (`Score.failure`); see `redone.tasks.errors` for the doctrine. These
+A failed *sample* is recorded data (`Score.failure`); `redone.tasks.errors` has the doctrine. These
 errors end a command with one message, and everything answered so far stays in the run folder.
 """
 

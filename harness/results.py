@@ -13,8 +13,8 @@ import numpy as np
 import orjson
 
 from ..tasks.registry import table_of
-from ..tasks.schema import Scoring, Services, Task
-from .scores import Effort, Judged, Tally
+from ..tasks.schema import Services, Task
+from .scores import Judged, Tally
 from .stats import Sums, percentile_interval, resampled_sums, wilson_interval
 from .store import SCHEMA_VERSION, RunFolder
 
@@ -62,7 +62,7 @@ def write_results(
             "shortened": effort.shortened,
             "scorings": {
                 role: _scoring_record(
-                    tally, figures[role][name], signature(run, task, tally, effort, services)
+                    tally, figures[role][name], signature(name, run, [tally], services)
                 )
                 for role, tally in judged.tallies.get(name, {}).items()
             },
@@ -81,6 +81,9 @@ def write_results(
                     "title": row.title,
                     "of": list(row.of),
                     **_mean(row.groups, figures[role]).record(),
+                    "signature": signature(
+                        row.name, run, [judged.tallies[t][role] for t in row.of], services
+                    ),
                 }
                 for row in table_of(list(by_task))
             ]
@@ -172,27 +175,39 @@ def _scoring_record(tally: Tally, figure: Figure, signed: str) -> dict[str, Any]
 
 
 def signature(
-    run: Mapping[str, Any], task: Task, tally: Tally, effort: Effort, services: Services
+    name: str, run: Mapping[str, Any], tallies: Sequence[Tally], services: Services
 ) -> str:
-    """What a figure was made of, short enough to stand beside it (the idea is sacrebleu's)."""
-    scoring: Scoring = tally.scoring
+    """What a figure was made of, short enough to stand beside it (the idea is sacrebleu's).
+
+    Args:
+        name: Of a task, category, benchmark or suite.
+        run: Content of run.json.
+        tallies: Of the tasks that the figure is made of.
+        services: Those that scoring used.
+    """
     request = run.get("request", {})
-    asked = request.get("tasks", {}).get(task.name, {})
-    parts = {
-        "v": task.version,
-        "scoring": scoring.name,
-        "prompt": str(asked.get("prompt"))[:8],
-        "data": str(asked.get("data"))[:8],
-        "gen": digest([asked.get("settings"), request.get("draws"), request.get("system")]),
+    tasks = {t.task.name: request.get("tasks", {}).get(t.task.name, {}) for t in tallies}
+
+    def of_all(*fields: str) -> str:
+        found = [[asked.get(field) for field in fields] for asked in tasks.values()]
+        single = found[0][0] if len(found) == len(fields) == 1 else None
+        return single[:8] if isinstance(single, str) else digest(found)
+
+    parts: dict[str, Any] = {
+        "v": "+".join(sorted({str(t.task.version) for t in tallies})),
+        "scoring": "+".join(sorted({t.scoring.name for t in tallies})),
+        "prompt": of_all("prompt"),
+        "data": of_all("data"),
+        "gen": digest([of_all("settings"), request.get("draws"), request.get("system")]),
         "part": request.get("partition"),
-        "n": effort.samples - effort.missing,
+        "n": sum(len(t.values) for t in tallies),
         "seed": request.get("seed"),
     }
-    for need in scoring.needs:
+    for need in sorted({n for t in tallies for n in t.scoring.needs}):
         service = getattr(services, need)
         parts[need] = service.identity if service else "none"
     parts["redone"] = version("redone")
-    return "|".join([task.name, *(f"{k}:{v}" for k, v in parts.items())])
+    return "|".join([name, *(f"{k}:{v}" for k, v in parts.items())])
 
 
 def digest(value: Any) -> str:

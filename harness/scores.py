@@ -1,8 +1,8 @@
 """Judging every answer of a run folder: from responses to `scores.parquet` and tallies.
 
-A pure function of samples, responses and scorings, so an interrupted run and an undisturbed one end in
-the same files. Gate, diagnosis, report and board read those; nobody needs the data set or the model
-again.
+A pure function of samples, responses and scorings, so an interrupted run and an undisturbed one end
+in the same files. Gate, diagnosis, report and board read those; nobody needs the data set or the
+model again.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ ROWS = 4096
 class Tally:
     """What is kept in memory of one task under one scoring: 8 x (S + 2) bytes a sample."""
 
+    task: Task
     scoring: Scoring
     stats: list[np.ndarray] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
@@ -106,7 +107,7 @@ def judge(
                 found = judged.tallies.get(task.name)
                 if found is None:
                     found = judged.tallies[task.name] = {
-                        role: Tally(scoring.given(services))
+                        role: Tally(task, scoring.given(services))
                         for role, scoring in task.scorings.items()
                     }
                 effort = judged.efforts.setdefault(task.name, Effort())

@@ -1,7 +1,7 @@
 """Intervals for metrics that are functions of sums, by resampling whole clusters.
 
-All items about one note stand or fall together, so the bootstrap draws *clusters*, the same draw for
-all tasks of a run: means over tasks and categories get honest intervals too.
+All items about one note stand or fall together, so the bootstrap draws *clusters*, the same draw
+for all tasks of a run: means over tasks and categories get honest intervals too.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ def show(results: Mapping[str, Any], folder: Path, loaded: float) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    console = Console(highlight=False)
+    # A table that is not for a screen is not cut to one.
+    width = None if sys.stdout.isatty() else 120
+    console = Console(highlight=False, soft_wrap=True, width=width)
     console.print(_tasks(results))
     for line in _means(results):
         console.print(line)
@@ -32,20 +35,18 @@ def show(results: Mapping[str, Any], folder: Path, loaded: float) -> None:
     )
     for table in results["tables"]["corrected"]:
         if table["level"] == "suite":
-            console.print(f"[dim]{escape(table['signature'])}[/]", soft_wrap=True)
-    console.print(f"[dim]Everything: {escape(str(folder))}[/]", soft_wrap=True)
+            console.print(f"[dim]{escape(table['signature'])}[/]")
+    console.print(f"[dim]Everything: {escape(str(folder))}[/]")
 
 
 def _tasks(results: Mapping[str, Any]) -> Any:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("category / task")
-    for name in ("n", "score", "95 %", "official", "chance"):
-        table.add_column(name, justify="right")
-    table.add_column("failures")
-    for name in ("tokens", "time"):
-        table.add_column(name, justify="right")
+    table.add_column("category / task", no_wrap=True)
+    for name in ("n", "score", "95 %", "official", "chance", "tokens", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("failures", no_wrap=True)
     official = {(r["level"], r["name"]): r for r in results["tables"]["official"]}
     for row in results["tables"]["corrected"]:
         other = official[row["level"], row["name"]]
@@ -62,9 +63,9 @@ def _tasks(results: Mapping[str, Any]) -> Any:
                 _range(row),
                 _number(other["score"]) + mark,
                 _number(task["chance"]["metric"]),
-                _failures(task),
                 str(task["tokens"]),
                 f"{results['seconds'][row['name']]:.0f} s",
+                _failures(task),
             )
     return table
 

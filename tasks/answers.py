@@ -67,7 +67,8 @@ _ENDS = " \n.,;:!?…。、，；：！？|/·•"
 def folded(text: str) -> str:
     """Text without width, case, quotes, brackets, markdown and emoji; line breaks are kept."""
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", _PRIVATE.sub("", text))
+        # Some characters become eighteen.
+        text = unicodedata.normalize("NFKC", _PRIVATE.sub("", text))[: 2 * LIMIT]
         text = _PICTURES.sub(" ", text)
     return text.translate(_TABLE).lower()
 
@@ -87,9 +88,10 @@ def key(text: str) -> str:
 
 _END = re.compile(r"<\|\w{1,20}\|>|</s>|<end_of_turn>|<eos>|\[/?INST\]|endofresponse")
 _NEXT = re.compile(
-    r"(?:^|\n)[ \t#*]*(?:(?:input|passage|question|document|query|comment|user|human|candidate"
-    r"(?: \w{1,12}){1,3}|note (?:title|content)|输入|笔记标题|笔记内容|标题|正文|问题|文档"
-    r"|查询|评论|候选\w{0,6}|用户)\**[ \t]*[:：]|### ?(?:instruction|input|user))",
+    r"(?:^|\n)[ \t#*]*(?:(?:input|post|text|passage|question|document|query|comment|user|human"
+    r"|candidates?(?: \w{1,12}){0,3}|note (?:title|content)|输入|笔记(?:标题|内容)?|标题|正文"
+    r"|文本|问题|文档|查询|搜索词|评论|候选\w{0,6}|用户)\**[ \t]*[:：]"
+    r"|### ?(?:instruction|input|user))",
     re.I,
 )
 _BLANKS = re.compile(r"\s{33,}")
@@ -179,7 +181,8 @@ def unread(completion: Completion, language: str) -> Failure:
 
 # --- literals ----------------------------------------------------------------------------------
 
-_OPERATORS = re.compile(r"(?:[-+~*/]\s*){6}|\bnot\s+not\b|\blambda\b")
+_STRINGS = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.S)
+_OPERATORS = re.compile(r"(?:[-+~*/.]\s*){6}|\bnot\s+not\b|\blambda\b|(?:[-+*/.]\s*\w{1,9}\s*){32}")
 
 
 def read_literal(text: str) -> Any:
@@ -210,14 +213,16 @@ def python_literal(text: str) -> Any:
 
 
 def _bounded(text: str) -> str:
+    """The text, if parsing it cannot exhaust the stack: strings apart, it is short and flat."""
     text = text.strip()
     if not text or len(text) > LIMIT:
         raise ValueError("no literal: empty, or too long")
+    plain = _STRINGS.sub("", text)
     depth = deepest = 0
-    for mark in re.findall(r"[\[({\])}]", text):
+    for mark in re.findall(r"[\[({\])}]", plain):
         depth += 1 if mark in "[({" else -1
         deepest = max(deepest, depth)
-    if deepest > DEPTH or _OPERATORS.search(text):
+    if deepest > DEPTH or _OPERATORS.search(plain):
         raise ValueError("no literal: nested too deep")
     return text
 
@@ -230,8 +235,8 @@ NOTHING = frozenset(
         *("no answer", "no entities", "no entity", "no words", "no tags", "no highlights"),
         *("no highlight words", "none of them", "none of the above", "not applicable"),
         *("none found", "not found", "no match", "no matches", "there are none", "there is none"),
-        *("无", "没有", "空", "空列表", "暂无", "未找到", "无答案", "没有答案", "无实体", "无相关实体"),
-        *("没有合适的", "都不合适", "无合适", "不适用", "无合适的词"),
+        *("无", "没有", "空", "空列表", "暂无", "未找到", "无答案", "没有答案", "无实体"),
+        *("无相关实体", "没有合适的", "都不合适", "无合适", "不适用", "无合适的词"),
     }
 )
 """Keys of the texts that say "the list is empty"."""
@@ -241,7 +246,8 @@ NOTHING = frozenset(
 
 _LABEL = re.compile(
     r"^\W{0,4}(?:(?:final |my |the )?(?:answer|translation|output|result|query"
-    r"|search (?:term|query|word)s?|response|title)(?: is)?|答案|译文|翻译(?:结果)?|输出|结果|搜索词|查询词?)\**\s*[:：]\**\s*",
+    r"|search (?:term|query|word)s?|response|title)(?: is)?"
+    r"|答案|译文|翻译(?:结果)?|输出|结果|搜索词|查询词?)\**\s*[:：]\**\s*",
     re.I,
 )
 _PREAMBLE = re.compile(

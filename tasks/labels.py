@@ -26,7 +26,9 @@ from .answers import Reading, folded, key, own_text, refused, unread
 from .schema import Completion
 
 _BASE = 0xE000
+_MANY = 64  # a clause that names labels so often is a list of them, whatever it denies
 _SAID, _FINAL, _CHANGED = "\uf8f0", "\uf8f1", "\uf8f2"
+_SIGNS = {"final": _FINAL, "said": _SAID, "changed": _CHANGED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,10 @@ class Labels:
 
 
 def labels(
-    forms: Mapping[str, Iterable[str]] | Iterable[str], *, firm: bool = False, exact: Iterable[str] = ()
+    forms: Mapping[str, Iterable[str]] | Iterable[str],
+    *,
+    firm: bool = False,
+    exact: Iterable[str] = (),
 ) -> Labels:
     """A label set.
 
@@ -83,10 +88,14 @@ def candidates(texts: tuple[str, ...], exact: tuple[str, ...] = ()) -> Labels:
 
 YES_NO = labels(
     {
-        "Yes": ("yes it is", "yes it does", "yes it can", "yeah", "yep", "true", "是", "是的", "对", "能", "可以", "会"),
+        "Yes": (
+            *("yes it is", "yes it does", "yes it can", "yeah", "yep", "true"),
+            *("是", "是的", "对", "能", "可以", "会"),
+        ),
         "No": (
-            *("no it is not", "no it isnt", "no it does not", "no it doesnt", "no it cannot", "no it cant"),
-            *("nope", "false", "否", "不", "不是", "不是的", "不对", "不能", "不可以", "不会", "没有"),
+            *("no it is not", "no it isnt", "no it does not", "no it doesnt", "no it cannot"),
+            *("no it cant", "nope", "false"),
+            *("否", "不", "不是", "不是的", "不对", "不能", "不可以", "不会", "没有"),
         ),
     },
     firm=True,
@@ -106,34 +115,42 @@ LEVELS = labels(
 """The five levels of relevance."""
 
 _SAYS = re.compile(
-    r"(?P<final>\b(?:final|overall|correct|in conclusion|conclusion|boxed)\b[ \w,]{0,20}?(?:\b(?:answer|category|tag|label|level"
-    r"|score|rating|choice|verdict)\b)?\s*(?::|=|\bis\b:?)|\bboxed\b|(?:最终|最后|综上|因此|所以)[^\n:。,]{0,12}?(?:是|为|选|:):?)"
-    r"|(?P<said>\b(?:answer|response|output|category|tag|hashtag|topic|label|choice|option|class|classification"
-    r"|level|score|rating|relevance|verdict|judge?ment|prediction|sentiment|emotion|stance|result)\b"
+    r"(?P<final>\b(?:final|overall|correct|in conclusion|conclusion)\b[ \w,]{0,20}?"
+    r"(?:\b(?:answer|category|tag|label|level|score|rating|choice|verdict)\b)?\s*(?::|=|\bis\b:?)"
+    r"|\bboxed\b|(?:最终|最后|综上|因此|所以)[^\n:。,]{0,12}?(?:是|为|选|:):?)"
+    r"|(?P<said>\b(?:answer|response|output|category|tag|hashtag|topic|label|choice|option|class"
+    r"|classification|level|score|rating|relevance|verdict|judge?ment|prediction|sentiment|emotion"
+    r"|stance|result)\b"
     r"(?: \w{1,12}){0,3}?\s*(?::|=|\b(?:is|are|would be|should be|will be)\b:?)"
-    r"|\b(?:i|we)(?: ?(?:would|will|ll|d))? ?(?:choose|chose|pick|picked|select|selected|say|go with|answer|rate it|vote for)\b:?"
+    r"|\b(?:i|we)(?: ?(?:would|will|ll|d))? ?"
+    r"(?:choose|chose|pick|picked|select|selected|say|go with|answer|rate it|vote for)\b:?"
     r"|\bhere(?: is| are|s)\b[^\n:.]{0,40}:"
     r"|\b(?:i think|i believe|i guess)(?: (?:that|it is|its|it should be))?\b"
     r"|\b(?:classified as|classify (?:it|this) as|belongs to|falls (?:under|into)|labell?ed as)\b"
-    r"|(?:答案|分类|类别|类目|标签|话题|等级|级别|评级|评分|得分|分数|结果|选择|判断|输出|情感|立场)(?:应该|应当|应|可以|就)?(?:是|为|:):?"
-    r"|我?(?:会选|选择|认为是|觉得是|判断为)|(?:属于|归为|归入|归类为|应为|应选|应该是):?|(?:是否|能否|可否)[^\n:。,]{0,12}:)"
-    r"|(?P<changed>\b(?:actually|wait|correction|on second thought|i mean|sorry)\b|更正|纠正|不对,|等等)"
+    r"|(?:答案|分类|类别|类目|标签|话题|等级|级别|评级|评分|得分|分数|结果|选择|判断|输出|情感|立场)"
+    r"(?:应该|应当|应|可以|就)?(?:是|为|:):?"
+    r"|我?(?:会选|选择|认为是|觉得是|判断为)|(?:属于|归为|归入|归类为|应为|应选|应该是):?"
+    r"|(?:是否|能否|可否)[^\n:。,]{0,12}:)"
+    r"|(?P<changed>\b(?:actually|wait|correction|on second thought|i mean|sorry)\b"
+    r"|更正|纠正|不对,|等等)"
 )
 _CLAUSE = re.compile(r"[,:]|\s-\s")
 _SENTENCE = re.compile(r"[\n!?;。…]+|\.(?:\s|$)")
 _EXPLAINS = re.compile(
-    r"\b(?:because|since|as (?:it|the|this|there|they)|due to|given|while|whereas|although|though|so that|which|based on)\b"
-    r"|因为|由于|虽然|尽管|鉴于|根据|而(?!非|不)"
+    r"\b(?:because|since|as (?:it|the|this|there|they)|due to|given|while|whereas|although|though"
+    r"|so that|which|based on)\b|因为|由于|虽然|尽管|鉴于|根据|而(?!非|不|是)"
 )
 _EXPLANATION = re.compile(
-    r"^\W*(?:because|explanation|reason|reasoning|rationale|justification|analysis|note|this|the (?:note|post|text|document|content)"
-    r"|it|other|others|although|while|解释|理由|原因|分析|说明|因为|由于|这篇|该|笔记|文中|其他)"
+    r"^\W{0,8}(?:because|explanation|reason|reasoning|rationale|justification|analysis|note|this"
+    r"|the (?:note|post|text|document|content)|it|other|others|although|while"
+    r"|解释|理由|原因|分析|说明|因为|由于|这篇|该|笔记|文中|其他)"
 )
 _DENIES = re.compile(
-    r"(?:\b(?:not(?! only)|no(?! doubt)|neither|nor|never|isnt|doesnt|dont|wasnt|arent|cannot|cant|wouldnt|than|unlike"
-    r"|instead of|except|excluding|rejec(?:t|ted)|rule out|ruled out|eliminate|without)\b(?: (?:about|an?|the|really|quite|just|in"
-    r"|related|to|of|suitable|fit|for|be|belong|under|right|best|choose|pick|say|think|believe|it|its|that|is|this|category|tag"
-    r"|answer)\b){0,5}|\bover|不是|并非|而非|不选|不属于|不应|不该|不会是|排除|不像|比)[^\w\n\ue000-\uf8ff]*$"
+    r"(?:\b(?:not(?! only)|no(?! doubt)|neither|nor|never|isnt|doesnt|dont|wasnt|arent|cannot|cant"
+    r"|wouldnt|than|unlike|instead of|except|excluding|rejec(?:t|ted)|rule out|ruled out|eliminate"
+    r"|without)\b(?: (?:about|an?|the|really|quite|just|in|related|to|of|suitable|fit|for|be|belong"
+    r"|under|right|best|choose|pick|say|think|believe|it|its|that|is|this|category|tag|answer)\b){0,5}"
+    r"|\bover|不是|并非|而非|不选|不属于|不应|不该|不会是|排除|不像|比)[^\w\n\ue000-\uf8ff]*$"
 )
 _FILLER = re.compile(
     r"\b(?:the|a|an|it|is|its|this|that|to|be|of|for|as|i|think|believe|choose|would|should|say|best|most|suitable|right"
@@ -141,7 +158,7 @@ _FILLER = re.compile(
     r"|option|choice|final|my|so|therefore|thus|hence|then|here|and|or|maybe|perhaps|both|either|all|also|possible|are|but"
     r"|sure|certainly|ok|okay|candidate|candidates|relevance|likely|probably|definitely|only"
     r"|rather|instead|actually|hmm|well|please|thanks|match|matches|fits|fit|with|points?|not|neither|nor|than|over|would|id|rate|rated|choose|go)\b"
-    r"|[答案是为的类别分标签话题等级我认觉得选应该最合适这个条篇笔记属于和或与以及吧呢。所以因此可能也许]|[^\w\ue000-\uf8ff]|_"
+    r"|[答案是为的类别分标签话题等级我认觉得选应该最合适这个条篇笔记属于和或与以及吧呢所以因此可能也许不而第]|[^\w\ue000-\uf8ff]|_"
 )
 # The word after a name that does not belong to the name.
 _AFTER = re.compile(
@@ -151,7 +168,7 @@ _AFTER = re.compile(
     r"|maybe|perhaps|only|explanation|reason|points?|out|note|while|which|whereas|due|given|if|\|)\b"
     r"|[的是类这分级吧呢啊了比更最而和与或因由标等不以及,、])"
 )
-_ONLY_NUMBER_AFTER = re.compile(r"(?!\s*[%+]|[./-]\d|[-~]\s*\d|\s+out\b)")
+_NUMBER_ENDS = re.compile(r"(?!\s*[%+]|[./-]\d|[-~]\s*\d|\s+out\b)")
 
 
 def read_label(completion: Completion, known: Labels, language: str = "en") -> Reading:
@@ -195,15 +212,16 @@ def named_labels(completion: Completion, known: Labels) -> tuple[str, ...]:
 def _marked(text: str, known: Labels) -> str:
     """The folded text with a private character in place of each label and each "the answer is"."""
     text = re.sub(r"[ \xa0]+", " ", folded(text))
-    # "Category: X" may be a line of its own question; a label that is also such a word wins.
-    text = _SAYS.sub(lambda m: f" {_SIGNS[m.lastgroup or 'said']} ", text)
-    for form, number in known.longest:
-        if form in text:
+    present = [(form, number) for form, number in known.longest if form in text]
+    # First the labels that hold such words themselves ("I Think So"), then the words: in 答案是否
+    # the sign 答案是 has to go before the label 是.
+    for form, number in present:
+        if len(form) > 5 and _SAYS.search(form):
             text = _replaced(text, form, chr(_BASE + number))
+    text = _SAYS.sub(lambda m: f" {_SIGNS[m.lastgroup or 'said']} ", text)
+    for form, number in present:
+        text = _replaced(text, form, chr(_BASE + number))
     return text
-
-
-_SIGNS = {"final": _FINAL, "said": _SAID, "changed": _CHANGED}
 
 
 def _replaced(text: str, form: str, sign: str) -> str:
@@ -217,7 +235,7 @@ def _replaced(text: str, form: str, sign: str) -> str:
         before, after = text[at - 1 : at], text[end : end + 1]
         apart = not (_joins(before, form[0]) or _joins(after, form[-1]))
         if apart and numeric:
-            apart = before not in ("-", "+", ".", "/", "%") and bool(_ONLY_NUMBER_AFTER.match(text, end))
+            apart = before not in tuple("-+./%") and bool(_NUMBER_ENDS.match(text, end))
         elif apart:
             apart = _apart(text, at, end)
         if apart:
@@ -242,7 +260,7 @@ def _apart(text: str, at: int, end: int) -> bool:
         return False
     if text[at - 1 : at] in ("-", "&") and text[at - 2 : at - 1].isalnum():
         return False
-    return bool(_AFTER.match(text, end)) or text[end : end + 1].isspace() and "\n" in text[end : end + 2]
+    return bool(_AFTER.match(text, end)) or "\n" in text[end : end + 2]
 
 
 def _committed(text: str, firm: bool) -> int | None:
@@ -283,8 +301,10 @@ def _committed(text: str, firm: bool) -> int | None:
     if stated:
         last = stated[-1]
         together = frozenset[int]().union(*(s.names for s in stated))
-        settled = last.final or last.told and all(
-            s.names == last.names or len(s.names) > 1 for s in stated
+        settled = (
+            last.final
+            or last.told
+            and all(s.names == last.names or len(s.names) > 1 for s in stated)
         )
         chosen = last.names if settled else together
     else:
@@ -293,7 +313,7 @@ def _committed(text: str, firm: bool) -> int | None:
 
 
 class _Stated(NamedTuple):
-    """Labels stated in one sentence; `told` after a sign, `final` where they replace earlier ones."""
+    """Labels stated in one sentence: `told` after a sign, `final` in place of earlier ones."""
 
     names: frozenset[int]
     told: bool
@@ -307,7 +327,10 @@ def _signs(text: str) -> list[tuple[int, int]]:
 
 def _named(part: str) -> frozenset[int]:
     """The labels in a clause that are not denied there."""
-    return frozenset(n for i, n in _signs(part) if not _DENIES.search(part[max(0, i - 60) : i]))
+    signs = _signs(part)
+    if len(signs) > _MANY:
+        return frozenset(n for _, n in signs)
+    return frozenset(n for i, n in signs if not _DENIES.search(part[max(0, i - 60) : i]))
 
 
 def _is_bare(part: str) -> bool:

@@ -35,7 +35,8 @@ _COMMAS = re.compile(r"[,，、;；|\n]+")
 _JOINTS = re.compile(r"\s(?:and|or|as well as)\s|[#＃/&]|以及|[和与及或]", re.I)
 _LINKS = re.compile(r"^(?:and|or|also|only|just|both|以及|还有|只有)\s+", re.I)
 _NOT = re.compile(
-    r"^(?:but )?(?:not|no|neither|nor|except|excluding|rather than|instead of|不是|不包括|而不是)\b",
+    r"^(?:but )?(?:(?:not|no|neither|nor|except|excluding|rather than|instead of)\b"
+    r"|不是|不包括|而不是)",
     re.I,
 )
 _WRAP = " \t\r\n*`\"'“”‘’「」『』"
@@ -67,7 +68,7 @@ def read_list(
     for piece in pieces:
         if len(piece) <= ITEM and key(piece):
             items.setdefault(key(piece), piece)
-    if items or not pieces and _LIST.search(text):
+    if items or not any(pieces) and _LIST.search(text):
         return Reading(() if NOTHING.issuperset(items) else tuple(items.values()))
     return Reading(None, unread(completion, language))
 
@@ -147,6 +148,21 @@ def _settled(pieces: list[str], whole: Callable[[str], bool]) -> list[str]:
         if _NOT.match(piece):
             continue
         bare = _LINKS.sub("", piece)
-        parts = [bare] if whole(bare) else [p.strip() for p in _JOINTS.split(bare) if p.strip()]
+        parts = _cut(bare, whole) if len(bare) <= ITEM else [bare]
         settled += parts if any(map(whole, parts)) else [bare]
     return settled
+
+
+def _cut(piece: str, whole: Callable[[str], bool]) -> list[str]:
+    """A piece cut at joints into the longest items, from the left ("black and white and red")."""
+    joints = [(m.start(), m.end()) for m in _JOINTS.finditer(piece)]
+    ends = [start for start, _ in joints] + [len(piece)]
+    starts = [0] + [end for _, end in joints]
+    parts: list[str] = []
+    first = 0
+    while first < len(starts):
+        choices = range(len(ends) - 1, first, -1)
+        last = next((i for i in choices if whole(piece[starts[first] : ends[i]].strip())), first)
+        parts.append(piece[starts[first] : ends[last]].strip())
+        first = last + 1
+    return [part for part in parts if part]

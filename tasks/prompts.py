@@ -7,7 +7,7 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def shorten(
     Raises:
         RedoneError: The prompt shows no text field, or does not fit even without it.
     """
-    shown = {name for name in _PLACE.findall(prompt.user)}
+    shown = set(_PLACE.findall(prompt.user))
     texts = {n: v for n, v in sample.fields.items() if n in shown and isinstance(v, str) and v}
     if not texts:
         raise RedoneError(
@@ -167,11 +167,6 @@ def fields_of(task: Task) -> set[str]:
     """The names that places in a task's prompts may have."""
     own = {place for prompt in task.prompts.values() for place in _PLACE.findall(prompt.user)}
     return own | set(getattr(task.read, "fields", ())) - {"answer"}
-
-
-def with_system(prompt: Prompt, system: str | None) -> Prompt:
-    """The prompt with `--system TEXT` in place of its system text; None leaves it."""
-    return prompt if system is None else replace(prompt, system=system)
 
 
 def _read_object(path: Path) -> Mapping[str, Any]:

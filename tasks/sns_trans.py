@@ -1,17 +1,19 @@
-"""SNS-TransBench (released as RedTrans-Bench): titles, comments and notes between Chinese and English.
+"""SNS-TransBench (released as RedTrans-Bench): titles, comments, notes; Chinese and English.
 
 Guo et al. 2025, "Redefining Machine Translation on Social Network Services with Large Language
-Models" (RedTrans). Corpus BLEU and chrF++ of each direction; the benchmark's score is the mean of the
-four, so a task's is the mean of its two. `metrics.translation` holds them to sacrebleu's figures.
+Models" (RedTrans). Corpus BLEU and chrF++ of each direction; the benchmark's score is the mean of
+the four, so a task's is the mean of its two. `metrics.translation` holds them to sacrebleu's
+figures.
 
-Official compares the stripped text as it is. Corrected takes off what wraps a translation (a label, a
-preamble, quotes, a code fence) unless the gold translation is itself written so, and an answer in the
-source language, or the unchanged source, is no translation: it fails as `language` and is counted as
-an empty one.
+Official compares the stripped text as it is. Corrected takes off what wraps a translation (a
+label, a preamble, a closing note, quotes, a code fence) unless the gold translation is itself
+written so. An answer in the source language, or the unchanged source, is no translation: it fails
+as `language` and is counted as an empty one.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +42,12 @@ FIELDS = {"en": str, "zh": str, "source": str, "src_lang": str, "dst_lang": str}
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 
 CITATION = (
-    "Guo et al. 2025. Redefining Machine Translation on Social Network Services with Large Language "
-    "Models. arXiv:2504.07901."
+    "Guo et al. 2025. Redefining Machine Translation on Social Network Services with Large "
+    "Language Models. arXiv:2504.07901."
+)
+
+_AFTERWORD = re.compile(
+    r"\n\n\W{0,3}(?:(?:translat\w+ )?notes?|explanation|注释?|说明|解释)\W{0,3}[:：]", re.I
 )
 
 _LIKE_GOLD = 0.2
@@ -108,6 +114,9 @@ def read_translation(completion: Completion, source: str, gold: str, target: str
     answer = reading.answer
     if answer is None:
         return reading
+    after = None if "\n\n" in source else _AFTERWORD.search(answer)
+    if after and after.start():
+        answer = answer[: after.start()].rstrip()
     if not any(c.isalnum() for c in answer) and any(c.isalnum() for c in gold):
         return Reading(None, unread(completion, target))
     copied = key(answer) == key(source) != key(gold)
@@ -124,9 +133,8 @@ def _judged(text: str, gold: str, target: str, reading: Reading) -> Score:
     stats = translation.statistics(text, gold, target)
     value = translation.sentence_chrf(stats) if text else 0.0
     right = text == gold
-    return Score(
-        1.0 if right else value, stats, reading.answer, reading.failure or (None if right else "wrong")
-    )
+    failure = reading.failure or (None if right else "wrong")
+    return Score(1.0 if right else value, stats, reading.answer, failure)
 
 
 def _official(target: str) -> Callable[[Sample, Sequence[Completion], Services], Score]:
@@ -167,7 +175,7 @@ def _constants(target: str) -> Callable[[Sequence[Sample]], Sequence[str]]:
 
     def texts(samples: Sequence[Sample]) -> Sequence[str]:
         ordered = sorted((s.target for s in samples), key=len)
-        return [*common, *(ordered[len(ordered) * part // 4] for part in (1, 2, 3))]
+        return [*common, *(ordered[len(ordered) * tenths // 10] for tenths in (2, 5, 7, 9))]
 
     return texts
 
@@ -184,8 +192,9 @@ def _prompt(source: str, target: str) -> Prompt:
         "memes into something that is understood. Keep emoji, @names, links and line breaks where "
         "they are; translate hashtags and keep their #. Translate everything, add nothing.\n"
         f"Write only the {LANGUAGES[target]} text.\n\n"
-        f"Example\n{LANGUAGES[source]}: {example[source]}\n{LANGUAGES[target]}: {example[target]}\n",
-        f"{LANGUAGES[source]}: {{{source}}}\n{LANGUAGES[target]}:",
+        f"Example\n{LANGUAGES[source]}: {example[source]}\n"
+        f"{LANGUAGES[target]}: {example[target]}\n",
+        f"Translate this post into {LANGUAGES[target]}.\n\n{{{source}}}",
     )
 
 
@@ -215,5 +224,5 @@ def _task(source: str, target: str, max_tokens: int, chance: Chance) -> Task:
     )
 
 
-ZH_EN = _task("zh", "en", max_tokens=512, chance=Chance(metric=100.0, value=1.0))
-EN_ZH = _task("en", "zh", max_tokens=512, chance=Chance(metric=100.0, value=1.0))
+ZH_EN = _task("zh", "en", max_tokens=512, chance=Chance(metric=6.44, value=0.11))
+EN_ZH = _task("en", "zh", max_tokens=512, chance=Chance(metric=1.37, value=0.02))

@@ -28,8 +28,14 @@ SELECTIONS: Mapping[str, tuple[Partition, ...]] = {
 """What `samples` can select: `all` is every evaluation partition, never `train`."""
 
 
-def data_folder(option: str | os.PathLike[str] | None = None) -> Path:
+def data_folder(
+    option: str | os.PathLike[str] | None = None, *, create: bool = False
+) -> Path:
     """The data folder: the option, else $REDONE_DATA, else the user's data directory.
+
+    Args:
+        option: What `--data-dir` says.
+        create: It is to be written to, so it need not exist yet.
 
     Raises:
         MissingData: The option or the variable names no folder.
@@ -37,7 +43,7 @@ def data_folder(option: str | os.PathLike[str] | None = None) -> Path:
     given = option or os.environ.get(DATA_VARIABLE)
     if given:
         folder = Path(given).expanduser()
-        if not folder.is_dir():
+        if not folder.is_dir() and not create:
             origin = "--data-dir" if option else f"${DATA_VARIABLE}"
             raise MissingData(f"{origin} names {str(folder)!r}, which is not a folder.")
         return folder
@@ -170,7 +176,8 @@ def cluster_of(source: str) -> str:
     plain, others = _letters(text)
     if not text.isascii():
         others = unicodedata.normalize("NFKC", others)
-        if _letters(others)[0]:  # full-width letters: they belong among the ASCII ones, in order
+        # Full-width letters and loose accents belong among the ASCII letters, in order.
+        if _letters(others)[0] or not unicodedata.is_normalized("NFC", text):
             plain, others = _letters(unicodedata.normalize("NFKC", text))
         if others := _NOT_WORD.sub("", others).casefold():
             plain += b"|" + others.encode()

@@ -5,8 +5,10 @@ Classification", Findings of EMNLP: F1 of the ironic class (irony), macro F1 (ha
 emotion), macro recall (sentiment), mean F1 of favor and against over the tweets of all targets
 (stance).
 
-Official: the stripped, lower-cased answer is a label or it is no label. Corrected: the label is read
-out of the whole answer.
+Chance levels are those of val, the random one the best of 20 sheets: what diagnosis and gates see.
+
+Official: the stripped, lower-cased answer is a label or it is no label. Corrected: the label is
+read out of the whole answer.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from .answers import Reading, unread
 from .errors import BadRow, MissingData
@@ -48,6 +51,13 @@ TARGETS = {
 }
 """Folders of the stance task, and what the tweets there take a stance on."""
 
+PARTITIONING: Mapping[str, Literal["train", "report", "hash"]] = {
+    "train": "train",
+    "val": "hash",
+    "test": "report",
+}
+"""Training data are exposed as such; diagnosis and gates see val, final figures test."""
+
 # --- reading the files ---------------------------------------------------------------------------
 
 
@@ -77,16 +87,18 @@ class LinesReader:
         base = folder / self.path
         self._check_mapping(base / "mapping.txt")
         parts = [
-            (split, target, base / target / f"{split}_text.txt", base / target / f"{split}_labels.txt")
+            (split, target, base / target)
             for split in self.splits
-            for target in (self.targets or ("",))
+            for target in self.targets or ("",)
         ]
-        for path in (path for part in parts for path in part[2:]):
-            _present(path)
-        for split, target, texts, numbers in parts:
-            yield from self._rows(split, target, texts, numbers)
+        for split, _, place in parts:
+            _present(place / f"{split}_text.txt")
+            _present(place / f"{split}_labels.txt")
+        for split, target, place in parts:
+            yield from self._rows(split, target, place)
 
-    def _rows(self, split: str, target: str, texts: Path, numbers: Path) -> Iterator[Row]:
+    def _rows(self, split: str, target: str, place: Path) -> Iterator[Row]:
+        texts, numbers = place / f"{split}_text.txt", place / f"{split}_labels.txt"
         tweets, marks = _lines(texts), _lines(numbers)
         if len(tweets) != len(marks):
             raise BadRow(
@@ -186,7 +198,8 @@ def _task(
     """One task; `forms` gives each label the ways to write it, the one asked for first."""
     names = tuple(forms)
     words = {label: ways[0] for label, ways in forms.items()}
-    known = labels(forms, firm=True)
+    # "No" is an everyday word: it answers only where it is stated.
+    known = labels(forms, firm="No" in words.values())
     metrics = (metric, Metric("accuracy", figures.accuracy))
     judges = {"official": _official(names, words), "corrected": _corrected(names, known)}
     return Task(
@@ -213,6 +226,7 @@ def _task(
         chance=chance,
         reward="exact",
         citation=CITATION,
+        splits={split: PARTITIONING[split] for split in splits},
         held_out="train" not in splits,
     )
 
@@ -234,15 +248,16 @@ IRONY = _task(
     _IRONY,
     Metric("f1_irony", figures.f1_of(tuple(_IRONY), ["irony"])),
     Prompt(
-        "You decide whether tweets are ironic. A tweet is ironic if its writer means something else "
-        "than the words say, often the opposite: praise for what went wrong, joy about a nuisance, a "
-        f"situation that turned out against all expectation. {_MASKS}"
+        "You decide whether tweets are ironic. A tweet is ironic if its writer means something "
+        "else than the words say, often the opposite: praise for what went wrong, joy about a "
+        f"nuisance, a situation that turned out against all expectation. {_MASKS}"
         "Answer with Yes or No only.\n\n"
-        "Tweet: My train is cancelled for the third day running. Best railway in the world!\nAnswer: Yes\n\n"
+        "Tweet: My train is cancelled for the third day running. Best railway in the world!\n"
+        "Answer: Yes\n\n"
         "Tweet: My train was on time today and I even got a seat by the window.\nAnswer: No\n",
         "Tweet: {text}\nIs this tweet ironic? Answer:",
     ),
-    Chance(metric=100.0, value=1.0),
+    Chance(metric=64.64, value=0.54),
 )
 HATE = _task(
     "hate",
@@ -257,7 +272,7 @@ HATE = _task(
         f"{_MASKS}Answer with Yes or No only.\n",
         "Tweet: {text}\nIs this tweet hate speech? Answer:",
     ),
-    Chance(metric=100.0, value=1.0),
+    Chance(metric=53.97, value=0.58),
 )
 OFFENSIVE = _task(
     "offensive",
@@ -265,13 +280,13 @@ OFFENSIVE = _task(
     _yes_no("offensive", "not-offensive", "offensive"),
     Metric("macro_f1", figures.macro_f1),
     Prompt(
-        "You moderate a social network. Decide whether the language of a tweet is offensive: swear "
-        "words, insults, threats, or contempt for a person or a group, open or veiled. Criticism in "
-        f"decent words is not offensive. {_MASKS}"
+        "You moderate a social network. Decide whether the language of a tweet is offensive: "
+        "swear words, insults, threats, or contempt for a person or a group, open or veiled. "
+        f"Criticism in decent words is not offensive. {_MASKS}"
         "Answer with Yes or No only.\n",
         "Tweet: {text}\nIs the language of this tweet offensive? Answer:",
     ),
-    Chance(metric=100.0, value=1.0),
+    Chance(metric=51.47, value=0.66),
 )
 EMOTION = _task(
     "emotion",
@@ -290,29 +305,30 @@ EMOTION = _task(
         "optimism: the writer is hopeful or encourages others about what will be;\n"
         f"sadness: the writer is sad, hurt, worried or disheartened.\n{_MASKS}"
         "Answer with one word: anger, joy, optimism or sadness.\n\n"
-        "Tweet: Exam week starts tomorrow and I know we can do this, everybody!\nEmotion: optimism\n",
-        "Tweet: {text}\nEmotion:",
+        "Tweet: Exam week starts tomorrow and I know we can do this, everybody!\n"
+        "Emotion: optimism\n",
+        "Tweet: {text}\nWhich emotion does it express: anger, joy, optimism or sadness?\nEmotion:",
     ),
-    Chance(metric=100.0, value=1.0),
+    Chance(metric=29.22, value=0.43),
 )
 SENTIMENT = _task(
     "sentiment",
     "The sentiment of a tweet",
     {
-        "negative": ("negative", "bad"),
+        "negative": ("negative",),
         "neutral": ("neutral", "mixed"),
-        "positive": ("positive", "good"),
+        "positive": ("positive",),
     },
     Metric("macro_recall", figures.macro_recall),
     Prompt(
         "You judge the sentiment of tweets: negative if the writer disapproves or feels bad about "
-        "something, positive if the writer approves or feels good, neutral if the tweet only informs "
-        f"or asks, or if no side prevails. {_MASKS}"
+        "something, positive if the writer approves or feels good, neutral if the tweet only "
+        f"informs or asks, or if no side prevails. {_MASKS}"
         "Answer with one word: negative, neutral or positive.\n\n"
         "Tweet: The museum opens at ten on Sunday.\nSentiment: neutral\n",
-        "Tweet: {text}\nSentiment:",
+        "Tweet: {text}\nIs its sentiment negative, neutral or positive?\nSentiment:",
     ),
-    Chance(metric=100.0, value=1.0),
+    Chance(metric=36.22, value=0.44),
     splits=("val", "test"),
 )
 _STANCE = {
@@ -326,16 +342,18 @@ STANCE = _task(
     _STANCE,
     Metric("f1_favor_against", figures.f1_of(tuple(_STANCE), ["favor", "against"])),
     Prompt(
-        "You judge which stance the writer of a tweet takes on a given subject: Favor if the writer "
-        "supports it, Against if the writer opposes it, None if neither can be told from the tweet. "
+        "You judge which stance the writer of a tweet takes on a given subject: Favor if the "
+        "writer supports it, Against if the writer opposes it, None if neither can be told from "
+        "the tweet. "
         "The tweet may not name the subject: support for its opponents counts as Against. "
         f"{_MASKS}"
         "Answer with one word: Favor, Against or None.\n\n"
-        "Subject: the new cycle lanes\nTweet: Rode to work in half the time today, more of this please!\n"
+        "Subject: the new cycle lanes\n"
+        "Tweet: Rode to work in half the time today, more of this please!\n"
         "Stance: Favor\n",
-        "Subject: {target}\nTweet: {text}\nStance:",
+        "Subject: {target}\nTweet: {text}\nIs the stance Favor, Against or None?\nStance:",
     ),
-    Chance(metric=100.0, value=1.0),
+    Chance(metric=40.01, value=0.48),
     targets=TARGETS,
 )
 

@@ -68,7 +68,7 @@ class Answer:
             self.finish = "stop"
             return True
         self.ids.append(token)
-        if self._state == "thinking":
+        if self._state != "answering":  # what may yet become `<think>` is counted as thinking
             self._thought += 1
         if self._state != "answering" or self._longest:
             self._advance()
@@ -109,9 +109,9 @@ class Answer:
         if self._state == "undecided":
             body = self._text.lstrip()
             if body.startswith(OPEN):
-                self._state, self._thought = "thinking", len(self.ids)
+                self._state = "thinking"
             elif not OPEN.startswith(body):
-                self._state, before = "answering", 0
+                self._state, self._thought, before = "answering", 0, 0
         if self._state == "thinking":
             end = self._text.find(CLOSE, max(0, before - len(CLOSE)))
             if end >= 0:

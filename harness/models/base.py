@@ -22,11 +22,13 @@ class Model(Protocol):
         backend: `hf`, `scripted`, ...
         name: What the user gave.
         context: Tokens that prompt and answer may have together, None if unbounded or unknown.
+        thinks: Whether its chat template knows of thinking, so that answers need a budget for it.
     """
 
     backend: str
     name: str
     context: int | None
+    thinks: bool
 
     def identity(self) -> dict[str, Any]:
         """What changes an answer: weights, chat template and its arguments, thinking mode."""

@@ -76,7 +76,8 @@ class Slots:
         length = max(used, default=0)
         for store in (self.keys, self.values):
             for layer, old in enumerate(store):
-                new = torch.empty((rows, heads, capacity, size), dtype=self._dtype)
+                # Zeros: what a mask hides is still multiplied, and old memory may hold a NaN.
+                new = torch.zeros((rows, heads, capacity, size), dtype=self._dtype)
                 if length:
                     new[: len(used), :, :length] = old[: len(used), :, :length]
                 store[layer] = new

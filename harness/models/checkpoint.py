@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,10 +59,8 @@ class Checkpoint:
         from transformers import GenerationConfig
 
         ids: list[Any] = [self.tokenizer.eos_token_id, self.config.get_text_config().eos_token_id]
-        try:
+        with contextlib.suppress(OSError, ValueError):
             ids.append(GenerationConfig.from_pretrained(self.folder).eos_token_id)
-        except (OSError, ValueError):
-            pass
         flat = [i for entry in ids for i in (entry if isinstance(entry, list) else [entry])]
         return frozenset(int(i) for i in flat if i is not None)
 
@@ -71,8 +70,12 @@ class Checkpoint:
         Raises:
             RedoneError: The architecture or the weights cannot be read.
         """
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
 
+        # Its progress bar would stand in the middle of ours.
+        logging.disable_progress_bar()
         try:
             model = AutoModelForCausalLM.from_pretrained(
                 self.folder,
@@ -81,7 +84,7 @@ class Checkpoint:
                 trust_remote_code=False,
                 local_files_only=True,
             )
-        except (ValueError, OSError, KeyError) as error:
+        except (ValueError, OSError, KeyError, SafetensorError) as error:
             raise RedoneError(
                 f"{self.folder} cannot be loaded as a causal language model: {_first_line(error)}"
             ) from error

@@ -240,11 +240,17 @@ def fastest_arithmetic(model: PreTrainedModel) -> torch.dtype:
 
 
 def _product_seconds(shape: tuple[int, int], dtype: torch.dtype) -> float:
-    x = torch.ones(256, shape[0], dtype=dtype)
+    """Time of one matrix product, on one core and in its own time: others may use the machine."""
+    x = torch.ones(128, shape[0], dtype=dtype)
     weight = torch.ones(shape, dtype=dtype)
-    best = float("inf")
-    for _ in range(4):
-        start = time.perf_counter()
-        torch.mm(x, weight)
-        best = min(best, time.perf_counter() - start)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        best = float("inf")
+        for _ in range(4):
+            start = time.thread_time()
+            torch.mm(x, weight)
+            best = min(best, time.thread_time() - start)
+    finally:
+        torch.set_num_threads(threads)
     return best

@@ -76,6 +76,7 @@ class HfModel:
         self._plain = engine == "plain"
         self._engine: Engine | None = None
         self.context: int | None = self._checkpoint.context
+        self.thinks = self._renderer.thinks
 
     def identity(self) -> dict[str, Any]:
         """What changes an answer."""
@@ -87,10 +88,13 @@ class HfModel:
         }
 
     def environment(self) -> dict[str, Any]:
-        """How it is computed; complete once the weights are loaded."""
+        """How it is computed. Loads the weights: only then is it known."""
         import torch
         import transformers
 
+        self.load()
+        engine = self._engine
+        assert engine is not None
         return {
             "backend": self.backend,
             "dtype": str(self._checkpoint.dtype).removeprefix("torch."),
@@ -98,8 +102,8 @@ class HfModel:
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "threads": torch.get_num_threads(),
-            "batch_size": getattr(self._engine, "batch_size", self._batch_size),
-            **(self._engine.describe() if self._engine else {}),
+            "batch_size": engine.batch_size,
+            **engine.describe(),
         }
 
     def overflow(self, request: Request) -> int:

@@ -64,6 +64,11 @@ class Renderer:
             return None
         return hashlib.sha256(self.template.encode()).hexdigest()[:16]
 
+    @property
+    def thinks(self) -> bool:
+        """Whether the template knows of thinking."""
+        return any(mark in (self.template or "") for mark in (OPEN, CLOSE, "enable_thinking"))
+
     def render(self, prompt: Sequence[Message] | str) -> Rendered:
         """A prompt as text.
 
@@ -142,14 +147,14 @@ class Renderer:
     def _apply(self, messages: Sequence[Message]) -> str:
         from jinja2.exceptions import TemplateError
 
-        if not self._folds:
+        folded = fold_system(messages)
+        try:
+            if self._folds:
+                return self._template(folded)
             try:
                 return self._template(messages)
             except TemplateError:
-                if not any(m["role"] == "system" for m in messages):
-                    raise
-        try:
-            text = self._template(fold_system(messages))
+                text = self._template(folded)
         except TemplateError as error:
             roles = ", ".join(m["role"] for m in messages)
             raise RedoneError(

@@ -61,6 +61,8 @@ class Row:
 class Engine(Protocol):
     """Something that carries rows to their end."""
 
+    batch_size: int
+
     def generate(self, rows: list[Row]) -> Iterator[Row]:
         """Finish the answers of rows, each yielded as soon as it is done."""
         ...

@@ -30,6 +30,7 @@ class ScriptedModel:
 
     backend = "scripted"
     context: int | None = None
+    thinks = False
 
     def __init__(
         self,

@@ -45,7 +45,7 @@ def segments(text: str) -> list[str]:
 
 
 def tokens(text: str) -> list[str]:
-    """Every CJK character alone, other letters and digits by word; the whole text if it has none."""
+    """Each CJK character alone, other letters and digits by word; the text if there is none."""
     text = text[:LONGEST]
     return _TOKEN.findall(text) or ([text] if text else [])
 

@@ -39,7 +39,8 @@ _BLEU_WIDTH = 2 + 2 * _ORDERS
 
 @cache
 def _scorers(language: str) -> tuple[Any, Any]:
-    from sacrebleu.metrics import BLEU, CHRF  # pyright: ignore[reportPrivateImportUsage]
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
     return BLEU(tokenize=TOKENIZERS[language]), CHRF(word_order=_WORD_ORDERS)
 
@@ -61,7 +62,7 @@ def statistics(hypothesis: str, reference: str, language: str) -> tuple[float, .
 
 
 def translation_signature(language: str) -> str:
-    """sacrebleu's signatures of both metrics, as papers print them."""
+    """The signatures of both metrics by sacrebleu, as papers print them."""
     scorers = _scorers(language)
     for scorer in scorers:
         scorer.num_refs = 1

@@ -1,4 +1,4 @@
-"""SNS-Bench Gender: will a note set off talk that concerns women and men (Guo et al., ICML 2025)."""
+"""SNS-Bench Gender: will a note set off talk between women and men (Guo et al., ICML 2025)."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ TASK = Task(
     },
     gold=gold_text,
     guesses=Guesses(coin, yes_and_no, both),
-    chance=Chance(0.0, 0.0),
+    chance=Chance(50.78, 0.51),
     reward="exact",
     citation=CITATION,
 )

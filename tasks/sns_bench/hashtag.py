@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from ..answers import Reading, key, read_list
+from ..answers import Reading, key
 from ..labels import candidates, named_labels, read_label
+from ..lists import read_list
 from ..metrics.choice import accuracy_scoring, is_target
 from ..metrics.sets import COLUMNS, OFFICIAL_F1, SetJudge, set_scoring
 from ..schema import Chance, Completion, Guesses, Prompt, Row, Sample, Scoring, Settings, Task
@@ -59,7 +60,8 @@ SINGLE = Task(
             "Choose the one tag that fits the post best, and reply with that tag only, spelled as "
             "in the list: no explanation, no other words.\n\n"
             "Example\nPost: Rain all week, so the tent stays in the car and we sleep next to it\n"
-            "Candidates: Kitchen Hacks, Camping Fails, Piano Practice, Cat Naps\nTag: Camping Fails",
+            "Candidates: Kitchen Hacks, Camping Fails, Piano Practice, Cat Naps\n"
+            "Tag: Camping Fails",
             "Post: {content}\nCandidates: {candidates}\nTag:",
         ),
         "zh": Prompt(
@@ -71,14 +73,14 @@ SINGLE = Task(
         ),
     },
     prompt_key="Note-Hashtag-single",
-    settings=Settings(max_tokens=48),
+    settings=Settings(max_tokens=40),
     scorings={
         "corrected": accuracy_scoring("corrected", _read_single, same_text),
         "official": accuracy_scoring("official", official.read_choice, is_target),
     },
     gold=gold_text,
     guesses=Guesses(one_of, frequent_targets, all_candidates),
-    chance=Chance(0.0, 0.0),
+    chance=Chance(25.05, 0.26),
     reward="exact",
     citation=CITATION,
 )
@@ -90,7 +92,8 @@ def _multiple_row(raw: Mapping[str, Any]) -> Row:
     tags = pieces(raw["answer"])
     if not tags:
         raise ValueError("field 'answer': a list of tags between commas is expected, it is empty.")
-    return row(raw, tags, raw["content"], tags="1" if len(tags) == 1 else "2-4" if len(tags) < 5 else "5+")
+    number = "1" if len(tags) == 1 else "2-4" if len(tags) < 5 else "5+"
+    return row(raw, tags, raw["content"], tags=number)
 
 
 def _read_multiple(sample: Sample, completion: Completion) -> Reading:
@@ -113,7 +116,10 @@ def official_set(sample: Sample) -> frozenset[str]:
 
 
 OFFICIAL_SETS = Scoring(
-    "official", COLUMNS, SetJudge(official.read_listed, official_set, str, none=False), (OFFICIAL_F1,)
+    "official",
+    COLUMNS,
+    SetJudge(official.read_listed, official_set, str, none=False),
+    (OFFICIAL_F1,),
 )
 
 MULTIPLE = Task(
@@ -152,7 +158,7 @@ MULTIPLE = Task(
     },
     gold=gold_list,
     guesses=Guesses(_some, frequent_sets, all_candidates),
-    chance=Chance(0.0, 0.0),
+    chance=Chance(44.53, 0.41),
     reward="metric",
     citation=CITATION,
 )

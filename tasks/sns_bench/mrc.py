@@ -4,8 +4,8 @@ Guo et al. 2025, "SNS-Bench: Defining, Building, and Assessing Capabilities of L
 in Social Networking Services", ICML. An item is answerable or not, and "nothing" is an answer: the
 empty list. Both tasks publish the mean of an F1 of answerability and of figures for the content.
 
-Official: an answer that cannot be read is left out of all counts and multiplied back in as the share
-of readable ones. Corrected: it is a missed answer, or an invented one where there is none.
+Official: an answer that cannot be read is left out of all counts and multiplied back in as the
+share of readable ones. Corrected: it is a missed answer, or an invented one where there is none.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ def outcome(answerable: bool, answered: bool) -> tuple[float, ...]:
 
 def judged(value: float, stats: Sequence[float], reading: Reading, parsed: Any = None) -> Score:
     """A score; what was read and is not fully right is `wrong`."""
-    failure = reading.failure or (None if value >= 1 - 1e-9 else "wrong")
-    return Score(float(value), tuple(map(float, stats)), parsed, failure)
+    # The official ROUGE of equal texts is 1 but for the 1e-8 in its denominator.
+    value = 1.0 if value >= 1 - 1e-6 else float(value)
+    failure = reading.failure or (None if value == 1 else "wrong")
+    return Score(value, tuple(map(float, stats)), parsed, failure)
 
 
 def amount(pieces: int) -> str:

@@ -1,13 +1,14 @@
 """MRC complex: options in a document that answer a query, each with the words that support it.
 
-Official (Guo et al. 2025): the text of the last `<Result>...</Result>` must be JSON. F1 of answering
-at all (-1 in print where undefined); per item the likeness and the equality of options, both means
-over the *predicted* options; the mean of the three is published. A run of characters that are not CJK
-is one unit of comparison, so that an English option is right as a whole or not at all.
+Official (Guo et al. 2025): the text of the last `<Result>...</Result>` must be JSON. F1 of
+answering at all (-1 in print where undefined); per item the likeness and the equality of options,
+both means over the *predicted* options; the mean of the three is published. A run of characters
+that are not CJK is one unit of comparison, so that an English option is right as a whole or not at
+all.
 
-Corrected keeps the three. Other ways to write the list are read, both sides are cleaned alike, words
-are the units, and likeness and equality are F1 of predicted against gold options, so that a model
-which names one sure option of ten does not score full.
+Corrected keeps the three. Other ways to write the list are read, both sides are cleaned alike,
+words are the units, and likeness and equality are F1 of predicted against gold options, so that a
+model which names one sure option of ten does not score full.
 """
 
 from __future__ import annotations
@@ -184,9 +185,9 @@ _PAIR = re.compile(
 def read_options(completion: Completion, language: str = "en") -> Reading:
     """The options that an answer gives, option -> reason in order; empty where it says "none".
 
-    Read is the text of the last `<Result>`, closed or not; without one, the last list in the answer.
-    JSON and Python, any case of the keys, plain strings in place of objects, a missing reason, and of
-    a list that the token limit cut, the finished options.
+    Read is the text of the last `<Result>`, closed or not; without one, the last list in the
+    answer. JSON and Python, any case of the keys, plain strings in place of objects, a missing
+    reason, and of a list that the token limit cut, the finished options.
     """
     text = own_text(completion.text)
     opened = list(_OPEN.finditer(text))
@@ -279,14 +280,14 @@ _ENGLISH = Prompt(
 You find things in the text of a post. You get a search query, the kind of thing that is asked for \
 (the level), and the text between <Doc> and </Doc>.
 
-Name every thing in the text that answers the query and is of the kind asked for, in the words of the \
-text. It must be something that one can search for by that name: a brand with its model where a model \
-is asked for, a restaurant with its dish where dishes are. A thing from another place, time or category \
-than the query asks for does not count. For each, copy the words of the text that support it, at most \
-one sentence.
+Name every thing in the text that answers the query and is of the kind asked for, in the words \
+of the text. It must be something that one can search for by that name: a brand with its model \
+where a model is asked for, a restaurant with its dish where dishes are. A thing from another \
+place, time or category than the query asks for does not count. For each, copy the words of the \
+text that support it, at most one sentence.
 
-Write the things as a JSON list of objects with "Option" and "Reason", between <Result> and </Result>. \
-Write <Result>[]</Result> if the text names none.
+Write the things as a JSON list of objects with "Option" and "Reason", between <Result> and \
+</Result>. Write <Result>[]</Result> if the text names none.
 
 Example
 Query:
@@ -295,20 +296,25 @@ Level:
 cafe name
 Doc:
 <Doc>
-Two days of drizzle ☔ Saved by Cafe Linde, the window seats are so cosy. The bakery next door was closed.
+Two days of drizzle ☔ Saved by Cafe Linde, its window seats are so cosy. The bakery was closed.
 </Doc>
-<Result>[{"Option": "Cafe Linde", "Reason": "Saved by Cafe Linde, the window seats are so cosy."}]</Result>
+<Result>[{"Option": "Cafe Linde", "Reason": "Saved by Cafe Linde, its window seats are so cosy."}]\
+</Result>
 """,
-    "{content}",
+    "{content}\n\nWrite <Result>[...]</Result> with the things that answer the query, or "
+    "<Result>[]</Result>.",
 )
 _CHINESE = Prompt(
     """\
-你负责在笔记正文里找东西。给你一个搜索词（Query）、需要的答案类型（Level），以及 <Doc> 和 </Doc> 之间的正文。
+你负责在笔记正文里找东西。给你一个搜索词（Query）、需要的答案类型（Level），\
+以及 <Doc> 和 </Doc> 之间的正文。
 
-请列出正文中符合搜索词、并且属于该类型的每一个答案，用正文里的原词。答案必须是能用这个名字搜到的东西：要求型号\
-时写品牌加型号，要求菜品时写店名加菜名。地点、时间或品类与搜索词不符的不算。每个答案再从正文中摘一句支持它的原话。
+请列出正文中符合搜索词、并且属于该类型的每一个答案，用正文里的原词。\
+答案必须是能用这个名字搜到的东西：要求型号时写品牌加型号，要求菜品时写店名加菜名。\
+地点、时间或品类与搜索词不符的不算。每个答案再从正文中摘一句支持它的原话。
 
-把答案写成 JSON 列表，每项含 "Option" 和 "Reason"，放在 <Result> 和 </Result> 之间；没有答案就写 <Result>[]</Result>。
+把答案写成 JSON 列表，每项含 "Option" 和 "Reason"，放在 <Result> 和 </Result> 之间；\
+没有答案就写 <Result>[]</Result>。
 
 例子
 Query:
@@ -321,7 +327,7 @@ Doc:
 </Doc>
 <Result>[{"Option": "半亩咖啡", "Reason": "幸好有半亩咖啡，靠窗的位置太舒服了。"}]</Result>
 """,
-    "{content}",
+    "{content}\n\n请输出 <Result>[...]</Result>；没有答案则输出 <Result>[]</Result>。",
 )
 
 

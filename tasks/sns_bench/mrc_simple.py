@@ -1,13 +1,13 @@
 """MRC simple: copy the passages of a note that answer a question, or the empty list.
 
-Official (Guo et al. 2025): the first bracketed part of the answer must be a literal of strings.
-F1 of answering at all, and on hits BLEU-4, ROUGE-1, -2 and -L over jieba words; the mean of the five
+Official (Guo et al. 2025): the first bracketed part of the answer must be a literal of strings. F1
+of answering at all, and on hits BLEU-4, ROUGE-1, -2 and -L over jieba words; the mean of the five
 is published. Gold pieces are glued together with nothing between.
 
-Corrected keeps these five. The list may be written in any readable way, both sides are joined by line
-breaks and cleaned alike, ROUGE counts repeated n-grams (Lin 2004), no n-gram is longer than the gold
-text, and the four overlaps are means over all items but the rightly empty ones, so that answering
-only the surest questions does not pay.
+Corrected keeps these five. The list may be written in any readable way, both sides are joined by
+line breaks and cleaned alike, ROUGE counts repeated n-grams (Lin 2004), no n-gram is longer than
+the gold text, and the four overlaps are means over all items but the rightly empty ones, so that
+answering only the surest questions does not pay.
 """
 
 from __future__ import annotations
@@ -127,9 +127,11 @@ _BETWEEN = re.compile("[\"'”’」]\\s*[,，、]\\s*[\"'“‘「]")
 _EDGES = " \t\r\n,，\"'“”‘’「」"
 _NO_ANSWER = re.compile(
     r"\bno (?:\w+ ){0,3}(?:answers?|information|passages?|sentences?|lines?)\b"
-    r"|\b(?:note|post|text|article|passage|content|document)\b[^.\n]{0,40}\b(?:does|did)(?: not|n['’]t)\b"
-    r"[^.\n]{0,30}\b(?:answer|mention|contain|provide|say|include|state|specify)"
-    r"|\b(?:can(?:not|['’]t| not)|could(?: not|n['’]t)|unable to) (?:be )?(?:find|found|locate|extract)"
+    r"|\b(?:note|post|text|article|passage|content|document)\b[^.\n]{0,40}"
+    r"\b(?:does|did)(?: not|n['’]t)\b[^.\n]{0,30}"
+    r"\b(?:answer|mention|contain|provide|say|include|state|specify)"
+    r"|\b(?:can(?:not|['’]t| not)|could(?: not|n['’]t)|unable to) (?:be )?"
+    r"(?:find|found|locate|extract)"
     r"|(?:没有|未|找不到|不存在|不包含)[^。\n]{0,8}(?:提到|提及|说明|相关|答案|信息)"
     r"|无法(?:从[^。\n]{0,10})?(?:提取|找到|得出)",
     re.I,
@@ -188,7 +190,7 @@ def _kept(pieces: Sequence[str]) -> tuple[str, ...]:
 
 
 def _plain(text: str) -> str:
-    """The form in which passages are compared: one line, NFKC, without emoji, unless all is emoji."""
+    """The form in which passages are compared: one line, NFKC, no emoji unless all is emoji."""
     text = unicodedata.normalize("NFKC", text.replace("\ufffd", ""))
     return " ".join(_PICTURES.sub(" ", text).split()) or " ".join(text.split())
 
@@ -237,11 +239,11 @@ _ENGLISH = Prompt(
     """\
 You find answers in posts. You get one post and the question of somebody who searched for it.
 
-Copy out of the post, word for word, the sentences or lines that answer the question. Do not summarise, \
-do not add anything, and leave out what does not help to answer. Lines that follow each other in the \
-post stay together in one piece; pieces from different places are separate.
-If the post does not answer exactly this question (another place, another model, another year), there \
-is no answer.
+Copy out of the post, word for word, the sentences or lines that answer the question. Do not \
+summarise, do not add anything, and leave out what does not help to answer. Lines that follow \
+each other in the post stay together in one piece; pieces from different places are separate. If \
+the post does not answer exactly this question (another place, another model, another year), \
+there is no answer.
 
 Write only a JSON list of strings: one string for each piece, a line break inside a piece as \\n. \
 Write [] if there is no answer.
@@ -254,7 +256,7 @@ The ferry runs every 40 minutes until 6 pm. Bring cash, the kiosk takes no cards
 Question: how long does the lake orrin ferry run
 Answer: ["The ferry runs every 40 minutes until 6 pm."]
 """,
-    "Post:\n{content}\n\nQuestion: {query}\nAnswer:",
+    "Post:\n{content}\n\nQuestion: {query}\nAnswer (a JSON list of pieces of the post, or []):",
 )
 _CHINESE = Prompt(
     """\
@@ -274,7 +276,7 @@ _CHINESE = Prompt(
 问题：云栖湖渡船最晚几点
 答案：["渡船每40分钟一班，最晚到18点。"]
 """,
-    "笔记：\n{content}\n\n问题：{query}\n答案：",
+    "笔记：\n{content}\n\n问题：{query}\n答案（笔记原文片段的 JSON 列表，或 []）：",
 )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from ..answers import Reading, folded, key, read_list
+from ..answers import Reading, folded, key
+from ..lists import read_list
 from ..metrics.sets import set_scoring
 from ..schema import Chance, Completion, Guesses, Prompt, Row, Sample, Settings, Task
 from ..sources import JsonReader
@@ -62,7 +63,7 @@ TASK = Task(
             "question that names a type of entity. Reply with all entities of that type, copied "
             "from the text letter by letter, with commas between them, and nothing else. If there "
             "is none, reply with [].\n\n"
-            "Example\nText: Linen trousers wide leg for tall men, beach wedding summer, sand or olive\n"
+            "Example\nText: Linen trousers wide leg tall men, beach wedding summer, sand or olive\n"
             "Question: Please find all 'color' entities\nEntities: sand, olive",
             "Text: {content}\nQuestion: {question}\nEntities:",
         ),
@@ -82,7 +83,7 @@ TASK = Task(
     },
     gold=gold_list,
     guesses=Guesses(_a_word, frequent_sets, _all_words),
-    chance=Chance(0.0, 0.0),
+    chance=Chance(14.88, 0.17),
     reward="metric",
     citation=CITATION,
 )

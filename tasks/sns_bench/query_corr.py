@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ..answers import Reading
 from ..labels import LEVELS, read_label
 from ..metrics.choice import accuracy_scoring, is_target
 from ..metrics.labels import columns, counts, macro_f1
@@ -83,7 +82,7 @@ EXPLAIN = Task(
     },
     gold=gold_text,
     guesses=Guesses(coin, yes_and_no, both),
-    chance=Chance(0.0, 0.0),
+    chance=Chance(54.17, 0.55),
     reward="exact",
     citation=CITATION,
 )
@@ -195,7 +194,7 @@ TOPIC = Task(
     },
     gold=gold_text,
     guesses=Guesses(_any_level, _each_level, _all_levels),
-    chance=Chance(0.0, 0.0),
+    chance=Chance(20.0, 0.24),
     reward="exact",
     citation=CITATION,
 )

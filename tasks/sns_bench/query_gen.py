@@ -1,8 +1,9 @@
 """QueryGen: write one search query that somebody who reads the note would want to search next.
 
-Official (Guo et al. 2025): the mean of ANLS on the raw text and of the cosine of sentence embeddings
-of the cut answer and the gold query. The authors embed with bge-large-en-v1.5; whichever model is
-given is named in the run. Without one, the scoring is ANLS alone, under its own name.
+Official (Guo et al. 2025): the mean of ANLS on the raw text and of the cosine of sentence
+embeddings of the cut answer and the gold query. The authors embed with bge-large-en-v1.5;
+whichever model is given is named in the run. Without one, the scoring is ANLS alone, under its own
+name.
 
 Corrected reads the query out of preamble, quotes and lists, and compares both sides in one form. A
 negative cosine counts as 0 in the value.
@@ -70,7 +71,7 @@ def read_query(completion: Completion, language: str = "en") -> Reading:
 
 
 def plain(query: str) -> str:
-    """The form in which queries are compared: NFKC, lower case, one line, no closing punctuation."""
+    """The form in which queries are compared: NFKC, lower case, one line, no closing mark."""
     return " ".join(unicodedata.normalize("NFKC", query).casefold().split()).rstrip("?.!。")
 
 
@@ -142,9 +143,10 @@ _ENGLISH = Prompt(
     """\
 You suggest what to search for next. You get a post with its title, text and most liked comments.
 
-Write one search query that a reader of this post is likely to type after reading it. It is about the \
-central thing of the post, asks for something that the post leaves open, and makes sense to somebody \
-who has not seen the post. Either a short question or a short phrase, in correct and natural wording.
+Write one search query that a reader of this post is likely to type after reading it. It is \
+about the central thing of the post, asks for something that the post leaves open, and makes \
+sense to somebody who has not seen the post. Either a short question or a short phrase, in \
+correct and natural wording.
 
 Write only the query, on one line.
 
@@ -155,7 +157,7 @@ Text: New soil, bigger pot, fingers crossed #plants
 Comments: mine got yellow leaves a week after; same here!!
 Query: why do monstera leaves turn yellow after repotting
 """,
-    "Post:\n{content}\n\nQuery:",
+    "Post:\n{content}\n\nWhat will a reader search for next? One query only.\nQuery:",
 )
 _CHINESE = Prompt(
     """\
@@ -173,7 +175,7 @@ _CHINESE = Prompt(
 评论：我的换完一周叶子就黄了；我也是！！
 搜索词：龟背竹换盆后叶子发黄怎么办
 """,
-    "笔记：\n{content}\n\n搜索词：",
+    "笔记：\n{content}\n\n读者接下来会搜什么？只写一个搜索词。\n搜索词：",
 )
 
 

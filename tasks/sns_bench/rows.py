@@ -17,8 +17,8 @@ from ..schema import Row, Sample
 
 DATASET = "sns-bench"
 CITATION = (
-    "Guo et al., SNS-Bench: Defining, Building, and Assessing Capabilities of Large Language Models "
-    "in Social Networking Services. ICML 2025. https://openreview.net/forum?id=sVNNlzjZVN"
+    "Guo et al., SNS-Bench: Defining, Building, and Assessing Capabilities of Large Language "
+    "Models in Social Networking Services. ICML 2025. https://openreview.net/forum?id=sVNNlzjZVN"
 )
 _COMMAS = re.compile(r"[,，、]")
 

@@ -97,7 +97,7 @@ SINGLE = Task(
     },
     gold=gold_text,
     guesses=Guesses(one_of, frequent_targets, all_candidates),
-    chance=Chance(0.0, 0.0),
+    chance=Chance(13.19, 0.14),
     reward="exact",
     citation=CITATION,
 )
@@ -106,16 +106,22 @@ SINGLE = Task(
 
 LEVELS = ("candidates_primary", "candidates_secondary", "candidates_tertiary")
 
-_BARS = re.compile(r"\s*(?:[|｜→»]|->|=>|>)+\s*|\s/\s")
+_BARS = re.compile(r"\s*(?:[|｜→»>]|->|=>)+\s*|\s/\s")
 _HEAD = re.compile(r"(?:.*(?:\bis|\bare|\bchoose|[:：=是为选])\s*|\W*)$", re.S | re.I)
 _TAIL = re.compile(
-    r"\.(?:\s|$)|\b(?:because|since|as (?:it|the|this)|hope)\b|[,;:，。；：！!(（\n]|\s[-–—]\s|因为|由于", re.I
+    r"\.(?:\s|$)|\b(?:because|since|as (?:it|the|this)|hope)\b|[,;:，。；：！!(（\n]|\s[-–—]\s"
+    r"|因为|由于",
+    re.I,
 )
 _DENIED = re.compile(r"\s*(?:it is |it's )?(?:not\b|rather than|instead of|不是|而不是|而非)", re.I)
-_TURNS = re.compile(r",?\s*\bbut(?: rather)?\b\s*|，?\s*而是|,?\s+(?=(?:not|rather than|instead of)\b)|，?(?=而?不是|而非)", re.I)
+_TURNS = re.compile(
+    r"[,，]?\s*(?:\bbut(?: rather)?\b|而是)\s*"
+    r"|[,，]?\s*(?=\bnot\b|\brather than|\binstead of|不是|而非)",
+    re.I,
+)
 _NAMED = re.compile(
-    r"(?:(?P<a>primary|first|level 1|一级)|(?P<b>secondary|second|level 2|二级)|(?P<c>tertiary|third|level 3|三级))"
-    r"[^\n:：]{0,24}[:：]([^\n]*)",
+    r"(?:(?P<a>primary|first|level 1|一级)|(?P<b>secondary|second|level 2|二级)"
+    r"|(?P<c>tertiary|third|level 3|三级))[^\n:：]{0,24}[:：]([^\n]*)",
     re.I,
 )
 
@@ -139,8 +145,8 @@ def read_path(completion: Completion, levels: Sequence[Labels], language: str) -
                     found.clear()
                 found[path] = None
     if not found:
-        named = {m.lastgroup or "": m[4] for m in _NAMED.finditer(text)}
-        parts = [named[c] for c in "abc"] if len(named) == 3 else text.strip().split("\n")
+        named = {0 if m["a"] else 1 if m["b"] else 2: m[4] for m in _NAMED.finditer(text)}
+        parts = [named[i] for i in range(3)] if len(named) == 3 else text.split("\n")
         path = _matched([p for p in parts if p.strip()], levels)
         found = {path: None} if path else {}
     if len(found) == 1:
@@ -160,8 +166,8 @@ def _matched(parts: Sequence[str], levels: Sequence[Labels]) -> tuple[str, ...] 
     """The label of each part, None if one is no label of its level."""
     if len(parts) != len(levels):
         return None
-    labels = [_label(part, level, i) for i, (part, level) in enumerate(zip(parts, levels, strict=True))]
-    return None if None in labels else tuple(str(label) for label in labels)
+    found = [_label(part, levels[place], place) for place, part in enumerate(parts)]
+    return None if None in found else tuple(str(label) for label in found)
 
 
 def _label(part: str, level: Labels, place: int) -> str | None:
@@ -176,7 +182,8 @@ def _label(part: str, level: Labels, place: int) -> str | None:
     if place == 0 and len(part) < 400:
         head, plain = part.rstrip(" \t*`\"'”’"), key(part)
         for form, number in level.longest:
-            if plain.endswith(form) and _HEAD.match(head[: max(0, len(head) - len(form))].rstrip(" \t*`\"'“‘")):
+            lead = head[: max(0, len(head) - len(form))].rstrip(" \t*`\"'“‘")
+            if plain.endswith(form) and _HEAD.match(lead):
                 return level.names[number]
     return None
 
@@ -255,7 +262,8 @@ MULTIPLE = Task(
             "你负责把社交平台的笔记归入三级类目。你会看到一篇笔记和每一级的候选类目，请为每一级各选出最合适的一个，"
             "只回复一行：一级 | 二级 | 三级，写法与候选一致，不要解释，不要输出其他内容。\n\n"
             "示例\n笔记：第三次做酸面包终于有气孔了，冷藏发酵了一整天\n"
-            "一级：['家居', '美食', '运动']\n二级：['烘焙', '跑步', '园艺']\n三级：['育苗', '马拉松', '面包']\n"
+            "一级：['家居', '美食', '运动']\n二级：['烘焙', '跑步', '园艺']\n"
+            "三级：['育苗', '马拉松', '面包']\n"
             "类目：美食 | 烘焙 | 面包",
             "笔记：{content}\n一级：{candidates_primary}\n二级：{candidates_secondary}\n"
             "三级：{candidates_tertiary}\n类目：",
@@ -269,7 +277,7 @@ MULTIPLE = Task(
     },
     gold=gold_text,
     guesses=Guesses(_random_path, frequent_targets, _all_paths),
-    chance=Chance(0.0, 0.0),
+    chance=Chance(5.5, 0.06),
     reward="exact",
     citation=CITATION,
 )

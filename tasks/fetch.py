@@ -1,0 +1,322 @@
+"""Downloads published data sets into the user's data folder.
+
+A file is written to `NAME.part` and renamed when its size and hash are right, so what has its name
+is right and whole. A `.part` is what an interrupted download left: the next one goes on from there,
+if the server can (HTTP Range), and begins again if not.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from .datasets import DataFile, Dataset, PublishedPrompts
+from .errors import RedoneError
+from .opencompass import prompts_in
+
+if TYPE_CHECKING:
+    import httpx
+
+ATTEMPTS = 4
+"""Tries for one file when the connection breaks; each goes on where the last one stopped."""
+
+_CONFIGURATION_LIMIT = 1 << 20
+_NOT_OURS = (
+    "it is not the file that this version knows, and was not kept. Update redone, or use a copy of "
+    "the right file with --data-dir."
+)
+
+
+class FetchFailed(RedoneError):
+    """A download that did not succeed; nothing wrong is left under a data file's name."""
+
+    exit_code = 69
+
+
+class Broken(Exception):
+    """The connection failed in a way that another try may mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What became of one data set.
+
+    Attributes:
+        downloaded: Paths of files that were downloaded.
+        present: Paths of files that were there already, whole and right.
+        notes: What a person should know.
+    """
+
+    downloaded: list[str] = field(default_factory=list)
+    present: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+Progress = Callable[[str, int], None]
+"""Called with a file's path and the bytes that it has now."""
+
+
+def _silent(path: str, size: int) -> None:
+    pass
+
+
+def fetch(
+    dataset: Dataset,
+    folder: Path,
+    *,
+    mirror: str | None = None,
+    progress: Progress = _silent,
+    pause: float = 1.0,
+) -> Fetched:
+    """Makes a data set whole in a data folder.
+
+    Args:
+        dataset: What to fetch.
+        folder: The data folder; made if it does not exist.
+        mirror: URL of a copy of a data folder, in place of the authors' servers.
+        progress: Told the bytes of each file as they come.
+        pause: Seconds before a second try; doubled before each further one.
+
+    Raises:
+        FetchFailed: No network, no such file, a wrong size or hash, or a full disk. What was right
+            so far is kept.
+    """
+    import httpx
+
+    done = Fetched()
+    with httpx.Client(
+        follow_redirects=True,
+        timeout=httpx.Timeout(30.0, connect=15.0),
+        headers={"Accept-Encoding": "identity", "User-Agent": "redone"},
+    ) as client:
+        for file in dataset.files:
+            target = folder / file.path
+            if is_right(target, file):
+                done.present.append(file.path)
+                progress(file.path, file.size)
+                continue
+            with _writable(target):
+                url = _url(mirror, file.path) if mirror else _url(dataset.url, file.upstream)
+                _download(client, url, target, file, progress, pause)
+            done.downloaded.append(file.path)
+        if dataset.prompts:
+            _fetch_prompts(client, dataset, dataset.prompts, folder, mirror, done, pause)
+    return done
+
+
+def is_right(path: Path, file: DataFile) -> bool:
+    """Whether a path holds that very file."""
+    if not path.is_file() or path.stat().st_size != file.size:
+        return False
+    return _sha256(path) == file.sha256
+
+
+def _url(base: str, path: str) -> str:
+    return f"{base.rstrip('/')}/{quote(path)}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+@contextmanager
+def _writable(target: Path) -> Iterator[None]:
+    """Turns what a disk can do into messages."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise FetchFailed(
+                f"No space left while writing {target}. Free some, or name another folder with "
+                "--data-dir, and run the command again: it goes on from here."
+            ) from None
+        raise FetchFailed(f"{target} cannot be written: {error.strerror or error}.") from None
+
+
+def _download(
+    client: httpx.Client, url: str, target: Path, file: DataFile, progress: Progress, pause: float
+) -> None:
+    part = target.with_name(target.name + ".part")
+    resumed = part.exists()
+    problem = ""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(pause * 2 ** (attempt - 1))
+        try:
+            _continue(client, url, part, file, progress)
+        except Broken as error:
+            problem = str(error)
+            continue
+        found = _sha256(part)
+        if found == file.sha256:
+            os.replace(part, target)
+            return
+        part.unlink()
+        if not resumed:
+            raise FetchFailed(
+                f"{url} has the SHA-256 {found[:16]}…, expected is {file.sha256[:16]}…: {_NOT_OURS}"
+            )
+        # The beginning came from an earlier run, perhaps of another file: once more from nothing.
+        resumed = False
+    kept = part.stat().st_size if part.exists() else 0
+    raise FetchFailed(
+        f"{url} could not be fetched: {problem or 'wrong content'}. {kept} of {file.size} bytes are "
+        "kept: run the command again to go on from there."
+    )
+
+
+def _continue(
+    client: httpx.Client, url: str, part: Path, file: DataFile, progress: Progress
+) -> None:
+    """Brings a part to its full size; its content is not checked here."""
+    import httpx
+
+    have = part.stat().st_size if part.exists() else 0
+    if have > file.size:
+        have = 0
+    if have == file.size:
+        return
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    try:
+        with client.stream("GET", url, headers=headers) as response:
+            if response.status_code == 416:
+                part.unlink(missing_ok=True)
+                raise Broken(f"the server's file ends at byte {have} of {file.size}")
+            _expect_success(response, url)
+            start = have if _resumes(response, have) else 0
+            with part.open("r+b" if start else "wb") as output:
+                output.seek(start)
+                output.truncate()
+                for chunk in response.iter_bytes():
+                    start += len(chunk)
+                    if start > file.size:
+                        break
+                    output.write(chunk)
+                    progress(file.path, start)
+    except httpx.UnsupportedProtocol:
+        raise FetchFailed(f"{url!r} is not a web address: http:// or https:// is expected.") from None
+    except (httpx.TransportError, httpx.DecodingError) as error:
+        raise Broken(_reason(error)) from None
+    if start > file.size:
+        part.unlink()
+        raise FetchFailed(f"{url} is longer than {file.size} bytes: {_NOT_OURS}")
+    if start < file.size:
+        raise Broken(f"the connection ended at byte {start} of {file.size}")
+
+
+def _resumes(response: httpx.Response, have: int) -> bool:
+    """Whether the body goes on at byte `have`, rather than being the whole file."""
+    stated = response.headers.get("Content-Range", "")
+    return response.status_code == 206 and stated.startswith(f"bytes {have}-")
+
+
+def _expect_success(response: httpx.Response, url: str) -> None:
+    status = response.status_code
+    if status in (200, 206):
+        return
+    if status == 429 or status >= 500:
+        raise Broken(f"the server answered {status} {response.reason_phrase}")
+    raise FetchFailed(
+        f"{url}: the server answered {status} {response.reason_phrase}. The file may have moved: "
+        "update redone, name a mirror with --base-url, or use a copy with --data-dir."
+    )
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return f"no connection or a broken one ({text})"
+
+
+def _fetch_prompts(
+    client: httpx.Client,
+    dataset: Dataset,
+    prompts: PublishedPrompts,
+    folder: Path,
+    mirror: str | None,
+    done: Fetched,
+    pause: float,
+) -> None:
+    """Writes the authors' prompts as JSON; without them the data set is whole all the same."""
+    target = folder / prompts.path
+    if target.is_file():
+        done.present.append(prompts.path)
+        return
+    try:
+        if mirror:
+            found = json.loads(_text(client, _url(mirror, prompts.path), pause))
+        else:
+            base = f"{dataset.url}/{prompts.upstream}"
+            found = published_prompts(
+                prompts, (_text(client, _url(base, name), pause) for name in prompts.configurations)
+            )
+        packed = json.dumps(found, sort_keys=True, ensure_ascii=False)
+    except (FetchFailed, Broken, ValueError, RecursionError) as error:
+        done.notes.append(
+            f"The authors' own prompts could not be had ({error}). Nothing else needs them: "
+            "evaluation uses the prompts of this project."
+        )
+        return
+    part = target.with_name(target.name + ".part")
+    with _writable(target):
+        part.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        os.replace(part, target)
+    done.downloaded.append(prompts.path)
+    if hashlib.sha256(packed.encode()).hexdigest() != prompts.sha256:
+        done.notes.append(
+            f"{target} differs from the prompts known to this version: the authors have changed "
+            "them. The prompt hash in each score's signature tells such runs apart."
+        )
+
+
+def published_prompts(
+    prompts: PublishedPrompts, sources: Iterator[str]
+) -> dict[str, dict[str, str]]:
+    """The prompts of configuration files under the names of the table.
+
+    Args:
+        prompts: Which names are expected.
+        sources: The texts of the files.
+
+    Raises:
+        ValueError: A file cannot be read as literals, or a prompt is missing.
+    """
+
+    def plain(name: str) -> str:
+        return "".join(c for c in name.casefold() if c.isalnum())
+
+    found = {plain(n): p for source in sources for n, p in prompts_in(source).items()}
+    absent = [name for name in prompts.names if plain(name) not in found]
+    if absent:
+        raise ValueError(f"no prompt for {', '.join(absent)} in the configuration")
+    return {
+        name: {"system": found[plain(name)].system, "user": found[plain(name)].user}
+        for name in prompts.names
+    }
+
+
+def _text(client: httpx.Client, url: str, pause: float) -> str:
+    import httpx
+
+    for attempt in range(2):
+        try:
+            response = client.get(url)
+            _expect_success(response, url)
+            break
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            if attempt:
+                raise Broken(f"{url}: {_reason(error)}") from None
+            time.sleep(pause)
+    if len(response.content) > _CONFIGURATION_LIMIT:
+        raise ValueError(f"{url} is far too long for a file of prompts")
+    return response.content.decode("utf-8")

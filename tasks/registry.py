@@ -1,0 +1,255 @@
+"""The table of all tasks, benchmarks and suites. To add a task: write it, and name it here.
+
+How figures are put together, everywhere: a category is the mean of its tasks, a benchmark the mean of
+its categories, a suite the mean of its benchmarks. (A direction of SNS-TransBench is a category whose
+figure is itself the mean of BLEU and chrF++, so that benchmark is the mean of four figures, as
+published.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from . import sns_trans, tweeteval
+from .errors import UnknownName
+from .schema import Chance, Task
+from .sns_bench import chlw, gender, hashtag, ner, query_corr, taxonomy
+from .sns_bench.mrc_complex import MRC_COMPLEX
+from .sns_bench.mrc_simple import MRC_SIMPLE
+from .sns_bench.query_gen import QUERY_GEN
+from .sources import JsonReader
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What is published as one score.
+
+    Attributes:
+        title: For people.
+        categories: Name -> tasks, in the order of the published table.
+    """
+
+    title: str
+    categories: Mapping[str, tuple[Task, ...]]
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        return tuple(task for tasks in self.categories.values() for task in tasks)
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Benchmarks that are run together: title and names."""
+
+    title: str
+    benchmarks: tuple[str, ...]
+
+
+def _mini(categories: Mapping[str, tuple[Task, ...]]) -> dict[str, tuple[Task, ...]]:
+    """The embedded twins: the same questions and judgement on items written for this project."""
+    return {name: tuple(map(_twin, tasks)) for name, tasks in categories.items()}
+
+
+def _twin(task: Task) -> Task:
+    subtask = task.name.partition("/")[2]
+    if not isinstance(task.read, JsonReader):
+        raise TypeError(f"{task.name} is not read by a JsonReader, so it has no embedded twin.")
+    return replace(
+        task,
+        name=f"sns_mini/{subtask}",
+        title=f"{task.title}, demonstration",
+        language="mul",
+        dataset=None,
+        read=replace(task.read, path=f"{subtask}.jsonl", embedded=True),
+        chance=_MINI_CHANCE[subtask],
+        citation=f"Items written for redone, in the form of: {task.citation}",
+    )
+
+
+_SNS_BENCH = {
+    "taxonomy": (taxonomy.SINGLE, taxonomy.MULTIPLE),
+    "hashtag": (hashtag.SINGLE, hashtag.MULTIPLE),
+    "query_corr": (query_corr.TOPIC, query_corr.EXPLAIN),
+    "mrc": (MRC_SIMPLE, MRC_COMPLEX),
+    "ner": (ner.TASK,),
+    "gender": (gender.TASK,),
+    "chlw": (chlw.TASK,),
+    "query_gen": (QUERY_GEN,),
+}
+_SNS_TRANS = {"zh_en": (sns_trans.ZH_EN,), "en_zh": (sns_trans.EN_ZH,)}
+
+_MINI_CHANCE = {
+    "taxonomy_single": Chance(metric=100.0, value=1.0),
+    "taxonomy_multiple": Chance(metric=100.0, value=1.0),
+    "hashtag_single": Chance(metric=100.0, value=1.0),
+    "hashtag_multiple": Chance(metric=100.0, value=1.0),
+    "query_corr_topic": Chance(metric=100.0, value=1.0),
+    "query_corr_explain": Chance(metric=100.0, value=1.0),
+    "mrc_simple": Chance(metric=100.0, value=1.0),
+    "mrc_complex": Chance(metric=100.0, value=1.0),
+    "ner": Chance(metric=100.0, value=1.0),
+    "gender": Chance(metric=100.0, value=1.0),
+    "chlw": Chance(metric=100.0, value=1.0),
+    "query_gen": Chance(metric=100.0, value=1.0),
+    "zh_en": Chance(metric=100.0, value=1.0),
+    "en_zh": Chance(metric=100.0, value=1.0),
+}
+"""Chance levels of the embedded items; `redone-tasks check sns-mini` proves them."""
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    "sns_bench": Benchmark("SNS-Bench", _SNS_BENCH),
+    "sns_trans": Benchmark("SNS-TransBench", _SNS_TRANS),
+    "sns_bench_mini": Benchmark("SNS-Bench, embedded demonstration", _mini(_SNS_BENCH)),
+    "sns_trans_mini": Benchmark("SNS-TransBench, embedded demonstration", _mini(_SNS_TRANS)),
+    "tweeteval": Benchmark("TweetEval", {task.category: (task,) for task in tweeteval.TWEETEVAL}),
+}
+
+SUITES: Mapping[str, Suite] = {
+    "sns": Suite("SNS-Bench and SNS-TransBench", ("sns_bench", "sns_trans")),
+    "sns-mini": Suite("Embedded demonstration", ("sns_bench_mini", "sns_trans_mini")),
+    "tweeteval": Suite("TweetEval", ("tweeteval",)),
+}
+DEFAULT_SUITE = "sns-mini"
+
+CATEGORIES: Mapping[str, str] = {
+    "taxonomy": "Taxonomy",
+    "hashtag": "Hashtag",
+    "query_corr": "QueryCorr",
+    "mrc": "MRC",
+    "ner": "NER",
+    "gender": "Gender",
+    "chlw": "CHLW",
+    "query_gen": "QueryGen",
+    "zh_en": "Chinese to English",
+    "en_zh": "English to Chinese",
+    "irony": "Irony",
+    "sentiment": "Sentiment",
+    "hate": "Hate",
+    "offensive": "Offensive",
+    "emotion": "Emotion",
+    "stance": "Stance",
+}
+"""Titles of the categories."""
+
+TASKS: Mapping[str, Task] = {t.name: t for b in BENCHMARKS.values() for t in b.tasks}
+"""Every task by name, in the order of the tables."""
+
+
+def by_name(name: str) -> Task:
+    """The task of a name.
+
+    Raises:
+        UnknownName: There is none.
+    """
+    if name not in TASKS:
+        raise UnknownName("task", name, TASKS)
+    return TASKS[name]
+
+
+def suite_tasks(name: str) -> list[Task]:
+    """The tasks of a suite, in order.
+
+    Raises:
+        UnknownName: There is no such suite.
+    """
+    if name not in SUITES:
+        raise UnknownName("suite", name, SUITES)
+    return [task for b in SUITES[name].benchmarks for task in BENCHMARKS[b].tasks]
+
+
+def find(suite: str | None = None, tasks: str | None = None) -> list[Task]:
+    """The tasks that a command line means, each once, in the order of the tables.
+
+    Args:
+        suite: Names of suites, comma separated.
+        tasks: Names of tasks, benchmarks or suites, or globs of task names (`sns_bench/mrc*`), comma
+            separated. With `suite`, only tasks of that suite can be meant.
+
+    Returns:
+        Those of the suite if only it is given, those of `sns-mini` if nothing is.
+
+    Raises:
+        UnknownName: A name that means nothing, with the nearest ones that do.
+    """
+    names = _split(suite) or ([] if tasks else [DEFAULT_SUITE])
+    allowed = {task.name for name in names for task in suite_tasks(name)} or set(TASKS)
+    chosen = allowed
+    if tasks:
+        chosen = set()
+        for pattern in _split(tasks):
+            meant = _meant(pattern) & allowed
+            if not meant:
+                raise UnknownName("task", pattern, allowed | ({*SUITES, *BENCHMARKS} - set(names)))
+            chosen |= meant
+    return [task for name, task in TASKS.items() if name in chosen]
+
+
+def _split(names: str | None) -> list[str]:
+    return [name.strip() for name in (names or "").split(",") if name.strip()]
+
+
+def _meant(pattern: str) -> set[str]:
+    if pattern in SUITES:
+        return {task.name for task in suite_tasks(pattern)}
+    if pattern in BENCHMARKS:
+        return {task.name for task in BENCHMARKS[pattern].tasks}
+    return {name for name in TASKS if fnmatchcase(name, pattern)}
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One line of a table of scores.
+
+    Attributes:
+        level: `task`, `category`, `benchmark` or `suite`.
+        name: Of the task, category (`benchmark/category`), benchmark or suite.
+        title: For people; says so where tasks are left out.
+        of: The tasks that count in, in order.
+        groups: Nested as the mean is taken: a task's name, or a sequence of groups.
+    """
+
+    level: str
+    name: str
+    title: str
+    of: tuple[str, ...]
+    groups: tuple
+
+
+def table_of(names: Sequence[str]) -> list[TableRow]:
+    """The rows of the table of some tasks, each category before its tasks, means after their parts.
+
+    Args:
+        names: Of tasks of the registry. A mean over fewer tasks than it stands for says so.
+    """
+    given = set(names)
+    rows: list[TableRow] = []
+    benchmarks: dict[str, TableRow] = {}
+    for key, benchmark in BENCHMARKS.items():
+        categories = []
+        for category, tasks in benchmark.categories.items():
+            members = [task for task in tasks if task.name in given]
+            if not members:
+                continue
+            leaves = [TableRow("task", t.name, t.title, (t.name,), (t.name,)) for t in members]
+            name, title = f"{key}/{category}", CATEGORIES[category]
+            categories.append(_mean("category", name, title, leaves, len(tasks)))
+            rows += [categories[-1], *leaves]
+        if categories:
+            whole = len(benchmark.tasks)
+            benchmarks[key] = _mean("benchmark", key, benchmark.title, categories, whole)
+            rows.append(benchmarks[key])
+    for key, suite in SUITES.items():
+        parts = [benchmarks[b] for b in suite.benchmarks if b in benchmarks]
+        if parts:
+            rows.append(_mean("suite", key, suite.title, parts, len(suite_tasks(key))))
+    return rows
+
+
+def _mean(level: str, name: str, title: str, parts: Sequence[TableRow], whole: int) -> TableRow:
+    of = tuple(task for part in parts for task in part.of)
+    if len(of) < whole:
+        title = f"{title} ({len(of)} of {whole} tasks)"
+    groups = tuple(p.groups[0] if len(p.groups) == 1 else p.groups for p in parts)
+    return TableRow(level, name, title, of, groups)

@@ -1,0 +1,59 @@
+"""Where the published data are, and what is left out without them."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from redone.tasks.errors import MissingData
+from redone.tasks.sources import DATA_VARIABLE
+
+ROOT = Path(__file__).resolve().parent.parent
+BESIDE = ROOT.parent / "shared" / "data"
+
+
+def data_folder():
+    return Path(os.environ.get(DATA_VARIABLE) or BESIDE)
+
+
+def leave_out(reason):
+    """Skips on a user's machine; a build that leaves tests out unnoticed would prove nothing."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason} In CI the published data must be there.", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    return data_folder()
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("shared_data") and not data_folder().is_dir():
+        leave_out(
+            f"The published data are not in {data_folder()}: `redone-tasks fetch` downloads them, "
+            f"${DATA_VARIABLE} says where they are."
+        )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    try:
+        return (yield)
+    except (MissingData, FileNotFoundError) as error:
+        shared = str(data_folder().parent)
+        absent = isinstance(error, MissingData) or str(error.filename).startswith(shared)
+        if not item.get_closest_marker("shared_data") or not absent:
+            raise
+        leave_out(str(error))
+
+
+def pytest_terminal_summary(terminalreporter):
+    groups = Counter()
+    for report in terminalreporter.stats.get("skipped", ()):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        groups[report.nodeid.partition("::")[0], reason.removeprefix("Skipped: ")] += 1
+    if groups:
+        terminalreporter.section("left out")
+    for (file, reason), count in sorted(groups.items()):
+        terminalreporter.line(f"{file}: {count} tests. {reason}")

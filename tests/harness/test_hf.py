@@ -1,0 +1,281 @@
+"""The hf backend: the fast engine against transformers' own generate, and what both promise."""
+
+from __future__ import annotations
+
+import pytest
+
+from redone.harness.models.hf import HfModel
+from redone.tasks.schema import Request, Settings
+
+SHARED = "Read the note and answer with one of the labels. " * 3
+FAST = ("llama", "llama3-rope", "mistral", "qwen2", "qwen3")
+
+
+def requests(count: int = 14, **settings) -> list[Request]:
+    """Two tasks with a shared instruction each, and prompts that share nothing."""
+    out = []
+    for i in range(count):
+        note = f"note {i} " + "abc défg 笔记 " * (i * 7 % 5)
+        system = (SHARED, "Translate this. " * 8, f"{i} alone")[i % 3]
+        prompt = ({"role": "system", "content": system}, {"role": "user", "content": note})
+        limits = {"max_tokens": 5 + i * 3 % 17, **settings}
+        out.append(Request(f"s{i}", prompt, Settings(**limits), seed=1000 + i, hash=f"h{i}"))
+    return out
+
+
+def answers(folder, asked, **options):
+    model = HfModel(folder, dtype=options.pop("dtype", "float32"), **options)
+    found = {r.sample: c for r, c in model.run(iter(asked))}
+    assert set(found) == {r.sample for r in asked}
+    return found, model
+
+
+@pytest.mark.parametrize("kind", FAST)
+@pytest.mark.parametrize("batch_size", [3, "auto"])
+def test_fast_equals_plain(tiny_model, kind, batch_size):
+    asked = requests()
+    fast, model = answers(tiny_model(kind), asked, batch_size=batch_size)
+    plain, other = answers(tiny_model(kind), asked, engine="plain", batch_size=1)
+    assert model.environment()["path"] == "fast"
+    assert other.environment()["path"] == "plain (asked for)"
+    for name, completion in fast.items():
+        assert completion.text == plain[name].text
+        assert completion.tokens == plain[name].tokens > 0
+        assert completion.finish == plain[name].finish
+        assert completion.prompt_tokens == plain[name].prompt_tokens > 0
+        assert completion.seconds > 0
+
+
+def test_sixteen_bits_in_sixteen_bit_arithmetic(tiny_model):
+    import torch
+
+    from redone.harness.models.checkpoint import Checkpoint
+    from redone.harness.models.engine import FastEngine
+
+    for dtype in (torch.bfloat16, torch.float32):
+        model = Checkpoint(str(tiny_model("qwen3")), "bfloat16", "cpu").load()
+        engine = FastEngine.of(model, 4, arithmetic=dtype)
+        assert engine is not None
+        assert engine.describe()["arithmetic"] == str(dtype).removeprefix("torch.")
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "sliding"])
+def test_other_architectures_take_the_plain_path(tiny_model, kind):
+    asked = requests(6)
+    batched, model = answers(tiny_model(kind), asked, batch_size=4)
+    single, _ = answers(tiny_model(kind), asked, batch_size=1)
+    assert model.environment()["path"].startswith("plain (")
+    assert {k: c.text for k, c in batched.items()} == {k: c.text for k, c in single.items()}
+
+
+def test_a_decoder_that_differs_is_not_used(tiny_model, monkeypatch):
+    from redone.harness.models.decoder import Decoder
+
+    right = Decoder._normed
+    monkeypatch.setattr(Decoder, "_normed", lambda self, x, w: right(self, x, w) + 0.3)
+    _, model = answers(tiny_model("llama"), requests(2))
+    assert model.environment()["path"] == "plain (decoder differs)"
+
+
+@pytest.mark.parametrize("engine", ["auto", "plain"])
+def test_stop_texts(tiny_model, engine):
+    folder = tiny_model("llama")
+    free, _ = answers(folder, requests(), engine=engine)
+    whole = free["s5"].text
+    assert len(whole) > 4
+    stop = whole[2:4]
+    cut, _ = answers(folder, requests(stop=(stop, "never seen")), engine=engine)
+    assert cut["s5"].text == whole[: whole.index(stop)]
+    assert cut["s5"].finish == "stop"
+    assert cut["s5"].tokens < free["s5"].tokens
+    for name, completion in cut.items():
+        expected = free[name].text.partition(stop)[0]
+        assert completion.text == expected
+
+
+@pytest.mark.parametrize("engine", ["auto", "plain"])
+def test_eos_of_the_generation_configuration(tiny_model, tmp_path, engine):
+    import shutil
+
+    from transformers import GenerationConfig
+
+    free, model = answers(tiny_model("llama"), requests(), engine=engine)
+    end = next(c for c in free["s5"].text if c.isascii())
+    (token,) = model._renderer.tokenizer(end)["input_ids"]
+    folder = shutil.copytree(tiny_model("llama"), tmp_path / "copy")
+    GenerationConfig(eos_token_id=[token, 256], repetition_penalty=3.0).save_pretrained(folder)
+    ended, _ = answers(folder, requests(), engine=engine)
+    assert ended["s5"].finish == "stop"
+    assert {k: c.text for k, c in ended.items()} == {
+        k: c.text.partition(end)[0] for k, c in free.items()
+    }
+
+
+@pytest.mark.parametrize("engine", ["auto", "plain"])
+def test_sampling_is_the_rows_own(tiny_model, engine):
+    folder = tiny_model("qwen2")
+    asked = requests(temperature=0.9, top_p=0.95, top_k=40)
+    together, _ = answers(folder, asked, engine=engine, batch_size=8)
+    apart, _ = answers(folder, asked[::-1], engine=engine, batch_size=1)
+    assert {k: c.text for k, c in together.items()} == {k: c.text for k, c in apart.items()}
+    greedy, _ = answers(folder, requests(), engine=engine)
+    assert any(greedy[k].text != together[k].text for k in greedy)
+
+
+def test_both_engines_draw_alike(tiny_model):
+    asked = requests(temperature=1.3)
+    fast, _ = answers(tiny_model("llama"), asked)
+    plain, _ = answers(tiny_model("llama"), asked, engine="plain")
+    assert {k: c.text for k, c in fast.items()} == {k: c.text for k, c in plain.items()}
+
+
+@pytest.mark.parametrize("engine", ["auto", "plain"])
+@pytest.mark.parametrize("where", ["first", "later"])
+def test_out_of_memory_halves_the_batch(tiny_model, monkeypatch, engine, where):
+    folder = tiny_model("llama")
+    asked = requests(temperature=0.7)
+    expected, _ = answers(folder, asked, engine=engine)
+    model = HfModel(folder, dtype="float32", engine=engine, batch_size=8)
+    model.load()
+    calls, limit = 0, {"first": 1, "later": 6}[where]
+    owner, name = _forward(model)
+    right = getattr(owner, name)
+
+    def forward(*args, **kwargs):
+        nonlocal calls
+        calls += 1
+        if calls == limit:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return right(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, forward)
+    found = {r.sample: c for r, c in model.run(asked)}
+    assert {k: c.text for k, c in found.items()} == {k: c.text for k, c in expected.items()}
+    assert model.environment()["batch_size"] <= 4
+
+
+def test_out_of_memory_with_one_row_is_told(tiny_model, monkeypatch):
+    from redone.tasks.errors import RedoneError
+
+    model = HfModel(tiny_model("llama"), dtype="float32", batch_size=2)
+    model.load()
+
+    def forward(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(*_forward(model), forward)
+    with pytest.raises(RedoneError, match="single row"):
+        list(model.run(requests(3)))
+
+
+def _forward(model):
+    """Where a loaded model's forward pass hangs."""
+    engine = model._engine
+    return (engine._decoder, "forward") if hasattr(engine, "_decoder") else (engine._model, "forward")
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_loglikelihood_equals_direct_computation(tiny_model, kind):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = tiny_model(kind)
+    asked = [
+        Request(f"q{q}o{o}", SHARED + f"Question {q}? ", Settings(), "loglikelihood", option)
+        for q in range(4)
+        for o, option in enumerate((" yes", " no", " perhaps not"))
+    ]
+    found, model = answers(folder, asked)
+    reference = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    for request in asked:
+        tokens = model._renderer.tokenizer(request.prompt.rstrip() + "  "[:1] + request.continuation)
+        ids = torch.tensor(tokens["input_ids"])
+        start = len(model._renderer.tokenizer(request.prompt.rstrip())["input_ids"])
+        with torch.inference_mode():
+            logs = reference(ids[None]).logits[0].log_softmax(-1)
+        chosen = logs[start - 1 : -1].gather(-1, ids[start:, None])
+        assert found[request.sample].logprob == pytest.approx(float(chosen.sum()), abs=1e-3)
+        greedy = bool((logs[start - 1 : -1].argmax(-1) == ids[start:]).all())
+        assert found[request.sample].greedy is greedy
+        assert found[request.sample].text == ""
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_rolling_goes_in_windows_beyond_the_context(tiny_model, kind):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = tiny_model(kind)
+    text = "A longer text, seen once. " * 30  # 780 bytes, context 512
+    found, model = answers(folder, [Request("r", text, Settings(), "rolling")])
+    ids = torch.tensor([256, *model._renderer.tokenizer(text)["input_ids"]])
+    reference = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    total = 0.0
+    for start in range(0, len(ids) - 1, 511):
+        part = ids[start : start + 512]
+        with torch.inference_mode():
+            logs = reference(part[None]).logits[0, :-1].log_softmax(-1)
+        total += float(logs.gather(-1, part[1:, None]).sum())
+    assert found["r"].logprob == pytest.approx(total, rel=1e-4)
+
+
+def test_the_context_bounds_an_answer(tiny_model):
+    prompt = "x" * 500
+    asked = [
+        Request("fits", prompt, Settings(max_tokens=12)),
+        Request("long", prompt, Settings(max_tokens=40)),
+        Request("none", "x" * 600, Settings(max_tokens=4)),
+    ]
+    found, model = answers(tiny_model("llama"), asked)
+    assert [model.overflow(r) for r in asked] == [0, 28, 92]
+    assert model.overflow(Request("s", "short", Settings(max_tokens=4))) < 0
+    assert found["long"].tokens <= 12
+    assert (found["none"].text, found["none"].finish, found["none"].tokens) == ("", "length", 0)
+
+
+def test_overflow_counts_the_chat_template(tiny_model):
+    model = HfModel(tiny_model("llama"))
+    prompt = ({"role": "user", "content": "é" * 230},)
+    rendered = model._renderer.encode([model._renderer.render(prompt)])[0]
+    request = Request("s", prompt, Settings(max_tokens=30))
+    assert model.overflow(request) == len(rendered) + 30 - 512
+
+
+@pytest.mark.parametrize("engine", ["auto", "plain"])
+def test_thinking_mode_reaches_the_template(tiny_model, engine):
+    folder = tiny_model("llama")
+    asked = requests(3, max_tokens=4, max_thinking_tokens=6)
+    found, model = answers(folder, asked, engine=engine, thinking="on")
+    assert model.identity()["thinking"] == "on"
+    assert model.identity()["chat_template_args"] == {"enable_thinking": True}
+    for completion in found.values():  # a random model does not close its thinking
+        assert (completion.text, completion.finish) == ("", "length")
+        assert completion.thinking is not None
+        assert completion.tokens <= 10
+
+
+def test_identity_is_of_the_content(tiny_model, tmp_path):
+    import shutil
+
+    folder = tiny_model("llama")
+    copy = shutil.copytree(folder, tmp_path / "elsewhere")
+    assert HfModel(folder).identity() == HfModel(copy).identity()
+    config = (copy / "config.json").read_text()
+    (copy / "config.json").write_text(config.replace("1e-06", "1e-05"))
+    assert HfModel(folder).identity() != HfModel(copy).identity()
+    assert HfModel(folder).identity()["model"] != HfModel(tiny_model("qwen2")).identity()["model"]
+
+
+def test_models_without_a_template_and_templates_without_system(tiny_model):
+    strict = (
+        "{% for m in messages %}{% if m['role'] == 'system' %}"
+        "{{ raise_exception('System role not supported') }}{% endif %}"
+        "{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
+    )
+    asked = requests(1)[0]
+    system, user = (m["content"] for m in asked.prompt)
+    base = HfModel(tiny_model("llama", template=None))
+    assert base._renderer.render(asked.prompt).text == f"{system}\n\n{user}\n"
+    assert base.identity()["chat_template"] is None
+    folding = HfModel(tiny_model("llama", template=strict))
+    assert folding._renderer.render(asked.prompt).text == f"user: {system}\n\n{user}\n"
