@@ -19,7 +19,7 @@ test: $(STAMP) $(MODEL)/config.json check
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/basedpyright
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 model: $(MODEL)/config.json
 

@@ -222,9 +222,9 @@ def services_of(options: argparse.Namespace, tasks: Sequence[Task]) -> Services:
 
     if not options.embedder or not any("embedder" in task.needs() for task in tasks):
         return Services()
-    from .embedder import SentenceEmbedder
+    from .embedder import FolderEmbedder
 
-    return Services(embedder=SentenceEmbedder(options.embedder))
+    return Services(embedder=FolderEmbedder(options.embedder))
 
 
 def model_of(options: argparse.Namespace, plan: Plan) -> Model:

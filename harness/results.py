@@ -18,7 +18,7 @@ from .scores import Judged, Tally
 from .stats import Sums, percentile_interval, resampled_sums, wilson_interval
 from .store import SCHEMA_VERSION, RunFolder
 
-RESAMPLES = 2000
+RESAMPLES = 1000
 ROLES = ("corrected", "official")
 """The scorings of every run; `corrected` is the one that decisions rest on."""
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from .store import RunFolder
 
 Item = dict[str, Any]
 """A line of samples.jsonl: the sample's fields, `requests` (hash, prompt, ...), `shortened`."""
+
+_SAMPLE = tuple(f.name for f in fields(Sample))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,10 @@ def items(plan: Plan, model: Model) -> Iterator[Item]:
             prompt = prompt_for(task, sample.language, plan.prompts)
             if plan.system is not None:
                 prompt = replace(prompt, system=plan.system)
-            requests, shortened = _requests(task, sample, prompt, settings, model)
-            item: Item = asdict(sample)
+            requests, shortened = _requests(
+                task, sample, prompt, settings, plan.overrides, model
+            )
+            item: Item = {name: getattr(sample, name) for name in _SAMPLE}
             item["requests"] = [
                 _request_record(request, context, settings, packed_settings) for request in requests
             ]
@@ -117,10 +121,17 @@ def items(plan: Plan, model: Model) -> Iterator[Item]:
 
 
 def _requests(
-    task: Task, sample: Sample, prompt: Prompt, settings: Settings, model: Model
+    task: Task,
+    sample: Sample,
+    prompt: Prompt,
+    settings: Settings,
+    overrides: Mapping[str, Any],
+    model: Model,
 ) -> tuple[Sequence[Request], dict[str, Any] | None]:
     if task.requests is not None:
         return task.requests(sample, prompt), None
+    if task.limit is not None and "max_tokens" not in overrides:
+        settings = replace(settings, max_tokens=min(settings.max_tokens, task.limit(sample)))
     request = Request(sample.id, messages(prompt, sample.fields), settings)
     if model.overflow(request) <= 0:
         return (request,), None

@@ -207,7 +207,7 @@ class ScoreTable:
             ],
             metadata={"schema_version": str(SCHEMA_VERSION)},
         )
-        self._columns: dict[str, list[Any]] = {name: [] for name in self._schema.names}
+        self._rows: list[tuple[Any, ...]] = []
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._table = pa.Table
 
@@ -223,25 +223,37 @@ class ScoreTable:
         completions: Sequence[Completion],
     ) -> None:
         """Adds one judgement."""
-        columns = self._columns
-        row = (
-            sample.task, sample.id, sample.cluster, sample.partition, sample.split,
-            sample.language, list(sample.tags.items()), sample.index, draw, scoring,
-            score.value, score.stats,
-            None if score.parsed is None else orjson.dumps(score.parsed).decode(),
-            score.failure, score.scored, completions[-1].finish,
-            sum(c.tokens for c in completions), sum(c.prompt_tokens for c in completions),
-        )  # fmt: skip
-        for name, cell in zip(columns, row, strict=True):
-            columns[name].append(cell)
-        if len(columns["task"]) >= ROWS:
+        last = completions[-1]
+        self._rows.append(
+            (
+                sample.task,
+                sample.id,
+                sample.cluster,
+                sample.partition,
+                sample.split,
+                sample.language,
+                list(sample.tags.items()),
+                sample.index,
+                draw,
+                scoring,
+                score.value,
+                score.stats,
+                None if score.parsed is None else orjson.dumps(score.parsed).decode(),
+                score.failure,
+                score.scored,
+                last.finish,
+                sum(c.tokens for c in completions),
+                sum(c.prompt_tokens for c in completions),
+            )
+        )
+        if len(self._rows) >= ROWS:
             self._write()
 
     def _write(self) -> None:
-        if self._columns["task"]:
-            self._writer.write_table(self._table.from_pydict(self._columns, schema=self._schema))
-            for column in self._columns.values():
-                column.clear()
+        if self._rows:
+            columns = dict(zip(self._schema.names, zip(*self._rows, strict=True), strict=True))
+            self._writer.write_table(self._table.from_pydict(columns, schema=self._schema))
+            self._rows.clear()
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:

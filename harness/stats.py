@@ -62,10 +62,10 @@ def resampled_sums(
     step = max(1, CHUNK // max(1, clusters))
     for first in range(0, resamples, step):
         last = min(resamples, first + step)
-        drawn = generator.integers(0, clusters, size=(last - first, clusters))
-        drawn += np.arange(last - first)[:, None] * clusters
-        weights = np.bincount(drawn.ravel(), minlength=(last - first) * clusters)
-        weights = weights.reshape(last - first, clusters).astype(np.float64)
+        drawn = generator.integers(0, clusters, size=(last - first, clusters), dtype=np.int32)
+        weights = np.empty((last - first, clusters))
+        for row, draw in zip(weights, drawn, strict=True):
+            row[:] = np.bincount(draw, minlength=clusters)
         for name, task in tasks.items():
             found[name][first:last] = weights[:, task.clusters] @ task.sums
     return found

@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         "show",
         parents=[data],
         help="one task: prompt, answer, licence",
-        description="Shows a task with one of its samples. Texts of a benchmark stay under its licence.",
+        description="Shows a task with one of its samples, whose text stays under its licence.",
     )
     v.add_argument("name", metavar="NAME", help="a task")
     v.add_argument("--sample", type=int, default=0, metavar="N", help="the N-th sample, from 0")
@@ -48,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
         "check",
         parents=[data],
         help="prove that tasks judge rightly",
-        description="Proves tasks on the data at hand: a gold sheet scores 100, an empty one nothing, "
-        "no sheet without skill more than the stated chance level, and parsers survive fuzz.",
+        description="Proves tasks on the data at hand: a gold sheet scores 100, an empty one "
+        "nothing, none without skill more than the stated chance level, and parsers survive fuzz.",
     )
     v.add_argument("names", nargs="*", metavar="NAME", help="tasks, suites or globs (default: all)")
     v.add_argument("--fuzz", type=_count, default=10_000, metavar="N", help="outputs per parser")
@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     v = verbs.add_parser(
         "fetch",
         help="download published data",
-        description="Downloads published data sets into the data folder, resuming what was cut off.",
+        description="Downloads published data sets into the data folder; goes on where it stopped.",
     )
     v.add_argument("names", nargs="*", metavar="NAME", help="data sets, or suites that need them")
     v.add_argument("--data-dir", metavar="DIR", help="data folder; made if it does not exist")
@@ -103,11 +103,13 @@ def _discard_stdout() -> None:
 
 
 def clean(text: str) -> str:
-    """The text without what would act on a terminal: control characters, escapes, text direction."""
+    """The text without what acts on a terminal: control characters, escapes, text direction."""
     import unicodedata
 
     return "".join(
-        c if c in "\n\t\u200d" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co") else "\ufffd"
+        c
+        if c in "\n\t\u200d" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")
+        else "\ufffd"
         for c in text
     )
 
@@ -249,9 +251,9 @@ def _proofs(reports: Sequence[Report]):
     from rich.table import Table
 
     table = Table(box=None)
-    for name, justify in (("task", "left"), ("items", "right"), ("chance", "right")):
-        table.add_column(name, justify=justify)
-    table.add_column("best without skill", justify="right")
+    table.add_column("task", no_wrap=True)
+    for name in ("items", "chance", "best without skill"):
+        table.add_column(name, justify="right")
     table.add_column("it is")
     table.add_column("fuzzed", justify="right")
     table.add_column("")

@@ -171,8 +171,8 @@ def _download(
         resumed = False
     kept = part.stat().st_size if part.exists() else 0
     raise FetchFailed(
-        f"{url} could not be fetched: {problem or 'wrong content'}. {kept} of {file.size} bytes are "
-        "kept: run the command again to go on from there."
+        f"{url} could not be fetched: {problem or 'wrong content'}. {kept} of {file.size} bytes "
+        "are kept: run the command again to go on from there."
     )
 
 
@@ -205,7 +205,9 @@ def _continue(
                     output.write(chunk)
                     progress(file.path, start)
     except httpx.UnsupportedProtocol:
-        raise FetchFailed(f"{url!r} is not a web address: http:// or https:// is expected.") from None
+        raise FetchFailed(
+            f"{url!r} is not a web address: http:// or https:// is expected."
+        ) from None
     except (httpx.TransportError, httpx.DecodingError) as error:
         raise Broken(_reason(error)) from None
     if start > file.size:

@@ -7,16 +7,80 @@ from random import Random
 
 _PIECES = (
     *("```json\n", "```python\n", "```", "<think>", "</think>", "<Result>", "</Result>"),
-    *("Answer:", "**", "答案：", "[", "]", "{", "}", "(", ")", '"', "'", "\\", "\n", ",", "，", "、"),
-    *("-1", "3", "None", "null", "NaN", "1e999", "-Infinity", "0x", "9" * 40, "True", "not ", "but "),
+    *(
+        "Answer:",
+        "**",
+        "答案：",
+        "[",
+        "]",
+        "{",
+        "}",
+        "(",
+        ")",
+        '"',
+        "'",
+        "\\",
+        "\n",
+        ",",
+        "，",
+        "、",
+    ),
+    *(
+        "-1",
+        "3",
+        "None",
+        "null",
+        "NaN",
+        "1e999",
+        "-Infinity",
+        "0x",
+        "9" * 40,
+        "True",
+        "not ",
+        "but ",
+    ),
     *("__import__('os').system('true')", "exec('x=1')", "lambda: 0", "x = [i for i in range(9)]"),
     *("<script>alert(1)</script>", "<!--", "&lt;", "<b>", "</b>", "<|im_end|>", "</s>"),
     *("\x00", "\x1b[2J", "\x1b]0;title\x07", "\r", "\x85", "\u2028", "\u202e", "\u200d", "\ufeff"),
-    *("\ud800", "\udfff", "\ufffd", "\U0010ffff", "e\u0301" * 9, "ß", "İ", "ﬀ", "１２", "👩‍👩‍👧‍👦", "🏳️‍🌈"),
-    *('{"Option": "a", "Reason": "b"}', '{"Option": 1}', "['a', 'b']", "[[['a']]]", "b'a'", "{1, 2}"),
+    *(
+        "\ud800",
+        "\udfff",
+        "\ufffd",
+        "\U0010ffff",
+        "e\u0301" * 9,
+        "ß",
+        "İ",
+        "ﬀ",
+        "１２",
+        "👩‍👩‍👧‍👦",
+        "🏳️‍🌈",
+    ),
+    *(
+        '{"Option": "a", "Reason": "b"}',
+        '{"Option": 1}',
+        "['a', 'b']",
+        "[[['a']]]",
+        "b'a'",
+        "{1, 2}",
+    ),
     *("I'm sorry, but I can't help with that.", "对不起，我无法回答", "as an AI", "%s%n", "${x}"),
 )
-_OPENERS = ("[", "{", "(", "-", "not ", '{"a":', "[{", "<Result>[", "f'{", "'", "lambda:", "~", "**", "<div>")
+_OPENERS = (
+    "[",
+    "{",
+    "(",
+    "-",
+    "not ",
+    '{"a":',
+    "[{",
+    "<Result>[",
+    "f'{",
+    "'",
+    "lambda:",
+    "~",
+    "**",
+    "<div>",
+)
 
 
 def _soup(random: Random, own: Sequence[str]) -> str:
@@ -35,7 +99,13 @@ def _broken(random: Random, own: Sequence[str]) -> str:
     at = random.randrange(len(text) + 1)
     piece = random.choice(_PIECES)
     return random.choice(
-        (text[:at], text[at:], text[:at] + piece + text[at:], text + piece + text, piece + text + piece)
+        (
+            text[:at],
+            text[at:],
+            text[:at] + piece + text[at:],
+            text + piece + text,
+            piece + text + piece,
+        )
     )
 
 
@@ -63,8 +133,7 @@ _KINDS: tuple[tuple[Callable[[Random, Sequence[str]], str], float], ...] = (
     (_broken, 0.3),
     (_characters, 0.13),
     (_repeated, 0.1),
-    (_nested, 0.019),
-    (_long, 0.001),
+    (_nested, 0.02),
 )
 
 
@@ -72,10 +141,10 @@ def hostile_texts(count: int, random: Random, own: Sequence[str]) -> Iterator[st
     """Hostile outputs.
 
     Args:
-        count: How many; one in a thousand has a megabyte.
+        count: How many; the last of each thousand has a megabyte.
         random: Decides all.
         own: Texts of the task (golds, lists of candidates), to be mixed in and mangled.
     """
     kinds, weights = zip(*_KINDS, strict=True)
-    for kind in random.choices(kinds, weights, k=count):
-        yield kind(random, own)
+    for number, kind in enumerate(random.choices(kinds, weights, k=count), 1):
+        yield (_long if number % 1000 == 0 else kind)(random, own)

@@ -38,7 +38,9 @@ def prompts_in(source: str) -> dict[str, Prompt]:
         elif isinstance(value, ast.List):
             for entry in value.elts:
                 name = _argument(entry, "name")
-                used = next((v for v in _values(entry, "template") if isinstance(v, ast.Name)), None)
+                used = next(
+                    (v for v in _values(entry, "template") if isinstance(v, ast.Name)), None
+                )
                 if name is not None and used is not None and used.id in templates:
                     found[_text(name)] = templates[used.id]
     return found
@@ -75,4 +77,6 @@ def _text(node: ast.expr) -> str:
         return "".join(_text(part) for part in node.values)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _text(node.left) + _text(node.right)
-    raise ValueError(f"line {node.lineno}: a literal text is expected, not {ast.unparse(node)[:60]!r}")
+    raise ValueError(
+        f"line {node.lineno}: a literal text is expected, not {ast.unparse(node)[:60]!r}"
+    )

@@ -119,8 +119,9 @@ def shorten(
     first = bisect_left(range(len(text)), True, key=lambda kept: not fits(cut(kept)))
     if first == 0:
         raise RedoneError(
-            f"The prompt of {sample.task} does not fit the model's context even without its longest "
-            f"field {name!r} (sample {sample.id}). Lower --max-tokens, or use a longer context."
+            f"The prompt of {sample.task} does not fit the model's context even without its "
+            f"longest field {name!r} (sample {sample.id}). Lower --max-tokens, or use a longer "
+            "context."
         )
     kept = len(text[: first - 1].rstrip())
     return Shortened(cut(kept), name, len(text) - kept)

@@ -327,6 +327,8 @@ class Task:
         splits: How published splits become partitions: split -> `train`, `report` or `hash`
             (diagnose or gate, by cluster). Empty: there is only `test`, and it is hashed.
         held_out: Never trained on.
+        limit: The most tokens that an answer to this very sample can need, where that is far below
+            `settings.max_tokens` (a translation of three words): a model that rambles stays cheap.
         requests: The requests of one sample, for tasks that ask more than one `generate`; None: one
             `generate` with the rendered prompt and `settings`.
     """
@@ -351,6 +353,7 @@ class Task:
     splits: Mapping[str, Literal["train", "report", "hash"]] = field(default_factory=dict)
     held_out: bool = False
     requests: Callable[[Sample, Prompt], Sequence[Request]] | None = None
+    limit: Callable[[Sample], int] | None = None
 
     @property
     def benchmark(self) -> str:

@@ -28,9 +28,7 @@ SELECTIONS: Mapping[str, tuple[Partition, ...]] = {
 """What `samples` can select: `all` is every evaluation partition, never `train`."""
 
 
-def data_folder(
-    option: str | os.PathLike[str] | None = None, *, create: bool = False
-) -> Path:
+def data_folder(option: str | os.PathLike[str] | None = None, *, create: bool = False) -> Path:
     """The data folder: the option, else $REDONE_DATA, else the user's data directory.
 
     Args:
@@ -153,7 +151,8 @@ def kind(value: Any) -> str:
 
 
 _LABEL = re.compile(
-    r"\n[ \t]*(?:note )?(?:title|content|body|text|category|asr|ocr|doc|query|notes?|comment)\s*[:：]",
+    r"\n[ \t]*(?:note )?(?:title|content|body|text|category|asr|ocr|doc|query|notes?|comment)\s*"
+    r"[:：]",
     re.I,
 )
 _NOT_WORD = re.compile(r"[\W_]+")

@@ -5,7 +5,7 @@ Classification", Findings of EMNLP: F1 of the ironic class (irony), macro F1 (ha
 emotion), macro recall (sentiment), mean F1 of favor and against over the tweets of all targets
 (stance).
 
-Chance levels are those of val, the random one the best of 20 sheets: what diagnosis and gates see.
+Chance levels are those of val and test together.
 
 Official: the stripped, lower-cased answer is a label or it is no label. Corrected: the label is
 read out of the whole answer.
@@ -257,7 +257,7 @@ IRONY = _task(
         "Tweet: My train was on time today and I even got a seat by the window.\nAnswer: No\n",
         "Tweet: {text}\nIs this tweet ironic? Answer:",
     ),
-    Chance(metric=64.64, value=0.54),
+    Chance(metric=61.22, value=0.56),
 )
 HATE = _task(
     "hate",
@@ -272,7 +272,7 @@ HATE = _task(
         f"{_MASKS}Answer with Yes or No only.\n",
         "Tweet: {text}\nIs this tweet hate speech? Answer:",
     ),
-    Chance(metric=53.97, value=0.58),
+    Chance(metric=49.44, value=0.58),
 )
 OFFENSIVE = _task(
     "offensive",
@@ -286,7 +286,7 @@ OFFENSIVE = _task(
         "Answer with Yes or No only.\n",
         "Tweet: {text}\nIs the language of this tweet offensive? Answer:",
     ),
-    Chance(metric=51.47, value=0.66),
+    Chance(metric=48.83, value=0.68),
 )
 EMOTION = _task(
     "emotion",
@@ -309,7 +309,7 @@ EMOTION = _task(
         "Emotion: optimism\n",
         "Tweet: {text}\nWhich emotion does it express: anger, joy, optimism or sadness?\nEmotion:",
     ),
-    Chance(metric=29.22, value=0.43),
+    Chance(metric=23.41, value=0.40),
 )
 SENTIMENT = _task(
     "sentiment",
@@ -328,7 +328,7 @@ SENTIMENT = _task(
         "Tweet: The museum opens at ten on Sunday.\nSentiment: neutral\n",
         "Tweet: {text}\nIs its sentiment negative, neutral or positive?\nSentiment:",
     ),
-    Chance(metric=36.22, value=0.44),
+    Chance(metric=33.34, value=0.48),
     splits=("val", "test"),
 )
 _STANCE = {
@@ -353,7 +353,7 @@ STANCE = _task(
         "Stance: Favor\n",
         "Subject: {target}\nTweet: {text}\nIs the stance Favor, Against or None?\nStance:",
     ),
-    Chance(metric=40.01, value=0.48),
+    Chance(metric=35.69, value=0.56),
     targets=TARGETS,
 )
 

@@ -20,7 +20,18 @@ NEVER = {
     "reports": {"trl", "torch", "transformers"},
     "leaderboards": {"trl", "torch", "transformers"},
 }
-HEAVY = {"torch", "transformers", "jieba", "nltk", "sacrebleu", "pandas", "scipy", "rich", "httpx", "pyarrow"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "jieba",
+    "nltk",
+    "sacrebleu",
+    "pandas",
+    "scipy",
+    "rich",
+    "httpx",
+    "pyarrow",
+}
 FILES = sorted(p for room in MAY_IMPORT for p in (ROOT / room).rglob("*.py"))
 
 
@@ -122,6 +133,8 @@ def test_every_package_is_installed_with_its_data():
     patterns = setup["package-data"]
     for package in found:
         folder = ROOT.joinpath(*package.split(".")[1:])
-        data = {p for p in folder.iterdir() if p.suffix in (".toml", ".jsonl", ".json", ".html", ".css")}
+        data = {
+            p for p in folder.iterdir() if p.suffix in (".toml", ".jsonl", ".json", ".html", ".css")
+        }
         covered = {p for pattern in patterns.get(package, []) for p in folder.glob(pattern)}
         assert data <= covered, package

@@ -117,9 +117,13 @@ def step_attention(
 ) -> Tensor:
     """Attention of one new token a row, over its shared prefix and its own cache.
 
+    The prefix stands among a row's own keys as one more: its score is the log-sum-exp over the
+    prefix, its value the attention over it. So one softmax makes the merge.
+
     Args:
         queries: Shape [rows, heads, head size].
-        keys, values: Shape [rows, key-value heads, length, head size], the new token included.
+        keys: Shape [rows, key-value heads, head size, length], the new token included.
+        values: Shape [rows, key-value heads, length, head size].
         mask: Added to the scores: 0 or -inf, shape [rows, 1, 1, length].
         shared: Prefixes; a row is in one of them at most.
         scale: Factor of the scores.
@@ -128,20 +132,42 @@ def step_attention(
         Shape [rows, heads * head size].
     """
     rows, heads, size = queries.shape
+    kv_heads, length = values.shape[1:3]
     # The query heads of one key-value head stand in the place of a sequence: one matrix product.
-    grouped = queries.view(rows, keys.shape[1], -1, size)
-    out, logsum = _flash(grouped, keys, values, 0.0, False, attn_mask=mask, scale=scale)
+    grouped = queries.view(rows, kv_heads, -1, size)
+    scores = torch.baddbmm(
+        mask.expand(rows, kv_heads, 1, length).flatten(0, 1),
+        grouped.flatten(0, 1),
+        keys.flatten(0, 1),
+        alpha=scale,
+    )
+    if not shared:
+        out = torch.bmm(scores.softmax(-1), values.flatten(0, 1))
+        return out.view(rows, heads * size)
+    before, logsum = _over_prefixes(grouped, shared, scale)
+    weights = torch.cat([scores, logsum.to(scores.dtype).flatten(0, 1).unsqueeze(-1)], -1).softmax(
+        -1
+    )
+    out = torch.bmm(weights[..., :length], values.flatten(0, 1))
+    out.addcmul_(weights[..., length:], before.reshape(out.shape))
+    return out.view(rows, heads * size)
+
+
+def _over_prefixes(
+    grouped: Tensor, shared: Sequence[Shared], scale: float
+) -> tuple[Tensor, Tensor]:
+    """Attention of each row over its prefix: [rows, key-value heads, group, head size], and the
+    log-sum-exps [rows, key-value heads, group], -inf for rows without one.
+    """
     if len(shared) == 1 and shared[0].rows is None:
-        out = _merged(*_over_prefix(grouped, shared[0], scale), out, logsum)
-    elif shared:
-        before = torch.zeros_like(out)
-        before_logsum = torch.full_like(logsum, float("-inf"))
-        for one in shared:
-            part, part_logsum = _over_prefix(grouped, one, scale)
-            before[one.rows] = part
-            before_logsum[one.rows] = part_logsum
-        out = _merged(before, before_logsum, out, logsum)
-    return out.reshape(rows, heads * size)
+        return _over_prefix(grouped, shared[0], scale)
+    before = torch.zeros_like(grouped)
+    logsum = grouped.new_full(grouped.shape[:-1], float("-inf"))
+    for one in shared:
+        part, part_logsum = _over_prefix(grouped, one, scale)
+        before[one.rows] = part
+        logsum[one.rows] = part_logsum.to(logsum.dtype)
+    return before, logsum
 
 
 def _over_prefix(grouped: Tensor, shared: Shared, scale: float) -> tuple[Tensor, Tensor]:
@@ -151,9 +177,7 @@ def _over_prefix(grouped: Tensor, shared: Shared, scale: float) -> tuple[Tensor,
     folded = chosen.transpose(0, 1).reshape(1, heads, rows * group, size)
     out, logsum = _flash(folded, shared.keys, shared.values, 0.0, False, scale=scale)
     return (
-        out.view(heads, rows, group, size).transpose(0, 1)
-        if out.is_contiguous()
-        else out[0].reshape(heads, rows, group, size).transpose(0, 1),
+        out[0].reshape(heads, rows, group, size).transpose(0, 1),
         logsum[0].reshape(heads, rows, group).transpose(0, 1),
     )
 

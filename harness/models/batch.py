@@ -14,7 +14,6 @@ from .decoder import Decoder
 from .rows import Row
 from .sampling import draw
 
-
 Keep = Callable[[int, Sequence[Span], Tensor, Tensor], None]
 """Called with layer, spans, keys and values [tokens, key-value heads, size]."""
 
@@ -94,9 +93,7 @@ class Batch:
         for row in rows:
             row.start()
         new = [Seat(row, group, len(row.ids) - group.depth) for row in rows]
-        self._slots.reserve(
-            [s.need for s in (*self.seats, *new)], [s.length for s in self.seats]
-        )
+        self._slots.reserve([s.need for s in (*self.seats, *new)], [s.length for s in self.seats])
         first = len(self.seats)
 
         def keep(layer: int, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
@@ -128,8 +125,9 @@ class Batch:
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             slots.append(layer, where, keys, values)
             shared = [Shared(rows, *prefix.at(layer)) for rows, prefix in sharing]
-            own = (t[layer][:count, :, :longest] for t in (slots.keys, slots.values))
-            return step_attention(queries, *own, mask, shared, decoder.scale)
+            own_keys = slots.keys[layer][:count, ..., :longest]
+            own_values = slots.values[layer][:count, :, :longest]
+            return step_attention(queries, own_keys, own_values, mask, shared, decoder.scale)
 
         hidden = decoder.forward(torch.tensor([s.token for s in seats]), positions, attend)
         for seat in seats:

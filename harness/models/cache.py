@@ -33,6 +33,9 @@ class Slots:
     Rows stand in the slots 0, 1, ... without gaps. The capacity of a slot follows the rows that are
     in: memory, not a fixed number of rows, is what bounds the batch.
 
+    Keys are kept transposed: with three query heads to a key-value head, the product of queries and
+    keys reads memory and does little else, and reads it faster that way.
+
     Args:
         layers, heads, size: Layers, key-value heads and head size of the model.
         dtype: Of keys and values.
@@ -74,28 +77,31 @@ class Slots:
         rows = max(len(needs), min(self._most, self._tokens // capacity))
         heads, size = self._shape
         length = max(used, default=0)
-        for store in (self.keys, self.values):
-            for layer, old in enumerate(store):
-                # Zeros: what a mask hides is still multiplied, and old memory may hold a NaN.
-                new = torch.zeros((rows, heads, capacity, size), dtype=self._dtype)
-                if length:
-                    new[: len(used), :, :length] = old[: len(used), :, :length]
-                store[layer] = new
+        for layer, (keys, values) in enumerate(zip(self.keys, self.values, strict=True)):
+            # Zeros: what a mask hides is still multiplied, and old memory may hold a NaN.
+            self.keys[layer] = torch.zeros((rows, heads, size, capacity), dtype=self._dtype)
+            self.values[layer] = torch.zeros((rows, heads, capacity, size), dtype=self._dtype)
+            if length:
+                kept = len(used)
+                self.keys[layer][:kept, ..., :length] = keys[:kept, ..., :length]
+                self.values[layer][:kept, :, :length] = values[:kept, :, :length]
         self.rows, self.capacity = rows, capacity
 
     def write(self, layer: int, slot: int, keys: Tensor, values: Tensor) -> None:
         """Fill a slot from its beginning; shapes [tokens, heads, size]."""
-        self.keys[layer][slot, :, : len(keys)] = keys.transpose(0, 1)
+        self.keys[layer][slot, ..., : len(keys)] = keys.permute(1, 2, 0)
         self.values[layer][slot, :, : len(values)] = values.transpose(0, 1)
 
-    def append(self, layer: int, where: tuple[Tensor, Tensor], keys: Tensor, values: Tensor) -> None:
+    def append(
+        self, layer: int, where: tuple[Tensor, Tensor], keys: Tensor, values: Tensor
+    ) -> None:
         """Add one token to slots 0..n-1; `where` is their numbers and the places, shape [n]."""
         slots, places = where
-        self.keys[layer][slots, :, places] = keys
+        self.keys[layer][slots, ..., places] = keys
         self.values[layer][slots, :, places] = values
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first tokens of one slot to another."""
-        for store in (self.keys, self.values):
-            for tensor in store:
-                tensor[target, :, :length] = tensor[source, :, :length]
+        for keys, values in zip(self.keys, self.values, strict=True):
+            keys[target, ..., :length] = keys[source, ..., :length]
+            values[target, :, :length] = values[source, :, :length]

@@ -63,6 +63,7 @@ class _Linear:
         # MKL's float32 products of few rows are up to twice as fast with the inputs in rows;
         # oneDNN's in bfloat16 with the weights packed once instead of at each call.
         self._packed: Tensor | None = None
+        self.inputs = weight.shape[1]
         self._weight = weight.to(dtype)
         if dtype == torch.float32:
             self._weight = self._weight.t().contiguous()
@@ -200,7 +201,10 @@ class Decoder:
         if layer.head_norms:
             queries, keys = turning[:, : self.heads], turning[:, self.heads :]
             turning = torch.cat(
-                [self._normed(x, w) for x, w in zip((queries, keys), layer.head_norms, strict=True)],
+                [
+                    self._normed(x, w)
+                    for x, w in zip((queries, keys), layer.head_norms, strict=True)
+                ],
                 1,
             )
         half = self.size // 2

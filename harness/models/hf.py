@@ -66,7 +66,9 @@ class HfModel:
         if thinking not in get_args(Thinking):
             raise UnknownName("thinking mode", thinking, get_args(Thinking))
         if batch_size != "auto" and (not isinstance(batch_size, int) or batch_size < 1):
-            raise RedoneError(f"Batch size {batch_size!r}: expected 'auto' or a whole number from 1.")
+            raise RedoneError(
+                f"Batch size {batch_size!r}: expected 'auto' or a whole number from 1."
+            )
         self.name = str(path)
         self._checkpoint = Checkpoint(self.name, dtype, device)
         self._renderer = Renderer(self._checkpoint.tokenizer, chat_template_args or {}, thinking)
@@ -219,9 +221,10 @@ class HfModel:
 
         Windows do not overlap but in one token, the first of each, which has no probability there.
         """
-        ids = [self._renderer.first_token, *self._renderer.encode_text(
-            self._renderer.render(request.prompt).text
-        )]
+        ids = [
+            self._renderer.first_token,
+            *self._renderer.encode_text(self._renderer.render(request.prompt).text),
+        ]
         step = (self.context or len(ids)) - 1
         parts = [ids[i : i + step + 1] for i in range(0, len(ids) - 1, step)]
         rows = [Row(request, part, scored=len(part) - 1) for part in parts]
@@ -233,4 +236,3 @@ class HfModel:
             logprob=sum(row.logprob for row in done),
             greedy=all(row.greedy for row in done),
         )
-

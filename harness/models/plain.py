@@ -34,7 +34,10 @@ class PlainEngine:
         self._no_padding = bool(getattr(model, "_is_stateful", False))
 
     def describe(self) -> dict[str, Any]:
-        return {"path": f"plain ({self._reason})", "arithmetic": str(self._model.dtype).removeprefix("torch.")}
+        return {
+            "path": f"plain ({self._reason})",
+            "arithmetic": str(self._model.dtype).removeprefix("torch."),
+        }
 
     def generate(self, rows: list[Row]) -> Iterator[Row]:
         yield from self._batches(rows, self._generate)

@@ -49,7 +49,9 @@ class Renderer:
         self.arguments = dict(arguments)
         if thinking != "auto":
             self.arguments["enable_thinking"] = thinking == "on"
-        self.template: str | None = tokenizer.get_chat_template() if tokenizer.chat_template else None
+        self.template: str | None = (
+            tokenizer.get_chat_template() if tokenizer.chat_template else None
+        )
         self._folds = False
         self._overheads: dict[tuple[str, ...], int] = {}
         # A tokenizer that calls the marks of thinking special would drop them from the text.

@@ -95,7 +95,7 @@ TASK = Task(
         ),
     },
     prompt_key="Note-Gender",
-    settings=Settings(max_tokens=8),
+    settings=Settings(max_tokens=16),
     scorings={
         "corrected": accuracy_scoring("corrected", read_yes_no, same_answer),
         "official": accuracy_scoring("official", official.read_yes_no, is_target),

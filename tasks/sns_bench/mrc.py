@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..answers import Reading
-from ..schema import Score
+from ..schema import Sample, Score
 
 OUTCOMES = ("hit", "invented", "missed", "rightly_none")
 """The first four statistics of both tasks under both scorings."""
@@ -27,6 +27,11 @@ Figure = Callable[[np.ndarray], np.ndarray]
 
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s*|\n+")
 _TRIES = 100
+
+
+def extract_limit(sample: Sample) -> int:
+    """Tokens for parts of the note and their frame: half its bytes, the longest gold takes that."""
+    return 64 + len(sample.fields["content"].encode()) // 2
 
 
 def outcome(answerable: bool, answered: bool) -> tuple[float, ...]:

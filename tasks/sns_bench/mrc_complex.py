@@ -44,6 +44,7 @@ from .mrc import (
     Figure,
     amount,
     answerability,
+    extract_limit,
     json_lists,
     judged,
     lines,
@@ -349,7 +350,8 @@ MRC_COMPLEX = Task(
     dataset=rows.DATASET,
     read=JsonReader("sns-bench/Note-MRC-complex.json", FIELDS, row),
     prompts={"en": _ENGLISH, "zh": _CHINESE},
-    settings=Settings(max_tokens=384),
+    settings=Settings(max_tokens=768),
+    limit=extract_limit,
     scorings={
         "official": Scoring(
             "official", (*OUTCOMES, "unreadable", *_FIGURES), _official, _OFFICIAL_METRICS

@@ -43,6 +43,7 @@ from .mrc import (
     Figure,
     amount,
     answerability,
+    extract_limit,
     json_lists,
     judged,
     lines,
@@ -294,7 +295,8 @@ MRC_SIMPLE = Task(
     dataset=rows.DATASET,
     read=JsonReader("sns-bench/Note-MRC-simple.json", FIELDS, row),
     prompts={"en": _ENGLISH, "zh": _CHINESE},
-    settings=Settings(max_tokens=256),
+    settings=Settings(max_tokens=768),
+    limit=extract_limit,
     scorings={
         "official": Scoring(
             "official",

@@ -75,7 +75,7 @@ EXPLAIN = Task(
         ),
     },
     prompt_key="Note-QueryCorr-explain",
-    settings=Settings(max_tokens=8),
+    settings=Settings(max_tokens=16),
     scorings={
         "corrected": accuracy_scoring("corrected", read_yes_no, same_answer),
         "official": accuracy_scoring("official", official.read_yes_no, is_target),
@@ -180,7 +180,7 @@ TOPIC = Task(
         ),
     },
     prompt_key="Note-QueryCorr-topic",
-    settings=Settings(max_tokens=8),
+    settings=Settings(max_tokens=16),
     scorings={
         "corrected": Scoring(
             "corrected", columns(NAMES), _judge_level, (Metric("macro_f1", macro_f1),)

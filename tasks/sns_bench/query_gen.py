@@ -203,7 +203,7 @@ QUERY_GEN = Task(
     dataset=rows.DATASET,
     read=JsonReader("sns-bench/Note-QueryGen.json", FIELDS, row),
     prompts={"en": _ENGLISH, "zh": _CHINESE},
-    settings=Settings(max_tokens=32),
+    settings=Settings(max_tokens=48),
     scorings={
         "official": _scoring("official", _official),
         "corrected": _scoring("corrected", _corrected),

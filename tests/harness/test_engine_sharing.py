@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from redone.harness.models.sharing import best_groups, common_length, prefix_tree
 
 KEYS = st.lists(st.lists(st.integers(0, 2), max_size=12), min_size=1, max_size=20).map(sorted)
@@ -47,5 +46,8 @@ def test_groups_are_a_partition_and_save_what_one_could(keys):
 
 def test_two_tasks():
     keys = sorted([[1, *([2] * 50), i] for i in range(5)] + [[1, *([3] * 40), i] for i in range(4)])
-    assert [(g.depth, g.first, g.end) for g in best_groups(keys, least=30)] == [(51, 0, 5), (41, 5, 9)]
+    assert [(g.depth, g.first, g.end) for g in best_groups(keys, least=30)] == [
+        (51, 0, 5),
+        (41, 5, 9),
+    ]
     assert [g.depth for g in best_groups(keys, least=10**6)] == [0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from redone.harness.models.hf import HfModel
 from redone.tasks.schema import Request, Settings
 
@@ -48,7 +47,6 @@ def test_fast_equals_plain(tiny_model, kind, batch_size):
 
 def test_sixteen_bits_in_sixteen_bit_arithmetic(tiny_model):
     import torch
-
     from redone.harness.models.checkpoint import Checkpoint
     from redone.harness.models.engine import FastEngine
 
@@ -171,7 +169,9 @@ def test_out_of_memory_with_one_row_is_told(tiny_model, monkeypatch):
 def _forward(model):
     """Where a loaded model's forward pass hangs."""
     engine = model._engine
-    return (engine._decoder, "forward") if hasattr(engine, "_decoder") else (engine._model, "forward")
+    return (
+        (engine._decoder, "forward") if hasattr(engine, "_decoder") else (engine._model, "forward")
+    )
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
@@ -188,7 +188,9 @@ def test_loglikelihood_equals_direct_computation(tiny_model, kind):
     found, model = answers(folder, asked)
     reference = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     for request in asked:
-        tokens = model._renderer.tokenizer(request.prompt.rstrip() + "  "[:1] + request.continuation)
+        tokens = model._renderer.tokenizer(
+            request.prompt.rstrip() + "  "[:1] + request.continuation
+        )
         ids = torch.tensor(tokens["input_ids"])
         start = len(model._renderer.tokenizer(request.prompt.rstrip())["input_ids"])
         with torch.inference_mode():

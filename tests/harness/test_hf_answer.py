@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from redone.harness.models.answer import Answer
 from redone.harness.models.base import cut_at_stop, fold_system, plain_text, split_thinking
 from redone.tasks.schema import Settings
@@ -77,7 +76,9 @@ def test_stops_act_after_the_thinking_only():
     text = "<think>a\nb</think>\nc\nd"
     done = answered(text, stop=("\nd",), max_tokens=8, max_thinking_tokens=18)
     assert (done.thinking, done.text, done.finish) == ("a\nb", "c", "stop")
-    done = answered("a\nb</think>c\nd", opened=True, stop=("\n",), max_tokens=9, max_thinking_tokens=20)
+    done = answered(
+        "a\nb</think>c\nd", opened=True, stop=("\n",), max_tokens=9, max_thinking_tokens=20
+    )
     assert (done.thinking, done.text, done.finish) == ("a\nb", "c", "stop")
 
 

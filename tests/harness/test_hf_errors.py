@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from redone.harness.models.hf import HfModel
 from redone.tasks.errors import RedoneError
 

@@ -222,7 +222,9 @@ def test_signatures_tell_runs_apart(tmp_path):
 
     base = signature("a")
     assert signature("b") == base
-    for n, options in enumerate(({"limit": 3}, {"seed": 1}, {"system": "x"}, {"partition": "gate"})):
+    for n, options in enumerate(
+        ({"limit": 3}, {"seed": 1}, {"system": "x"}, {"partition": "gate"})
+    ):
         assert signature(f"c{n}", **options) != base
     assert base.startswith(f"{TASKS[0].name}|v:") and "|scoring:corrected|" in base
 

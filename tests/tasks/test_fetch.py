@@ -18,7 +18,7 @@ from redone.tasks.fetch import FetchFailed, fetch, published_prompts
 from redone.tasks.opencompass import prompts_in
 
 BIG = bytes(range(256)) * 2000
-SMALL = "[{}]".encode()
+SMALL = b"[{}]"
 
 
 class Handler(SimpleHTTPRequestHandler):

@@ -70,7 +70,10 @@ def write(tmp_path, content):
 def test_load(tmp_path):
     path = write(
         tmp_path,
-        {"Note-NER": {"system": "s", "user": "{content} {question}"}, "sns_trans/zh_en": {"user": "{zh}"}},
+        {
+            "Note-NER": {"system": "s", "user": "{content} {question}"},
+            "sns_trans/zh_en": {"user": "{zh}"},
+        },
     )
     assert load_prompts(path) == {
         "Note-NER": Prompt("s", "{content} {question}"),
@@ -107,7 +110,9 @@ def test_no_file(tmp_path):
 def test_own_prompts_show_fields_only(task, tmp_path):
     sample = next(samples(task, tmp_path))
     for language in task.prompts:
-        user = messages(prompt_for(task, language, {}), dict.fromkeys(sample.fields, ""))[-1]["content"]
+        user = messages(prompt_for(task, language, {}), dict.fromkeys(sample.fields, ""))[-1][
+            "content"
+        ]
         assert "{" not in user
     assert {n for n in fields_of(task) if n != "language"} <= set(sample.fields) | {"en", "zh"}
 
@@ -142,7 +147,9 @@ def test_shorten_asks_few_times():
 
 
 def test_longest_field_first_by_name_among_equals():
-    short = shorten(a_sample(b="x" * 9, a="y" * 9), Prompt("", "{b}{a}"), fits=lambda m: length(m) < 15)
+    short = shorten(
+        a_sample(b="x" * 9, a="y" * 9), Prompt("", "{b}{a}"), fits=lambda m: length(m) < 15
+    )
     assert short.field == "a"
 
 

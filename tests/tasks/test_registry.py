@@ -17,7 +17,9 @@ from redone.tasks.sources import JsonReader
 
 def test_what_there_is():
     assert {name: len(find(name)) for name in SUITES} == {"sns": 14, "sns-mini": 14, "tweeteval": 6}
-    assert len(BENCHMARKS["sns_bench"].categories) == len(BENCHMARKS["sns_bench_mini"].categories) == 8
+    assert (
+        len(BENCHMARKS["sns_bench"].categories) == len(BENCHMARKS["sns_bench_mini"].categories) == 8
+    )
     assert len(TASKS) == sum(len(b.tasks) for b in BENCHMARKS.values())
 
 
@@ -28,7 +30,10 @@ def test_task_is_complete(task):
     assert "en" in task.prompts
     assert task.category in CATEGORIES
     assert [task] == [
-        t for b in BENCHMARKS.values() for t in b.categories.get(task.category, ()) if t.name == task.name
+        t
+        for b in BENCHMARKS.values()
+        for t in b.categories.get(task.category, ())
+        if t.name == task.name
     ]
     assert task.dataset in (None, *datasets())
     assert (task.dataset is None) == task.name.startswith("sns_mini/")
@@ -106,7 +111,9 @@ def test_means_are_of_means():
     values = {key: mean(row.groups, figures) for key, row in rows.items()}
     assert values["category", "sns_bench/taxonomy"] == 0.5
     assert values["category", "sns_bench/ner"] == 8.0
-    assert values["benchmark", "sns_bench"] == pytest.approx((0.5 + 2.5 + 4.5 + 6.5 + 8 + 9 + 10 + 11) / 8)
+    assert values["benchmark", "sns_bench"] == pytest.approx(
+        (0.5 + 2.5 + 4.5 + 6.5 + 8 + 9 + 10 + 11) / 8
+    )
     assert values["benchmark", "sns_trans"] == 12.5
     assert values["suite", "sns"] == pytest.approx((values["benchmark", "sns_bench"] + 12.5) / 2)
     assert rows["suite", "sns"].of == tuple(figures)

@@ -26,7 +26,9 @@ def reader(path="x/a.jsonl"):
     return JsonReader(
         path,
         {"text": str, "answer": str},
-        lambda raw: Row({"text": raw["text"]}, raw["answer"], "en", raw["text"], raw.get("split", "test")),
+        lambda raw: Row(
+            {"text": raw["text"]}, raw["answer"], "en", raw["text"], raw.get("split", "test")
+        ),
     )
 
 
@@ -87,7 +89,9 @@ def test_several_splits_are_partitions(tmp_path):
     train = list(samples(task, tmp_path, partition="train"))
     assert len(train) == 9
     assert not {s.id for s in train} & {s.id for s in every}
-    parts = [s.id for p in ("diagnose", "gate", "report") for s in samples(task, tmp_path, partition=p)]
+    parts = [
+        s.id for p in ("diagnose", "gate", "report") for s in samples(task, tmp_path, partition=p)
+    ]
     assert sorted(parts) == sorted(s.id for s in every)
 
 
@@ -180,7 +184,14 @@ def test_one_text_is_one_cluster(one, other):
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("tea", "teas"), ("茶一", "茶二"), ("🍵", "🍶"), ("", "🍵"), ("tea 茶", "tea"), ("café", "cafè")],
+    [
+        ("tea", "teas"),
+        ("茶一", "茶二"),
+        ("🍵", "🍶"),
+        ("", "🍵"),
+        ("tea 茶", "tea"),
+        ("café", "cafè"),
+    ],
 )
 def test_other_texts_are_other_clusters(one, other):
     assert cluster_of(one) != cluster_of(other)
@@ -189,7 +200,6 @@ def test_other_texts_are_other_clusters(one, other):
 @given(st.text())
 def test_cluster_of_any_text(text):
     assert len(cluster_of(text)) == 16
-    assert cluster_of(text.upper().lower()) or True
 
 
 def test_partition_follows_the_cluster_across_tasks():
@@ -206,7 +216,11 @@ def test_data_hash_tells_sets_apart_in_any_order():
 @pytest.mark.shared_data
 def test_published_data(data_dir):
     found = {name: list(samples(task, data_dir)) for name, task in TASKS.items() if task.dataset}
-    counts = {k: sum(len(found[t.name]) for t in b.tasks) for k, b in BENCHMARKS.items() if "mini" not in k}
+    counts = {
+        k: sum(len(found[t.name]) for t in b.tasks)
+        for k, b in BENCHMARKS.items()
+        if "mini" not in k
+    }
     assert counts["sns_bench"] == 6658
     assert counts["sns_trans"] == 2858
     every = [s for items in found.values() for s in items]

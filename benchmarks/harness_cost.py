@@ -1,0 +1,124 @@
+"""What the harness costs by itself: prompts, logs and scores, with a model that takes no time."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from questions import official_prompts
+
+SIZES = (10_000, 40_000)
+TASK, FILE = "sns_bench/taxonomy_single", "sns-bench/Note-Taxonomy-single.json"
+
+
+def measure_harness(data_dir: str | None, kept: dict[str, Any]) -> dict[str, Any]:
+    """Seconds and peak memory of redone with the scripted backend and of lm-eval's dummy model.
+
+    Args:
+        data_dir: The data folder.
+        kept: Measurements made before, by name; they are not made again.
+    """
+    from redone.tasks.errors import RedoneError
+    from redone.tasks.sources import data_folder
+
+    plans = [("redone", n, f"redone, {n:,}") for n in SIZES]
+    plans.append(("lm-eval", SIZES[0], f"lm-eval dummy, {SIZES[0]:,}"))
+    out = dict(kept)
+    for side, count, name in plans:
+        if name in out:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            _enlarge(data_folder(data_dir), Path(folder), count)
+            done = subprocess.run(
+                [sys.executable, __file__, side, folder],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            result = Path(folder) / "result.json"
+            if not result.exists():
+                raise RedoneError(f"{name} failed:\n{done.stderr[-3000:]}")
+            out[name] = json.loads(result.read_text("utf-8"))
+    return out
+
+
+def _enlarge(source: Path, target: Path, count: int) -> None:
+    """A data folder with as many rows as asked for, no two alike."""
+    rows = json.loads((source / FILE).read_text("utf-8"))
+    many = [
+        {**row, "content": f"{row['content']} {number}"}
+        for number, row in enumerate(islice(cycle(rows), count))
+    ]
+    (target / FILE).parent.mkdir(parents=True)
+    (target / FILE).write_text(json.dumps(many), "utf-8")
+    official_prompts(target).write_bytes(official_prompts(source).read_bytes())
+
+
+def _redone(folder: Path) -> tuple[int, float]:
+    """A whole run of redone-eval with one answer for everything: samples and seconds."""
+    import pyarrow.parquet  # noqa: F401
+    import redone.harness.results  # noqa: F401
+    import rich.table  # noqa: F401
+    from redone.harness.cli import conclude
+    from redone.harness.models.scripted import ScriptedModel
+    from redone.harness.progress import Progress
+    from redone.harness.runner import Plan, ask, prepare
+    from redone.harness.store import RunFolder
+    from redone.tasks.prompts import load_prompts
+    from redone.tasks.registry import by_name
+    from redone.tasks.schema import Services
+
+    started = time.perf_counter()  # the imports above are start-up
+    task = by_name(TASK)
+    prompts = load_prompts(official_prompts(folder), [task])
+    plan = Plan(tasks=[task], data=folder, prompts=prompts)
+    model = ScriptedModel(lambda request: "Daily life", fingerprint="constant")
+    with RunFolder(folder / "run") as run:
+        total = prepare(run, plan, model, {})
+        with Progress(total) as bar:
+            ask(run, plan, model, bar)
+        conclude(run, plan, model, Services(), False, 0.0)
+    return total, time.perf_counter() - started
+
+
+def _lm_eval(folder: Path) -> tuple[int, float]:
+    """The same prompts through lm-eval's dummy model, sample logs kept."""
+    import lm_eval.evaluator  # noqa: F401
+    from lm_eval_side import command, write_tasks
+    from redone.tasks.prompts import load_prompts, messages, prompt_for
+    from redone.tasks.registry import by_name
+    from redone.tasks.schema import Request
+    from redone.tasks.sources import samples
+
+    task = by_name(TASK)
+    prompts = load_prompts(official_prompts(folder), [task])
+    requests = []
+    for number, sample in enumerate(samples(task, folder)):
+        prompt = messages(prompt_for(task, sample.language, prompts), sample.fields)
+        requests.append(Request(f"{task.name}/{number}", prompt, task.settings))
+    names = write_tasks(folder, requests)
+    started = time.perf_counter()  # making the task files is no part of its work
+    command(
+        ["run", "--model", "dummy", "--tasks", *names, "--include_path", str(folder),
+         "--log_samples", "--output_path", str(folder / "out")]
+    )  # fmt: skip
+    return len(requests), time.perf_counter() - started
+
+
+def main(side: str, folder: str) -> None:
+    """One measurement in this process."""
+    count, seconds = (_redone if side == "redone" else _lm_eval)(Path(folder))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    result = {"samples": count, "seconds": seconds, "peak_mb": peak}
+    (Path(folder) / "result.json").write_text(json.dumps(result), "utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
