@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from questions import limited, questions, stop_with
+
 from redone.tasks.errors import RedoneError
 
 TIE = 1e-3

@@ -26,10 +26,11 @@ from typing import Any
 
 from harness_cost import measure_harness
 from questions import SECTIONS, stop_with
+
 from redone.tasks.errors import RedoneError
 
 HERE = Path(__file__).resolve().parent
-ITEMS = {"mix": 16, "taxonomy_single": 96, "query_corr_topic": 48}
+ITEMS = {"mix": 6, "taxonomy_single": 32, "query_corr_topic": 16}
 BARS = {"mix": 2.6, "taxonomy_single": 2.3, "query_corr_topic": 3.3}
 SIDES = {"redone": "redone_side.py", "lm-eval": "lm_eval_side.py"}
 
@@ -59,6 +60,7 @@ def _options() -> argparse.Namespace:
     p.add_argument("--model", required=True, metavar="FOLDER")
     p.add_argument("--data-dir", metavar="DIR")
     p.add_argument("--items", type=int, metavar="N", help=f"per task (default {ITEMS})")
+    p.add_argument("--max-tokens", type=int, default=64, metavar="N", help="cap of the tasks' limits")
     p.add_argument("--repeats", type=int, default=3, metavar="N")
     p.add_argument("--only", choices=[*SECTIONS, "harness"])
     p.add_argument("--dtype", default="bfloat16")
@@ -75,6 +77,7 @@ def _compare(section: str, options: argparse.Namespace, path: Path, record: dict
         "section": section,
         "items": options.items or ITEMS[section],
         "data_dir": options.data_dir,
+        "max_tokens": options.max_tokens,
         "batch_size": options.lm_eval_batch,
     }
     # Where the folders lie is nobody's business: results are made to be shown.

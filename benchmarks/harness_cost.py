@@ -64,8 +64,9 @@ def _enlarge(source: Path, target: Path, count: int) -> None:
 def _redone(folder: Path) -> tuple[int, float]:
     """A whole run of redone-eval with one answer for everything: samples and seconds."""
     import pyarrow.parquet  # noqa: F401
-    import redone.harness.results  # noqa: F401
     import rich.table  # noqa: F401
+
+    import redone.harness.results  # noqa: F401
     from redone.harness.cli import conclude
     from redone.harness.models.scripted import ScriptedModel
     from redone.harness.progress import Progress
@@ -92,6 +93,7 @@ def _lm_eval(folder: Path) -> tuple[int, float]:
     """The same prompts through lm-eval's dummy model, sample logs kept."""
     import lm_eval.evaluator  # noqa: F401
     from lm_eval_side import command, write_tasks
+
     from redone.tasks.prompts import load_prompts, messages, prompt_for
     from redone.tasks.registry import by_name
     from redone.tasks.schema import Request

@@ -15,13 +15,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from questions import questions
+from questions import limited, questions
+
 from redone.tasks.schema import Request
 
 
 def main(setup: dict[str, Any]) -> dict[str, Any]:
     started = time.perf_counter()
-    requests = questions(setup["section"], setup["items"], setup["data_dir"])
+    asked = questions(setup["section"], setup["items"], setup["data_dir"])
+    requests = limited(asked, setup["max_tokens"])
     found: dict[str, Any] = {"tokens": 0, "seconds": 0.0, "loaded": 0.0}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

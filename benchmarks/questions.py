@@ -34,7 +34,7 @@ def questions(section: str, items: int, data_dir: str | None, seed: int = 0) -> 
     """
     folder = data_folder(data_dir)
     tasks = find(tasks=SECTIONS[section])
-    prompts = load_prompts(official_prompts(folder), tasks)
+    prompts = load_prompts(official_prompts(folder))
     out = []
     for task in tasks:
         chosen = samples(task, folder, limit=items, seed=seed)
@@ -49,11 +49,13 @@ def official_prompts(folder: Path) -> Path:
     return folder / "sns-bench" / "official_prompts.json"
 
 
-def limited(requests: list[Request], max_tokens: int | None) -> list[Request]:
-    """The same requests with another token limit, None: their own."""
-    if max_tokens is None:
-        return requests
-    return [replace(r, settings=replace(r.settings, max_tokens=max_tokens)) for r in requests]
+def limited(requests: list[Request], max_tokens: int) -> list[Request]:
+    """The same requests, none with a token limit above `max_tokens`."""
+    limits = (min(r.settings.max_tokens, max_tokens) for r in requests)
+    return [
+        replace(r, settings=replace(r.settings, max_tokens=limit))
+        for r, limit in zip(requests, limits, strict=True)
+    ]
 
 
 def stop_with(error: RedoneError) -> None:

@@ -12,14 +12,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from questions import questions
+from questions import limited, questions
 
 
 def main(setup: dict[str, Any]) -> dict[str, Any]:
     started = time.perf_counter()
     from redone.harness.models.hf import HfModel
 
-    requests = questions(setup["section"], setup["items"], setup["data_dir"])
+    asked = questions(setup["section"], setup["items"], setup["data_dir"])
+    requests = limited(asked, setup["max_tokens"])
     model = HfModel(setup["model"], dtype=setup["dtype"])
     model.load()
     loaded = time.perf_counter()
@@ -43,7 +44,8 @@ def _prefill(model: Any, requests: list[Any]) -> dict[str, Any]:
     may see, not those of masked scores.
     """
     import torch
-    from redone.harness.models.batch import read, read_prefix
+
+    from redone.harness.models.reading import read, read_prefix
     from redone.harness.models.sharing import common_length
 
     decoder = getattr(model._engine, "_decoder", None)

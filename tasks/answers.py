@@ -231,7 +231,8 @@ def _bounded(text: str) -> str:
 
 NOTHING = frozenset(
     {
-        *("none", "nothing", "null", "nil", "n/a", "na", "empty", "empty list", "an empty list"),
+        *("no", "none", "nothing", "null", "nil", "n/a", "na"),
+        *("empty", "empty list", "an empty list", "unanswerable", "not mentioned", "not stated"),
         *("no answer", "no entities", "no entity", "no words", "no tags", "no highlights"),
         *("no highlight words", "none of them", "none of the above", "not applicable"),
         *("none found", "not found", "no match", "no matches", "there are none", "there is none"),
@@ -245,9 +246,14 @@ NOTHING = frozenset(
 # --- free text ---------------------------------------------------------------------------------
 
 _LABEL = re.compile(
-    r"^\W{0,4}(?:(?:final |my |the )?(?:answer|translation|output|result|query"
-    r"|search (?:term|query|word)s?|response|title)(?: is)?"
-    r"|答案|译文|翻译(?:结果)?|输出|结果|搜索词|查询词?)\**\s*[:：]\**\s*",
+    r"^\W{0,4}(?:(?:sure|certainly|of course|okay|好的|当然)\b[^\n\w]{1,3})?"
+    r"(?:here(?:['’]?s| is| are)\b[^\n:：]{0,40}\b(?:translation|version|query|answer)\b"
+    r"[^\n:：]{0,30}"
+    r"|(?:(?:a|the) )?(?:reader|user)s?\b[^\n:：]{0,30}\bsearch\b[^\n:：]{0,10}"
+    r"|(?:final |my |the |next |suggested |translated )?(?:answer|translation|text|output|result"
+    r"|query|search(?: (?:term|query|word)s?)?|response|title"
+    r"|(?:english|chinese)(?: translation| version)?)(?: is)?"
+    r"|答案|译文|(?:英文|中文)?翻译(?:结果)?|英文|中文|输出|结果|搜索词|查询词?)\**\s*[:：]\**\s*",
     re.I,
 )
 _PREAMBLE = re.compile(

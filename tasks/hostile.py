@@ -5,82 +5,53 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
+# fmt: off
 _PIECES = (
-    *("```json\n", "```python\n", "```", "<think>", "</think>", "<Result>", "</Result>"),
-    *(
-        "Answer:",
-        "**",
-        "答案：",
-        "[",
-        "]",
-        "{",
-        "}",
-        "(",
-        ")",
-        '"',
-        "'",
-        "\\",
-        "\n",
-        ",",
-        "，",
-        "、",
-    ),
-    *(
-        "-1",
-        "3",
-        "None",
-        "null",
-        "NaN",
-        "1e999",
-        "-Infinity",
-        "0x",
-        "9" * 40,
-        "True",
-        "not ",
-        "but ",
-    ),
-    *("__import__('os').system('true')", "exec('x=1')", "lambda: 0", "x = [i for i in range(9)]"),
-    *("<script>alert(1)</script>", "<!--", "&lt;", "<b>", "</b>", "<|im_end|>", "</s>"),
-    *("\x00", "\x1b[2J", "\x1b]0;title\x07", "\r", "\x85", "\u2028", "\u202e", "\u200d", "\ufeff"),
-    *(
-        "\ud800",
-        "\udfff",
-        "\ufffd",
-        "\U0010ffff",
-        "e\u0301" * 9,
-        "ß",
-        "İ",
-        "ﬀ",
-        "１２",
-        "👩‍👩‍👧‍👦",
-        "🏳️‍🌈",
-    ),
-    *(
-        '{"Option": "a", "Reason": "b"}',
-        '{"Option": 1}',
-        "['a', 'b']",
-        "[[['a']]]",
-        "b'a'",
-        "{1, 2}",
-    ),
-    *("I'm sorry, but I can't help with that.", "对不起，我无法回答", "as an AI", "%s%n", "${x}"),
+    # what frames answers
+    "```json\n", "```python\n", "```", "<think>", "</think>", "<Result>", "</Result>", "<result>",
+    "Answer:", "the answer is", "Final answer", "Translation:", "译文：", "答案：", "答案是", "Input:",
+    "**", "# ", "- ", "1. ", "<|im_end|>", "</s>", "endofresponse", "<Doc>",
+    # what parts and what denies
+    "[", "]", "{", "}", "(", ")", "[[", '"', "'", "“", "”", "\\", "\\x", "\\u12", "|", "｜", ">", "/",
+    "\n", "\n\n", "\r\n", "\t", " ", ",", "，", "、", ":", "：", ".", "。", "%", "=", "#",
+    "not ", "but ", "because ", "and ", "而是", "因为", "no answer", "the note does not say",
+    # answers of all tasks
+    "-1", "3", "Yes", "no", "是", "否", "None", "none", "[]", '[""]', "joy", "Favor", "neither",
+    '{"Option": "a", "Reason": "b"}', '{"Option": 1}', '{"Option": "', '", "Reason": "', '"}',
+    "['a', 'b']", "[[['a']]]", "b'a'", "{1, 2}", "null", "true", "True",
+    # numbers, code and markup
+    "NaN", "1e999", "-Infinity", "0x", "1+2j", "9" * 40, "-" * 30, "not " * 9, "[" * 40, "x" * 99,
+    "__import__('os').system('true')", "exec('x=1')", "lambda: 0", "x = [i for i in range(9)]",
+    "<script>alert(1)</script>", "<!--", "&lt;", "<b>", "</b>", "%s%n", "${x}", "{text}",
+    # characters
+    "\x00", "\x1b[2J", "\x1b]0;title\x07", "\r", "\x85", "\u2028", "\u202e", "\u200b", "\u200d",
+    "\ufeff", "\ud800", "\udfff", "\ue000", "\uf8f0", "\ufffd", "\U0010ffff", "e\u0301" * 9, "ß",
+    "İ", "ﬀ", "ﷺ", "１２", "٣", "ⅷ", "क्षि", "가", "👩‍👩‍👧‍👦", "🏳️‍🌈", "你好", "word",
+    # refusals
+    "I'm sorry, but I can't help with that.", "对不起，我无法回答", "as an AI", "抱歉",
 )
 _OPENERS = (
-    "[",
-    "{",
-    "(",
-    "-",
-    "not ",
-    '{"a":',
-    "[{",
-    "<Result>[",
-    "f'{",
-    "'",
-    "lambda:",
-    "~",
-    "**",
-    "<div>",
+    "[", "{", "(", "-", "not ", '{"a":', "[{", "<Result>[", "f'{", "'", "lambda:", "~", "**", "<div>",
 )
+_UNITS = (
+    " ", "\n", ". ", "[", "{", "['", "['a", "'a',", '["', "|", "3 ", "yes ", "not ", "because ", "is ",
+    "the answer is ", "答案是", "Translation: ", "\\", '"', "`", "```", "#", "-", "- ", " and ", "<|",
+    "\nInput", "\x00", "😀", "ﷺ", "a b. ", '{"Option":', '{"Option": "a", "Reason": "', "<Result>",
+    "<think>", "\nOption: a",
+)
+# fmt: on
+
+ENDLESS: tuple[str, ...] = (
+    *((unit * 19_990)[:19_990] for unit in _UNITS),
+    *((unit * 1_000_000)[:1_000_000] for unit in ("a", "9", "我", "\n", "[", "a b ", "<Result>")),
+    "[" * 9_000 + "]" * 9_000,
+    "(" * 9_500 + "1" + ")" * 9_500,
+    "-" * 19_000 + "1",
+    "a" + "\n" * 19_000 + "b",
+    "<Result>" + "[" * 19_000,
+    "<think>" * 2_000 + "</think>",
+)
+"""Texts on which a careless parser takes minutes, or overflows the stack."""
 
 
 def _soup(random: Random, own: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ _LEAD = re.compile(
     r"(?:\b(?:answers?|tags?|hashtags?|topics?|labels?|categor(?:y|ies)|entit(?:y|ies)|words?"
     r"|highlights?|output|results?|list|return)\b[^\n:,.;\[]{0,40}(?::|\bare\b:?|\bis\b:?)"
     r"|(?:答案|标签|话题|实体|词语?|关键词|高亮词|输出|结果|列表|分别)\w{0,4}(?:[:：]|[是为有]|如下)[:：]?"
+    r"|\bi(?:['’]d| would| will)? (?:pick|choose|select|highlight)\b(?: the)?(?: words?| tags?)?:?"
     r"|^(?:sure|certainly|of course|好的|当然)[^\n:：]{0,60}[:：])",
     re.I,
 )
@@ -39,6 +40,29 @@ _NOT = re.compile(
     r"|不是|不包括|而不是)",
     re.I,
 )
+_LEAVES_OUT = re.compile(
+    r"\b(?:is|are|was|were|does|do)(?: not|n['’]?t)\b|\b(?:is|are) (?:un|ir)rel"
+    r"|不(?:合适|符合|相关)|无关",
+    re.I,
+)
+_SETTING = re.compile(
+    r"(?:out of|based on|given|among|from|in|for|since|as) |(?:根据|从|在)", re.I
+)
+_TAIL = re.compile(
+    r"\s*[(（]|\s[-–—]\s|\**[:：]\**\s|[.!?]\s|。"
+    r"|[\"'”’*]*\s(?:fits?|match(?:es)?|suits?|appl(?:y|ies)|describes?|is|are)\b",
+    re.I,
+)
+_HEAD = re.compile(r"(?:[:：]|\b(?:is|are|highlight|pick|choose|select)\b:?|[是为])\s*", re.I)
+_PROSE = re.compile(r"(?:\S+\s+){5}\S|[^\x00-\x7f]{20}")
+_NONE = re.compile(
+    r"\W{0,4}(?:there (?:is|are) (?:no|none)\b|there (?:is|are)(?: not|n['’]?t) any\b"
+    r"|no (?:[\w-]+ ){0,3}?(?:words?|terms?|tags?|hashtags?|entit(?:y|ies)|highlights?)\b"
+    r"|none of (?:the|these|them|those)\b"
+    r"|(?:这?条?评论|文中|原?文本?|其?中)?(?:里|中)?(?:没有|无)[^\n，。,]{0,12}(?:词语?|实体|标签|内容)[。！]?$)",
+    re.I,
+)
+_EXCEPT = re.compile(r"\b(?:except|but|other than|apart from)\b|除了?|只有", re.I)
 _WRAP = " \t\r\n*`\"'“”‘’「」『』"
 
 
@@ -62,6 +86,8 @@ def read_list(
     if pieces is None:
         if not text or refused(text):
             return Reading(None, unread(completion, language))
+        if _says_none(text) and not (whole and whole(text)):
+            return Reading(())
         pieces = _listed(text, whole or (lambda piece: False))
         pieces = _settled(pieces, whole) if whole else [_LINKS.sub("", p) for p in pieces]
     items: dict[str, str] = {}
@@ -71,6 +97,13 @@ def read_list(
     if items or not any(pieces) and _LIST.search(text):
         return Reading(() if NOTHING.issuperset(items) else tuple(items.values()))
     return Reading(None, unread(completion, language))
+
+
+def _says_none(text: str) -> bool:
+    """Whether a text without a list in brackets says that there is nothing to list."""
+    if key(text) in NOTHING:
+        return True
+    return len(text) <= ITEM and bool(_NONE.match(text)) and not _EXCEPT.search(text)
 
 
 def _bracketed(text: str) -> list[str] | None:
@@ -111,7 +144,7 @@ def _listed(text: str, whole: Callable[[str], bool]) -> list[str]:
     block: list[str] = []
     for paragraph in re.split(r"\n\s*\n", text):
         lines = [line.strip() for line in paragraph.split("\n") if line.strip()]
-        if block and not (lines and BULLET.match(lines[0])):
+        if block and not (lines and (BULLET.match(lines[0]) or whole(lines[0].strip(_WRAP)))):
             break
         for line in lines:
             if block and _REASON.match(line):
@@ -128,7 +161,7 @@ def _listed(text: str, whole: Callable[[str], bool]) -> list[str]:
         plain = plain[lead.end() :]
     pieces: list[str] = []
     for part in _COMMAS.split(plain):
-        piece = part.strip(_WRAP).rstrip(".。!！")
+        piece = part.strip(_WRAP).rstrip(".。!！").strip(_WRAP)
         reason = _BECAUSE.search(piece)
         if reason and not whole(piece):
             # All that follows belongs to the explanation.
@@ -139,18 +172,35 @@ def _listed(text: str, whole: Callable[[str], bool]) -> list[str]:
 
 
 def _settled(pieces: list[str], whole: Callable[[str], bool]) -> list[str]:
-    """Pieces that are no items made into items where that can be done, others kept as they are."""
+    """Pieces that are no items made into items where that can be done, others kept as they are.
+
+    Beside an item, a piece as long as a sentence is what the model says about its list.
+    """
     settled: list[str] = []
-    for piece in pieces:
-        if whole(piece):
-            settled.append(piece)
-            continue
-        if _NOT.match(piece):
-            continue
-        bare = _LINKS.sub("", piece)
-        parts = _cut(bare, whole) if len(bare) <= ITEM else [bare]
-        settled += parts if any(map(whole, parts)) else [bare]
+    for place, piece in enumerate(pieces):
+        settled += [piece] if whole(piece) else _items(piece, whole, first=place == 0)
+    if any(map(whole, settled)):
+        return [p for p in settled if whole(p) or not (_PROSE.search(p) or _SETTING.match(p))]
     return settled
+
+
+def _items(piece: str, whole: Callable[[str], bool], first: bool) -> list[str]:
+    """The items in a piece that is none itself: the fullest reading that leaves no rest, if any."""
+    if _NOT.match(piece):
+        return []
+    bare = _LINKS.sub("", piece)
+    if len(bare) > ITEM:
+        return [bare]
+    heads = [0, *(m.end() for m in _HEAD.finditer(bare))] if first else [0]
+    tails = [len(bare), *(m.start() for m in _TAIL.finditer(bare))]
+    for head in heads:
+        for tail in tails:
+            text = bare[head:tail].strip(_WRAP)
+            parts = _cut(text, whole) if text else []
+            if parts and all(map(whole, parts)):
+                return [] if _LEAVES_OUT.match(bare[tail:].strip(_WRAP)) else parts
+    parts = _cut(bare, whole)
+    return parts if any(map(whole, parts)) else [bare]
 
 
 def _cut(piece: str, whole: Callable[[str], bool]) -> list[str]:

@@ -25,9 +25,9 @@ Failure = Literal["format", "truncated", "empty", "refusal", "language", "wrong"
 FAILURES: tuple[Failure, ...] = ("format", "truncated", "empty", "refusal", "language", "wrong")
 """What can be the matter with an answer that is not fully right.
 
-`empty`: no text. `truncated`: the token limit cut it before an answer could be read. `refusal`: the
-model declined. `language`: it answered in the wrong language. `format`: no answer can be read out of
-the text. `wrong`: an answer was read, and it is not (fully) the gold one.
+`empty`: no text. `truncated`: the token limit cut it before an answer could be read. `refusal`:
+the model declined. `language`: it answered in the wrong language. `format`: no answer can be read
+out of the text. `wrong`: an answer was read, and it is not (fully) the gold one.
 """
 
 Partition = Literal["train", "diagnose", "gate", "report"]
@@ -280,8 +280,8 @@ class Guesses:
 
     Attributes:
         random: A random admissible answer for a sample.
-        constants: The answers that could be given to every sample alike, for a list of samples.
-        everything: The sheet that lists all candidates (or copies the input, where there are none).
+        constants: Answers that could be given to every sample alike, chosen with a list of samples.
+        everything: All candidates of a sample (or a copy of its input, where there are none).
     """
 
     random: Callable[[Sample, Random], str]
@@ -291,7 +291,10 @@ class Guesses:
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """The better of random and best constant answers, under `corrected`.
+    """What the best answer sheet without skill reaches, under `corrected`.
+
+    The sheets are those of `Guesses`: the best constant answer, the sheet that lists everything,
+    and the mean of random sheets; the best is taken for each figure on its own.
 
     Attributes:
         metric: In percent, under the primary metric.
@@ -316,7 +319,8 @@ class Task:
         dataset: Key into the table of datasets (source, licence, files); None for embedded data.
         read: Yields the rows of a data folder, in file order. Raises MissingData, BadRow.
         prompts: By language of the item; key `en` is the default.
-        prompt_key: The name under which a prompts file may replace the prompt (beside the task name).
+        prompt_key: The benchmark authors' name of the subtask: a prompts file may replace the
+            prompt under it, or under the task's name.
         settings: Generation limits.
         scorings: By name, `corrected` always among them.
         gold: The text of a perfect answer.

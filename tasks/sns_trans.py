@@ -114,6 +114,10 @@ def read_translation(completion: Completion, source: str, gold: str, target: str
     answer = reading.answer
     if answer is None:
         return reading
+    _, echo, rest = answer.partition(source.strip())
+    if echo and foreign(source, target) and any(c.isalnum() for c in rest):
+        # The source is repeated before its translation.
+        answer = read_text(Completion(rest), target).answer or answer
     after = None if "\n\n" in source else _AFTERWORD.search(answer)
     if after and after.start():
         answer = answer[: after.start()].rstrip()

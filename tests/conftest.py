@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from redone.tasks.errors import MissingData
 from redone.tasks.sources import DATA_VARIABLE
 
@@ -57,3 +58,12 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("left out")
     for (file, reason), count in sorted(groups.items()):
         terminalreporter.line(f"{file}: {count} tests. {reason}")
+
+
+@pytest.fixture(scope="session")
+def real_model():
+    """The small real model that `make model` gets from the package index."""
+    folder = Path(os.environ.get("REDONE_TEST_MODEL") or ROOT / "models/SmolLM2-135M-Instruct")
+    if not (folder / "config.json").is_file():
+        leave_out(f"The small real model is not in {folder}: `make model` gets it.")
+    return folder

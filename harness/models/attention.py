@@ -29,6 +29,23 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """Keys and values of neighbouring rows in one layer, the new token included.
+
+    Attributes:
+        rows: Their place in the batch.
+        keys: Shape [rows, key-value heads, head size, length].
+        values: Shape [rows, key-value heads, length, head size].
+        mask: Added to the scores: 0 or -inf, shape [rows * key-value heads, 1, length].
+    """
+
+    rows: slice
+    keys: Tensor
+    values: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
     """The rows of a batch that begin with the same prefix, and its keys and values in one layer.
 
@@ -108,12 +125,7 @@ def last_attention(
 
 
 def step_attention(
-    queries: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    mask: Tensor,
-    shared: Sequence[Shared],
-    scale: float,
+    queries: Tensor, own: Sequence[Own], shared: Sequence[Shared], scale: float
 ) -> Tensor:
     """Attention of one new token a row, over its shared prefix and its own cache.
 
@@ -122,9 +134,7 @@ def step_attention(
 
     Args:
         queries: Shape [rows, heads, head size].
-        keys: Shape [rows, key-value heads, head size, length], the new token included.
-        values: Shape [rows, key-value heads, length, head size].
-        mask: Added to the scores: 0 or -inf, shape [rows, 1, 1, length].
+        own: The caches, in the order of the rows.
         shared: Prefixes; a row is in one of them at most.
         scale: Factor of the scores.
 
@@ -132,32 +142,32 @@ def step_attention(
         Shape [rows, heads * head size].
     """
     rows, heads, size = queries.shape
-    kv_heads, length = values.shape[1:3]
     # The query heads of one key-value head stand in the place of a sequence: one matrix product.
-    grouped = queries.view(rows, kv_heads, -1, size)
-    scores = torch.baddbmm(
-        mask.expand(rows, kv_heads, 1, length).flatten(0, 1),
-        grouped.flatten(0, 1),
-        keys.flatten(0, 1),
-        alpha=scale,
-    )
-    if not shared:
-        out = torch.bmm(scores.softmax(-1), values.flatten(0, 1))
-        return out.view(rows, heads * size)
-    before, logsum = _over_prefixes(grouped, shared, scale)
-    weights = torch.cat([scores, logsum.to(scores.dtype).flatten(0, 1).unsqueeze(-1)], -1).softmax(
-        -1
-    )
-    out = torch.bmm(weights[..., :length], values.flatten(0, 1))
-    out.addcmul_(weights[..., length:], before.reshape(out.shape))
+    grouped = queries.view(rows, own[0].keys.shape[1], -1, size)
+    before = _over_prefixes(grouped, shared, scale) if shared else None
+    out = torch.empty_like(grouped)
+    for part in own:
+        q = grouped[part.rows].flatten(0, 1)
+        scores = torch.baddbmm(part.mask, q, part.keys.flatten(0, 1), alpha=scale)
+        values, result = part.values.flatten(0, 1), out[part.rows].flatten(0, 1)
+        if before is None:
+            torch.bmm(scores.softmax(-1), values, out=result)
+            continue
+        prefix, logsum = (t[part.rows].flatten(0, 1) for t in before)
+        weights = torch.cat([scores, logsum.to(scores.dtype).unsqueeze(-1)], -1).softmax(-1)
+        torch.bmm(weights[..., :-1], values, out=result)
+        result.addcmul_(weights[..., -1:], prefix)
     return out.view(rows, heads * size)
 
 
 def _over_prefixes(
     grouped: Tensor, shared: Sequence[Shared], scale: float
 ) -> tuple[Tensor, Tensor]:
-    """Attention of each row over its prefix: [rows, key-value heads, group, head size], and the
-    log-sum-exps [rows, key-value heads, group], -inf for rows without one.
+    """Attention of each row over its prefix, and the log-sum-exp of its scores.
+
+    Returns:
+        Shapes [rows, key-value heads, group, head size] and [rows, key-value heads, group]; 0 and
+        -inf for rows without a prefix.
     """
     if len(shared) == 1 and shared[0].rows is None:
         return _over_prefix(grouped, shared[0], scale)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .attention import Shared, Span, last_attention, prompt_attention, step_attention
+from .attention import Own, Shared, Span, step_attention
 from .cache import Prefix, Slots
 from .decoder import Decoder
+from .reading import read, read_prefix
 from .rows import Row
 from .sampling import draw
 
-Keep = Callable[[int, Sequence[Span], Tensor, Tensor], None]
-"""Called with layer, spans, keys and values [tokens, key-value heads, size]."""
+_PART = 8  # rows that attend together
+_MOVING = 4  # moving a token's keys and values costs as much as attending to it so many times
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +68,7 @@ class Batch:
 
     def __init__(self, decoder: Decoder, rows: int, memory: int) -> None:
         self.seats: list[Seat] = []
+        self._wasted = 0
         self._decoder = decoder
         self._slots = Slots(
             len(decoder.layers),
@@ -112,27 +114,60 @@ class Batch:
         Returns:
             The rows that it finished.
         """
+        self._arrange()
         seats, decoder, slots = self.seats, self._decoder, self._slots
-        count = len(seats)
         lengths = torch.tensor([s.length for s in seats])
         positions = lengths + torch.tensor([s.group.depth for s in seats])
-        longest = max(s.length for s in seats) + 1
-        mask = torch.zeros(count, 1, 1, longest, dtype=decoder.dtype)
-        mask.masked_fill_(torch.arange(longest) > lengths[:, None, None, None], float("-inf"))
-        where = (torch.arange(count), lengths)
+        where = (torch.arange(len(seats)), lengths)
+        parts = self._parts(lengths)
         sharing = self._sharing()
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             slots.append(layer, where, keys, values)
             shared = [Shared(rows, *prefix.at(layer)) for rows, prefix in sharing]
-            own_keys = slots.keys[layer][:count, ..., :longest]
-            own_values = slots.values[layer][:count, :, :longest]
-            return step_attention(queries, own_keys, own_values, mask, shared, decoder.scale)
+            own = [
+                Own(
+                    rows,
+                    slots.keys[layer][rows, ..., : mask.shape[-1]],
+                    slots.values[layer][rows, :, : mask.shape[-1]],
+                    mask,
+                )
+                for rows, mask in parts
+            ]
+            return step_attention(queries, own, shared, decoder.scale)
 
         hidden = decoder.forward(torch.tensor([s.token for s in seats]), positions, attend)
         for seat in seats:
             seat.length += 1
         return self._choose(decoder.logits(hidden), 0)
+
+    def _parts(self, lengths: Tensor) -> list[tuple[slice, Tensor]]:
+        """Neighbours that attend together, each part only as far as its longest row needs."""
+        heads, parts = self._decoder.kv_heads, []
+        for start in range(0, len(lengths), _PART):
+            some = lengths[start : start + _PART]
+            places = torch.arange(int(some.max()) + 1)
+            mask = torch.zeros(len(some), 1, 1, len(places), dtype=self._decoder.dtype)
+            mask.masked_fill_(places > some[:, None, None, None], float("-inf"))
+            mask = mask.expand(-1, heads, -1, -1).flatten(0, 1)
+            parts.append((slice(start, start + len(some)), mask))
+        return parts
+
+    def _arrange(self) -> None:
+        """Sort the rows by length when that pays.
+
+        A part reads keys and values of all its rows as far as those of its longest. What that reads
+        more than sorted rows would is added up; when it has cost as much as sorting does, rows are
+        sorted.
+        """
+        lengths = [s.length for s in self.seats]
+        order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+        self._wasted += _read(lengths) - _read([lengths[i] for i in order])
+        if self._wasted <= _MOVING * sum(lengths):
+            return
+        self._wasted = 0
+        self._slots.arrange(order, max(lengths))
+        self.seats = [self.seats[i] for i in order]
 
     def _sharing(self) -> list[tuple[Tensor | None, Prefix]]:
         """The prefixes in use, each with the rows that begin with it."""
@@ -169,66 +204,7 @@ class Batch:
         return gone.row
 
 
-def read_prefix(decoder: Decoder, ids: Sequence[int], before: Prefix | None = None) -> Prefix:
-    """Keys and values of tokens, behind those of an earlier prefix."""
-    stored: list[tuple[Tensor, Tensor]] = []
-
-    def keep(layer: int, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
-        pair = [t.transpose(0, 1)[None].contiguous() for t in (keys, values)]
-        if before is not None:
-            pair = [torch.cat(both, 2) for both in zip(before.at(layer), pair, strict=True)]
-        stored.append((pair[0], pair[1]))
-
-    read(decoder, [ids], before, keep, wanted=torch.empty(0, dtype=torch.long))
-    keys, values = (list(t) for t in zip(*stored, strict=True))
-    return Prefix(keys[0].shape[2], keys, values)
-
-
-def read(
-    decoder: Decoder,
-    prompts: Sequence[Sequence[int]],
-    prefix: Prefix | None = None,
-    keep: Keep | None = None,
-    wanted: Tensor | None = None,
-) -> Tensor:
-    """Pass prompts through the model, packed one behind the other: nothing is padded.
-
-    Args:
-        decoder: The model.
-        prompts: Token ids behind the prefix, none empty.
-        prefix: What they all begin with.
-        keep: Called with layer, spans, keys and values.
-        wanted: Indices of the tokens whose hidden states are wanted; by default those of the last
-            token of each prompt.
-
-    Returns:
-        Hidden states, shape [wanted, hidden size].
-    """
-    spans, start = [], 0
-    for prompt in prompts:
-        spans.append(Span(start, start + len(prompt)))
-        start += len(prompt)
-    ids = torch.tensor([i for prompt in prompts for i in prompt])
-    before = prefix.length if prefix is not None else 0
-    positions = torch.cat([torch.arange(before, before + len(p)) for p in prompts])
-
-    def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        if keep is not None:
-            keep(layer, spans, keys, values)
-        shared = prefix.at(layer) if prefix is not None else None
-        return prompt_attention(queries, keys, values, spans, shared, decoder.scale)
-
-    if wanted is not None and len(wanted):
-        return decoder.forward(ids, positions, attend)[wanted]
-
-    def attend_last(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        if keep is not None:
-            keep(layer, spans, keys, values)
-        if not len(queries):
-            return queries
-        shared = prefix.at(layer) if prefix is not None else None
-        return last_attention(queries, keys, values, spans, shared, decoder.scale)
-
-    if wanted is None:
-        wanted = torch.tensor([span.end - 1 for span in spans])
-    return decoder.forward(ids, positions, attend, (wanted, attend_last))
+def _read(lengths: Sequence[int]) -> int:
+    """Tokens whose keys and values a step reads with rows of these lengths in the slots."""
+    parts = (lengths[i : i + _PART] for i in range(0, len(lengths), _PART))
+    return sum(len(part) * max(part) for part in parts)

@@ -105,3 +105,11 @@ class Slots:
         for keys, values in zip(self.keys, self.values, strict=True):
             keys[target, ..., :length] = keys[source, ..., :length]
             values[target, :, :length] = values[source, :, :length]
+
+    def arrange(self, order: Sequence[int], length: int) -> None:
+        """Put the rows in slots 0..n-1 into another order; `length` is that of the longest."""
+        moved = [i for i, source in enumerate(order) if i != source]
+        targets, sources = torch.tensor(moved), torch.tensor([order[i] for i in moved])
+        for keys, values in zip(self.keys, self.values, strict=True):
+            keys[..., :length][targets] = keys[..., :length][sources]
+            values[:, :, :length][targets] = values[:, :, :length][sources]

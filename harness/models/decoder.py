@@ -26,6 +26,7 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 [tokens, heads * size]."""
 
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
+_FEW = 128  # tokens; above, the two orders of a matrix product are equally fast
 _ROPES = {"default", "linear", "llama3", "yarn"}
 
 
@@ -53,34 +54,29 @@ class _Linear:
     """A linear map whose weights are laid out for the dtype of the arithmetic."""
 
     def __init__(self, modules: list[torch.nn.Linear], dtype: torch.dtype) -> None:
-        weight = torch.cat([m.weight.detach() for m in modules])
-        biases = [m.bias for m in modules]
-        self.bias = (
-            None
-            if biases[0] is None
-            else torch.cat([b.detach() for b in biases if b is not None]).to(dtype)
-        )
-        # MKL's float32 products of few rows are up to twice as fast with the inputs in rows;
-        # oneDNN's in bfloat16 with the weights packed once instead of at each call.
-        self._packed: Tensor | None = None
-        self.inputs = weight.shape[1]
-        self._weight = weight.to(dtype)
-        if dtype == torch.float32:
-            self._weight = self._weight.t().contiguous()
-        else:
-            self._packed = _packed(self._weight)
-            self._weight = self._weight.t()
+        self._weight = torch.cat([m.weight.detach() for m in modules]).to(dtype)
+        self.inputs = self._weight.shape[1]
+        biases = [m.bias for m in modules if m.bias is not None]
+        self.bias = torch.cat([b.detach() for b in biases]).to(dtype) if biases else None
+        # oneDNN's 16-bit products are faster with the weights packed once instead of at each call.
+        self._packed = None if dtype == torch.float32 else _packed(self._weight)
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Outputs [tokens, outputs], added to the residual if there is one."""
         if self._packed is not None:
             out = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
             return out if residual is None else out.add_(residual)
-        if residual is not None:
-            out = torch.addmm(residual, x, self._weight)
-            return out if self.bias is None else out.add_(self.bias)
-        if self.bias is not None:
-            return torch.addmm(self.bias, x, self._weight)
-        return torch.mm(x, self._weight)
+        if len(x) > _FEW:
+            out = _product(x, self._weight.t(), residual)
+        else:
+            # MKL's products of few rows come close to its peak only with the weights on the left.
+            turned = None if residual is None else residual.t()
+            out = _product(self._weight, x.contiguous().t(), turned).t()
+        return out if self.bias is None else out.add_(self.bias)
+
+
+def _product(a: Tensor, b: Tensor, added: Tensor | None) -> Tensor:
+    return torch.mm(a, b) if added is None else torch.addmm(added, a, b)
 
 
 def _packed(weight: Tensor) -> Tensor | None:
@@ -187,7 +183,10 @@ class Decoder:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of the next token, shape [rows, vocabulary], float32."""
-        return F.linear(self._normed(hidden, self._norm), self._head).float()
+        rows = self._normed(hidden, self._norm)
+        if self._head.dtype == torch.float32 and len(rows) <= _FEW:
+            return torch.mm(self._head, rows.contiguous().t()).t()
+        return F.linear(rows, self._head).float()
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         return F.rms_norm(x, (x.shape[-1],), weight, self._eps)
@@ -196,7 +195,7 @@ class Decoder:
         self, mixed: Tensor, layer: _Layer, cos: Tensor, sin: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Rotated queries and keys [tokens, heads + key-value heads, size], and values."""
-        both = mixed.view(len(mixed), -1, self.size)
+        both = mixed.contiguous().view(len(mixed), -1, self.size)
         turning, values = both[:, : -self.kv_heads], both[:, -self.kv_heads :]
         if layer.head_norms:
             queries, keys = turning[:, : self.heads], turning[:, self.heads :]

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...tasks.errors import RedoneError
-from .batch import Batch, Group, read, read_prefix
+from .batch import Batch, Group
 from .cache import Prefix
 from .decoder import Decoder, fastest_arithmetic
 from .memory import free_bytes, is_out_of_memory
+from .reading import read, read_prefix
 from .rows import Row, fresh, summed
 from .sharing import Node, best_groups, prefix_tree
 

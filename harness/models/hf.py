@@ -18,6 +18,7 @@ from .memory import is_out_of_memory
 from .rendering import Renderer
 from .rows import Engine, Row
 from .sampling import generator
+from .threads import give_way_when_busy
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 WINDOW = 4096
@@ -70,6 +71,7 @@ class HfModel:
                 f"Batch size {batch_size!r}: expected 'auto' or a whole number from 1."
             )
         self.name = str(path)
+        give_way_when_busy()
         self._checkpoint = Checkpoint(self.name, dtype, device)
         self._renderer = Renderer(self._checkpoint.tokenizer, chat_template_args or {}, thinking)
         self._thinking: Thinking = thinking

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..answers import Reading
+from ..answers import NOTHING, Reading, key
 from ..schema import Sample, Score
 
 OUTCOMES = ("hit", "invented", "missed", "rightly_none")
@@ -27,6 +27,20 @@ Figure = Callable[[np.ndarray], np.ndarray]
 
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s*|\n+")
 _TRIES = 100
+_SHORT = 200
+_NO_ANSWER = re.compile(
+    r"(?:\bno|\bnot an|n['’]t an|n['’]t any) (?:\w+ ){0,3}"
+    r"(?:answers?|information|passages?|sentences?|lines?|options?)\b"
+    r"|\b(?:note|post|text|article|passage|content|document)\b[^.\n]{0,40}"
+    r"\b(?:does|did)(?: not|n['’]t)\b[^.\n]{0,30}"
+    r"\b(?:answer|mention|contain|provide|say|include|state|specify|name)"
+    r"|\b(?:can(?:not|['’]t| not)|could(?: not|n['’]t)|unable to) (?:be )?"
+    r"(?:find|found|locate|extract)"
+    r"|\b(?:answer|information) is(?: not|n['’]t)\b"
+    r"|(?:没有|未|找不到|不存在|不包含)[^。\n]{0,8}(?:提到|提及|说明|相关|答案|信息|回答)"
+    r"|无法(?:从[^。\n]{0,10})?(?:提取|找到|得出|得到)",
+    re.I,
+)
 
 
 def extract_limit(sample: Sample) -> int:
@@ -85,6 +99,14 @@ def mean_of(figures: Sequence[Figure]) -> Figure:
 def lines(text: str) -> list[str]:
     """A text's sentences and lines, never none."""
     return [p.strip() for p in _SENTENCE_END.split(text) if p.strip()] or [text.strip() or "-"]
+
+
+def says_no_answer(text: str, content: str) -> bool:
+    """Whether a text says that there is no answer: briefly, and not in words of the note itself."""
+    if key(text) in NOTHING:
+        return True
+    said = len(text) <= _SHORT and _NO_ANSWER.search(text) is not None
+    return said and key(text) not in key(content)
 
 
 def json_lists(text: str, admits: Callable[[Any], bool]) -> list[tuple[int, int, list[Any]]]:

@@ -52,6 +52,7 @@ from .mrc import (
     outcome,
     ratio,
     readable,
+    says_no_answer,
 )
 
 _FIGURES = ("option_f1", "option_em", "reason_f1", "reason_em")
@@ -181,6 +182,10 @@ _PAIR = re.compile(
     r"""(?:\s*,\s*["'“]reason["'”]\s*:\s*(?P<r>["'])(?P<reason>(?:(?!(?P=r))[^\\]|\\.)*))?""",
     re.I,
 )
+_LINE = re.compile(r"^[ \t*•\d.)-]*option(?: \d+)?\**[ \t]*[:：]\**[ \t]*(.*\S)", re.I | re.M)
+_EMPTY = re.compile(
+    r"\[\s*(?:\{\s*(?:[\"']option[\"']\s*:\s*([\"'])\1\s*(?:,[^{}]*)?)?\})?\s*\]", re.I
+)
 
 
 def read_options(completion: Completion, language: str = "en") -> Reading:
@@ -188,7 +193,8 @@ def read_options(completion: Completion, language: str = "en") -> Reading:
 
     Read is the text of the last `<Result>`, closed or not; without one, the last list in the
     answer. JSON and Python, any case of the keys, plain strings in place of objects, a missing
-    reason, and of a list that the token limit cut, the finished options.
+    reason, and of a list that the token limit cut, the finished options. Without a list, lines that
+    begin with "Option:"; other prose is not read.
     """
     text = own_text(completion.text)
     opened = list(_OPEN.finditer(text))
@@ -201,13 +207,16 @@ def read_options(completion: Completion, language: str = "en") -> Reading:
         options = _whole(found[-1][2]) if found else None
     if options is None:
         options = {_text(m["option"]): _text(m["reason"] or "") for m in _PAIR.finditer(inner)}
+        options = options or {m[1]: "" for m in _LINE.finditer(inner)}
+    if options and NOTHING.issuperset(map(key, options)):
+        return Reading({})
     if options or _says_none(inner):
-        return Reading(options or {})
+        return Reading(options)
     return Reading(None, unread(completion, language))
 
 
 def _says_none(inner: str) -> bool:
-    return key(inner) in NOTHING or inner.replace(" ", "").endswith(("[]", "[{}]"))
+    return inner == "{}" or says_no_answer(inner, "") or _EMPTY.search(inner) is not None
 
 
 def _whole(inner: str | list[Any]) -> dict[str, str] | None:

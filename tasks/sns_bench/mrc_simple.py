@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..answers import NOTHING, Reading, key, own_text, read_literal, read_text, unread
+from ..answers import BULLET, NOTHING, Reading, key, own_text, read_literal, read_text, unread
 from ..metrics import overlap
 from ..schema import (
     Chance,
@@ -50,6 +50,7 @@ from .mrc import (
     mean_of,
     outcome,
     readable,
+    says_no_answer,
 )
 
 _TEXTS = ("bleu", "rouge_1", "rouge_2", "rouge_l")
@@ -126,31 +127,20 @@ def _official_text(place: int) -> Figure:
 _QUOTED_LIST = re.compile("\\[\\s*[\"'“‘「]")
 _BETWEEN = re.compile("[\"'”’」]\\s*[,，、]\\s*[\"'“‘「]")
 _EDGES = " \t\r\n,，\"'“”‘’「」"
-_NO_ANSWER = re.compile(
-    r"\bno (?:\w+ ){0,3}(?:answers?|information|passages?|sentences?|lines?)\b"
-    r"|\b(?:note|post|text|article|passage|content|document)\b[^.\n]{0,40}"
-    r"\b(?:does|did)(?: not|n['’]t)\b[^.\n]{0,30}"
-    r"\b(?:answer|mention|contain|provide|say|include|state|specify)"
-    r"|\b(?:can(?:not|['’]t| not)|could(?: not|n['’]t)|unable to) (?:be )?"
-    r"(?:find|found|locate|extract)"
-    r"|(?:没有|未|找不到|不存在|不包含)[^。\n]{0,8}(?:提到|提及|说明|相关|答案|信息)"
-    r"|无法(?:从[^。\n]{0,10})?(?:提取|找到|得出)",
-    re.I,
-)
-_SHORT = 200
+_QUOTATION = re.compile("[\"“「]([^\"”」\n]{8,})[\"”」]")
 
 
 def read_passages(completion: Completion, content: str, language: str = "en") -> Reading:
     """The passages that an answer quotes, in order; an empty tuple where it says there are none.
 
     A JSON or Python list; a list with broken quotes, or cut by the token limit, as far as it goes;
-    else the whole text as one passage, unless it says in a short sentence that there is no answer
-    (and that sentence is not in the note itself).
+    quotations from the note in a sentence; else the whole text as one passage, bullets taken off,
+    unless it says in a short sentence that there is no answer (and the note itself does not).
     """
     text = own_text(completion.text)
     found = json_lists(text, lambda item: isinstance(item, str))
     if found:
-        return Reading(_kept(_joined(text, found)))
+        return Reading(_kept(_joined(text, found), content))
     start = _QUOTED_LIST.search(text)
     if start:
         body, bracket, rest = text[start.start() :].rpartition("]")
@@ -160,14 +150,19 @@ def read_passages(completion: Completion, content: str, language: str = "en") ->
             value = _BETWEEN.split((body if bracket else rest).lstrip("[ "))
         pieces = [p.strip(_EDGES) for p in value if isinstance(p, str)]
         if any(pieces):
-            return Reading(_kept(pieces))
-    if key(text) in NOTHING:
-        return Reading(())
-    if len(text) <= _SHORT and _NO_ANSWER.search(text) and key(text) not in key(content):
+            return Reading(_kept(pieces, content))
+    if says_no_answer(text, content):
         return Reading(())
     reading = read_text(completion, language)
     if reading.answer is None:
         return reading
+    if says_no_answer(reading.answer, content):
+        return Reading(())
+    note = key(content)
+    quoted = _QUOTATION.findall(reading.answer)
+    if quoted and key(reading.answer) not in note and all(key(q) in note for q in quoted):
+        return Reading(tuple(quoted))
+    reading = Reading(_without_bullets(reading.answer, content))
     words = any(character.isalnum() for character in reading.answer)
     return Reading((reading.answer,)) if words else Reading(None, unread(completion, language))
 
@@ -186,8 +181,19 @@ def _joined(text: str, found: list[tuple[int, int, list[Any]]]) -> list[str]:
     return groups[0 if groups[0][0] == 0 else -1][2]
 
 
-def _kept(pieces: Sequence[str]) -> tuple[str, ...]:
-    return tuple(piece for piece in pieces if piece.strip())
+def _without_bullets(text: str, content: str) -> str:
+    """The text without list marks, and a line that leads to the list, that the note lacks."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    if len(lines) > 1 and lines[0].rstrip().endswith((":", "：")) and lines[0] not in content:
+        del lines[0]
+    return "\n".join(line if line in content else BULLET.sub("", line) for line in lines)
+
+
+def _kept(pieces: Sequence[str], content: str) -> tuple[str, ...]:
+    """The pieces with something in them; () for ["no answer"], unless the note says that."""
+    kept = tuple(piece for piece in pieces if piece.strip())
+    nothing = len(kept) == 1 and key(kept[0]) in NOTHING and kept[0] not in content
+    return () if nothing else kept
 
 
 def _plain(text: str) -> str:

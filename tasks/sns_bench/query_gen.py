@@ -43,6 +43,11 @@ FIELDS = {"content": str, "answer": str}
 _KIND = re.compile(r"type of (?:this|the) note is\s*:\s*(\w+)|note type is\s*:\s*(\w+)", re.I)
 _TITLE = re.compile(r"(?:note title|笔记标题|标题)\s*[:：]\s*([^\n]*?)\s*[,，]?\s*(?:\n|$)", re.I)
 _CUT = re.compile(r"[\n<>]|endofresponse")
+_OBJECT = re.compile(r'\{\s*"\w{1,20}"\s*:\s*"([^"\n]+)"\s*\}')
+_SEARCHED = re.compile(
+    r"[^\n\"“]*(?:\bsearch\b|\bquery\b|搜)[^\n\"“]*[\"“]([^\"”\n]+)[\"”]\W{0,2}", re.I
+)
+_LEAD = re.compile(r"^[^\n]*[:：][ \t]*\n(?=\s*\S)")
 _LISTED = re.compile(r"^\s*(?:[-*•]\s+|\(?\d{1,2}[.)、:]\s*)")
 
 
@@ -59,11 +64,17 @@ def row(raw: Mapping[str, Any]) -> Row:
 
 
 def read_query(completion: Completion, language: str = "en") -> Reading:
-    """The first line with a word in it, without label, list number, quotes or code fence."""
+    """The first line with a word in it, without label, list number, quotes or code fence.
+
+    A JSON object with one text, or a sentence that says what will be searched for and quotes it,
+    is read as that text. A line that only leads to the next ("A reader searches for:") is passed.
+    """
     reading = read_text(completion, language)
     if reading.answer is None:
         return reading
-    for line in reading.answer.splitlines():
+    inside = _OBJECT.fullmatch(reading.answer) or _SEARCHED.fullmatch(reading.answer)
+    text = inside[1] if inside else _LEAD.sub("", reading.answer)
+    for line in text.splitlines():
         inner = read_text(Completion(_LISTED.sub("", line.strip("[] \t")))).answer
         if inner and key(inner) and any(character.isalnum() for character in inner):
             return Reading(inner)

@@ -107,7 +107,9 @@ SINGLE = Task(
 LEVELS = ("candidates_primary", "candidates_secondary", "candidates_tertiary")
 
 _BARS = re.compile(r"\s*(?:[|｜→»>]|->|=>)+\s*|\s/\s")
-_HEAD = re.compile(r"(?:.*(?:\bis|\bare|\bchoose|[:：=是为选])\s*|\W*)$", re.S | re.I)
+_HEAD = re.compile(
+    r"(?:.*(?:\b(?:is|are|choose|as|to|under|into|be)|[:：=是为选于])\s*|\W*)$", re.S | re.I
+)
 _TAIL = re.compile(
     r"\.(?:\s|$)|\b(?:because|since|as (?:it|the|this)|hope)\b|[,;:，。；：！!(（\n]|\s[-–—]\s"
     r"|因为|由于",
@@ -121,9 +123,14 @@ _TURNS = re.compile(
 )
 _NAMED = re.compile(
     r"(?:(?P<a>primary|first|level 1|一级)|(?P<b>secondary|second|level 2|二级)"
-    r"|(?P<c>tertiary|third|level 3|三级))[^\n:：]{0,24}[:：]([^\n]*)",
+    r"|(?P<c>tertiary|third|level 3|三级))[^\n:：|]{0,24}?(?:[:：]|\bis\b)([^\n]*?)"
+    r"(?=\n|$|[\s,，;；|]+(?:and )?(?:the )?[\"'*]*"
+    r"(?:(?:primary|first|level 1|secondary|second|level 2|tertiary|third|level 3)\b|[一二三]级))",
     re.I,
 )
+
+
+_EDGES = " \t{}\"'“”*,，;；|"
 
 
 def _multiple_row(raw: Mapping[str, Any]) -> Row:
@@ -146,7 +153,7 @@ def read_path(completion: Completion, levels: Sequence[Labels], language: str) -
                 found[path] = None
     if not found:
         named = {0 if m["a"] else 1 if m["b"] else 2: m[4] for m in _NAMED.finditer(text)}
-        parts = [named[i] for i in range(3)] if len(named) == 3 else text.split("\n")
+        parts = [named[i].strip(_EDGES) for i in range(3)] if len(named) == 3 else text.split("\n")
         path = _matched([p for p in parts if p.strip()], levels)
         found = {path: None} if path else {}
     if len(found) == 1:

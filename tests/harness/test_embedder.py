@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from redone.harness.embedder import FolderEmbedder
 from redone.tasks.errors import MissingData, RedoneError
 

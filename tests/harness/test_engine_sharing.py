@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from redone.harness.models.sharing import best_groups, common_length, prefix_tree
 
 KEYS = st.lists(st.lists(st.integers(0, 2), max_size=12), min_size=1, max_size=20).map(sorted)

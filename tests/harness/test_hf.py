@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from redone.harness.models.hf import HfModel
 from redone.tasks.schema import Request, Settings
 
@@ -47,6 +48,7 @@ def test_fast_equals_plain(tiny_model, kind, batch_size):
 
 def test_sixteen_bits_in_sixteen_bit_arithmetic(tiny_model):
     import torch
+
     from redone.harness.models.checkpoint import Checkpoint
     from redone.harness.models.engine import FastEngine
 

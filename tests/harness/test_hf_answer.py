@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from redone.harness.models.answer import Answer
 from redone.harness.models.base import cut_at_stop, fold_system, plain_text, split_thinking
 from redone.tasks.schema import Settings

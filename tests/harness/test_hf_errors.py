@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from redone.harness.models.hf import HfModel
 from redone.tasks.errors import RedoneError
 

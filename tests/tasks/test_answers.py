@@ -1,6 +1,7 @@
 """Cleaning, failure kinds, literals and free text."""
 
 import pytest
+
 from redone.tasks.answers import (
     LIMIT,
     foreign,

@@ -5,6 +5,8 @@ import time
 from random import Random
 
 import pytest
+
+from redone.tasks.hostile import ENDLESS, hostile_texts
 from redone.tasks.schema import FAILURES, Completion, Sample, Services
 from redone.tasks.sns_bench import chlw, gender, hashtag, ner, query_corr, taxonomy
 
@@ -23,178 +25,29 @@ CASES = [
     (chlw.TASK, {"content": "Comment: Tea? ['Tea']"}, []),
 ]
 NAMES = [task.name for task, _, _ in CASES]
-PIECES = [
-    *(
-        "Tea",
-        "Tea Time",
-        "cake",
-        "Yes",
-        "no",
-        "是",
-        "否",
-        "-1",
-        "3",
-        "not",
-        "but",
-        "because",
-        "and",
-    ),
-    *(
-        "Answer:",
-        "the answer is",
-        "答案是",
-        "Final answer",
-        "因为",
-        "而是",
-        "\n",
-        "\n\n",
-        "\n- ",
-        "1. ",
-    ),
-    *(
-        "[",
-        "]",
-        "['",
-        "']",
-        '["',
-        '"]',
-        "{",
-        "}",
-        "(",
-        ")",
-        "'",
-        '"',
-        "“",
-        "”",
-        "`",
-        "```",
-        "**",
-        "#",
-    ),
-    *(
-        ",",
-        "，",
-        "、",
-        "|",
-        "｜",
-        ">",
-        ".",
-        "。",
-        ":",
-        "：",
-        "/",
-        "\\",
-        "\\x",
-        "\\u12",
-        "%",
-        "é",
-        "ﷺ",
-        "İ",
-    ),
-    *(
-        "\x00",
-        "\x1b[31m",
-        "\u202e",
-        "\ud800",
-        "\ue000",
-        "\uf8f0",
-        "\ufeff",
-        "🍰",
-        "👩‍👩‍👧",
-        "<|im_end|>",
-    ),
-    *(
-        "<script>",
-        "</s>",
-        "import os",
-        "lambda:",
-        "__class__",
-        "f'{1}'",
-        "1e999",
-        "0x",
-        "\r",
-        "\t",
-        " ",
-    ),
-    *(
-        "I'm sorry, I can't",
-        "抱歉，我无法",
-        "Input:",
-        "None",
-        "[]",
-        "true",
-        "NaN",
-        "-" * 9,
-        "[" * 40,
-        "x" * 99,
-    ),
-]
-
-
 def sample(task, fields, target):
     return Sample("0", task.name, fields, target, "en", "0", "test", "gate", {})
 
 
 @pytest.mark.parametrize(("task", "fields", "target"), CASES, ids=NAMES)
 def test_hostile_texts(task, fields, target):
-    random = Random(task.name)
     one, services = sample(task, fields, target), Services()
-    for number in range(10_000):
-        count = random.randint(0, 12)
-        text = random.choice(("", " ")).join(random.choices(PIECES, k=count))
+    own = [task.gold(one), "Tea", "Tea Time", "cake", "🍰"]
+    for number, text in enumerate(hostile_texts(10_000, Random(task.name), own)):
         completion = Completion(text, "length" if number % 7 == 0 else "stop")
         for scoring in task.scorings.values():
             score = scoring.judge(one, [completion], services)
-            assert 0 <= score.value <= 1, text
+            assert 0 <= score.value <= 1, text[:200]
             assert len(score.stats) == len(scoring.statistics)
             assert all(map(math.isfinite, score.stats))
             assert score.failure is None or score.failure in FAILURES
-            assert (score.failure is None) == (score.value == 1), text
-
-
-ENDLESS = [
-    *(
-        " ",
-        "\n",
-        ". ",
-        "[",
-        "['",
-        "['a",
-        "'a',",
-        "|",
-        "3 ",
-        "yes ",
-        "Tea ",
-        "not ",
-        "the answer is ",
-    ),
-    *(
-        "答案是",
-        "\\",
-        '"',
-        "`",
-        "```",
-        "#",
-        "-",
-        "- ",
-        " and ",
-        "\nInput",
-        "😀",
-        "because ",
-        "{",
-        "<|",
-        "ﷺ",
-    ),
-]
+            assert (score.failure is None) == (score.value == 1), text[:200]
 
 
 @pytest.mark.parametrize(("task", "fields", "target"), CASES, ids=NAMES)
 def test_endless_texts_take_no_time(task, fields, target):
     one = sample(task, fields, target)
-    texts = [(unit * 19_990)[:19_990] for unit in ENDLESS] + [
-        unit * 250_000 for unit in ("a b ", "[", "Tea")
-    ]
-    for text in texts:
+    for text in (*ENDLESS, ("Tea " * 5_000)[:19_990], "Tea" * 250_000):
         for scoring in task.scorings.values():
             start = time.perf_counter()
             scoring.judge(one, [Completion(text)], Services())

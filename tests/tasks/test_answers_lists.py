@@ -4,6 +4,7 @@ Each case: text, what is read (None where nothing can be), value of the item, fa
 """
 
 import pytest
+
 from redone.tasks.lists import read_list
 from redone.tasks.schema import Completion, Sample, Services
 from redone.tasks.sns_bench import chlw, hashtag, ner
@@ -54,6 +55,20 @@ LABELS = [
     ("Tea, Cake\nBecause of the mug, the plate", ("Tea", "Cake"), 1.0, None),
     ("Tea, Cake, not Tea Time", ("Tea", "Cake"), 1.0, None),
     ("Tea, Cake\n\nInput: another post", ("Tea", "Cake"), 1.0, None),
+    # talkative, as chat models are
+    ("Here are the tags: #Tea #Cake", ("#Tea", "Cake"), 1.0, None),
+    ("1. Tea - it shows tea\n2. Cake - there is cake", TWO, 1.0, None),
+    ("- **Tea**: the main topic\n- **Cake**: it is shown", TWO, 1.0, None),
+    ("Tea (main topic), Cake (shown)", TWO, 1.0, None),
+    ("Tea, Cake. These match the content of the post.", TWO, 1.0, None),
+    ("Tea, Cake - the post is about both. Slow Life doesn't fit.", TWO, 1.0, None),
+    ("Tea, Cake (Slow Life is not relevant)", TWO, 1.0, None),
+    ("Tea, Cake\nSlow Life is not included because it's unrelated.", TWO, 1.0, None),
+    ("I'd pick Tea and Cake.", TWO, 1.0, None),
+    ("Out of the candidates, Tea and Cake fit the post.", TWO, 1.0, None),
+    ("Tea\n\nCake", TWO, 1.0, None),
+    ("Tea, Cake, Green Hills (shown)", (*TWO, "Green Hills (shown)"), 0.8, "wrong"),
+    ("None of the tags fit.", (), 0.0, "wrong"),
     # a candidate inside a longer one; names with joints, reasons, dots, brackets in them
     ("Tea Time, Cake", ("Tea Time", "Cake"), 0.5, "wrong"),
     ("Rock and Roll, Tea", ("Rock and Roll", "Tea"), 0.5, "wrong"),
@@ -118,7 +133,13 @@ TITLE = "Linen trousers black and white stripes for tall men, v-neck shirt 100% 
         ("The style entities are: black and white, v-neck.", 1.0),
         ("black and white and v-neck", 1.0),
         ("black/v-neck", 0.5),
+        ("- **black and white**: a pattern\n- **v-neck**: a cut", 1.0),
+        ("black and white (pattern), v-neck (cut)", 1.0),
+        ("Style: black and white, v-neck", 1.0),
         ("v-neck", 2 / 3),
+        ("The style is v-neck.", 2 / 3),
+        ('"v-neck" is the only style in the text.', 2 / 3),
+        ("The style is not v-neck.", 0.0),
         ("100% cotton", 0.0),
         ("[]", 0.0),
         ("", 0.0),
@@ -156,6 +177,9 @@ LITERALS = [
     ("['Nagelmann\\x20kettle']", ONE, 1.0, None),
     ("Nagelmann kettle", ONE, 1.0, None),
     ("- Nagelmann kettle", ONE, 1.0, None),
+    ('I would highlight "Nagelmann kettle".', ONE, 1.0, None),
+    ('The word to highlight is "Nagelmann kettle".', ONE, 1.0, None),
+    ('{"words": ["Nagelmann kettle"]}', ONE, 1.0, None),
     ("「Nagelmann kettle」", ONE, 1.0, None),
     ("['Nagelmann kettle'", ONE, 1.0, None),
     ("['Nagelmann kettle', 'Nagelmann kettle']", ONE, 1.0, None),
@@ -188,6 +212,13 @@ def test_literal_lists(text, parsed, value, failure):
         ("[]", 1.0, (1, 1, 1), None),
         ("none", 1.0, (1, 1, 1), None),
         ("没有", 1.0, (1, 1, 1), None),
+        ("The answer is [] since the comment doesn't name a thing.", 1.0, (1, 1, 1), None),
+        ("There are no words to highlight.", 1.0, (1, 1, 1), None),
+        ("No highlight words.", 1.0, (1, 1, 1), None),
+        ("None of these words should be highlighted.", 1.0, (1, 1, 1), None),
+        ("N/A", 1.0, (1, 1, 1), None),
+        ("没有需要高亮的词", 1.0, (1, 1, 1), None),
+        ("None of the words except kettle", 0.0, (0, 1, 1), "wrong"),
         ("['kettle']", 0.0, (0, 1, 1), "wrong"),
         ("", 0.0, (0, 0, 1), "empty"),
         ("抱歉，我无法处理。", 0.0, (0, 0, 1), "refusal"),

@@ -1,6 +1,7 @@
 """How a path of three levels is read. Each case: text, parsed path, failure kind."""
 
 import pytest
+
 from redone.tasks.schema import Completion, Sample, Services
 from redone.tasks.sns_bench.taxonomy import MULTIPLE
 
@@ -52,6 +53,19 @@ PATHS = [
     ("Not Home | Gardening | Bread but Food | Baking | Bread", BREAD, None),
     ("Food | Baking | Bread, not Home | Gardening | Bread", BREAD, None),
     ("Home | Gardening | Bread\nFinal answer: Food | Baking | Bread", BREAD, None),
+    ("I would classify this as Food | Baking | Bread, since it shows a loaf.", BREAD, None),
+    ("The post belongs to Food | Baking | Bread because of the loaf.", BREAD, None),
+    ("Primary: Food | Secondary: Baking | Tertiary: Bread", BREAD, None),
+    ("primary: Food, secondary: Baking, tertiary: Bread", BREAD, None),
+    ('{"primary": "Food", "secondary": "Baking", "tertiary": "Bread"}', BREAD, None),
+    (
+        "The primary category is Food, the secondary category is Baking, and the tertiary category "
+        "is Bread.",
+        BREAD,
+        None,
+    ),
+    ("一级类目：Food；二级类目：Baking；三级类目：Bread", BREAD, None),
+    ("| Primary | Secondary | Tertiary |\n|---|---|---|\n| Food | Baking | Bread |", BREAD, None),
     # labels inside longer labels, with commas, brackets, apostrophes
     ("Food | Home Baking | Sweet Bread", ("Food", "Home Baking", "Sweet Bread"), None),
     ("Food | Baking | Crab, Shrimp, Fish", ("Food", "Baking", "Crab, Shrimp, Fish"), None),

@@ -4,6 +4,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+
 from redone.tasks.check import check
 from redone.tasks.errors import MissingData
 from redone.tasks.hostile import hostile_texts

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+
 from redone.tasks.metrics.choice import ACCURACY
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
 from redone.tasks import fetch as module
 from redone.tasks.datasets import DataFile, Dataset, PublishedPrompts, dataset, datasets
 from redone.tasks.errors import UnknownName

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 
 import pytest
+
 from redone.tasks.sources import EMBEDDED
 
 FOLDER = EMBEDDED

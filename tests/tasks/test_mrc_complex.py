@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from random import Random
 
 import numpy as np
 import pytest
-from hostile import outputs
+
+from redone.tasks.hostile import ENDLESS, hostile_texts
 from redone.tasks.schema import Completion, Sample, Services
 from redone.tasks.sns_bench import mrc_complex
 from redone.tasks.sns_bench.mrc_complex import (
@@ -82,6 +84,8 @@ READ = [
     ('<Result>[{"Option": "Cafe Linde", "Reason": "so "cosy""}]</Result>', ["Cafe Linde"], None),
     (f"<Result>[{WORD},]</Result>", ["Cafe Linde"], None),
     ('<Result>[{"Option": "", "Reason": ""}, "Cafe Linde"]</Result>', ["Cafe Linde"], None),
+    ("Option: Cafe Linde\nReason: cosy", ["Cafe Linde"], None),
+    ("**Option 1:** Cafe Linde\n**Option 2:** Moss Bar", ["Cafe Linde", "Moss Bar"], None),
     # nothing, said in so many words
     ("<Result>[]</Result>", [], None),
     ("<Result></Result>", None, "format"),
@@ -90,6 +94,12 @@ READ = [
     ("<Result>[{}]</Result>", [], None),
     ("[]", [], None),
     ("No answer", [], None),
+    ("<Result>{}</Result>", [], None),
+    ('<Result>[{"Option": "", "Reason": ""}]</Result>', [], None),
+    ('<Result>[{"Option": "None", "Reason": "no cafe"}]</Result>', [], None),
+    ("There are no options in the document.", [], None),
+    ("The document does not mention any cafe.", [], None),
+    ("The answer is [] since the text doesn't say.", [], None),
     ("<AnswerList>[]</AnswerList>\n<Result>[]</Result>", [], None),
     # failures
     ("", None, "empty"),
@@ -237,7 +247,8 @@ def test_hostile_outputs() -> None:
     slowest = 0.0
     for task in (MRC_COMPLEX, MRC_SIMPLE):
         item = sample(gold[task.name])  # type: ignore[arg-type]
-        for text in outputs(10_000):
+        own = [task.gold(item), "Option", "Cafe Linde"]
+        for text in (*ENDLESS, *hostile_texts(10_000, Random(0), own)):
             for scoring in task.scorings.values():
                 start = time.perf_counter()
                 score = scoring.judge(item, [Completion(text)], Services())

@@ -7,6 +7,7 @@ import time
 import warnings
 
 import pytest
+
 from redone.tasks.metrics import overlap
 
 WORDS = ["a", "b", "c", "d", "e", ".", ".", "我", "们"]

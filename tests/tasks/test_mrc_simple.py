@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+
 from redone.tasks.schema import Completion, Sample, Services
 from redone.tasks.sns_bench import mrc_simple
 from redone.tasks.sns_bench.mrc_simple import MRC_SIMPLE, official_passages, read_passages
@@ -69,6 +70,11 @@ READ = [
     ("['It doesn't say', 'next']", ("It doesn't say", "next"), None),
     ("[“左边”，“右边”]", ("左边", "右边"), None),
     # no list
+    (f"- {FERRY}\n- {CASH}", (f"{FERRY}\n{CASH}",), None),
+    (f"1. {FERRY}", (FERRY,), None),
+    (f"> {FERRY}", (FERRY,), None),
+    (f"Sure! Here are the relevant sentences:\n- {FERRY}", (FERRY,), None),
+    (f'The post says: "{FERRY}"', (FERRY,), None),
     (FERRY, (FERRY,), None),
     (f'"{FERRY}"', (FERRY,), None),
     (f"Answer: {FERRY}", (FERRY,), None),
@@ -78,6 +84,13 @@ READ = [
         None,
     ),
     # nothing, said in so many words
+    ("The answer is [] since the note doesn't say.", (), None),
+    ("answer: none", (), None),
+    ('["No answer"]', (), None),
+    ("There isn't an answer to this.", (), None),
+    ("The answer is not in the post.", (), None),
+    ("Not mentioned.", (), None),
+    ("无法从笔记中得到答案。", (), None),
     ("[]", (), None),
     ("The answer is []", (), None),
     ("```json\n[]\n```", (), None),

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from redone.tasks.errors import BadRow, MissingData, RedoneError, UnknownName
 from redone.tasks.prompts import (
     ELLIPSIS,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from random import Random
 
 import numpy as np
 import pytest
-from hostile import outputs
+
+from redone.tasks.hostile import ENDLESS, hostile_texts
 from redone.tasks.schema import Completion, Sample, Services
 from redone.tasks.sns_bench import query_gen
 from redone.tasks.sns_bench.query_gen import QUERY_GEN, read_query
@@ -69,6 +71,11 @@ READ = [
     (f"{GOLD}\nmonstera soil mix", GOLD, None),
     (f"{GOLD}\nBecause the post leaves it open.", GOLD, None),
     (f'["{GOLD}"]', GOLD, None),
+    (f'{{"query": "{GOLD}"}}', GOLD, None),
+    (f"Here's a search query: {GOLD}", GOLD, None),
+    (f"A reader will search for: {GOLD}", GOLD, None),
+    (f'The reader might search for:\n"{GOLD}"', GOLD, None),
+    (f'Based on the post, a reader is likely to search for "{GOLD}".', GOLD, None),
     (f"{GOLD}<|im_end|>", GOLD, None),
     (f"{GOLD}\n\nPost:\nTitle: another one", GOLD, None),
     (f"\n\n{GOLD}", GOLD, None),
@@ -140,7 +147,7 @@ def test_rows() -> None:
 def test_hostile_outputs() -> None:
     start = time.perf_counter()
     item, services = sample(), Services(embedder=Letters())
-    for text in outputs(10_000):
+    for text in (*ENDLESS, *hostile_texts(10_000, Random(0), [GOLD, "Query:"])):
         for scoring in QUERY_GEN.scorings.values():
             score = scoring.judge(item, [Completion(text)], services)
             assert 0.0 <= score.value <= 1.0

@@ -1,6 +1,7 @@
 """The table of tasks, and how figures are put together."""
 
 import pytest
+
 from redone.tasks.datasets import datasets
 from redone.tasks.errors import UnknownName
 from redone.tasks.registry import (

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from redone.tasks.metrics.sets import MICRO_F1, OFFICIAL_F1, OFFICIAL_READ_F1
 
 

@@ -5,6 +5,7 @@ from random import Random
 
 import numpy as np
 import pytest
+
 from redone.tasks.errors import BadRow
 from redone.tasks.schema import Completion, Sample, Services
 from redone.tasks.sns_bench import chlw, gender, hashtag, ner, official, query_corr, taxonomy

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from redone.tasks.errors import BadRow, MissingData, RedoneError, UnknownName
 from redone.tasks.registry import BENCHMARKS, TASKS, by_name, find
 from redone.tasks.schema import Row

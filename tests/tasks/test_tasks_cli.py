@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+
 from redone.tasks.cli import clean, main
 from redone.tasks.registry import TASKS
 

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hostile import outputs
+
 from redone.tasks.errors import BadRow
+from redone.tasks.hostile import ENDLESS, hostile_texts
 from redone.tasks.metrics import translation
 from redone.tasks.schema import Completion, Sample, Services
 from redone.tasks.sns_trans import EN_ZH, ZH_EN, read_translation, row, source_text
@@ -112,6 +113,12 @@ READ = [
     (f"{GOLD}\nUser: next one", GOLD, None),
     (f"{GOLD}\n\nNote: I kept the emoji.", GOLD, None),
     (f"{GOLD}\n\n(Explanation: 快递 is a package)", GOLD, None),
+    (f"English: {GOLD}", GOLD, None),
+    (f"英文：{GOLD}", GOLD, None),
+    (f"Here is the English translation: {GOLD}", GOLD, None),
+    (f'Sure, here\'s the translation: "{GOLD}"', GOLD, None),
+    (f"{SOURCE}\n{GOLD}", GOLD, None),
+    (f"Chinese: {SOURCE}\nEnglish: {GOLD}", GOLD, None),
     ('He said "wow" and left', 'He said "wow" and left', None),
     ("line one\nline two", "line one\nline two", None),
     ("lol this 猫 ripped my package", "lol this 猫 ripped my package", None),
@@ -211,7 +218,7 @@ def sample(source: str, gold: str) -> Sample:
 def test_hostile_outputs() -> None:
     start = time.perf_counter()
     item = sample(SOURCE, GOLD)
-    for text in outputs(10_000):
+    for text in (*ENDLESS, *hostile_texts(10_000, random.Random(0), [SOURCE, GOLD])):
         for scoring in ZH_EN.scorings.values():
             score = scoring.judge(item, [Completion(text)], Services())
             assert 0.0 <= score.value <= 1.0

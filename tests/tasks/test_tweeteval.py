@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile import outputs
+
 from redone.tasks.errors import BadRow, MissingData
+from redone.tasks.hostile import ENDLESS, hostile_texts
 from redone.tasks.metrics import labels as figures
 from redone.tasks.schema import Completion, Sample, Services
 from redone.tasks.tweeteval import EMOTION, IRONY, SENTIMENT, STANCE, TWEETEVAL, LinesReader
@@ -240,7 +241,7 @@ def test_hostile_outputs() -> None:
     start = time.perf_counter()
     for task, target in ((IRONY, YES), (EMOTION, "joy"), (STANCE, "favor")):
         item = sample(task, target)
-        for text in outputs(10_000, seed=len(target)):
+        for text in (*ENDLESS, *hostile_texts(10_000, random.Random(task.name), [target, "No"])):
             for scoring in task.scorings.values():
                 score = scoring.judge(item, [Completion(text)], Services())
                 assert score.value in (0.0, 1.0)
