@@ -98,7 +98,8 @@ def _difference(model: Any, request: Any, fast: list[int], plain: list[int]) -> 
     Args:
         model: The plain one: the logits are those of transformers' own forward pass.
         request: The question.
-        fast, plain: Tokens of the answers, without an end-of-text token.
+        fast: Tokens of the fast engine's answer, without an end-of-text token.
+        plain: Those of plain `generate`.
     """
     import torch
 

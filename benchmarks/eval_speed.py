@@ -60,7 +60,9 @@ def _options() -> argparse.Namespace:
     p.add_argument("--model", required=True, metavar="FOLDER")
     p.add_argument("--data-dir", metavar="DIR")
     p.add_argument("--items", type=int, metavar="N", help=f"per task (default {ITEMS})")
-    p.add_argument("--max-tokens", type=int, default=64, metavar="N", help="cap of the tasks' limits")
+    p.add_argument(
+        "--max-tokens", type=int, default=64, metavar="N", help="cap of the tasks' limits"
+    )
     p.add_argument("--repeats", type=int, default=3, metavar="N")
     p.add_argument("--only", choices=[*SECTIONS, "harness"])
     p.add_argument("--dtype", default="bfloat16")
@@ -156,8 +158,9 @@ def markdown(record: dict[str, Any]) -> str:
         + ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
         + ".",
         "",
-        "| section | items | lm-eval s | redone s | ratio | bar | items/s | tokens lm-eval / redone "
-        "| equal answers | prefill of peak | load s lm-eval / redone |",
+        "| section | items | lm-eval s | redone s | ratio | bar | items/s "
+        "| tokens lm-eval / redone | equal answers | prefill of peak "
+        "| load s lm-eval / redone |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for section in SECTIONS:

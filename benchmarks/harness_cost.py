@@ -52,12 +52,11 @@ def measure_harness(data_dir: str | None, kept: dict[str, Any]) -> dict[str, Any
 def _enlarge(source: Path, target: Path, count: int) -> None:
     """A data folder with as many rows as asked for, no two alike."""
     rows = json.loads((source / FILE).read_text("utf-8"))
-    many = [
-        {**row, "content": f"{row['content']} {number}"}
-        for number, row in enumerate(islice(cycle(rows), count))
-    ]
     (target / FILE).parent.mkdir(parents=True)
-    (target / FILE).write_text(json.dumps(many), "utf-8")
+    with (target / FILE).open("w", encoding="utf-8") as file:
+        for number, row in enumerate(islice(cycle(rows), count)):
+            line = {**row, "content": f"{row['content']} {number}"}
+            file.write(json.dumps(line) + "\n")
     official_prompts(target).write_bytes(official_prompts(source).read_bytes())
 
 
@@ -78,7 +77,7 @@ def _redone(folder: Path) -> tuple[int, float]:
 
     started = time.perf_counter()  # the imports above are start-up
     task = by_name(TASK)
-    prompts = load_prompts(official_prompts(folder), [task])
+    prompts = load_prompts(official_prompts(folder))
     plan = Plan(tasks=[task], data=folder, prompts=prompts)
     model = ScriptedModel(lambda request: "Daily life", fingerprint="constant")
     with RunFolder(folder / "run") as run:
@@ -100,7 +99,7 @@ def _lm_eval(folder: Path) -> tuple[int, float]:
     from redone.tasks.sources import samples
 
     task = by_name(TASK)
-    prompts = load_prompts(official_prompts(folder), [task])
+    prompts = load_prompts(official_prompts(folder))
     requests = []
     for number, sample in enumerate(samples(task, folder)):
         prompt = messages(prompt_for(task, sample.language, prompts), sample.fields)

@@ -1,8 +1,8 @@
 """One measured run of lm-eval's command, in a process of its own; started by eval_speed.py.
 
-The command is lm-eval's own, `lm_eval run --model hf ...`, with the same prompts as tasks; around it
-the loading of the model and the answering are timed and the generated tokens counted. Arguments as
-for redone_side.py.
+The command is lm-eval's own, `lm_eval run --model hf ...`, with the same prompts as tasks; around
+it the loading of the model and the answering are timed and the generated tokens counted. Arguments
+as for redone_side.py.
 """
 
 from __future__ import annotations
@@ -111,8 +111,9 @@ def command(arguments: Sequence[str]) -> None:
 
 def _measure(found: dict[str, Any]) -> None:
     """Time the loading and the answering of lm-eval's model, and count what it generates."""
-    from lm_eval.models.huggingface import HFLM
+    from lm_eval.models import huggingface
 
+    HFLM: Any = huggingface.HFLM
     load, answer, generate = HFLM.__init__, HFLM.generate_until, HFLM._model_generate
 
     def timed(name: str, function: Any) -> Any:

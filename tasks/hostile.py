@@ -31,12 +31,13 @@ _PIECES = (
     "I'm sorry, but I can't help with that.", "对不起，我无法回答", "as an AI", "抱歉",
 )
 _OPENERS = (
-    "[", "{", "(", "-", "not ", '{"a":', "[{", "<Result>[", "f'{", "'", "lambda:", "~", "**", "<div>",
+    "[", "{", "(", "-", "not ", '{"a":', "[{", "<Result>[", "f'{", "'", "lambda:", "~", "**",
+    "<div>",
 )
 _UNITS = (
-    " ", "\n", ". ", "[", "{", "['", "['a", "'a',", '["', "|", "3 ", "yes ", "not ", "because ", "is ",
-    "the answer is ", "答案是", "Translation: ", "\\", '"', "`", "```", "#", "-", "- ", " and ", "<|",
-    "\nInput", "\x00", "😀", "ﷺ", "a b. ", '{"Option":', '{"Option": "a", "Reason": "', "<Result>",
+    " ", "\n", ". ", "[", "{", "['", "['a", "'a',", '["', "|", "3 ", "yes ", "not ", "because ",
+    "is ", "the answer is ", "答案是", "Translation: ", "\\", '"', "`", "```", "#", "-", "- ", " and ",
+    "<|", "\nInput", "\x00", "😀", "ﷺ", "a b. ", '{"Option":', '{"Option": "a", "Reason": "', "<Result>",
     "<think>", "\nOption: a",
 )
 # fmt: on

@@ -96,7 +96,7 @@ class Answer:
             self.finish = "length"
 
     def _advance(self) -> None:
-        """Turn the new tokens to text and see whether thinking begins, ends, or a stop text came."""
+        """Turn new tokens to text; see whether thinking begins or ends, or a stop text came."""
         # Some tokenizers decode a token differently at the start of a text than inside it, so the
         # new ones are read with the last accepted ones before them.
         text = self._decode(self.ids[self._context :])

@@ -71,7 +71,8 @@ def prompt_attention(
 
     Args:
         queries: Shape [tokens, heads, head size].
-        keys, values: Shape [tokens, key-value heads, head size].
+        keys: Shape [tokens, key-value heads, head size].
+        values: Shape as of the keys.
         spans: The sequences, in order, without gaps.
         prefix: Keys and values, shape [1, key-value heads, prefix length, head size].
         scale: Factor of the scores.
@@ -104,8 +105,11 @@ def last_attention(
 
     Args:
         queries: Shape [sequences, heads, head size].
-        keys, values: Shape [tokens, key-value heads, head size].
-        spans, prefix, scale: As for `prompt_attention`.
+        keys: Shape [tokens, key-value heads, head size].
+        values: Shape as of the keys.
+        spans: As for `prompt_attention`.
+        prefix: As for `prompt_attention`.
+        scale: Factor of the scores.
 
     Returns:
         Shape [sequences, heads * head size].

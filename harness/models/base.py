@@ -1,4 +1,4 @@
-"""What a model is to the harness, and the rules of reading its output that hold for every backend."""
+"""What a model is to the harness, and how its output is read, whatever the backend."""
 
 from __future__ import annotations
 

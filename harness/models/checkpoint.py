@@ -88,7 +88,8 @@ class Checkpoint:
             raise RedoneError(
                 f"{self.folder} cannot be loaded as a causal language model: {_first_line(error)}"
             ) from error
-        return model.to(self.device).eval()
+        model.to(self.device)  # type: ignore[arg-type]
+        return model.eval()
 
     def _context(self, config: Any) -> int | None:
         """Positions that the model was made for, None where neither file tells."""

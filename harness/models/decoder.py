@@ -152,7 +152,8 @@ class Decoder:
         """Hidden states behind the last layer, before the final norm.
 
         Args:
-            ids, positions: Shape [tokens].
+            ids: Shape [tokens].
+            positions: Shape [tokens].
             attend: Attention, which also keeps keys and values.
             last: Where only some tokens' states are wanted: their indices, and the attention of
                 the last layer, which gets the queries of these tokens alone. Without indices

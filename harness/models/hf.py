@@ -140,8 +140,8 @@ class HfModel:
             if is_out_of_memory(error):
                 raise RedoneError(
                     f"The weights of {self.name} do not fit into the memory of "
-                    f"{self._checkpoint.device} as {self._checkpoint.dtype}. Use --dtype bfloat16, another "
-                    "device, or a smaller model."
+                    f"{self._checkpoint.device} as {self._checkpoint.dtype}. "
+                    "Use --dtype bfloat16, another device, or a smaller model."
                 ) from error
             raise
 

@@ -79,8 +79,8 @@ class PlainEngine:
 
         if size <= 1:
             raise RedoneError(
-                "Out of memory with a single row. Use a smaller model, --dtype bfloat16, or a "
-                f"smaller --max-tokens. ({str(error).splitlines()[0][:200] if str(error) else error!r})"
+                f"Out of memory with a single row ({str(error)[:200]}). Use a smaller model, "
+                "--dtype bfloat16, or a smaller --max-tokens."
             ) from error
         self.batch_size = max(1, size // 2)
         gc.collect()

@@ -137,7 +137,7 @@ class Renderer:
         return self._decode(ids)
 
     def most_tokens(self, prompt: Sequence[Message] | str) -> int:
-        """An upper bound of a prompt's tokens that needs no tokenizer: a token has a byte or more."""
+        """An upper bound of a prompt's tokens, without a tokenizer: each has a byte or more."""
         if isinstance(prompt, str):
             return len(prompt.encode()) + 8
         roles = tuple(m["role"] for m in prompt)
@@ -175,7 +175,7 @@ class Renderer:
         )
 
     def _ids(self, texts: list[str], special: bool) -> list[list[int]]:
-        # verbose=False: prompts beyond the context are the harness's to report, not the tokenizer's.
+        # verbose=False: the harness reports prompts beyond the context, not the tokenizer.
         return self.tokenizer(texts, add_special_tokens=special, verbose=False)["input_ids"]  # type: ignore[return-value]
 
     def _decode(self, ids: Sequence[int]) -> str:

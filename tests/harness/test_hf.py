@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 
+from redone.harness.models.batch import Group
 from redone.harness.models.hf import HfModel
 from redone.tasks.schema import Request, Settings
 
@@ -44,6 +47,28 @@ def test_fast_equals_plain(tiny_model, kind, batch_size):
         assert completion.finish == plain[name].finish
         assert completion.prompt_tokens == plain[name].prompt_tokens > 0
         assert completion.seconds > 0
+
+
+def test_rows_are_sorted_by_length_when_that_pays(tiny_model, monkeypatch):
+    from redone.harness.models.cache import Slots
+
+    moved, right = [], Slots.arrange
+
+    def arrange(self, order, length):
+        moved.append(order)
+        right(self, order, length)
+
+    prompts = ["x" * (300 if i % 8 == 0 else 5 + i) + f" {i}" for i in range(24)]
+    asked = [Request(f"s{i}", p, Settings(max_tokens=30)) for i, p in enumerate(prompts)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Slots, "arrange", arrange)
+        # One task's rows are taken in by length; those of several, in a mixed order like this.
+        unsorted = lambda rows: deque([(Group([]), deque(rows))])  # noqa: E731
+        patch.setattr("redone.harness.models.engine._queue", unsorted)
+        fast, _ = answers(tiny_model("llama"), asked)
+    assert moved
+    plain, _ = answers(tiny_model("llama"), asked, engine="plain", batch_size=1)
+    assert {k: c.text for k, c in fast.items()} == {k: c.text for k, c in plain.items()}
 
 
 def test_sixteen_bits_in_sixteen_bit_arithmetic(tiny_model):
