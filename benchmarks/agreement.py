@@ -31,7 +31,7 @@ def main() -> None:
     p.add_argument("--data-dir", metavar="DIR")
     p.add_argument("--items", type=int, default=17, help="per task, of twelve (default 17: 204)")
     p.add_argument("--dtype", default="float32")
-    p.add_argument("--max-tokens", type=int, metavar="N", help="instead of the tasks' own limits")
+    p.add_argument("--max-tokens", type=int, default=64, metavar="N", help="cap of tasks' limits")
     options = p.parse_args()
     try:
         result = compare(options)

@@ -30,7 +30,7 @@ from questions import SECTIONS, stop_with
 from redone.tasks.errors import RedoneError
 
 HERE = Path(__file__).resolve().parent
-ITEMS = {"mix": 6, "taxonomy_single": 32, "query_corr_topic": 16}
+ITEMS = {"mix": 4, "taxonomy_single": 24, "query_corr_topic": 12}
 BARS = {"mix": 2.6, "taxonomy_single": 2.3, "query_corr_topic": 3.3}
 SIDES = {"redone": "redone_side.py", "lm-eval": "lm_eval_side.py"}
 

@@ -84,7 +84,7 @@ def _redone(folder: Path) -> tuple[int, float]:
         total = prepare(run, plan, model, {})
         with Progress(total) as bar:
             ask(run, plan, model, bar)
-        conclude(run, plan, model, Services(), False, 0.0)
+        conclude(run, plan, model, Services(), False)
     return total, time.perf_counter() - started
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -136,9 +135,7 @@ def evaluate(options: argparse.Namespace, argv: Sequence[str] | None) -> int:
     tasks = find(options.suite, options.tasks)
     plan = plan_of(options, tasks)
     services = services_of(options, tasks)
-    started = time.monotonic()
     model = model_of(options, plan)
-    loaded = time.monotonic() - started
     plan = with_thinking_budget(plan, options, model)
     try:
         with RunFolder(options.output or default_folder(options, plan, model)) as folder:
@@ -146,7 +143,7 @@ def evaluate(options: argparse.Namespace, argv: Sequence[str] | None) -> int:
             total = prepare(folder, plan, model, told(options, argv, model))
             with Progress(total) as bar:
                 ask(folder, plan, model, bar)
-            return conclude(folder, plan, model, services, options.json, loaded)
+            return conclude(folder, plan, model, services, options.json)
     finally:
         model.close()
 
@@ -168,7 +165,7 @@ def rescore(options: argparse.Namespace) -> int:
             raise RunUnreadable(
                 f"{path} was made with other versions of {', '.join(changed)}. Evaluate again."
             )
-        return conclude(folder, None, None, services_of(options, tasks), options.json, 0.0)
+        return conclude(folder, None, None, services_of(options, tasks), options.json)
 
 
 def plan_of(options: argparse.Namespace, tasks: Sequence[Task]) -> Plan:
@@ -291,7 +288,6 @@ def conclude(
     model: Model | None,
     services: Services,
     as_json: bool,
-    loaded: float,
 ) -> int:
     """Judges, writes the derived files, prints."""
     from ..tasks.registry import by_name
@@ -306,7 +302,7 @@ def conclude(
     if as_json:
         sys.stdout.write((folder.path / "results.json").read_text(encoding="utf-8"))
     else:
-        show(results, folder.path, loaded)
+        show(results, folder.path)
     return 0
 
 

@@ -108,9 +108,7 @@ def items(plan: Plan, model: Model) -> Iterator[Item]:
             prompt = prompt_for(task, sample.language, plan.prompts)
             if plan.system is not None:
                 prompt = replace(prompt, system=plan.system)
-            requests, shortened = _requests(
-                task, sample, prompt, settings, plan.overrides, model
-            )
+            requests, shortened = _requests(task, sample, prompt, settings, plan.overrides, model)
             item: Item = {name: getattr(sample, name) for name in _SAMPLE}
             item["requests"] = [
                 _request_record(request, context, settings, packed_settings) for request in requests

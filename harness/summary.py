@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 
-def show(results: Mapping[str, Any], folder: Path, loaded: float) -> None:
+def show(results: Mapping[str, Any], folder: Path) -> None:
     """Prints results.json as tables on stdout.
 
     Args:
         results: Content of results.json.
         folder: The run folder.
-        loaded: Seconds the model took to load.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -31,7 +30,6 @@ def show(results: Mapping[str, Any], folder: Path, loaded: float) -> None:
     console.print(
         f"{sum(t['answers'] for t in results['tasks'].values())} answers, "
         f"{sum(t['tokens'] for t in results['tasks'].values())} tokens in {seconds:.0f} s"
-        + (f" (model loaded in {loaded:.1f} s)" if loaded else "")
     )
     for table in results["tables"]["corrected"]:
         if table["level"] == "suite":

@@ -24,14 +24,25 @@ class UnknownName(RedoneError):
     Args:
         kind: What was named, in the singular ("task").
         name: The bad value.
-        known: The valid values.
+        known: The valid values. All are told where they are few, else the near ones.
     """
+
+    most = 12
+    """Names that a message can hold and still be read."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-        hint = f"Did you mean {' or '.join(repr(n) for n in near)}? " if near else ""
-        super().__init__(f"Unknown {kind} {name!r}. {hint}Known: {', '.join(names)}.")
+        parts = [f"Unknown {kind} {name!r}."]
+        if near:
+            parts.append(f"Did you mean {' or '.join(map(repr, near))}?")
+        if len(names) <= self.most:
+            parts.append(f"Known: {', '.join(names)}.")
+        else:
+            if not near:
+                parts.append(f"Known: {', '.join(names[: self.most])} and others.")
+            parts.append(f"There are {len(names)}: `redone-tasks list` names tasks and suites.")
+        super().__init__(" ".join(parts))
         self.kind, self.name, self.near = kind, name, near
 
 

@@ -9,11 +9,11 @@ from random import Random
 _PIECES = (
     # what frames answers
     "```json\n", "```python\n", "```", "<think>", "</think>", "<Result>", "</Result>", "<result>",
-    "Answer:", "the answer is", "Final answer", "Translation:", "译文：", "答案：", "答案是", "Input:",
-    "**", "# ", "- ", "1. ", "<|im_end|>", "</s>", "endofresponse", "<Doc>",
+    "Answer:", "the answer is", "Final answer", "Translation:", "译文：", "答案：", "答案是",
+    "Input:", "**", "# ", "- ", "1. ", "<|im_end|>", "</s>", "endofresponse", "<Doc>",
     # what parts and what denies
-    "[", "]", "{", "}", "(", ")", "[[", '"', "'", "“", "”", "\\", "\\x", "\\u12", "|", "｜", ">", "/",
-    "\n", "\n\n", "\r\n", "\t", " ", ",", "，", "、", ":", "：", ".", "。", "%", "=", "#",
+    "[", "]", "{", "}", "(", ")", "[[", '"', "'", "“", "”", "\\", "\\x", "\\u12", "|", "｜", ">",
+    "/", "\n", "\n\n", "\r\n", "\t", " ", ",", "，", "、", ":", "：", ".", "。", "%", "=", "#",
     "not ", "but ", "because ", "and ", "而是", "因为", "no answer", "the note does not say",
     # answers of all tasks
     "-1", "3", "Yes", "no", "是", "否", "None", "none", "[]", '[""]', "joy", "Favor", "neither",
@@ -36,9 +36,10 @@ _OPENERS = (
 )
 _UNITS = (
     " ", "\n", ". ", "[", "{", "['", "['a", "'a',", '["', "|", "3 ", "yes ", "not ", "because ",
-    "is ", "the answer is ", "答案是", "Translation: ", "\\", '"', "`", "```", "#", "-", "- ", " and ",
-    "<|", "\nInput", "\x00", "😀", "ﷺ", "a b. ", '{"Option":', '{"Option": "a", "Reason": "', "<Result>",
-    "<think>", "\nOption: a",
+    "is ", "the answer is ", "答案是", "Translation: ", "\\", '"', "`", "```", "#", "-", "- ",
+    " and ", "<|", "\nInput", "\x00", "😀", "ﷺ",
+    "a b. ", '{"Option":', '{"Option": "a", "Reason": "',
+    "<Result>", "<think>", "\nOption: a",
 )
 # fmt: on
 

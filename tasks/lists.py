@@ -45,9 +45,7 @@ _LEAVES_OUT = re.compile(
     r"|不(?:合适|符合|相关)|无关",
     re.I,
 )
-_SETTING = re.compile(
-    r"(?:out of|based on|given|among|from|in|for|since|as) |(?:根据|从|在)", re.I
-)
+_SETTING = re.compile(r"(?:out of|based on|given|among|from|in|for|since|as) |(?:根据|从|在)", re.I)
 _TAIL = re.compile(
     r"\s*[(（]|\s[-–—]\s|\**[:：]\**\s|[.!?]\s|。"
     r"|[\"'”’*]*\s(?:fits?|match(?:es)?|suits?|appl(?:y|ies)|describes?|is|are)\b",

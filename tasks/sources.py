@@ -151,8 +151,8 @@ def kind(value: Any) -> str:
 
 
 _LABEL = re.compile(
-    r"\n[ \t]*(?:note )?(?:title|content|body|text|category|asr|ocr|doc|query|notes?|comment)\s*"
-    r"[:：]",
+    r"\n[ \t]*(?:(?:note )?(?:title|content|body|text|category|asr|ocr|doc|query|notes?|comment)"
+    r"|(?:笔记)?(?:标题|正文|内容)|笔记|类目|类别|搜索词|评论)\s*[:：]",
     re.I,
 )
 _NOT_WORD = re.compile(r"[\W_]+")
@@ -163,8 +163,8 @@ _ASCII_NOT_WORD = bytes(c for c in _ASCII if not chr(c).isalnum())
 def cluster_of(source: str) -> str:
     """Hash of a source text, blind to case, width, labels, spacing, punctuation and emoji.
 
-    Labels are the "Note Title:" or "Body:" at the start of a line, by which one data file presents
-    a text and another does not. A text with no word in it is hashed as it stands.
+    Labels are the "Note Title:", "Body:" or 标题： at the start of a line, by which one data file
+    presents a text and another does not. A text with no word in it is hashed as it stands.
 
     Returns:
         16 hex digits.

@@ -100,9 +100,9 @@ SHEETS: Mapping[str, Callable[[Task, Sample], str]] = {
 def load(name: str, tasks: Sequence[Task], folder: Path) -> ScriptedModel:
     """The model behind `--backend scripted --model NAME`: a sheet, or a file of predictions.
 
-    A predictions file is JSON or JSON lines of objects with `prediction` (a text, or a list of texts,
-    one a draw) and either `id` (a sample id) or `task` and `index` (0-based row in the task's file,
-    counted within its split; `split` may name it).
+    A predictions file is JSON or JSON lines of objects with `prediction` (a text, or a list of
+    texts, one a draw) and either `id` (a sample id) or `task` and `index` (0-based row in the
+    task's file, counted within its split; `split` may name it).
 
     Raises:
         UnknownName: Neither a sheet nor a file.

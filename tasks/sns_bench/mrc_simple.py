@@ -127,7 +127,7 @@ def _official_text(place: int) -> Figure:
 _QUOTED_LIST = re.compile("\\[\\s*[\"'“‘「]")
 _BETWEEN = re.compile("[\"'”’」]\\s*[,，、]\\s*[\"'“‘「]")
 _EDGES = " \t\r\n,，\"'“”‘’「」"
-_QUOTATION = re.compile("[\"“「]([^\"”」\n]{8,})[\"”」]")
+_QUOTATION = re.compile('["“「]([^"”」\n]{8,})["”」]')
 
 
 def read_passages(completion: Completion, content: str, language: str = "en") -> Reading:

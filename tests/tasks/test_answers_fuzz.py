@@ -25,6 +25,8 @@ CASES = [
     (chlw.TASK, {"content": "Comment: Tea? ['Tea']"}, []),
 ]
 NAMES = [task.name for task, _, _ in CASES]
+
+
 def sample(task, fields, target):
     return Sample("0", task.name, fields, target, "en", "0", "test", "gate", {})
 

@@ -12,12 +12,9 @@ import pytest
 from redone.tasks.hostile import ENDLESS, hostile_texts
 from redone.tasks.schema import Completion, Sample, Services
 from redone.tasks.sns_bench import mrc_complex
-from redone.tasks.sns_bench.mrc_complex import (
-    MRC_COMPLEX,
-    official_options,
-    read_options,
-)
+from redone.tasks.sns_bench.mrc_complex import MRC_COMPLEX
 from redone.tasks.sns_bench.mrc_simple import MRC_SIMPLE
+from redone.tasks.sns_bench.options import official_options, read_options
 
 CONTENT = (
     "Query: \ncafes\nLevel:\ncafe name\n\nDoc:\n<Doc>\nCafe Linde is cosy. Moss Bar too.\n</Doc>"

@@ -177,6 +177,7 @@ def test_data_folder(tmp_path, monkeypatch):
         ("ＡＢＣ茶１２", "abc茶12"),
         ("Café au lait", "CAFE\u0301 AU LAIT"),
         ("笔记，标题。", "笔记标题"),
+        ("笔记标题：下午茶\n正文：四点钟", "Title: 下午茶\nBody: 四点钟"),
     ],
 )
 def test_one_text_is_one_cluster(one, other):
