@@ -31,7 +31,7 @@ from .store import RunFolder
 Item = dict[str, Any]
 """A line of samples.jsonl: the sample's fields, `requests` (hash, prompt, ...), `shortened`."""
 
-_SAMPLE = tuple(f.name for f in fields(Sample))
+SAMPLE_FIELDS = tuple(f.name for f in fields(Sample))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +105,9 @@ def items(plan: Plan, model: Model) -> Iterator[Item]:
         settings = plan.settings(task)
         packed_settings = _packed(_plain(settings))
         for sample in plan.samples(task):
-            prompt = prompt_for(task, sample.language, plan.prompts)
-            if plan.system is not None:
-                prompt = replace(prompt, system=plan.system)
+            prompt = prompt_for(task, sample.language, plan.prompts, plan.system)
             requests, shortened = _requests(task, sample, prompt, settings, plan.overrides, model)
-            item: Item = {name: getattr(sample, name) for name in _SAMPLE}
+            item: Item = {name: getattr(sample, name) for name in SAMPLE_FIELDS}
             item["requests"] = [
                 _request_record(request, context, settings, packed_settings) for request in requests
             ]

@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 
 from ..tasks.schema import Completion, Sample, Score, Scoring, Services, Task
-from .runner import Item, completion_of
+from .runner import SAMPLE_FIELDS, Item, completion_of
 from .store import SCHEMA_VERSION, ResponseIndex, RunFolder, replacing
 
 ROWS = 4096
@@ -54,18 +54,7 @@ class Effort:
 
 def sample_of(item: Item) -> Sample:
     """The sample of a line of samples.jsonl."""
-    return Sample(
-        id=item["id"],
-        task=item["task"],
-        fields=item["fields"],
-        target=item["target"],
-        language=item["language"],
-        cluster=item["cluster"],
-        split=item["split"],
-        partition=item["partition"],
-        tags=item["tags"],
-        index=item["index"],
-    )
+    return Sample(**{name: item[name] for name in SAMPLE_FIELDS})
 
 
 @dataclass

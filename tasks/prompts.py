@@ -7,7 +7,7 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,20 @@ ELLIPSIS = "…"
 """Stands where a field was cut."""
 
 
-def prompt_for(task: Task, language: str, replaced: Mapping[str, Prompt]) -> Prompt:
+def prompt_for(
+    task: Task, language: str, replaced: Mapping[str, Prompt], system: str | None = None
+) -> Prompt:
     """The prompt of an item: the user's own, else the task's in the item's language, else English.
 
     Args:
         task: Whose prompt.
         language: Of the item.
         replaced: As `load_prompts` gives it; the task's name goes before its `prompt_key`.
+        system: Replaces the system text, as `--system` does; "" takes it away.
     """
     own = replaced.get(task.name) or replaced.get(task.prompt_key)
-    return own or task.prompts.get(language) or task.prompts["en"]
+    prompt = own or task.prompts.get(language) or task.prompts["en"]
+    return prompt if system is None else replace(prompt, system=system)
 
 
 def messages(prompt: Prompt, fields: Mapping[str, Any]) -> tuple[Message, ...]:
@@ -61,8 +65,8 @@ def prompt_hash(
     """
     texts = {}
     for language in sorted({*task.prompts, "en"}):
-        prompt = prompt_for(task, language, replaced or {})
-        texts[language] = [prompt.system if system is None else system, prompt.user]
+        prompt = prompt_for(task, language, replaced or {}, system)
+        texts[language] = [prompt.system, prompt.user]
     if len(set(map(tuple, texts.values()))) == 1:
         texts = {"": texts["en"]}
     packed = json.dumps(texts, sort_keys=True, ensure_ascii=False)
