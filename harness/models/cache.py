@@ -109,6 +109,8 @@ class Slots:
     def arrange(self, order: Sequence[int], length: int) -> None:
         """Put the rows in slots 0..n-1 into another order; `length` is that of the longest."""
         moved = [i for i, source in enumerate(order) if i != source]
+        if not moved:
+            return
         targets, sources = torch.tensor(moved), torch.tensor([order[i] for i in moved])
         for keys, values in zip(self.keys, self.values, strict=True):
             keys[..., :length][targets] = keys[..., :length][sources]

@@ -49,6 +49,21 @@ def test_fast_equals_plain(tiny_model, kind, batch_size):
         assert completion.seconds > 0
 
 
+def test_rows_that_stand_in_order_already_stay_where_they_are():
+    import torch
+
+    from redone.harness.models.cache import Slots
+
+    slots = Slots(1, 1, 2, torch.float32, rows=2, tokens=64)
+    slots.reserve([3, 3], [])
+    slots.keys[0].normal_()
+    before = slots.keys[0].clone()
+    slots.arrange([0, 1], 3)
+    assert torch.equal(slots.keys[0], before)
+    slots.arrange([1, 0], 3)
+    assert torch.equal(slots.keys[0][0, ..., :3], before[1, ..., :3])
+
+
 def test_rows_are_sorted_by_length_when_that_pays(tiny_model, monkeypatch):
     from redone.harness.models.cache import Slots
 
