@@ -17,6 +17,7 @@ __all__ = [
     "RedoneError",
     "RunInUse",
     "RunMismatch",
+    "RunUnfinished",
     "RunUnreadable",
     "UnknownName",
     "disk_full",
@@ -39,6 +40,12 @@ class RunUnreadable(RedoneError):
     """The folder is not a run, or was written by a newer version."""
 
     exit_code = 65
+
+
+class RunUnfinished(RedoneError):
+    """The run has no scores yet, or samples without an answer: nothing may be decided on it."""
+
+    exit_code = 3
 
 
 class DiskFull(RedoneError):
