@@ -155,7 +155,7 @@ def compare(
             f"{base.path} and {candidate.path} share no scored sample{where}. Evaluate both on the "
             "same tasks and partition."
         )
-    figures = _figures(matched, resamples, seed)
+    before, after, moved = _figures(matched, resamples, seed)
     return Comparison(
         base,
         candidate,
@@ -168,12 +168,13 @@ def compare(
                 row.title,
                 row.of,
                 sum(len(matched[name][0]) for name in row.of),
-                *(nested_mean(row.groups, side) for side in figures[:2]),
-                nested_mean(row.groups, figures[2]),
+                nested_mean(row.groups, before),
+                nested_mean(row.groups, after),
+                nested_mean(row.groups, moved),
             )
             for row in table_of(list(matched))
         ],
-        {name: _pairs(*pair, resamples, seed) for name, pair in matched.items()},
+        {name: _pairs(one, two, resamples, seed) for name, (one, two) in matched.items()},
         overridden,
         told(base, candidate),
         notes,

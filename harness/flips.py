@@ -67,9 +67,9 @@ def flips(comparison: Comparison, least: float = LEAST) -> Iterator[Flip]:
     try:
         for task, pairs in comparison.pairs.items():
             for row in changed(pairs, least):
-                sample = pairs.base.samples[row].decode()
+                sample = bytes(pairs.base.samples[row]).decode()
                 item = asked.get(sample, {})
-                answers = [
+                before, after = (
                     Answer(
                         float(scores.values[row]),
                         str(scores.failures[row]),
@@ -79,9 +79,11 @@ def flips(comparison: Comparison, least: float = LEAST) -> Iterator[Flip]:
                     for scores, texts, read in zip(
                         (pairs.base, pairs.candidate), sides, parsed, strict=True
                     )
-                ]
-                kind = "fixed" if answers[1].value > answers[0].value else "broken"
-                yield Flip(task, sample, kind, *answers, item.get("prompt"), item.get("target"))
+                )
+                kind = "fixed" if after.value > before.value else "broken"
+                yield Flip(
+                    task, sample, kind, before, after, item.get("prompt"), item.get("target")
+                )
     finally:
         for side in sides:
             side.close()
@@ -130,7 +132,7 @@ def _parsed(run: ScoredRun, role: str) -> Mapping[str, Any]:
 def _asked(comparison: Comparison, least: float) -> Mapping[str, Any]:
     """Prompt and gold of the samples that flipped, from whichever run keeps them."""
     wanted = {
-        sample.decode()
+        bytes(sample).decode()
         for pairs in comparison.pairs.values()
         for sample in pairs.base.samples[changed(pairs, least)]
     }
