@@ -7,6 +7,8 @@ errors end a command with one message, and everything answered so far stays in t
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
+from typing import Any
 
 from ..tasks.errors import BadRow, MissingData, RedoneError, UnknownName
 
@@ -14,6 +16,7 @@ __all__ = [
     "BadRow",
     "DiskFull",
     "MissingData",
+    "NotComparable",
     "RedoneError",
     "RunInUse",
     "RunMismatch",
@@ -46,6 +49,21 @@ class RunUnfinished(RedoneError):
     """The run has no scores yet, or samples without an answer: nothing may be decided on it."""
 
     exit_code = 3
+
+
+class NotComparable(RedoneError):
+    """Two runs differ in what must match.
+
+    Args:
+        message: Which fields, and the way out.
+        mismatches: What differs (`harness.comparable.Mismatch`).
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, mismatches: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.mismatches = list(mismatches)
 
 
 class DiskFull(RedoneError):

@@ -15,7 +15,15 @@ import orjson
 from ..tasks.registry import table_of
 from ..tasks.schema import Services, Task
 from .scores import Judged, Tally
-from .stats import Sums, percentile_interval, resampled_sums, wilson_interval
+from .stats import (
+    Sums,
+    bca_interval,
+    grouped,
+    leave_one_out,
+    nested_mean,
+    resampled_sums,
+    wilson_interval,
+)
 from .store import SCHEMA_VERSION, RunFolder
 
 RESAMPLES = 1000
@@ -97,15 +105,23 @@ def write_results(
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric's point (as printed) and its resampled values, None for no task."""
+    """A metric's point (as printed) and how it varies.
+
+    Attributes:
+        point: In percent.
+        resampled: Shape [B].
+        left_out: The figure without each cluster of the run in turn, shape [clusters].
+        exact: An interval that needs no resampling.
+    """
 
     point: float
     resampled: np.ndarray
-    interval: tuple[float, float] | None = None
+    left_out: np.ndarray
+    exact: tuple[float, float] | None = None
 
     def record(self) -> dict[str, Any]:
         """Score and interval, None where undefined."""
-        low, high = self.interval or percentile_interval(self.resampled)
+        low, high = self.exact or bca_interval(self.resampled, self.point, self.left_out)
         return {"score": _json(self.point), "low": _json(low), "high": _json(high)}
 
 
@@ -120,18 +136,24 @@ def _figures(role: str, judged: Judged, resamples: int, seed: int) -> dict[str, 
         name: Sums.of(np.array(tally.clusters), np.vstack(tally.stats))
         for name, tally in chosen.items()
     }
-    resampled = resampled_sums(sums, max(1, judged.clusters), resamples, seed)
+    exact = {
+        name: _exact_interval(tally.scoring.metrics[0].proportion, sums[name])
+        for name, tally in chosen.items()
+    }
+    sums, clusters = grouped(sums, max(1, judged.clusters), seed)
+    resampled = resampled_sums(sums, clusters, resamples, seed)
     figures = {}
     for name in judged.efforts:
         if name not in chosen:
-            figures[name] = Figure(math.nan, np.full(resamples, math.nan))
+            nothing = np.full(resamples, math.nan), np.full(clusters, math.nan)
+            figures[name] = Figure(math.nan, *nothing)
             continue
         metric, total = chosen[name].scoring.metrics[0], sums[name].total
         with np.errstate(all="ignore"):
+            left_out = np.full(clusters, metric.from_sums(total))
+            left_out[sums[name].clusters] = leave_one_out(sums[name], metric.from_sums)
             figures[name] = Figure(
-                metric.point(total),
-                metric.from_sums(resampled[name]),
-                _exact_interval(metric.proportion, sums[name]),
+                metric.point(total), metric.from_sums(resampled[name]), left_out, exact[name]
             )
     return figures
 
@@ -145,13 +167,12 @@ def _exact_interval(proportion: tuple[int, int] | None, sums: Sums) -> tuple[flo
 
 
 def _mean(groups: Sequence[Any], figures: Mapping[str, Figure]) -> Figure:
-    """The mean over nested groups of task names (a name, or a sequence of groups)."""
-    members = [figures[g] if isinstance(g, str) else _mean(g, figures) for g in groups]
-    if len(members) == 1:
-        return members[0]
+    """The mean over nested groups of task names."""
+    if len(groups) == 1 and isinstance(groups[0], str):
+        return figures[groups[0]]
+    parts = ("point", "resampled", "left_out")
     return Figure(
-        math.fsum(m.point for m in members) / len(members),
-        np.mean([m.resampled for m in members], axis=0),
+        *(nested_mean(groups, {n: getattr(f, part) for n, f in figures.items()}) for part in parts)
     )
 
 

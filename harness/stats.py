@@ -6,13 +6,21 @@ for all tasks of a run: means over tasks and categories get honest intervals too
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 CHUNK = 2_000_000
 """Cells of a resamples-by-clusters block held at once."""
+
+MOST = 20_000
+"""Units that are resampled; more clusters than this are first put together at random.
+
+Random groups of independent clusters are independent and alike, so their bootstrap estimates the
+same spread; with 20,000 groups its relative error is 0.5 %, less than that of 10,000 resamples.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,28 @@ class Sums:
         return self.sums.sum(axis=0)
 
 
+def grouped(tasks: Mapping[str, Sums], clusters: int, seed: int) -> tuple[dict[str, Sums], int]:
+    """The same sums over at most `MOST` random groups of clusters, alike for all tasks.
+
+    Args:
+        tasks: By name.
+        clusters: How many clusters the run has in all.
+        seed: Of the grouping.
+
+    Returns:
+        The sums, and how many groups there are.
+    """
+    if clusters <= MOST:
+        return dict(tasks), clusters
+    generator = np.random.Generator(np.random.PCG64(seed))
+    group = generator.permutation(clusters) % MOST
+    found = {}
+    for name, task in tasks.items():
+        merged = Sums.of(group[task.clusters], np.column_stack([task.sums, task.items]))
+        found[name] = Sums(merged.clusters, merged.sums[:, :-1], merged.sums[:, -1].astype(int))
+    return found, MOST
+
+
 def resampled_sums(
     tasks: Mapping[str, Sums], clusters: int, resamples: int, seed: int
 ) -> dict[str, np.ndarray]:
@@ -67,8 +97,27 @@ def resampled_sums(
         for row, draw in zip(weights, drawn, strict=True):
             row[:] = np.bincount(draw, minlength=clusters)
         for name, task in tasks.items():
-            found[name][first:last] = weights[:, task.clusters] @ task.sums
+            everyone = len(task.clusters) == clusters
+            drawn_of = weights if everyone else weights[:, task.clusters]
+            found[name][first:last] = drawn_of @ task.sums
     return found
+
+
+def leave_one_out(task: Sums, from_sums: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """A metric without each of the task's clusters in turn, shape [c]; NaN where undefined."""
+    with np.errstate(all="ignore"):
+        return from_sums(task.total - task.sums)
+
+
+def nested_mean(groups: Sequence[Any], figures: Mapping[str, Any]) -> Any:
+    """The mean over nested groups of task names (a name, or a sequence of groups).
+
+    Args:
+        groups: As in `registry.TableRow.groups`.
+        figures: By task name; numbers, or arrays of one shape.
+    """
+    members = [figures[g] if isinstance(g, str) else nested_mean(g, figures) for g in groups]
+    return members[0] if len(members) == 1 else sum(members[1:], members[0]) / len(members)
 
 
 def percentile_interval(figures: np.ndarray, level: float = 0.95) -> tuple[float, float]:
@@ -82,6 +131,38 @@ def percentile_interval(figures: np.ndarray, level: float = 0.95) -> tuple[float
         return float("nan"), float("nan")
     tail = 50 * (1 - level)
     low, high = np.percentile(defined, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def bca_interval(
+    figures: np.ndarray, point: float, left_out: np.ndarray, level: float = 0.95
+) -> tuple[float, float]:
+    """The bias-corrected and accelerated interval (Efron 1987), for skewed figures.
+
+    Args:
+        figures: Resampled, shape [B]; undefined ones (NaN) are left out.
+        point: The figure itself.
+        left_out: The figure without each cluster in turn; only differences among them count.
+        level: Confidence.
+
+    Returns:
+        (low, high); the percentile interval where the correction is undefined.
+    """
+    from statistics import NormalDist
+
+    defined, kept = figures[~np.isnan(figures)], left_out[~np.isnan(left_out)]
+    pulls = kept.mean() - kept if len(kept) else kept
+    spread = float((pulls**2).sum())
+    below = float(((defined < point) + 0.5 * (defined == point)).mean()) if len(defined) else 0.0
+    if not (0 < below < 1 and spread > 0):
+        return percentile_interval(figures, level)
+    normal = NormalDist()
+    bias, acceleration = normal.inv_cdf(below), float((pulls**3).sum()) / (6 * spread**1.5)
+    shares = []
+    for tail in ((1 - level) / 2, (1 + level) / 2):
+        z = bias + normal.inv_cdf(tail)
+        shares.append(normal.cdf(bias + z / (1 - acceleration * z)))
+    low, high = np.quantile(defined, shares)
     return float(low), float(high)
 
 

@@ -1,0 +1,1 @@
+"""The regression gate: two runs and a policy turned into pass, regression or undecided."""

@@ -1,0 +1,240 @@
+"""Verdicts and the decision: what the differences mean under a policy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from ...tasks.registry import SUITES, suite_tasks
+from ..comparison import Comparison, Difference
+from ..paired import benjamini_hochberg, holm, tail_p, two_sided_p
+from .policy import Policy, SuitePolicy
+
+Verdict = Literal["regressed", "not worse", "improved", "undecided"]
+Outcome = Literal["pass", "regression", "undecided"]
+
+EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "undecided": 2}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One row of the table with its verdict.
+
+    Attributes:
+        row: The difference.
+        margin: Points; the fall that still counts as not worse.
+        low, high: The (1 - 2 alpha) interval, points.
+        verdict: Read off interval and margin. `improved` implies `not worse`.
+        p_regressed: Of "has not fallen by the margin", one-sided.
+        p_adjusted: The same under the policy's correction; None for rows that only inform.
+        q: Two-sided p-value of "no difference", false-discovery-adjusted over tasks; None above.
+        settle: Samples with which the question would be settled, were the difference what it seems;
+            None where it is settled or no number would do.
+        role: `domain`, `robustness`, or `protected` for a task that decides; None: only informs.
+        require_rise: Whether it must improve.
+    """
+
+    row: Difference
+    margin: float
+    low: float
+    high: float
+    verdict: Verdict
+    p_regressed: float
+    p_adjusted: float | None = None
+    q: float | None = None
+    settle: int | None = None
+    role: str | None = None
+    require_rise: bool = False
+
+    @property
+    def decides(self) -> bool:
+        return self.role is not None
+
+    def regressed(self, alpha: float) -> bool:
+        """Whether this row stops the pipeline: fallen by more than the margin, after correction."""
+        return self.verdict == "regressed" and (self.p_adjusted or 0.0) <= alpha
+
+    @property
+    def passes(self) -> bool:
+        """Whether this row lets the pipeline go on."""
+        good = ("improved",) if self.require_rise else ("improved", "not worse")
+        return self.verdict in good
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A decision and all that it rests on.
+
+    Attributes:
+        outcome: `pass`, `regression` or `undecided`, by the statistics.
+        exit_code: What the policy makes of it.
+        rows: In the order of the tables.
+        reasons: One sentence each.
+    """
+
+    comparison: Comparison
+    policy: Policy
+    outcome: Outcome
+    exit_code: int
+    rows: list[Judged]
+    reasons: list[str]
+
+    @property
+    def deciding(self) -> list[Judged]:
+        return [j for j in self.rows if j.decides]
+
+
+def verdict_of(low: float, high: float, margin: float) -> Verdict:
+    """The verdict of an interval (points) and a margin above 0.
+
+    An interval that is undefined, or wide enough to hold both -margin and something below it,
+    decides nothing.
+    """
+    if math.isnan(low) or math.isnan(high):
+        return "undecided"
+    if high < -margin:
+        return "regressed"
+    if low > 0:
+        return "improved"
+    return "not worse" if low >= -margin else "undecided"
+
+
+def decide(comparison: Comparison, policy: Policy) -> Gate:
+    """Applies a policy to a comparison.
+
+    The gate *passes* when every deciding row is not worse (improved, where a rise is required), at
+    alpha each: passing wrongly needs all of them to be wrong. It finds a *regression* when, after
+    Holm's correction over the deciding rows, any has fallen by more than its margin. Otherwise it
+    is *undecided*.
+    """
+    alpha = policy.level
+    rows = [_judged(row, policy, alpha) for row in comparison.differences]
+    rows = _corrected(rows, policy)
+    reasons = _missing(comparison, policy)
+    deciding = [j for j in rows if j.decides]
+    if not deciding:
+        reasons.append("No suite of these runs decides under this policy.")
+    for j in deciding:
+        if j.regressed(alpha):
+            reasons.append(f"{j.row.title} regressed: {_told(j)}.")
+    regression = any(j.regressed(alpha) for j in deciding)
+    for j in deciding:
+        if not j.passes and not j.regressed(alpha):
+            reasons.append(_open(j))
+    if regression:
+        outcome: Outcome = "regression"
+    elif reasons:
+        outcome = "undecided"
+    else:
+        outcome = "pass"
+        reasons = [f"{j.row.title}: {j.verdict}, {_told(j)}." for j in deciding]
+    code = EXIT_CODES[outcome]
+    if outcome == "undecided" and policy.undecided != "stop":
+        code = EXIT_CODES["pass" if policy.undecided == "pass" else "regression"]
+        reasons.append(f"The policy makes undecided a {policy.undecided}.")
+    return Gate(comparison, policy, outcome, code, rows, reasons)
+
+
+def _judged(row: Difference, policy: Policy, alpha: float) -> Judged:
+    rules = _rules(row, policy)
+    role, rise, margin = None, False, rules.task_margin if rules else 5.0
+    if row.level == "suite" and rules:
+        role, rise, margin = rules.role, rules.require_rise, rules.margin
+    elif row.level == "benchmark" and rules:
+        margin = rules.margin
+    elif row.level == "task" and row.name in policy.protected:
+        role, margin = "protected", policy.protected[row.name]
+    low, high = row.interval(alpha)
+    verdict = verdict_of(low, high, margin)
+    half = (high - low) / 2
+    return Judged(
+        row,
+        margin,
+        low,
+        high,
+        verdict,
+        tail_p(row.resampled, -margin),
+        settle=_settle(row, verdict, margin, half, rise),
+        role=role,
+        require_rise=rise,
+    )
+
+
+def _rules(row: Difference, policy: Policy) -> SuitePolicy | None:
+    """The rules of the suite that a row is (in)."""
+    if row.level == "suite":
+        return policy.suites.get(row.name, policy.other)
+    for name in SUITES:
+        if set(row.of) <= {task.name for task in suite_tasks(name)}:
+            return policy.suites.get(name, policy.other)
+    return policy.other
+
+
+def _corrected(rows: list[Judged], policy: Policy) -> list[Judged]:
+    """Adds Holm's p-values to the rows that decide and false-discovery ones to the tasks."""
+    deciding = [i for i, j in enumerate(rows) if j.decides]
+    p = np.array([rows[i].p_regressed for i in deciding])
+    adjusted = holm(p) if policy.correction == "holm" else p
+    for i, value in zip(deciding, adjusted, strict=True):
+        rows[i] = replace(rows[i], p_adjusted=float(value))
+    tasks = [i for i, j in enumerate(rows) if j.row.level == "task"]
+    q = benjamini_hochberg(np.array([two_sided_p(rows[i].row.resampled) for i in tasks]))
+    for i, value in zip(tasks, q, strict=True):
+        rows[i] = replace(rows[i], q=float(value))
+    return rows
+
+
+def _settle(
+    row: Difference, verdict: Verdict, margin: float, half: float, rise: bool
+) -> int | None:
+    """Samples with which an interval of this half-width would no longer hold the open question."""
+    if verdict == "undecided":
+        distance = abs(row.difference + margin)
+    elif rise and verdict == "not worse":
+        distance = max(0.0, row.difference)
+    else:
+        return None
+    if math.isnan(distance) or distance == 0 or math.isnan(half):
+        return None
+    return math.ceil(row.samples * (half / distance) ** 2)
+
+
+def _missing(comparison: Comparison, policy: Policy) -> list[str]:
+    """Suites and tasks that the policy wants and the runs do not have."""
+    reasons = [
+        f"The policy asks for suite {name}, which these runs do not have."
+        for name, rules in policy.suites.items()
+        if not rules.optional and comparison.row("suite", name) is None
+    ]
+    return reasons + [
+        f"The policy protects {name}, which these runs do not have."
+        for name in policy.protected
+        if name not in comparison.pairs
+    ]
+
+
+def _told(j: Judged) -> str:
+    return (
+        f"{j.row.difference:+.2f} points [{j.low:+.2f}, {j.high:+.2f}] against a margin of "
+        f"{j.margin:g}"
+    )
+
+
+def _open(j: Judged) -> str:
+    """Why a deciding row does not let pass."""
+    if j.verdict == "regressed":
+        return f"{j.row.title} regressed, but not after Holm's correction: {_told(j)}."
+    if j.verdict == "not worse":
+        wanted = f"; about {j.settle:,} samples would settle it" if j.settle else ""
+        return f"{j.row.title} was to rise, and is only not worse: {_told(j)}{wanted}."
+    if math.isnan(j.low):
+        return f"{j.row.title} has no defined difference."
+    more = (
+        f"about {j.settle:,} samples (now {j.row.samples:,}) would settle it"
+        if j.settle
+        else "no number of samples would settle a difference that equals the margin"
+    )
+    return f"{j.row.title} is undecided: {_told(j)}; {more}."

@@ -1,0 +1,126 @@
+"""What a team calls a regression: roles, margins and error rates, in a TOML file."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ...tasks.errors import RedoneError, UnknownName
+from ...tasks.registry import SUITES, by_name
+
+DEFAULT = Path(__file__).with_name("default.toml")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SuitePolicy(_Strict):
+    """What is asked of one suite.
+
+    Attributes:
+        role: `domain` (what training is for) or `robustness` (what must not fall).
+        margin: Points by which the suite's mean may fall and still count as not worse.
+        task_margin: The same for single categories and tasks, whose verdicts only inform.
+        require_rise: The suite must improve for the gate to pass.
+        optional: The gate may pass without this suite.
+    """
+
+    role: Literal["domain", "robustness"]
+    margin: float = Field(gt=0, le=100)
+    task_margin: float = Field(default=5.0, gt=0, le=100)
+    require_rise: bool = False
+    optional: bool = False
+
+
+class Policy(_Strict):
+    """The rules of a gate; `default.toml` documents each.
+
+    Attributes:
+        alpha: Probability of calling a regression where there is none, over the whole pipeline.
+        gates: Gates that the pipeline plans; each gets alpha / gates.
+        correction: Over the suites and protected tasks that decide.
+        undecided: What an undecided gate does: `stop` (exit 2), `fail` (exit 1), `pass` (exit 0).
+        partition: Compare only this partition's samples.
+        scoring: `corrected` or `official`.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+        suites: By name.
+        other: For suites that are not named; without it they only inform.
+        protected: Task name -> margin in points: a fall of this task alone stops.
+    """
+
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    gates: int = Field(default=1, ge=1)
+    correction: Literal["holm", "none"] = "holm"
+    undecided: Literal["stop", "fail", "pass"] = "stop"
+    partition: Literal["all", "diagnose", "gate", "report"] = "all"
+    scoring: Literal["corrected", "official"] = "corrected"
+    resamples: int = Field(default=10_000, ge=1000, le=1_000_000)
+    seed: int = 0
+    suites: Mapping[str, SuitePolicy] = {}
+    other: SuitePolicy | None = None
+    protected: Mapping[str, float] = {}
+
+    @property
+    def level(self) -> float:
+        """Alpha of this one gate."""
+        return self.alpha / self.gates
+
+    @property
+    def hash(self) -> str:
+        """8 hex digits."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+
+
+def load_policy(path: str | Path | None = None) -> Policy:
+    """Reads a policy.
+
+    Args:
+        path: A TOML file; None: the default policy.
+
+    Raises:
+        RedoneError: No such file, no TOML, an unknown key or a value out of range; names each.
+        UnknownName: A suite or protected task that is not in the registry.
+    """
+    path = Path(path or DEFAULT)
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RedoneError(f"The policy {path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RedoneError(f"The policy {path} is not TOML: {error}.") from None
+    return policy_of(raw, str(path))
+
+
+def policy_of(raw: Mapping[str, Any], where: str) -> Policy:
+    """A validated policy; `where` opens the error messages."""
+    try:
+        policy = Policy.model_validate(raw)
+    except ValidationError as error:
+        lines = "".join(
+            f"\n  {'.'.join(map(str, e['loc']))}: {e['msg']}"
+            + ("" if isinstance(e["input"], dict) else f" (given: {e['input']!r})")
+            for e in error.errors()
+        )
+        raise RedoneError(
+            f"The policy {where} is not valid:{lines}\nKnown keys: {_KEYS}."
+        ) from None
+    for name in policy.suites:
+        if name not in SUITES:
+            raise UnknownName(f"suite in {where}:", name, SUITES)
+    for name, margin in policy.protected.items():
+        by_name(name)
+        if not 0 < margin <= 100:
+            raise RedoneError(
+                f"{where}: protected task {name}: a margin of {margin} is not in (0, 100]."
+            )
+    return policy
+
+
+_KEYS = ", ".join([*Policy.model_fields, *(f"suites.*.{n}" for n in SuitePolicy.model_fields)])
