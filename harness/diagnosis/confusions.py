@@ -10,7 +10,7 @@ import orjson
 from ...tasks.answers import key
 from ...tasks.schema import FAILURES
 from .items import TaskItems
-from .schema import Confusion
+from .task_schema import Confusion
 
 MOST = 10
 FEWEST = 2

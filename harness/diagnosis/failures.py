@@ -13,7 +13,8 @@ import numpy as np
 from ...tasks.schema import FAILURES, Failure
 from ..stats import wilson_interval
 from .items import TaskItems
-from .schema import FailureShare, RewardHint, Term
+from .schema import RewardHint, Term
+from .task_schema import FailureShare
 
 HINT_SHARE = 0.05
 TERMS: Mapping[Term, tuple[Failure, ...]] = {
@@ -28,7 +29,7 @@ TERMS: Mapping[Term, tuple[Failure, ...]] = {
 def share(items: TaskItems, kinds: tuple[Failure, ...]) -> FailureShare:
     """The share of answers that failed in one of these ways."""
     columns = [FAILURES.index(kind) for kind in kinds]
-    found = float(items.failures()[:, columns].sum(axis=1).mean()) if len(items) else 0.0
+    found = float(items.failures[:, columns].sum(axis=1).mean()) if len(items) else 0.0
     trials = len(np.unique(items.clusters))
     low, high = wilson_interval(found * trials, trials) if trials else (0.0, 100.0)
     return FailureShare(found, low / 100, high / 100)
@@ -45,13 +46,14 @@ def main_failure(shares: np.ndarray) -> Failure | None:
 
 
 def slice_failure(shares: np.ndarray, member: np.ndarray) -> Failure | None:
-    """The kind by which a slice exceeds the rest most.
+    """The kind by which a slice exceeds the rest most; its most frequent if it exceeds in none.
 
     Args:
         shares: Per item and kind, shape [n, len(FAILURES)].
         member: Which items are in the slice, shape [n].
     """
-    return main_failure(shares[member].mean(axis=0) - shares[~member].mean(axis=0))
+    own, rest = shares[member].mean(axis=0), shares[~member].mean(axis=0)
+    return main_failure(own - rest) or main_failure(own)
 
 
 def reward_hints(items: TaskItems) -> list[RewardHint]:

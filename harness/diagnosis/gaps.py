@@ -16,10 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..stats import Sums, percentile_interval, resampled_sums, wilson_interval
+from ..stats import Sums, grouped, percentile_interval, resampled_sums, wilson_interval
 from .items import TaskItems, finite
 from .references import OtherRun, skill
-from .schema import Capability, Estimate, Reference
+from .schema import Capability
+from .task_schema import Estimate, Reference
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -77,7 +78,7 @@ def measure(
         name: Sums.of(np.searchsorted(every, items[name].clusters), own)
         for name, own in rows.items()
     }
-    drawn = resampled_sums(sums, len(every), RESAMPLES, seed)
+    drawn = resampled_sums(*grouped(sums, len(every), seed), RESAMPLES, seed)
     return {
         name: _measured(
             items[name], references[name], other, sums[name], drawn[name], len(slices.get(name, ()))
@@ -86,9 +87,7 @@ def measure(
     }
 
 
-def _rows(
-    items: TaskItems, other: OtherRun | None, slices: Sequence[np.ndarray]
-) -> np.ndarray:
+def _rows(items: TaskItems, other: OtherRun | None, slices: Sequence[np.ndarray]) -> np.ndarray:
     """Shape [n, S (twice with a reference run) + 2 + 2 k]."""
     lacking = shortfall(items, other)
     blocks = [items.scores.stats]
@@ -115,7 +114,8 @@ def _measured(
         scores = metric.from_sums(both[:, :width])
         exact = None
         if metric.proportion and int(sums.items.max()) == 1:
-            exact = wilson_interval(*sums.total[list(metric.proportion)], LEVEL)
+            hits, count = metric.proportion
+            exact = wilson_interval(sums.total[hits], sums.total[count], LEVEL)
         score = _estimate(scores, trials, exact)
         skills = skill(task, scores)
         gaps = None
@@ -217,8 +217,8 @@ def capabilities(
         names = tuple(name for names in categories.values() for name in names)
         clusters = np.unique(np.concatenate([items[name].clusters for name in names]))
         found.append(Capability(capability, names, _estimate(figures, len(clusters))))
-    return tuple(sorted(found, key=lambda c: (c.skill.value, c.name)))
+    return tuple(sorted(found, key=lambda c: (c.skill.value or 0.0, c.name)))
 
 
 def _skills(measured: Measured) -> np.ndarray:
-    return np.concatenate([[measured.skill.value], measured.resampled_skill])
+    return np.append(np.float64(measured.skill.value or 0.0), measured.resampled_skill)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -75,16 +76,18 @@ class TaskItems:
         """The gold label of each item, "" where it has none."""
         return [tags.get("label", "") for tags in self.tags]
 
+    @cached_property
     def draws(self) -> np.ndarray:
         """Scored answers of each item, shape [n]."""
         return np.bincount(self.answers.rows, minlength=len(self))
 
+    @cached_property
     def failures(self) -> np.ndarray:
         """Share of each item's answers that failed in each way, shape [n, len(FAILURES)]."""
         shares = np.zeros((len(self), len(FAILURES)))
         failed = self.answers.kinds >= 0
         np.add.at(shares, (self.answers.rows[failed], self.answers.kinds[failed]), 1.0)
-        return shares / np.maximum(self.draws(), 1)[:, None]
+        return shares / np.maximum(self.draws, 1)[:, None]
 
     def at(self, kept: np.ndarray) -> TaskItems:
         """Some of the items: rising indices, shape [k]."""
@@ -196,7 +199,8 @@ def _nothing(run: ScoredRun, role: str, partition: str) -> RedoneError:
     found = ", ".join(f"{n} ({c})" for n, c in zip(partitions, counts, strict=True))
     if not found:
         return RedoneError(
-            f"{run.path} has no scored sample. Evaluate again with the services that its tasks need."
+            f"{run.path} has no scored sample. Evaluate again with the services that its tasks "
+            "need."
         )
     return RedoneError(
         f"{run.path} has no scored item in partition {partition!r}; it has {found}. "

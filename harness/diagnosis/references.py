@@ -15,7 +15,7 @@ from ...tasks.schema import Task
 from ..comparable import check
 from ..scored import ScoredRun, TaskScores
 from .items import TaskItems
-from .schema import Reference
+from .task_schema import Reference
 
 CEILING = 100.0
 
@@ -102,7 +102,8 @@ def numbers(options: Sequence[str], option: str, low: float, high: float) -> dic
         options: `NAME=NUMBER`, or a TOML file of such lines; a name is a task, a glob, a benchmark
             or a suite. A later one replaces an earlier one.
         option: Name of the option, for messages.
-        low, high: The range of a number.
+        low: The smallest number.
+        high: The largest.
 
     Raises:
         UnknownName: A name that means no task.
@@ -112,6 +113,8 @@ def numbers(options: Sequence[str], option: str, low: float, high: float) -> dic
     found: dict[str, float] = {}
     for text in options:
         name, equals, number = text.rpartition("=")
+        if equals and not name.strip():
+            raise RedoneError(f"{option} {text}: the name of a task is missing before the '='.")
         pairs = {name: number} if equals else _table(Path(text), option)
         for name, number in pairs.items():
             value = _number(number)

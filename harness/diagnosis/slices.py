@@ -20,13 +20,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from .items import TaskItems
-from .schema import Slice
+from .task_schema import Slice
 
 ALPHA = 0.02
 SMALLEST = 8
 """Items that a slice, and the rest of its task, must have."""
 
 PERMUTATIONS = 5000
+SHUFFLED = 200_000_000
+"""Values to shuffle in all; beyond it there are fewer permutations, but 1,000 at least."""
 CELLS = 4_000_000
 """Shuffled values held at once."""
 
@@ -87,11 +89,17 @@ def _lengths(characters: np.ndarray) -> Iterator[tuple[Slice, np.ndarray]]:
     ranges = ((None, first), (first, second), (second, None))
     for name, (low, high) in zip(LENGTHS, ranges, strict=True):
         slice_ = Slice("length", "", name, (low, high))
-        yield slice_, np.array([slice_.matches("", {}, int(c)) for c in characters])
+        least, most = -1 if low is None else low, np.inf if high is None else high
+        yield slice_, (characters >= least) & (characters < most)
+
+
+def permutations_for(items: int) -> int:
+    """How many permutations a run of so many items gets."""
+    return max(1000, min(PERMUTATIONS, SHUFFLED // max(1, items)))
 
 
 def adjusted_p(
-    tasks: Mapping[str, Candidates], seed: int, permutations: int = PERMUTATIONS
+    tasks: Mapping[str, Candidates], seed: int, permutations: int
 ) -> dict[str, np.ndarray]:
     """Family-wise p-values: how often shuffling finds so large a difference anywhere.
 
@@ -137,9 +145,7 @@ def _by_size(clusters: np.ndarray) -> list[np.ndarray]:
     """The items of all clusters of each size, a cluster a row."""
     order = np.argsort(clusters, kind="stable")
     _, starts, counts = np.unique(clusters[order], return_index=True, return_counts=True)
-    return [
-        order[starts[counts == size][:, None] + np.arange(size)] for size in np.unique(counts)
-    ]
+    return [order[starts[counts == size][:, None] + np.arange(size)] for size in np.unique(counts)]
 
 
 def _shuffled(values: np.ndarray, number: int, generator: np.random.Generator) -> np.ndarray:

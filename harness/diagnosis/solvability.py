@@ -6,7 +6,7 @@ import numpy as np
 
 from ...tasks.schema import Task
 from .items import TaskItems
-from .schema import Solvability
+from .task_schema import Solvability
 
 PARTLY = 0.5
 """The value from which an open answer (a translation, a list) counts as solved."""
@@ -19,7 +19,7 @@ def threshold(task: Task) -> float:
 
 def solvability(items: TaskItems) -> Solvability | None:
     """The three shares over items with two draws or more; None where there are none."""
-    draws = items.draws()
+    draws = items.draws
     several = draws >= 2
     if not several.any():
         return None

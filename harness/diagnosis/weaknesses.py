@@ -18,7 +18,8 @@ from ...tasks.registry import SUITES, suite_tasks
 from ...tasks.schema import Failure
 from .failures import main_failure
 from .items import TaskItems
-from .schema import Bucket, Estimate, Slice, SliceDifference, TaskDiagnosis, Weakness
+from .schema import Bucket, Weakness
+from .task_schema import Estimate, Slice, SliceDifference, TaskDiagnosis
 
 
 def weights(names: Sequence[str], given: Mapping[str, float]) -> dict[str, float]:
@@ -61,7 +62,7 @@ def regions(tasks: Mapping[str, TaskDiagnosis], items: Mapping[str, TaskItems]) 
 
 def _regions(name: str, task: TaskDiagnosis, items: TaskItems) -> Iterator[Region]:
     if _beyond_noise(task.gap):
-        failure = main_failure(items.failures().mean(axis=0))
+        failure = main_failure(items.failures.mean(axis=0))
         yield _region(name, None, failure, task.gap, task.weight)
     for part in task.slices:
         if is_weak(part) and _beyond_noise(part.gap):
@@ -127,7 +128,7 @@ def _bucket(region: Region, items: TaskItems) -> Bucket:
                 )
             ]
         )
-    failed = inside & (items.failures().sum(axis=1) > 0)
+    failed = inside & (items.failures.sum(axis=1) > 0)
     return Bucket(
         region.task,
         items.task.capability,
