@@ -14,7 +14,7 @@ from ..scored import ScoredRun
 from . import gaps, slices
 from .confusions import confusions
 from .failures import HINT_SHARE, failure_shares, reward_hints, slice_failure
-from .items import TaskItems, finite, read_items
+from .items import SMALLEST, TaskItems, finite, read_items
 from .published import PublishedRow, beside
 from .references import OtherRun, fixed, paired
 from .schema import SCHEMA_VERSION, TRAINABLE, Diagnosis, Method, Subject
@@ -99,7 +99,7 @@ def diagnose(run: ScoredRun, question: Question) -> Diagnosis:
             alpha=slices.ALPHA,
             slices=sum(len(c.slices) for c in found.values()),
             smallest_slice=slices.SMALLEST,
-            smallest_task=gaps.SMALLEST,
+            smallest_task=SMALLEST,
             hint_share=HINT_SHARE,
         ),
         tasks=tasks,
@@ -169,7 +169,7 @@ def _task(
         metric=scoring.metrics[0].name,
         chance=float(task.chance.metric),
         n=len(items),
-        clusters=len(np.unique(items.clusters)),
+        clusters=items.independent,
         draws=int(items.draws.max(initial=0)),
         not_scored=items.not_scored,
         score=measured.score if measured else undefined,
@@ -188,12 +188,11 @@ def _task(
 
 def _task_notes(items: TaskItems, reference: Reference | None, measured: Any) -> list[str]:
     notes = []
-    clusters = len(np.unique(items.clusters))
     if not len(items):
         notes.append("No scored item: nothing can be said.")
-    elif clusters < gaps.SMALLEST:
+    elif items.independent < SMALLEST:
         notes.append(
-            f"{clusters} independent item(s), fewer than {gaps.SMALLEST}: no interval, no rank."
+            f"{items.independent} independent item(s), fewer than {SMALLEST}: no interval, no rank."
         )
     elif measured.score.value is None:
         notes.append("The metric is undefined on these items: no gap, no rank.")

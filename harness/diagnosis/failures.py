@@ -1,7 +1,7 @@
 """How answers fail: shares of each kind, what makes a slice weak, and what reward would answer it.
 
 The rule for reward hints: a term is asked for where the lower 95 % bound of the share of the
-failures that it answers is at least `HINT_SHARE`.
+failures that it answers is at least `HINT_SHARE`, in a task of `SMALLEST` clusters or more.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from ...tasks.schema import FAILURES, Failure
 from ..stats import wilson_interval
-from .items import TaskItems
+from .items import SMALLEST, TaskItems
 from .schema import RewardHint, Term
 from .task_schema import FailureShare
 
@@ -30,7 +30,7 @@ def share(items: TaskItems, kinds: tuple[Failure, ...]) -> FailureShare:
     """The share of answers that failed in one of these ways."""
     columns = [FAILURES.index(kind) for kind in kinds]
     found = float(items.failures[:, columns].sum(axis=1).mean()) if len(items) else 0.0
-    trials = len(np.unique(items.clusters))
+    trials = items.independent
     low, high = wilson_interval(found * trials, trials) if trials else (0.0, 100.0)
     return FailureShare(found, low / 100, high / 100)
 
@@ -61,7 +61,7 @@ def reward_hints(items: TaskItems) -> list[RewardHint]:
     hints = []
     for term, kinds in TERMS.items():
         found = share(items, kinds)
-        if len(items) and found.low >= HINT_SHARE:
+        if items.independent >= SMALLEST and found.low >= HINT_SHARE:
             hints.append(
                 RewardHint(items.task.name, term, kinds, found.share, found.low, len(items))
             )

@@ -17,16 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..stats import Sums, grouped, percentile_interval, resampled_sums, wilson_interval
-from .items import TaskItems, finite
+from .items import SMALLEST, TaskItems, finite
 from .references import OtherRun, skill
 from .schema import Capability
 from .task_schema import Estimate, Reference
 
 LEVEL = 0.95
 RESAMPLES = 2000
-SMALLEST = 5
-"""Clusters below which a task has no interval: what resamples of four items say is not known."""
-
 UNDEFINED = Estimate(None, None, None)
 
 

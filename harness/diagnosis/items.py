@@ -19,6 +19,9 @@ COLUMNS = (
     *("language", "tags", "characters"),
 )
 
+SMALLEST = 5
+"""Clusters that a task must have: fewer than five items allow no statement beyond themselves."""
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -75,6 +78,11 @@ class TaskItems:
     def labels(self) -> list[str]:
         """The gold label of each item, "" where it has none."""
         return [tags.get("label", "") for tags in self.tags]
+
+    @cached_property
+    def independent(self) -> int:
+        """How many clusters there are."""
+        return len(np.unique(self.clusters))
 
     @cached_property
     def draws(self) -> np.ndarray:

@@ -119,7 +119,7 @@ def _weaknesses(diagnosis: Diagnosis) -> Any:
 
 def _slices(diagnosis: Diagnosis) -> Any:
     table = _table(
-        f"Slices that differ from their task (chance of any false one {diagnosis.method.alpha:.0%})",
+        f"Slices that differ from the rest (chance of any false one: {diagnosis.method.alpha:.0%})",
         ["task", "slice"],
         ["n", "value", "rest", "difference", "95 %", "p"],
         "failure",

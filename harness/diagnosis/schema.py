@@ -47,9 +47,9 @@ class Weakness(Strict):
     Attributes:
         rank: From 1.
         task: Its name.
-        slice: Where it is worst beyond noise; None: the task as a whole.
+        slice: The weak slice that names it; None: no slice is weaker than the rest.
         failure: The kind that makes it.
-        gap: Of the slice or the task, in points of skill.
+        gap: Of the task or its worst slice, whichever is larger beyond noise; in points of skill.
         weight: The task's.
         priority: `max(0, gap.low) * weight`.
     """

@@ -1,9 +1,10 @@
 """The ranked list of weaknesses and the failure buckets of stage 2 (RedOne 2.0, section 3.2).
 
 A weakness's priority is its gap beyond noise times the weight of its task: `max(0, low) * weight`,
-`low` being the lower end of the gap's 95 % interval. A task's weakness is its whole or its deepest
-slice, whichever is larger in that measure. The weight is 1 / (tasks of the task's suite in the
-run) unless given.
+`low` being the lower end of the gap's 95 % interval. For a task it is the gap of the whole or of
+its worst slice, whichever is larger in that measure. A task that has a weak slice is named by it:
+the slice differs from the rest beyond chance, so the weakness is there. The weight is 1 / (tasks of
+the task's suite in the run) unless given.
 """
 
 from __future__ import annotations
@@ -86,25 +87,26 @@ def _region(
     return Region(name, slice_, failure, gap, weight, max(0.0, gap.low) * weight)
 
 
-def _order(region: Region) -> tuple[float, float, str, str]:
-    # Equal to the sixth digit is equal: then the larger gap, and a stable order by name.
-    return (
-        -round(region.priority, 6),
-        -round(region.gap.value or 0.0, 6),
-        region.task,
-        str(region.slice or ""),
-    )
+def _order(region: Region) -> tuple[float, float, str]:
+    # Equal to the sixth digit is equal: slices of one task then stay in order, the weakest first.
+    return (-round(region.priority, 6), -round(region.gap.value or 0.0, 6), region.task)
 
 
 def ranked(found: Sequence[Region]) -> tuple[Weakness, ...]:
-    """The list of weaknesses: each task once, by its worst region."""
-    worst: dict[str, Region] = {}
+    """The list of weaknesses: each task once.
+
+    Args:
+        found: By falling priority.
+    """
+    by_task: dict[str, list[Region]] = {}
     for region in found:
-        worst.setdefault(region.task, region)
-    return tuple(
-        Weakness(rank, r.task, r.slice, r.failure, r.gap, r.weight, r.priority)
-        for rank, r in enumerate(worst.values(), 1)
-    )
+        by_task.setdefault(region.task, []).append(region)
+    lines = []
+    for rank, (task, own) in enumerate(by_task.items(), 1):
+        named = next((r for r in own if r.slice is not None), own[0])
+        gap, priority = own[0].gap, own[0].priority
+        lines.append(Weakness(rank, task, named.slice, named.failure, gap, named.weight, priority))
+    return tuple(lines)
 
 
 def buckets(found: Sequence[Region], items: Mapping[str, TaskItems]) -> tuple[Bucket, ...]:
