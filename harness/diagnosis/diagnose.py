@@ -62,7 +62,7 @@ def diagnose(run: ScoredRun, question: Question) -> Diagnosis:
     found = {name: candidates(t, -gaps.shortfall(t, other)) for name, t in items.items()}
     permutations = slices.permutations_for(sum(map(len, items.values())))
     p = adjusted_p(found, seed, permutations)
-    chosen = {name: significant(p[name]) for name in found}
+    chosen = {name: significant(task, p[name], seed) for name, task in found.items()}
     measured = gaps.measure(
         items,
         references,
@@ -199,9 +199,7 @@ def _task_notes(items: TaskItems, reference: Reference | None, measured: Any) ->
     elif np.ptp(items.values) == 0:
         notes.append(f"Every item has value {items.values[0]:g}: no slice can differ.")
     elif len(items) < 2 * slices.SMALLEST:
-        notes.append(
-            f"{len(items)} items, fewer than twice {slices.SMALLEST}: slices were not looked at."
-        )
+        notes.append(f"Fewer than {2 * slices.SMALLEST} items: slices were not looked at.")
     if reference is None:
         notes.append("No reference: no gap, no rank.")
     if items.not_scored:

@@ -14,6 +14,9 @@ from .task_schema import Estimate, Slice, TaskDiagnosis
 SHOWN = 12
 """Lines of a table that people read; the file has all."""
 
+WIDEST = 40
+"""Characters of a label or name."""
+
 
 def show(diagnosis: Diagnosis, path: Path) -> None:
     """Prints a diagnosis on stdout.
@@ -74,13 +77,13 @@ def _map(diagnosis: Diagnosis) -> Any:
 
 
 def _tasks(diagnosis: Diagnosis) -> Any:
-    columns = ["n", "score", "95 %", "chance", "gap", "95 %"]
+    columns = ["n", "score", "chance", "gap", "95 %"]
     solved = any(task.solvability for task in diagnosis.tasks.values())
-    columns += ["solved always/sometimes/never"] if solved else []
+    columns += ["always/sometimes/never"] if solved else []
     table = _table("Tasks", ["task"], columns, "failures")
     for name, task in diagnosis.tasks.items():
-        cells = [_plain(name), f"{task.n:,}", _number(task.score), _range(task.score)]
-        cells += [f"{task.chance:.1f}", _number(task.gap), _range(task.gap)]
+        cells = [_plain(name), f"{task.n:,}", _number(task.score), f"{task.chance:.1f}"]
+        cells += [_number(task.gap), _range(task.gap)]
         table.add_row(*cells, *([_solved(task)] if solved else []), _failures(task))
     return table
 
@@ -197,7 +200,7 @@ def _plain(text: str) -> str:
     from rich.markup import escape
 
     kept = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in text)
-    return escape(kept if len(kept) <= 60 else f"{kept[:59]}…")
+    return escape(kept if len(kept) <= WIDEST else f"{kept[: WIDEST - 1]}…")
 
 
 def _number(estimate: Estimate | None, sign: str = "") -> str:

@@ -5,7 +5,8 @@ all tasks are one family, tested together: under the hypothesis that an item's v
 do with its slice, values may be shuffled among items. Whole clusters change places with clusters of
 their own size, so items about one note stay together. The largest standardised difference of a
 shuffle is what the best of many looks finds by chance (Westfall and Young 1993, step-down max-T),
-so the chance of *any* false slice in a diagnosis is at most alpha, whatever depends on what.
+so the chance of *any* false slice in a diagnosis is at most alpha, whatever depends on what. Of
+slices that overlap only those are told that the clearest one does not explain.
 
 Differences of small or one-sided slices (95 % right) are skewed. Each slice's is therefore brought
 to a normal scale first, by its own skewness under shuffling (Wilson and Hilferty 1931); any such
@@ -183,6 +184,37 @@ def _step_down(scores: np.ndarray) -> np.ndarray:
     return np.where(observed > 0, p, 1.0)
 
 
-def significant(p: np.ndarray) -> list[int]:
-    """Places of the slices that differ, the smallest p first."""
-    return [int(place) for place in np.argsort(p, kind="stable") if p[place] <= ALPHA]
+def significant(task: Candidates, p: np.ndarray, seed: int) -> list[int]:
+    """Places of the slices that differ and are no shadow of another, the clearest first.
+
+    A weak label makes the lengths weak in which it is frequent, and the other labels strong. So a
+    slice counts only if it still differs without the items of those found before it.
+
+    Args:
+        task: Its slices.
+        p: Adjusted, shape [k].
+        seed: Of the second look's shuffles.
+    """
+    sizes = task.members.sum(axis=0)
+    rest = len(task.values) - sizes
+    sums = task.values @ task.members
+    difference = sums / sizes - (task.values.sum() - sums) / rest
+    clarity = np.abs(difference) * np.sqrt(sizes * rest)
+    # Two slices that are each other's rest are equally clear: the weak one is told.
+    order = np.lexsort((difference, -np.round(clarity, 9), p))
+    found: list[int] = []
+    left = np.ones(len(task.values), dtype=bool)
+    for place in (int(k) for k in order if p[k] <= ALPHA):
+        if not found or _still_differs(task, place, left, seed):
+            found.append(place)
+            left &= ~task.members[:, place]
+    return found
+
+
+def _still_differs(task: Candidates, place: int, left: np.ndarray, seed: int) -> bool:
+    """Whether a slice differs from its rest among the items that are left."""
+    member = task.members[left][:, [place]]
+    if min(member.sum(), (~member).sum()) < SMALLEST:
+        return False
+    again = Candidates((task.slices[place],), member, task.values[left], task.clusters[left])
+    return bool(adjusted_p({"": again}, seed, 1000)[""][0] <= ALPHA)

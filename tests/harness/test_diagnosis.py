@@ -313,6 +313,7 @@ def test_a_label_of_the_published_taxonomy_is_found_among_all_slices(tmp_path, d
     label = {s.tags["label"] for s in samples(find(None, TAXONOMY)[0], data_dir)}
     assert "Fashion" in label
     assert [str(part.slice) for part in found.tasks[TAXONOMY].slices] == ["label=Fashion"]
+    assert found.weaknesses[0].task == TAXONOMY and not found.weaknesses[1:]
 
 
 # --- the file ------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def test_a_weak_label_comes_first_among_many_looks():
         codes = generator.integers(0, 20, 400)
         tasks["planted"] = task(generator.random(400) < np.where(codes == 7, 0.2, 0.8), codes)
         p = adjusted_p(tasks, seed, 1000)
-        found = {name: significant(column) for name, column in p.items()}
+        found = {name: significant(tasks[name], column, seed) for name, column in p.items()}
         assert found["planted"][0] == 7
         others += sum(map(len, found.values())) > 1
     assert others <= 2
@@ -106,6 +106,20 @@ def test_clusters_change_places_only_with_clusters_of_their_size():
     assert adjusted_p({"t": task(values, (~members).astype(int), clusters)}, 0, 500)[
         "t"
     ].tolist() == [1, 1]
+
+
+def test_the_shadow_of_a_slice_is_not_told():
+    generator = np.random.default_rng(2)
+    weak = generator.random(800) < 0.3
+    # Weak items are long more often, and long items are weak by them alone.
+    long = generator.random(800) < np.where(weak, 0.7, 0.2)
+    tagged = generator.random(800) < 0.5
+    right = generator.random(800) < np.where(weak, 0.1, 0.9) * np.where(tagged, 0.6, 1.0)
+    members = np.column_stack([weak, ~weak, long, tagged])
+    planted = Candidates(tuple(LABELS[:4]), members, right.astype(float), np.arange(800))
+    p = adjusted_p({"t": planted}, 0, 1000)["t"]
+    assert p[2] <= ALPHA
+    assert significant(planted, p, 0) == [0, 3]
 
 
 def test_equal_values_and_no_slices_have_no_p():
