@@ -23,7 +23,7 @@ import numpy as np
 from .items import TaskItems
 from .task_schema import Slice
 
-ALPHA = 0.02
+ALPHA = 0.01
 SMALLEST = 8
 """Items that a slice, and the rest of its task, must have."""
 
@@ -161,10 +161,11 @@ def _shuffled(values: np.ndarray, number: int, generator: np.random.Generator) -
 
 def _standardised(sums: np.ndarray) -> np.ndarray:
     """Each column on a normal scale: mean 0, variance 1, skewness taken out."""
-    mean, deviation = sums.mean(axis=0), sums.std(axis=0)
+    # The moments are those of shuffling alone: a large effect in row 0 would shrink its own scale.
+    mean, deviation = sums[1:].mean(axis=0), sums[1:].std(axis=0)
     varies = deviation > 1e-9 * np.maximum(1, np.abs(mean))
     z = np.where(varies, (sums - mean) / np.where(varies, deviation, 1.0), 0.0)
-    skew = (z**3).mean(axis=0)
+    skew = (z[1:] ** 3).mean(axis=0)
     skewed = np.abs(skew) > 1e-3
     g = np.where(skewed, skew, 1.0)
     straight = 6 / g * (np.cbrt(1 + g * z / 2) - 1) + g / 6
