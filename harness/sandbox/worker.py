@@ -56,7 +56,16 @@ class Worker:
         # A fixed hash seed: a program's verdict shall not depend on the order of a set.
         environment = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
         self._process = subprocess.Popen(
-            [sys.executable, "-s", "-S", "-P", "-c", _BOOT, self._isolation, str(Path(__file__).parent)],
+            [
+                sys.executable,
+                "-s",
+                "-S",
+                "-P",
+                "-c",
+                _BOOT,
+                self._isolation,
+                str(Path(__file__).parent),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

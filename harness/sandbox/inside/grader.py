@@ -165,6 +165,9 @@ class Remote:
     def __str__(self) -> str:
         return str(self._link.ask("str", self))
 
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self._link.ask("deepcopy", self)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Remote) and bool(self._link.ask("eq", self, other))
 
@@ -266,6 +269,8 @@ def grade(channel: int, tests: str) -> dict[str, Any]:
 def _line(error: BaseException, tests: str) -> str:
     """The line of the tests that the exception came through last."""
     lines = tests.splitlines()
-    found = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == "tests.py"]
+    found = [
+        f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == "tests.py"
+    ]
     number = found[-1] if found else None
     return lines[number - 1].strip() if number and number <= len(lines) else ""
