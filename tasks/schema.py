@@ -237,7 +237,7 @@ class Outcome:
 
     @property
     def failure(self) -> Failure | None:
-        """The kind of failure for a `Score`: a text that is no Python cannot be read as an answer."""
+        """The kind of failure for a `Score`: what is no Python cannot be read as an answer."""
         return None if self.passed else "format" if self.reason == "syntax" else "wrong"
 
 
@@ -252,7 +252,7 @@ class Sandbox(Protocol):
     identity: str
 
     def run(self, program: str, tests: str, *, seconds: float = 10.0) -> Outcome:
-        """The outcome of one program; `seconds` is its wall time."""
+        """The outcome of one program; `seconds` is its CPU time."""
         ...
 
     def run_many(

@@ -103,7 +103,8 @@ class ForkSandbox:
         Args:
             program: Untrusted Python source.
             tests: Python source that calls the program's names and raises if something is wrong.
-            seconds: Wall time; CPU time may be a second more.
+            seconds: CPU time, and wall time of a program that waits; on a busy machine a program
+                may take 5 times that.
 
         Raises:
             SandboxUnavailable: The fork server cannot be started (any more).
@@ -118,7 +119,7 @@ class ForkSandbox:
     def run_many(
         self, programs: Sequence[tuple[str, str]], *, seconds: float = 10.0
     ) -> list[Outcome]:
-        """The outcomes of (program, tests) pairs, in order, as many at a time as there are workers."""
+        """The outcomes of (program, tests) pairs, in order; every worker takes one at a time."""
         with ThreadPoolExecutor(len(self._workers)) as threads:
             return list(threads.map(lambda pair: self.run(*pair, seconds=seconds), programs))
 

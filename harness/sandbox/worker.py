@@ -16,6 +16,8 @@ from .inside.frames import receive, send, write_all
 
 GRACE = 10.0
 """Seconds that the fork server may need beyond a program's time before it is taken for stuck."""
+PATIENCE = 5.0
+"""Wall time of a program on a busy machine, as a multiple of its CPU time."""
 START = 30.0
 LONGEST = 2**20
 """Bytes of a program or its tests."""
@@ -109,10 +111,12 @@ class Worker:
             raise EOFError
         pipe = self._process.stdin.fileno()
         job = {"tests": len(texts[0]), "program": len(texts[1])}
-        send(pipe, {**job, "seconds": seconds, "memory": self._memory})
+        patience = seconds * PATIENCE
+        limits = {"seconds": seconds, "patience": patience, "memory": self._memory}
+        send(pipe, {**job, **limits})
         for text in texts:
             write_all(pipe, text)
-        return self._reply(seconds + GRACE)
+        return self._reply(patience + GRACE)
 
     def _reply(self, seconds: float) -> dict[str, Any]:
         if self._process is None or self._process.stdout is None:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hostile import HOSTILE, TESTS
@@ -71,7 +72,7 @@ def test_a_hostile_program_ends_in_time_harms_nothing_and_does_not_pass(name, sa
     assert time.monotonic() - started < 15
     folder = bait["folder"]
     assert os.listdir(folder) == ["secret"]
-    assert open(bait["secret"]).read() == "secret"
+    assert Path(bait["secret"]).read_text() == "secret"
     assert os.stat(bait["secret"]).st_mode & 0o777 == 0o666
     assert sandbox.run(GOOD, TESTS).passed
 
@@ -244,7 +245,7 @@ def _session(leader):
     parents = {}
     for name in filter(str.isdecimal, os.listdir("/proc")):
         try:
-            fields = open(f"/proc/{name}/stat").read().rpartition(")")[2].split()
+            fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
         if fields[0] != "Z":

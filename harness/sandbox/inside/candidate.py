@@ -102,10 +102,12 @@ def answer(question: Any, names: dict[str, Any], objects: Objects) -> Any:
 
 
 def is_mutable(value: Any) -> bool:
+    """Whether a function may have changed the value in place."""
     return isinstance(value, list | dict | set | bytearray)
 
 
 def encoded(value: Any, objects: Objects) -> Any:
+    """A value as plain data if it can be, else as a reference."""
     try:
         return encode(value, objects.refer)
     except (NotPlain, RuntimeError):

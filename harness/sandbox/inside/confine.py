@@ -62,14 +62,14 @@ class Guards:
             "landlock": self.ruleset is not None,
         }
 
-    def apply(self, keep: Sequence[int], seconds: float, memory: int, threads: int) -> None:
+    def apply(self, keep: Sequence[int], seconds: float, memory: int, threads: int | None) -> None:
         """Confines this process for good.
 
         Args:
             keep: The only descriptors that stay open, besides 0, 1, 2, which lead nowhere.
             seconds: CPU time.
             memory: Bytes of address space.
-            threads: Limit of the user's threads, where no filter stops new processes.
+            threads: Limit of the user's threads, None for none.
 
         Raises:
             OSError: A mechanism that worked when it was probed does not work.
@@ -80,7 +80,7 @@ class Guards:
             os.dup2(null, standard)
         rules = () if self.ruleset is None else (self.ruleset,)
         _close_all_but({0, 1, 2, *keep, *rules})
-        _limit(seconds, memory, None if self.seccomp and not self.namespaces else threads)
+        _limit(seconds, memory, threads)
         if kernel.SUPPORTED:
             kernel.drop_bounding_set()
         become_nobody()

@@ -127,7 +127,7 @@ _UNREADABLE = frozenset({"SyntaxError", "IndentationError", "TabError"})
 
 
 class Remote:
-    """An object of the program that is no plain data: a function, a class, an instance, a generator.
+    """An object of the program that is no plain data: a function, class, instance, generator.
 
     It never equals anything of the tests' own, whatever it says about itself.
     """

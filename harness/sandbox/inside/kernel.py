@@ -46,11 +46,13 @@ def syscall(number: int | str, *args: object) -> int:
 
 
 def prctl(option: int, *args: object) -> int:
+    """Sets an attribute of this process."""
     longs = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in args]
     return libc("prctl", option, *longs, *[ctypes.c_ulong(0)] * (4 - len(longs)))
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
+    """Mounts, binds or remounts."""
     libc(
         "mount",
         source.encode(),

@@ -6,6 +6,7 @@ neither the candidate nor this process, of which later candidates are copies, ev
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import resource
@@ -26,10 +27,15 @@ JOBS, RESULTS = 0, 1
 """Descriptors of the pipes to and from the harness."""
 NOT_HERE = 77
 """Exit status of an attempt to make namespaces that did not succeed."""
+CHECK = 0.05
+"""Seconds between two looks at the clock of a program that is over its wall time."""
+IDLE = 0.02
+"""A program that used less of its wall time was waiting and not kept waiting."""
 PRELOADED = (
-    "array bisect cmath collections copy csv datetime decimal enum fractions functools hashlib "
-    "heapq io itertools json math operator random re statistics string sys time typing"
-).split()
+    *("array", "bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions"),
+    *("functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "random"),
+    *("re", "statistics", "string", "time", "typing"),
+)
 """Imported once here, so that programs find them loaded."""
 
 
@@ -137,12 +143,13 @@ def _run(job: dict[str, Any], guards: confine.Guards) -> dict[str, Any]:
     """One program, from two forks to a clean table.
 
     Args:
-        job: `tests` and `program` (bytes that follow on the job pipe), `seconds`, `memory` (bytes).
+        job: `tests` and `program` (bytes that follow on the job pipe), `seconds` (of CPU time, and
+            of waiting), `patience` (seconds of wall time at most), `memory` (bytes).
         guards: What the children are put under.
     """
     started = time.monotonic()
     folder = _workplace(guards)
-    threads = confine.THREADS + (0 if guards.namespaces else _tasks_of_user())
+    threads = _thread_limit(guards)
     questions, answers = socket.socketpair()
     verdict, verdict_in = os.pipe()
 
@@ -176,7 +183,7 @@ def _run(job: dict[str, Any], guards: confine.Guards) -> dict[str, Any]:
     for inner in (questions, answers):
         inner.close()
     os.close(verdict_in)
-    result = _await(verdict, started + job["seconds"])
+    result = _await(verdict, job, (running, grading))
     os.close(verdict)
     ended = _end(running, grading, guards)
     if not guards.namespaces:
@@ -189,20 +196,34 @@ def _run(job: dict[str, Any], guards: confine.Guards) -> dict[str, Any]:
     return {**result, "seconds": time.monotonic() - started}
 
 
-def _await(verdict: int, deadline: float) -> dict[str, Any]:
-    """The grader's verdict, or why there is none."""
+def _await(verdict: int, job: dict[str, Any], pids: tuple[int, int]) -> dict[str, Any]:
+    """The grader's verdict, or why there is none.
+
+    A program has its seconds of CPU time, so a verdict does not depend on who else is computing.
+    One that only waits has as much wall time; one that is kept waiting has more, up to `patience`.
+    """
     watch = select.poll()
     watch.register(verdict, select.POLLIN)
     watch.register(JOBS, 0)  # tells only that the harness has gone
-    events = watch.poll(max(0.0, deadline - time.monotonic()) * 1000)
+    started, seconds = time.monotonic(), job["seconds"]
+    pause = seconds
+    while not (events := watch.poll(pause * 1000)):
+        wall, spent = time.monotonic() - started, _cpu_seconds(pids)
+        if wall >= seconds and not wall * IDLE < spent < seconds or wall >= job["patience"]:
+            return {"reason": "timeout", "detail": f"{spent:.1f} s of computing"}
+        pause = CHECK
     if any(descriptor == JOBS for descriptor, _ in events):
         os._exit(0)
-    if not events:
-        return {"reason": "timeout", "detail": ""}
     try:
         return receive(verdict)
     except EOFError:
         return {"reason": "crash", "detail": "the process of the tests ended early"}
+
+
+def _cpu_seconds(pids: tuple[int, int]) -> float:
+    """CPU time of processes that have not been waited for."""
+    # The kernel's number of a process's CPU clock: clock_getcpuclockid(3), which Python has not.
+    return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
 
 
 def _end(running: int, grading: int, guards: confine.Guards) -> int:
@@ -210,10 +231,8 @@ def _end(running: int, grading: int, guards: confine.Guards) -> int:
     for pid in (running, grading):
         os.kill(pid, signal.SIGKILL)
     if guards.namespaces:
-        try:
+        with contextlib.suppress(ProcessLookupError):  # nothing may be left
             os.kill(-1, signal.SIGKILL)  # process 1: everything in this world but itself
-        except ProcessLookupError:
-            pass  # nothing was left
     status = os.waitpid(running, 0)[1]
     os.waitpid(grading, 0)
     while guards.namespaces:
@@ -235,8 +254,18 @@ def _workplace(guards: confine.Guards) -> str:
     return folder
 
 
-def _tasks_of_user() -> int:
-    """How many threads the user of the children has already; the limit counts them in."""
+def _thread_limit(guards: confine.Guards) -> int | None:
+    """The limit counts all threads of a user, but in a world of its own only those of the program.
+
+    None where a filter allows no new process: then memory for their stacks limits the threads.
+    """
+    if guards.namespaces:
+        return confine.THREADS
+    return None if guards.seccomp else confine.THREADS + _threads_of_user()
+
+
+def _threads_of_user() -> int:
+    """How many threads the user of the children has."""
     user = confine.NOBODY if os.geteuid() == 0 else os.geteuid()
     count = 0
     try:
