@@ -1,0 +1,106 @@
+"""Answers in a layout: a numbered list, lines, a JSON object, parts with a separator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any
+
+from ..family import Family, Item
+
+GROUPS = (
+    ("fruits", "水果", (("banana", "香蕉"), ("apple", "苹果"), ("mango", "芒果"), ("pear", "梨"), ("grape", "葡萄"))),
+    ("colours", "颜色", (("red", "红色"), ("green", "绿色"), ("white", "白色"), ("blue", "蓝色"), ("black", "黑色"))),
+    ("pets", "宠物", (("cat", "猫"), ("dog", "狗"), ("hamster", "仓鼠"), ("parrot", "鹦鹉"), ("goldfish", "金鱼"))),
+    ("sports", "运动", (("tennis", "网球"), ("rugby", "橄榄球"), ("judo", "柔道"), ("golf", "高尔夫"), ("boxing", "拳击"))),
+    ("drinks", "饮料", (("tea", "茶"), ("coffee", "咖啡"), ("juice", "果汁"), ("water", "水"), ("cola", "可乐"))),
+)  # fmt: skip
+_KEYS = {
+    "en": (("name", "price"), ("title", "reason"), ("word", "meaning")),
+    "zh": (("名称", "价格"), ("标题", "理由"), ("词语", "意思")),
+}
+_SEPARATORS = ("|", "***", "=>")
+
+Made = tuple[str, list[tuple[str, Any]], str]
+"""Question, rules, an answer."""
+
+
+def _group(random: Random, language: str) -> tuple[str, list[str]]:
+    at = 0 if language == "en" else 1
+    group = random.choice(GROUPS)
+    members = [member[at] for member in group[2]]
+    random.shuffle(members)
+    return group[at], members
+
+
+def _numbered(random: Random, language: str) -> Made:
+    count = random.choice((3, 4))
+    group, members = _group(random, language)
+    ask = (
+        f"Make a numbered list of {count} {group}. Number 1 must be {members[0]}."
+        if language == "en"
+        else f"写一个编号列表，列出{count}种{group}，第1个必须是{members[0]}。"
+    )
+    answer = "\n".join(f"{n}. {m}" for n, m in enumerate(members[:count], 1))
+    return ask, [("numbered", count), ("first_line", members[0])], answer
+
+
+def _lines(random: Random, language: str) -> Made:
+    count = random.choice((2, 3))
+    group, members = _group(random, language)
+    ask = (
+        f"Name {count} {group}, one per line and nothing else. The first line is {members[0]}."
+        if language == "en"
+        else f"说出{count}种{group}，每行一种，不写别的。第一行是{members[0]}。"
+    )
+    return ask, [("line_count", count), ("first_line", members[0])], "\n".join(members[:count])
+
+
+def _json(random: Random, language: str) -> Made:
+    _, members = _group(random, language)
+    keys = random.choice(_KEYS[language])
+    ask = (
+        f'Describe {members[0]} as a JSON object with the keys "{keys[0]}" and "{keys[1]}".'
+        if language == "en"
+        else f"用一个JSON对象介绍{members[0]}，键为“{keys[0]}”和“{keys[1]}”。"
+    )
+    answer = json.dumps({keys[0]: members[0], keys[1]: members[0]}, ensure_ascii=False)
+    return ask, [("json_keys", list(keys)), ("mentions", members[0])], answer
+
+
+def _parted(random: Random, language: str) -> Made:
+    separator = random.choice(_SEPARATORS)
+    group, members = _group(random, language)
+    ask = (
+        f"Name three {group} with {separator} between them. Start with {members[0]}."
+        if language == "en"
+        else f"说出三种{group}，中间用{separator}隔开，以{members[0]}开头。"
+    )
+    answer = f" {separator} ".join(members[:3])
+    return ask, [("parted", [separator, 3]), ("starts_with", members[0])], answer
+
+
+SKILLS: Mapping[str, Callable[[Random, str], Made]] = {
+    "numbered list": _numbered,
+    "lines": _lines,
+    "json": _json,
+    "separator": _parted,
+}
+
+
+def _make(random: Random, language: str) -> Item:
+    skill = random.choice(list(SKILLS))
+    question, rules, answer = SKILLS[skill](random, language)
+    return Item(
+        language=language,
+        skill=skill,
+        question=question,
+        form="rules",
+        answer=answer,
+        source=question,
+        rules=tuple(rules),
+    )
+
+
+LAYOUT = Family("layout", "Layout instructions", _make)
