@@ -15,7 +15,7 @@ import numpy as np
 
 from ..answers import LIMIT, Reading, foreign, key, own_text, read_literal, read_text, refused
 from ..answers import unread as unreadable
-from ..labels import candidates, read_label
+from ..labels import candidates, named_labels, read_label
 from ..lists import read_list
 from ..metrics.choice import accuracy, accuracy_scoring
 from ..schema import Completion, Failure, Metric, Sample, Score, Scoring, Services
@@ -39,7 +39,14 @@ class Form:
 
 
 def _read_choice(sample: Sample, completion: Completion) -> Reading:
-    return read_label(completion, candidates(tuple(sample.fields["options"])), sample.language)
+    """The candidate that the answer commits to, or the only one that it names at all."""
+    known = candidates(tuple(sample.fields["options"]))
+    reading = read_label(completion, known, sample.language)
+    if reading.answer is None and not refused(completion.text.lstrip()):
+        named = named_labels(completion, known)
+        if len(named) == 1:
+            return Reading(named[0])
+    return reading
 
 
 def _read_list(sample: Sample, completion: Completion) -> Reading:
@@ -103,12 +110,14 @@ FORMS: Mapping[str, Form] = {
 """Closed answers by name. The form `rules` is judged by the checkers instead."""
 
 
+def text_of(form: str, answer: Any, language: str) -> str:
+    """A gold answer as text; that of the form `rules` is one already."""
+    return FORMS[form].written(answer, language) if form in FORMS else answer
+
+
 def gold_text(sample: Sample) -> str:
     """A perfect answer."""
-    target = sample.target
-    if target["form"] not in FORMS:
-        return target["answer"]
-    return FORMS[target["form"]].written(target["answer"], sample.language)
+    return text_of(sample.target["form"], sample.target["answer"], sample.language)
 
 
 # --- closed answers ------------------------------------------------------------------------------
@@ -127,12 +136,10 @@ def exact_scoring(name: str) -> Scoring:
     return accuracy_scoring(name, _read, _right)
 
 
-# --- instructions ----------------------------------------------------------------------------------
+# --- instructions --------------------------------------------------------------------------------
 
 
-def _judge_rules(
-    sample: Sample, completions: Sequence[Completion], services: Services
-) -> Score:
+def _judge_rules(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
     """All rules or nothing: most texts follow some rule by accident.
 
     The text counts as it is, as in IFEval's strict reading, but must be in the item's language.
@@ -141,7 +148,9 @@ def _judge_rules(
     text = completion.text.strip()
     rules = sample.target["rules"]
     if not text or len(text) > LIMIT:
-        return Score(0.0, (0.0, 1.0, 0.0, len(rules)), None, unreadable(completion, sample.language))
+        return Score(
+            0.0, (0.0, 1.0, 0.0, len(rules)), None, unreadable(completion, sample.language)
+        )
     followed = [name for name, argument in rules if RULES[name](text, argument)]
     strange = foreign(text, sample.language)
     whole = len(followed) == len(rules) and not strange

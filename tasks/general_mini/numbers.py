@@ -11,8 +11,12 @@ from ..schema import Completion
 
 _NUMBER = r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d{1,12})(?:\.\d{1,6})?(?![\d])"
 _ANY = re.compile(_NUMBER)
-_LEADING = re.compile(rf"\W{{0,6}}({_NUMBER})[^\S\n]*(?:[a-z%€$]+[^\S\n]*){{0,2}}(?:[.!,;]?\s|[.!]?$)")
-_LEADING_ZH = re.compile(rf"\W{{0,6}}({_NUMBER})\s*[\u4e00-\u9fff]{{0,3}}(?:[。.!,;\s]|$)")
+_END = r"[^\S\n]*(?:[.!,;。](?:\s|$)|\n|$)"
+_LEADING = re.compile(
+    rf"\W{{0,6}}(?!1[.)]\s)({_NUMBER})"
+    rf"(?:(?:[^\S\n]*[a-z%€$]{{1,20}}){{0,2}}|\s?[\u4e00-\u9fff]{{0,3}}){_END}",
+    re.I,
+)
 _SAID = re.compile(
     r"(?:\banswer\b[^\n.\d]{0,30}?(?:\bis\b|:)|\b(?:total|result)\b[^\n.\d]{0,30}?(?:\bis\b|:|\bof\b)"
     r"|=|≈|\\boxed\{|答案[^\n。\d]{0,10}?[是为:]|(?:一共|总共|共|等于|得到|结果)[^\n。\d]{0,6})"
@@ -36,7 +40,7 @@ def read_number(completion: Completion, language: str = "en") -> Reading:
     text = unicodedata.normalize("NFKC", text)
     if not text or refused(text):
         return Reading(None, unread(completion, language))
-    first = _LEADING.match(text) or _LEADING_ZH.match(text)
+    first = _LEADING.match(text)
     if first:
         return Reading(plain(first[1]))
     said = _SAID.findall(text)

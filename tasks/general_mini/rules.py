@@ -137,8 +137,11 @@ def quoted(text: str, _: None) -> bool:
 
 
 def json_keys(text: str, keys: Sequence[str]) -> bool:
-    """Whether the text is one JSON object with these keys and no others, no value empty."""
-    fenced = _FENCED.fullmatch(text)
+    """Whether the text is one JSON object with these keys and no others, no value empty.
+
+    Of a text with a fenced block, the block counts.
+    """
+    fenced = _FENCED.search(text)
     try:
         value = read_literal(fenced[1] if fenced else text)
     except ValueError:

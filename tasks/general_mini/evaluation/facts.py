@@ -143,7 +143,7 @@ RELATIONS: dict[str, Relation] = {
     ),
 }
 
-_ASKS = {"en": "{} Choose one: {}.", "zh": "{}请从中选一个：{}。"}
+_ASKS = {"en": "{} Choose: {}.", "zh": "{}选一个：{}。"}
 
 
 def _make(random: Random, language: str) -> Item:
@@ -168,4 +168,4 @@ def _make(random: Random, language: str) -> Item:
     )
 
 
-FACTS = Family("facts", "Facts of the world, one of four", _make)
+FACTS = Family("facts", "Facts of the world, one of four", _make, examples=2)

@@ -10,17 +10,61 @@ from typing import Any
 from ..family import Family, Item
 
 GROUPS = (
-    ("fruits", "水果", (("banana", "香蕉"), ("apple", "苹果"), ("mango", "芒果"), ("pear", "梨"), ("grape", "葡萄"))),
-    ("colours", "颜色", (("red", "红色"), ("green", "绿色"), ("white", "白色"), ("blue", "蓝色"), ("black", "黑色"))),
-    ("pets", "宠物", (("cat", "猫"), ("dog", "狗"), ("hamster", "仓鼠"), ("parrot", "鹦鹉"), ("goldfish", "金鱼"))),
-    ("sports", "运动", (("tennis", "网球"), ("rugby", "橄榄球"), ("judo", "柔道"), ("golf", "高尔夫"), ("boxing", "拳击"))),
-    ("drinks", "饮料", (("tea", "茶"), ("coffee", "咖啡"), ("juice", "果汁"), ("water", "水"), ("cola", "可乐"))),
-)  # fmt: skip
+    (
+        "fruits",
+        "水果",
+        (
+            ("banana", "香蕉"),
+            ("apple", "苹果"),
+            ("mango", "芒果"),
+            ("pear", "梨"),
+            ("grape", "葡萄"),
+        ),
+    ),
+    (
+        "colours",
+        "颜色",
+        (
+            ("red", "红色"),
+            ("green", "绿色"),
+            ("white", "白色"),
+            ("blue", "蓝色"),
+            ("black", "黑色"),
+        ),
+    ),
+    (
+        "pets",
+        "宠物",
+        (
+            ("cat", "猫"),
+            ("dog", "狗"),
+            ("hamster", "仓鼠"),
+            ("parrot", "鹦鹉"),
+            ("goldfish", "金鱼"),
+        ),
+    ),
+    (
+        "sports",
+        "运动",
+        (
+            ("tennis", "网球"),
+            ("rugby", "橄榄球"),
+            ("judo", "柔道"),
+            ("golf", "高尔夫"),
+            ("boxing", "拳击"),
+        ),
+    ),
+    (
+        "drinks",
+        "饮料",
+        (("tea", "茶"), ("coffee", "咖啡"), ("juice", "果汁"), ("water", "水"), ("cola", "可乐")),
+    ),
+)
 _KEYS = {
     "en": (("name", "price"), ("title", "reason"), ("word", "meaning")),
     "zh": (("名称", "价格"), ("标题", "理由"), ("词语", "意思")),
 }
-_SEPARATORS = ("|", "***", "=>")
+_SEPARATORS = (";", "|", "/")
 
 Made = tuple[str, list[tuple[str, Any]], str]
 """Question, rules, an answer."""
@@ -50,9 +94,9 @@ def _lines(random: Random, language: str) -> Made:
     count = random.choice((2, 3))
     group, members = _group(random, language)
     ask = (
-        f"Name {count} {group}, one per line and nothing else. The first line is {members[0]}."
+        f"Write the names of {count} {group} on {count} lines. Put {members[0]} on the first line."
         if language == "en"
-        else f"说出{count}种{group}，每行一种，不写别的。第一行是{members[0]}。"
+        else f"分{count}行写出{count}种{group}的名称，每行一种，第一行写{members[0]}。"
     )
     return ask, [("line_count", count), ("first_line", members[0])], "\n".join(members[:count])
 
@@ -73,9 +117,9 @@ def _parted(random: Random, language: str) -> Made:
     separator = random.choice(_SEPARATORS)
     group, members = _group(random, language)
     ask = (
-        f"Name three {group} with {separator} between them. Start with {members[0]}."
+        f"Write three {group} on one line with {separator} between them, {members[0]} first."
         if language == "en"
-        else f"说出三种{group}，中间用{separator}隔开，以{members[0]}开头。"
+        else f"在一行里写三种{group}，中间用{separator}隔开，{members[0]}放在最前。"
     )
     answer = f" {separator} ".join(members[:3])
     return ask, [("parted", [separator, 3]), ("starts_with", members[0])], answer

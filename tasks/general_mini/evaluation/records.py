@@ -10,7 +10,13 @@ from ..family import Family, Item
 
 _NAMES = (("Lena", "李娜"), ("Omar", "王强"), ("Sofia", "赵敏"), ("Hugo", "陈杰"), ("Mira", "周婷"))
 _TOWNS = (("Oslo", "苏州"), ("Lyon", "青岛"), ("Porto", "厦门"), ("Graz", "昆明"), ("Cork", "大连"))
-_TRADES = (("baker", "面包师"), ("nurse", "护士"), ("tailor", "裁缝"), ("painter", "画家"), ("miner", "矿工"))
+_TRADES = (
+    ("baker", "面包师"),
+    ("nurse", "护士"),
+    ("tailor", "裁缝"),
+    ("painter", "画家"),
+    ("miner", "矿工"),
+)
 _KEYS = {
     "en": {"name": "name", "age": "age", "city": "city", "job": "job"},
     "zh": {"name": "姓名", "age": "年龄", "city": "城市", "job": "职业"},
@@ -49,7 +55,9 @@ def _lines_to_json(random: Random, language: str) -> Made:
     person = _person(random, language)
     table = "\n".join(f"{name} = {value}" for name, value in person.items())
     ask = (
-        "Write this as one JSON object:\n{}" if language == "en" else "把下面的内容写成一个JSON对象：\n{}"
+        "Write this as one JSON object:\n{}"
+        if language == "en"
+        else "把下面的内容写成一个JSON对象：\n{}"
     )
     return ask.format(table), "record", person, list(person.values())
 
@@ -113,4 +121,4 @@ def _make(random: Random, language: str) -> Item:
     )
 
 
-RECORDS = Family("records", "Records and small tables", _make)
+RECORDS = Family("records", "Records and small tables", _make, examples=2)

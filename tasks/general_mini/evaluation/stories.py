@@ -47,7 +47,6 @@ _BETWEEN = (
     ("Nobody was in a hurry.", "谁也不着急。"),
     ("The radio was playing an old song.", "收音机里放着一首老歌。"),
 )
-_DEMAND = {"en": " Answer briefly.", "zh": "请简短回答。"}
 
 
 def _make(random: Random, language: str) -> Item:
@@ -68,7 +67,7 @@ def _make(random: Random, language: str) -> Item:
     return Item(
         language=language,
         skill=f"{skill}: {'who' if person else 'what'}",
-        question=f"{passage}{' ' if at == 0 else ''}{asks}{_DEMAND[language]}",
+        question=f"{passage}{' ' if at == 0 else ''}{asks}",
         form="choice",
         answer=options[number],
         source=passage,
@@ -82,4 +81,4 @@ def _bare(thing: str, skill: str, at: int) -> str:
     return thing.removeprefix("a ")
 
 
-STORIES = Family("stories", "Short stories with a question", _make)
+STORIES = Family("stories", "Short stories with a question", _make, examples=2)

@@ -1,4 +1,4 @@
-"""A sentence about something, with a word that it must have and one more rule for its wording."""
+"""A few words about something, one word that they must have, and one more rule for the wording."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ TOPICS = (
     ("the night", "stars", "夜晚", "星星"), ("a holiday", "hotel", "假期", "酒店"),
     ("a football match", "goal", "足球比赛", "进球"), ("a forest", "trees", "森林", "大树"),
     ("breakfast", "bread", "早餐", "面包"), ("a wedding", "dress", "婚礼", "婚纱"),
-    ("the weather", "sunshine", "天气", "阳光"), ("a long journey", "suitcase", "长途旅行", "行李箱"),
+    ("the weather", "sunshine", "天气", "阳光"),
+    ("a long journey", "suitcase", "长途旅行", "行李箱"),
 )  # fmt: skip
 """English topic and word, Chinese topic and word."""
 
-_CLOSINGS = (("every single day", "每天如此"), ("at long last", "终于好了"), ("once again", "再来一次"))
+_CLOSINGS = (
+    ("every single day", "每天如此"),
+    ("at long last", "终于好了"),
+    ("once again", "再来一次"),
+)
 
 Rule = tuple[str, str, Any, str]
 """What is asked, the checker and its argument, and a text about the word that follows it."""
 
 
 def _capitals(random: Random, language: str, word: str) -> Rule:
-    if language == "zh":  # there are no capitals
-        return _exclaims(random, language, word)
-    ask = "Use capital letters only."
-    return ask, "upper_case", None, f"I LOVE THE {word.upper()}."
+    return "Use capital letters only.", "upper_case", None, f"I LOVE THE {word.upper()}."
 
 
-def _exclaims(random: Random, language: str, word: str) -> Rule:
+def _quotes(random: Random, language: str, word: str) -> Rule:
     if language == "en":
         ask = "Put the whole answer between double quotation marks."
         return ask, "quoted", None, f'"I like the {word}."'
@@ -42,56 +44,72 @@ def _exclaims(random: Random, language: str, word: str) -> Rule:
 def _ends(random: Random, language: str, word: str) -> Rule:
     closing = random.choice(_CLOSINGS)[0 if language == "en" else 1]
     if language == "en":
-        ask = f"The last words must be: {closing}."
+        ask = f"End with the words: {closing}."
         return ask, "ends_with", closing, f"I think of the {word} {closing}."
     return f"最后几个字必须是：{closing}。", "ends_with", closing, f"我想着{word}，{closing}。"
 
 
 def _short(random: Random, language: str, word: str) -> Rule:
     if language == "en":
-        count = random.choice((6, 8, 10))
+        count = random.choice((8, 10, 12))
         ask = f"Use no more than {count} words."
         return ask, "most_words", count, f"I like the {word}."
-    count = random.choice((10, 12, 15))
+    count = random.choice((8, 10, 12))
     return f"不超过{count}个字。", "most_words", count, f"我喜欢{word}。"
 
 
 def _without(random: Random, language: str, word: str) -> Rule:
     if language == "en":
-        banned = random.choice(("the", "and", "is"))
-        ask = f'Never use the word "{banned}".'
+        banned = random.choice(("and", "is", "with", "it"))
+        ask = f'Do not use the word "{banned}".'
         return ask, "avoids", banned, f"My {word} can wait."
     banned = random.choice("的了是")
     return f"不能出现“{banned}”字。", "avoids", banned, f"我喜欢{word}。"
 
 
+def _sentences(random: Random, language: str, word: str) -> Rule:
+    count = random.choice((1, 3))
+    if language == "en":
+        ask = "Give exactly one sentence." if count == 1 else "Give exactly three sentences."
+        return ask, "sentences", count, " ".join([f"I like the {word}."] * count)
+    return (
+        f"只写{'一' if count == 1 else '三'}句话。",
+        "sentences",
+        count,
+        f"我喜欢{word}。" * count,
+    )
+
+
 SKILLS: Mapping[str, Callable[[Random, str, str], Rule]] = {
     "capitals": _capitals,
-    "quotation marks": _exclaims,
+    "quotation marks": _quotes,
     "ending": _ends,
     "at most": _short,
     "forbidden": _without,
+    "sentences": _sentences,
 }
+ENGLISH_ONLY = ("capitals",)
+"""Chinese has no capitals."""
 
 _ASKS = {
-    "en": 'Write one sentence about {} with the word "{}" in it. {}',
-    "zh": "写一句关于{}的话，其中要有“{}”这个词。{}",
+    "en": '{} Write about {} and mention the word "{}".',
+    "zh": "{}写一写{}，要提到“{}”这个词。",
 }
 
 
 def _make(random: Random, language: str) -> Item:
-    skill = random.choice(list(SKILLS))
+    skill = random.choice([s for s in SKILLS if language == "en" or s not in ENGLISH_ONLY])
     row = random.choice(TOPICS)
     topic, word = row[:2] if language == "en" else row[2:]
     ask, rule, argument, example = SKILLS[skill](random, language, word)
     return Item(
         language=language,
         skill=skill,
-        question=_ASKS[language].format(topic, word, ask),
+        question=_ASKS[language].format(ask, topic, word),
         form="rules",
         answer=example,
         source=f"{row[0]}: {ask}",
-        rules=(("mentions", word), ("sentences", 1), (rule, argument)),
+        rules=(("mentions", word), (rule, argument)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Train family: to which kind an animal or a plant belongs, or what it eats."""
+"""Train family: to which kind an animal belongs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,43 @@ KINDS = {
 }
 """English kind -> Chinese kind, how to tell it in English, in Chinese."""
 
-ANIMALS = {
-    "bird": (("sparrow", "麻雀"), ("owl", "猫头鹰"), ("eagle", "鹰"), ("penguin", "企鹅"), ("swan", "天鹅")),
-    "fish": (("salmon", "三文鱼"), ("tuna", "金枪鱼"), ("carp", "鲤鱼"), ("cod", "鳕鱼"), ("trout", "鳟鱼")),
-    "insect": (("ant", "蚂蚁"), ("bee", "蜜蜂"), ("butterfly", "蝴蝶"), ("beetle", "甲虫"), ("mosquito", "蚊子")),
-    "mammal": (("horse", "马"), ("whale", "鲸"), ("rabbit", "兔子"), ("elephant", "大象"), ("bat", "蝙蝠")),
-    "reptile": (("lizard", "蜥蜴"), ("crocodile", "鳄鱼"), ("tortoise", "陆龟"), ("cobra", "眼镜蛇"), ("gecko", "壁虎")),
-}  # fmt: skip
+MEMBERS = {
+    "bird": (
+        ("sparrow", "麻雀"),
+        ("owl", "猫头鹰"),
+        ("eagle", "鹰"),
+        ("penguin", "企鹅"),
+        ("swan", "天鹅"),
+    ),
+    "fish": (
+        ("salmon", "三文鱼"),
+        ("tuna", "金枪鱼"),
+        ("carp", "鲤鱼"),
+        ("cod", "鳕鱼"),
+        ("trout", "鳟鱼"),
+    ),
+    "insect": (
+        ("ant", "蚂蚁"),
+        ("bee", "蜜蜂"),
+        ("butterfly", "蝴蝶"),
+        ("beetle", "甲虫"),
+        ("mosquito", "蚊子"),
+    ),
+    "mammal": (
+        ("horse", "马"),
+        ("whale", "鲸"),
+        ("rabbit", "兔子"),
+        ("elephant", "大象"),
+        ("bat", "蝙蝠"),
+    ),
+    "reptile": (
+        ("lizard", "蜥蜴"),
+        ("crocodile", "鳄鱼"),
+        ("tortoise", "陆龟"),
+        ("cobra", "眼镜蛇"),
+        ("gecko", "壁虎"),
+    ),
+}
 
 _OPENINGS = {
     "en": (
@@ -42,7 +72,7 @@ _OPENINGS = {
 def _make(random: Random, language: str) -> Item:
     english = language == "en"
     kind = random.choice(list(KINDS))
-    name = random.choice(ANIMALS[kind])[0 if english else 1]
+    name = random.choice(MEMBERS[kind])[0 if english else 1]
     others = random.sample([k for k in KINDS if k != kind], random.choice((2, 3)))
     kinds = [kind, *others]
     random.shuffle(kinds)
@@ -70,4 +100,4 @@ def _make(random: Random, language: str) -> Item:
     )
 
 
-ANIMALS_FAMILY = Family("animals", "Kinds of animals", _make, train=True)
+ANIMALS = Family("animals", "Kinds of animals", _make, train=True)

@@ -36,7 +36,10 @@ _WAYS = {
     "copy": ("I write the line down as it is.", "照原样抄写这句话。"),
     "capitals": ("Each letter gets its capital form; nothing else changes.", ""),
     "small letters": ("Each capital gets its small form; nothing else changes.", ""),
-    "brackets": ("An opening bracket, the line, a closing bracket.", "先写左括号，再抄原句，最后写右括号。"),
+    "brackets": (
+        "An opening bracket, the line, a closing bracket.",
+        "先写左括号，再抄原句，最后写右括号。",
+    ),
 }
 
 

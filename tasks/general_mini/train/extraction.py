@@ -50,7 +50,9 @@ def _make(random: Random, language: str) -> Item:
     pieces = {
         "mail": f"{random.choice(_USERS)}{random.randint(1, 99)}@{random.choice(_HOSTS)}",
         "price": f"${amount}" if english else f"{amount}块钱",
-        "date": f"{day} {random.choice(_MONTHS)}" if english else f"{random.randint(3, 8)}月{day}日",
+        "date": f"{day} {random.choice(_MONTHS)}"
+        if english
+        else f"{random.randint(3, 8)}月{day}日",
     }
     skill = random.choice(list(pieces))
     message = random.choice(_MESSAGES[language]).format(**pieces)

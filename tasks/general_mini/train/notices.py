@@ -7,13 +7,21 @@ from random import Random
 from ..family import Family, Item
 
 _SHOPS = (
-    ("bakery", "面包店"), ("pharmacy", "药店"), ("library", "图书馆"), ("florist", "花店"),
-    ("bookshop", "书店"), ("post office", "邮局"), ("gym", "健身房"),
-)  # fmt: skip
+    ("bakery", "面包店"),
+    ("pharmacy", "药店"),
+    ("library", "图书馆"),
+    ("florist", "花店"),
+    ("bookshop", "书店"),
+    ("post office", "邮局"),
+    ("gym", "健身房"),
+)
 _SKILLS = {
     "opens": (
         ("{0}: opens {1}:00", "{0}：{1}点开门"),
-        ("Find the opening hour: {}. Only digits for the hour, please.", "请找出{}开门的钟点，用数字写。"),
+        (
+            "Find the opening hour: {}. Only digits for the hour, please.",
+            "请找出{}开门的钟点，用数字写。",
+        ),
         ("The line of the {0} says that it opens at {1}.", "{0}那一行写着{1}点开门。"),
         (6, 12),
     ),
@@ -23,7 +31,7 @@ _SKILLS = {
         ("The line of the {0} says floor {1}.", "{0}那一行写着{1}楼。"),
         (1, 30),
     ),
-}  # fmt: skip
+}
 
 
 def _make(random: Random, language: str) -> Item:

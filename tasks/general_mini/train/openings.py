@@ -43,7 +43,12 @@ def _rules(language: str, text: str, subject: str) -> Sequence[Rule]:
             ),
         )
     return (
-        ("写满十五个字以上。", ("least_words", 15), f"{text}，我的朋友们也都这样说。", "字数超过了十五个"),
+        (
+            "写满十五个字以上。",
+            ("least_words", 15),
+            f"{text}，我的朋友们也都这样说。",
+            "字数超过了十五个",
+        ),
         ("别用“我们”二字。", ("avoids", "我们"), f"{text}。", "没有出现“我们”"),
     )
 
