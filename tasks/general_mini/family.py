@@ -2,24 +2,20 @@
 
 A family is a function from chance and a language to one item. Item number n of a seed depends on
 the family, the seed and the items before it only, so a longer list begins with the shorter one.
-
-Where a family shows solved examples, each question stands behind a few of its own skill, always the
-same ones: a small model then knows what an answer looks like, and the harness reads them once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from ..errors import RedoneError
 from .forms import text_of
 
-LANGUAGES = ("en", "zh")
-"""Items take turns."""
+LANGUAGES = ("en", "en", "zh")
+"""Items take turns: two in English, one in Chinese."""
 
 TRIES = 1000
 """Draws of one item until it is a new one; a family must not come near this."""
@@ -67,14 +63,12 @@ class Family:
         title: For people.
         make: Draws one item in a language.
         train: Whether models may be trained on it. If not, it is for evaluation only.
-        examples: Solved items of the same skill in front of each question.
     """
 
     name: str
     title: str
     make: Callable[[Random, str], Item]
     train: bool = False
-    examples: int = 0
 
 
 def draw(family: Family, seed: int = 0, count: int = 100) -> Iterator[Item]:
@@ -90,8 +84,7 @@ def draw(family: Family, seed: int = 0, count: int = 100) -> Iterator[Item]:
         language = LANGUAGES[number % len(LANGUAGES)]
         for attempt in range(TRIES):
             item = family.make(Random(f"{family.name}|{seed}|{number}|{attempt}"), language)
-            shown = _examples(family, language, item.skill)
-            if item.question not in seen and item.source not in {each.source for each in shown}:
+            if item.question not in seen:
                 break
         else:
             raise RedoneError(
@@ -99,30 +92,4 @@ def draw(family: Family, seed: int = 0, count: int = 100) -> Iterator[Item]:
                 f"{seed}; {count} were asked for. Use a smaller count and other seeds."
             )
         seen.add(item.question)
-        yield replace(item, question=_shown(shown, item)) if shown else item
-
-
-@cache
-def _examples(family: Family, language: str, skill: str) -> tuple[Item, ...]:
-    """Solved items of a skill, each of another source and with another answer."""
-    chosen: list[Item] = []
-    for number in range(TRIES):
-        if len(chosen) == family.examples:
-            break
-        item = family.make(Random(f"{family.name}|example|{number}"), language)
-        other = all(item.source != i.source and item.answer != i.answer for i in chosen)
-        if item.skill == skill and other:
-            chosen.append(item)
-    return tuple(chosen)
-
-
-_FRAMES = {
-    "en": ("Question: {}\nAnswer:", "Question: {}\nAnswer: {}\n\n"),
-    "zh": ("问题：{}\n答案：", "问题：{}\n答案：{}\n\n"),
-}
-
-
-def _shown(examples: tuple[Item, ...], item: Item) -> str:
-    open_frame, solved = _FRAMES[item.language]
-    before = "".join(solved.format(each.question, each.text) for each in examples)
-    return before + open_frame.format(item.question)
+        yield item

@@ -7,6 +7,7 @@ families, those for training and those for evaluation.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +16,12 @@ import numpy as np
 
 from ..answers import LIMIT, Reading, foreign, key, own_text, read_literal, read_text, refused
 from ..answers import unread as unreadable
-from ..labels import candidates, named_labels, read_label
+from ..labels import candidates, read_label
 from ..lists import read_list
 from ..metrics.choice import accuracy, accuracy_scoring
 from ..schema import Completion, Failure, Metric, Sample, Score, Scoring, Services
 from .numbers import plain, read_number
-from .rules import RULES
+from .rules import RULES, mentions
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,18 @@ class Form:
 
 def _read_choice(sample: Sample, completion: Completion) -> Reading:
     """The candidate that the answer commits to, or the only one that it names at all."""
-    known = candidates(tuple(sample.fields["options"]))
-    reading = read_label(completion, known, sample.language)
-    if reading.answer is None and not refused(completion.text.lstrip()):
-        named = named_labels(completion, known)
-        if len(named) == 1:
+    options = sample.fields["options"]
+    reading = read_label(completion, candidates(tuple(options)), sample.language)
+    text = own_text(completion.text)
+    if reading.answer is None and not refused(text):
+        # In a closed question an answer that names one candidate means it, whatever else it says.
+        named = [o for o in options if mentions(text, o) or mentions(text, f"{o}s")]
+        if len(named) == 1 and not _DENIED.search(text):
             return Reading(named[0])
     return reading
+
+
+_DENIED = re.compile(r"\bnot?\b|n['’]t\b|\bnever\b|\bunknown\b|不|没|并非", re.I)
 
 
 def _read_list(sample: Sample, completion: Completion) -> Reading:

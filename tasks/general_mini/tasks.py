@@ -17,10 +17,10 @@ from random import Random
 
 from ..errors import RedoneError, UnknownName
 from ..schema import Chance, Guesses, Prompt, Row, Sample, Settings, Task
-from .evaluation.comparisons import COMPARISONS
 from .evaluation.facts import FACTS
 from .evaluation.layout import LAYOUT
 from .evaluation.lists import LISTS
+from .evaluation.numerals import NUMERALS
 from .evaluation.records import RECORDS
 from .evaluation.stories import STORIES
 from .evaluation.word_problems import WORD_PROBLEMS
@@ -48,7 +48,7 @@ _VERIFIABLE = (
 FAMILIES: Mapping[str, Family] = {
     family.name: family
     for family in (
-        *(FACTS, WORD_PROBLEMS, COMPARISONS, WORDING, LAYOUT, LISTS, RECORDS, STORIES),
+        *(FACTS, WORD_PROBLEMS, NUMERALS, WORDING, LAYOUT, LISTS, RECORDS, STORIES),
         *(ANIMALS, SUMS, SEQUENCES, OPENINGS, BULLETS, COPYING, EXTRACTION, NOTICES),
     )
 }
@@ -208,15 +208,11 @@ _GUESSES = Guesses(_random, lambda samples: list(_REMARKS), _everything)
 # --- the tasks -----------------------------------------------------------------------------------
 
 
-_NEXT = ("\nQuestion:", "\n问题：")
-"""Where a model goes on to invent the next question."""
-
-
 def _limit(sample: Sample) -> int:
-    """Tokens for the gold answer in the worst tokeniser, and a dozen for words around it."""
+    """Tokens for the gold answer in the worst tokeniser, and some for words around it."""
     text = gold_text(sample)
     size = len(text.encode())
-    return 12 + (size // 2 if text.isascii() else size)
+    return 16 + (size // 2 if text.isascii() else size)
 
 
 def _task(
@@ -239,7 +235,7 @@ def _task(
         read=FamilyReader(evaluation, train),
         # Every family words its own questions, so that no wording is common to all of them.
         prompts={language: Prompt("", "{question}") for language in ("en", "zh")},
-        settings=Settings(max_tokens=max_tokens, stop=() if rules else _NEXT),
+        settings=Settings(max_tokens=max_tokens),
         scorings={name: scoring(name) for name in ("official", "corrected")},
         gold=gold_text,
         guesses=_GUESSES,
@@ -262,7 +258,7 @@ _CAPABILITIES = {
 GENERAL_MINI = (
     _task(FACTS, ANIMALS, "knowledge", 24, Chance(25.0, 0.25)),
     _task(WORD_PROBLEMS, SUMS, "mathematics", 32, Chance(5.0, 0.05)),
-    _task(COMPARISONS, SEQUENCES, "mathematics", 24, Chance(33.3, 0.33)),
+    _task(NUMERALS, SEQUENCES, "mathematics", 32, Chance(33.3, 0.33)),
     _task(WORDING, OPENINGS, "instructions", 40, Chance(5.0, 0.05)),
     _task(LAYOUT, BULLETS, "instructions", 48, Chance(5.0, 0.05)),
     _task(LISTS, COPYING, "transformation", 32, Chance(5.0, 0.05)),

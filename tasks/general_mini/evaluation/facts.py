@@ -1,4 +1,4 @@
-"""Short knowledge questions: one of four answers of the same kind."""
+"""Short knowledge questions, asked openly; the answers of one kind are told apart when read."""
 
 from __future__ import annotations
 
@@ -62,18 +62,18 @@ RELATIONS: dict[str, Relation] = {
             ("Australia", "English", "澳大利亚", "英语"),
         ),
     ),
-    "author": Relation(
-        {"en": "Who created {}?", "zh": "{}是谁的作品？"},
+    "fame": Relation(
+        {"en": "Who is famous for {}?", "zh": "谁以{}闻名于世？"},
         (
             ("the play Hamlet", "Shakespeare", "戏剧《哈姆雷特》", "莎士比亚"),
-            ("the painting Mona Lisa", "Leonardo da Vinci", "油画《蒙娜丽莎》", "达芬奇"),
-            ("the painting The Starry Night", "Van Gogh", "油画《星月夜》", "梵高"),
+            ("the theory of relativity", "Einstein", "相对论", "爱因斯坦"),
+            ("the law of gravity", "Newton", "万有引力定律", "牛顿"),
             ("the novel War and Peace", "Tolstoy", "小说《战争与和平》", "托尔斯泰"),
             ("the novel Oliver Twist", "Dickens", "小说《雾都孤儿》", "狄更斯"),
             ("the opera The Magic Flute", "Mozart", "歌剧《魔笛》", "莫扎特"),
             ("the Moonlight Sonata", "Beethoven", "《月光奏鸣曲》", "贝多芬"),
             ("the painting Guernica", "Picasso", "油画《格尔尼卡》", "毕加索"),
-            ("the novel Les Misérables", "Victor Hugo", "小说《悲惨世界》", "雨果"),
+            ("the theory of evolution", "Darwin", "进化论", "达尔文"),
             ("the epic Odyssey", "Homer", "史诗《奥德赛》", "荷马"),
         ),
     ),
@@ -143,7 +143,10 @@ RELATIONS: dict[str, Relation] = {
     ),
 }
 
-_ASKS = {"en": "{} Choose: {}.", "zh": "{}选一个：{}。"}
+_ASKS = {
+    "en": ("{}", "Quiz: {}", "{} Answer in a few words."),
+    "zh": ("{}", "知识问答：{}", "{}请简短回答。"),
+}
 
 
 def _make(random: Random, language: str) -> Item:
@@ -151,21 +154,18 @@ def _make(random: Random, language: str) -> Item:
     relation = RELATIONS[skill]
     at = 0 if language == "en" else 2
     row = random.choice(relation.rows)
-    others = random.sample([r for r in relation.rows if r is not row], 3)
-    options = [row[at + 1], *(r[at + 1] for r in others)]
-    random.shuffle(options)
-    joined = (", " if language == "en" else "、").join(options)
-    question = _ASKS[language].format(relation.questions[language].format(row[at]), joined)
     return Item(
         language=language,
         skill=skill,
-        question=question,
+        question=random.choice(_ASKS[language]).format(
+            relation.questions[language].format(row[at])
+        ),
         form="choice",
         answer=row[at + 1],
         # The same fact in both languages is one source.
         source=f"{skill}: {row[0]}",
-        options=tuple(options),
+        options=tuple(dict.fromkeys(r[at + 1] for r in relation.rows)),
     )
 
 
-FACTS = Family("facts", "Facts of the world, one of four", _make, examples=2)
+FACTS = Family("facts", "Facts of the world", _make)

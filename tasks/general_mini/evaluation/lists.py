@@ -63,14 +63,24 @@ def _drop(random: Random, language: str) -> Made:
     return demand, items, [item for item in items if item != gone]
 
 
-def _head(random: Random, language: str) -> Made:
-    items = _words(random, language, 4)
+def _last(random: Random, language: str) -> Made:
+    items = _words(random, language, 3)
     demand = (
-        "Write only the first two items of this list: {}"
+        "What is the last word of this list: {}"
         if language == "en"
-        else "只写出这个列表的前两项：{}"
+        else "这个列表的最后一个词是什么：{}"
     )
-    return demand, items, items[:2]
+    return demand, items, items[-1:]
+
+
+def _first(random: Random, language: str) -> Made:
+    items = _words(random, language, 3)
+    demand = (
+        "What is the first word of this list: {}"
+        if language == "en"
+        else "这个列表的第一个词是什么：{}"
+    )
+    return demand, items, items[:1]
 
 
 SKILLS: Mapping[str, Callable[[Random, str], Made]] = {
@@ -78,7 +88,8 @@ SKILLS: Mapping[str, Callable[[Random, str], Made]] = {
     "sort numbers": _sort,
     "sort words": _alphabet,
     "remove": _drop,
-    "first two": _head,
+    "first": _first,
+    "last": _last,
 }
 
 ENGLISH_ONLY = ("sort words",)
@@ -100,4 +111,4 @@ def _make(random: Random, language: str) -> Item:
     )
 
 
-LISTS = Family("lists", "Lists sorted, turned and shortened", _make, examples=3)
+LISTS = Family("lists", "Lists sorted, turned and shortened", _make)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
@@ -99,11 +100,24 @@ def _whose(random: Random, language: str) -> Made:
     return ask, "choice", name, [r[keys["name"]] for r in rows]
 
 
+def _value(random: Random, language: str) -> Made:
+    person = _person(random, language)
+    field = random.choice(list(person))
+    shown = json.dumps(person, ensure_ascii=False)
+    ask = (
+        f'{shown}\nWhat is the value of "{field}" in this JSON object?'
+        if language == "en"
+        else f"{shown}\n在这个JSON对象里，“{field}”的值是什么？"
+    )
+    return ask, "choice", person[field], list(person.values())
+
+
 SKILLS: Mapping[str, Callable[[Random, str], Made]] = {
     "csv to json": _csv_to_json,
     "lines to json": _lines_to_json,
     "cell": _cell,
     "row": _whose,
+    "json to value": _value,
 }
 
 
@@ -121,4 +135,4 @@ def _make(random: Random, language: str) -> Item:
     )
 
 
-RECORDS = Family("records", "Records and small tables", _make, examples=2)
+RECORDS = Family("records", "Records and small tables", _make)

@@ -44,14 +44,14 @@ def _quotes(random: Random, language: str, word: str) -> Rule:
 def _ends(random: Random, language: str, word: str) -> Rule:
     closing = random.choice(_CLOSINGS)[0 if language == "en" else 1]
     if language == "en":
-        ask = f"End with the words: {closing}."
+        ask = f'Let "{closing}" be the last words.'
         return ask, "ends_with", closing, f"I think of the {word} {closing}."
-    return f"最后几个字必须是：{closing}。", "ends_with", closing, f"我想着{word}，{closing}。"
+    return f"用“{closing}”这几个字结尾。", "ends_with", closing, f"我想着{word}，{closing}。"
 
 
 def _short(random: Random, language: str, word: str) -> Rule:
     if language == "en":
-        count = random.choice((8, 10, 12))
+        count = random.choice((9, 11, 13))
         ask = f"Use no more than {count} words."
         return ask, "most_words", count, f"I like the {word}."
     count = random.choice((8, 10, 12))
@@ -60,7 +60,7 @@ def _short(random: Random, language: str, word: str) -> Rule:
 
 def _without(random: Random, language: str, word: str) -> Rule:
     if language == "en":
-        banned = random.choice(("and", "is", "with", "it"))
+        banned = random.choice(("and", "can", "with", "but", "very"))
         ask = f'Do not use the word "{banned}".'
         return ask, "avoids", banned, f"My {word} can wait."
     banned = random.choice("的了是")
@@ -72,12 +72,8 @@ def _sentences(random: Random, language: str, word: str) -> Rule:
     if language == "en":
         ask = "Give exactly one sentence." if count == 1 else "Give exactly three sentences."
         return ask, "sentences", count, " ".join([f"I like the {word}."] * count)
-    return (
-        f"只写{'一' if count == 1 else '三'}句话。",
-        "sentences",
-        count,
-        f"我喜欢{word}。" * count,
-    )
+    ask = f"只写{'一' if count == 1 else '三'}句话。"
+    return ask, "sentences", count, f"我喜欢{word}。" * count
 
 
 SKILLS: Mapping[str, Callable[[Random, str, str], Rule]] = {
@@ -92,8 +88,8 @@ ENGLISH_ONLY = ("capitals",)
 """Chinese has no capitals."""
 
 _ASKS = {
-    "en": '{} Write about {} and mention the word "{}".',
-    "zh": "{}写一写{}，要提到“{}”这个词。",
+    "en": 'Write about {} and mention the word "{}". {}',
+    "zh": "写一写{}，要提到“{}”这个词。{}",
 }
 
 
@@ -105,7 +101,7 @@ def _make(random: Random, language: str) -> Item:
     return Item(
         language=language,
         skill=skill,
-        question=_ASKS[language].format(ask, topic, word),
+        question=_ASKS[language].format(topic, word, ask),
         form="rules",
         answer=example,
         source=f"{row[0]}: {ask}",
