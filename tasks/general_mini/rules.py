@@ -79,6 +79,11 @@ def ends_with(text: str, end: str) -> bool:
     return text.rstrip(marks).lower().endswith(end.rstrip(marks).lower())
 
 
+def is_question(text: str, _: None) -> bool:
+    """Whether the text ends with a question mark; closing quotes do not count."""
+    return text.rstrip(_MARKS).endswith(("?", "？"))
+
+
 def most_words(text: str, count: int) -> bool:
     """Whether there are at most so many words, and one at least."""
     return 1 <= len(words(text)) <= count
@@ -156,7 +161,16 @@ def json_keys(text: str, keys: Sequence[str]) -> bool:
 RULES: Mapping[str, Callable[[str, Any], bool]] = {
     rule.__name__: rule
     for rule in (
-        *(mentions, avoids, lacks_letter, upper_case, lower_case, starts_with, ends_with),
+        *(
+            mentions,
+            avoids,
+            lacks_letter,
+            upper_case,
+            lower_case,
+            starts_with,
+            ends_with,
+            is_question,
+        ),
         *(most_words, least_words, sentences, line_count, first_line, numbered, bullets),
         *(parted, quoted, json_keys),
     )

@@ -48,10 +48,10 @@ Made = tuple[str, int, tuple[int, ...]]
 
 
 def _digits(random: Random, language: str) -> Made:
-    number = random.randint(21, 999)
+    number = random.randint(21, 99) if random.random() < 0.6 else random.randint(100, 999)
     words = spelled(number, language)
     return (
-        f"Write the number {words} in digits."
+        f"Write {words} as a number in digits."
         if language == "en"
         else f"用阿拉伯数字写出“{words}”。",
         number,
@@ -82,13 +82,13 @@ def _before(random: Random, language: str) -> Made:
 
 
 def _extreme(random: Random, language: str) -> Made:
-    numbers = random.sample(range(11, 100), 4)
+    numbers = random.sample(range(101, 1000), 3)
     largest = random.random() < 0.5
-    shown = ("、" if language == "zh" else ", ").join(map(str, numbers))
+    first, second, third = numbers
     question = (
-        f"Which of these numbers is the {'largest' if largest else 'smallest'}: {shown}?"
+        f"Which number is the {'largest' if largest else 'smallest'}: {first}, {second} or {third}?"
         if language == "en"
-        else f"下面哪个数最{'大' if largest else '小'}：{shown}？"
+        else f"{first}、{second}和{third}，哪个数最{'大' if largest else '小'}？"
     )
     return question, max(numbers) if largest else min(numbers), tuple(numbers)
 

@@ -27,8 +27,8 @@ Made = tuple[str, str, Any, list[str]]
 """Question, form, answer, the values that occur."""
 
 
-def _person(random: Random, language: str) -> dict[str, str]:
-    """A record of three fields, in any order."""
+def _person(random: Random, language: str, others: int = 2) -> dict[str, str]:
+    """A record of a name and some other fields, in any order."""
     at = 0 if language == "en" else 1
     values = {
         "name": random.choice(_NAMES)[at],
@@ -36,7 +36,7 @@ def _person(random: Random, language: str) -> dict[str, str]:
         "city": random.choice(_TOWNS)[at],
         "job": random.choice(_TRADES)[at],
     }
-    fields = ["name", *random.sample(["age", "city", "job"], 2)]
+    fields = ["name", *random.sample(["age", "city", "job"], others)]
     random.shuffle(fields)
     return {_KEYS[language][field]: values[field] for field in fields}
 
@@ -88,20 +88,8 @@ def _cell(random: Random, language: str) -> Made:
     return ask, "choice", row[field], [r[field] for r in rows]
 
 
-def _whose(random: Random, language: str) -> Made:
-    table, rows = _table(random, language)
-    keys, row = _KEYS[language], random.choice(rows)
-    city, name = row[keys["city"]], row[keys["name"]]
-    ask = (
-        f"{table}\nIn this table, who lives in {city}?"
-        if language == "en"
-        else f"{table}\n在这张表里，谁住在{city}？"
-    )
-    return ask, "choice", name, [r[keys["name"]] for r in rows]
-
-
 def _value(random: Random, language: str) -> Made:
-    person = _person(random, language)
+    person = _person(random, language, others=3)
     field = random.choice(list(person))
     shown = json.dumps(person, ensure_ascii=False)
     ask = (
@@ -116,7 +104,6 @@ SKILLS: Mapping[str, Callable[[Random, str], Made]] = {
     "csv to json": _csv_to_json,
     "lines to json": _lines_to_json,
     "cell": _cell,
-    "row": _whose,
     "json to value": _value,
 }
 

@@ -1,4 +1,4 @@
-"""Arithmetic told in one or two sentences: prices, shares, change, rests, times, doubles."""
+"""Arithmetic told in one or two sentences: prices, shares, change, rests, halves, doubles."""
 
 from __future__ import annotations
 
@@ -20,6 +20,32 @@ _GOODS = (
 )
 _CROWDS = (("passengers", "名乘客"), ("visitors", "名游客"), ("guests", "位客人"))
 _PLACES = (("bus", "公交车"), ("museum", "博物馆"), ("ship", "轮船"), ("hotel", "酒店"))
+
+
+_SMALL = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
+
+
+def _words(number: int) -> str:
+    return _SMALL[number]
+
+
+def _han(number: int) -> str:
+    tens, units = divmod(number, 10)
+    return ("十" if tens else "") + ("一二三四五六七八九"[units - 1] if units else "")
 
 
 def _price(random: Random) -> Problem:
@@ -67,14 +93,22 @@ def _change(random: Random) -> Problem:
     )
 
 
-def _hours(random: Random) -> Problem:
-    start, length = random.randint(5, 12), random.randint(2, 9)
+def _spoken(random: Random) -> Problem:
+    first, second = random.randint(3, 12), random.randint(2, 9)
+    if random.random() < 0.5:
+        first = max(first, second + 1)
+        english = f"What is {_words(first)} minus {_words(second)}?"
+        return english, f"{_han(first)}减{_han(second)}等于几？", first - second
     return (
-        f"A train departs at {start} o'clock and travels for {length} hours. "
-        "On the 24-hour clock, at what hour does it arrive?",
-        f"火车{start}点发车，行驶{length}小时，按24小时制几点到达？",
-        start + length,
+        f"What is {_words(first)} times {_words(second)}?",
+        f"{_han(first)}乘以{_han(second)}等于几？",
+        first * second,
     )
+
+
+def _half(random: Random) -> Problem:
+    half = random.randint(2, 20)
+    return f"What is half of {2 * half}?", f"{2 * half}的一半是多少？", half
 
 
 def _double(random: Random) -> Problem:
@@ -93,7 +127,8 @@ SKILLS: Mapping[str, Callable[[Random], Problem]] = {
     "rest": _rest,
     "share": _share,
     "change": _change,
-    "hours": _hours,
+    "spoken": _spoken,
+    "half": _half,
     "double": _double,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -26,70 +27,90 @@ _CLOSINGS = (
     ("once again", "再来一次"),
 )
 
-Rule = tuple[str, str, Any, str]
-"""What is asked, the checker and its argument, and a text about the word that follows it."""
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """One more rule.
+
+    Attributes:
+        ask: The sentence that states it; "" where `what` does.
+        rule: The checker and its argument.
+        example: A text about the word that follows the rule.
+        what: What is to be written.
+    """
+
+    ask: str
+    rule: tuple[str, Any]
+    example: str
+    what: str = ""
 
 
-def _capitals(random: Random, language: str, word: str) -> Rule:
-    return "Use capital letters only.", "upper_case", None, f"I LOVE THE {word.upper()}."
+def _capitals(random: Random, language: str, word: str) -> Demand:
+    return Demand("Use capital letters only.", ("upper_case", None), f"I LOVE THE {word.upper()}.")
 
 
-def _quotes(random: Random, language: str, word: str) -> Rule:
+def _quotes(random: Random, language: str, word: str) -> Demand:
+    rule = ("quoted", None)
     if language == "en":
-        ask = "Put the whole answer between double quotation marks."
-        return ask, "quoted", None, f'"I like the {word}."'
-    return "整个回答放在双引号里。", "quoted", None, f"“我喜欢{word}。”"
+        return Demand("Put it between double quotation marks.", rule, f'"I like the {word}."')
+    return Demand("整句话放在双引号里。", rule, f"“我喜欢{word}。”")
 
 
-def _ends(random: Random, language: str, word: str) -> Rule:
+def _ends(random: Random, language: str, word: str) -> Demand:
     closing = random.choice(_CLOSINGS)[0 if language == "en" else 1]
+    rule = ("ends_with", closing)
     if language == "en":
         ask = f'Let "{closing}" be the last words.'
-        return ask, "ends_with", closing, f"I think of the {word} {closing}."
-    return f"用“{closing}”这几个字结尾。", "ends_with", closing, f"我想着{word}，{closing}。"
+        return Demand(ask, rule, f"I think of the {word} {closing}.")
+    return Demand(f"用“{closing}”这几个字结尾。", rule, f"我想着{word}，{closing}。")
 
 
-def _short(random: Random, language: str, word: str) -> Rule:
+def _short(random: Random, language: str, word: str) -> Demand:
     if language == "en":
         count = random.choice((9, 11, 13))
         ask = f"Use no more than {count} words."
-        return ask, "most_words", count, f"I like the {word}."
+        return Demand(ask, ("most_words", count), f"I like the {word}.")
     count = random.choice((8, 10, 12))
-    return f"不超过{count}个字。", "most_words", count, f"我喜欢{word}。"
+    return Demand(f"不超过{count}个字。", ("most_words", count), f"我喜欢{word}。")
 
 
-def _without(random: Random, language: str, word: str) -> Rule:
+def _without(random: Random, language: str, word: str) -> Demand:
     if language == "en":
-        banned = random.choice(("and", "can", "with", "but", "very"))
+        banned = random.choice(("and", "can", "is", "but", "very"))
         ask = f'Do not use the word "{banned}".'
-        return ask, "avoids", banned, f"My {word} can wait."
+        return Demand(ask, ("avoids", banned), f"I like the {word}.")
     banned = random.choice("的了是")
-    return f"不能出现“{banned}”字。", "avoids", banned, f"我喜欢{word}。"
+    return Demand(f"不能出现“{banned}”字。", ("avoids", banned), f"我喜欢{word}。")
 
 
-def _sentences(random: Random, language: str, word: str) -> Rule:
-    count = random.choice((1, 3))
+def _sentences(random: Random, language: str, word: str) -> Demand:
     if language == "en":
-        ask = "Give exactly one sentence." if count == 1 else "Give exactly three sentences."
-        return ask, "sentences", count, " ".join([f"I like the {word}."] * count)
-    ask = f"只写{'一' if count == 1 else '三'}句话。"
-    return ask, "sentences", count, f"我喜欢{word}。" * count
+        example = " ".join([f"I like the {word}."] * 3)
+        return Demand("", ("sentences", 3), example, "three sentences")
+    return Demand("", ("sentences", 3), f"我喜欢{word}。" * 3, "三句话")
 
 
-SKILLS: Mapping[str, Callable[[Random, str, str], Rule]] = {
+def _question(random: Random, language: str, word: str) -> Demand:
+    if language == "en":
+        return Demand("", ("is_question", None), f"Do you like the {word}?", "a question")
+    return Demand("", ("is_question", None), f"你喜欢{word}吗？", "一个问题")
+
+
+SKILLS: Mapping[str, Callable[[Random, str, str], Demand]] = {
     "capitals": _capitals,
     "quotation marks": _quotes,
     "ending": _ends,
     "at most": _short,
     "forbidden": _without,
     "sentences": _sentences,
+    "question": _question,
 }
 ENGLISH_ONLY = ("capitals",)
 """Chinese has no capitals."""
 
 _ASKS = {
-    "en": 'Write about {} and mention the word "{}". {}',
-    "zh": "写一写{}，要提到“{}”这个词。{}",
+    "en": ("a sentence", 'Write {} about {} with the word "{}" in it.'),
+    "zh": ("一句话", "写{}，谈谈{}，要用到“{}”这个词。"),
 }
 
 
@@ -97,15 +118,19 @@ def _make(random: Random, language: str) -> Item:
     skill = random.choice([s for s in SKILLS if language == "en" or s not in ENGLISH_ONLY])
     row = random.choice(TOPICS)
     topic, word = row[:2] if language == "en" else row[2:]
-    ask, rule, argument, example = SKILLS[skill](random, language, word)
+    demand = SKILLS[skill](random, language, word)
+    what, ask = _ASKS[language]
+    question = ask.format(demand.what or what, topic, word)
+    if demand.ask:
+        question += (" " if language == "en" else "") + demand.ask
     return Item(
         language=language,
         skill=skill,
-        question=_ASKS[language].format(topic, word, ask),
+        question=question,
         form="rules",
-        answer=example,
-        source=f"{row[0]}: {ask}",
-        rules=(("mentions", word), (rule, argument)),
+        answer=demand.example,
+        source=question,
+        rules=(("mentions", word), demand.rule),
     )
 
 
