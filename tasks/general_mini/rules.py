@@ -79,9 +79,9 @@ def ends_with(text: str, end: str) -> bool:
     return text.rstrip(marks).lower().endswith(end.rstrip(marks).lower())
 
 
-def is_question(text: str, _: None) -> bool:
-    """Whether the text ends with a question mark; closing quotes do not count."""
-    return text.rstrip(_MARKS).endswith(("?", "？"))
+def ends_with_mark(text: str, mark: str) -> bool:
+    """Whether the text ends with `?` or `!`, of either width; closing quotes do not count."""
+    return text.rstrip(_MARKS).endswith((mark, chr(ord(mark) + 0xFEE0)))
 
 
 def most_words(text: str, count: int) -> bool:
@@ -169,7 +169,7 @@ RULES: Mapping[str, Callable[[str, Any], bool]] = {
             lower_case,
             starts_with,
             ends_with,
-            is_question,
+            ends_with_mark,
         ),
         *(most_words, least_words, sentences, line_count, first_line, numbered, bullets),
         *(parted, quoted, json_keys),

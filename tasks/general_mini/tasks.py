@@ -33,8 +33,8 @@ from .train.copying import COPYING
 from .train.extraction import EXTRACTION
 from .train.notices import NOTICES
 from .train.openings import OPENINGS
+from .train.remainders import REMAINDERS
 from .train.sequences import SEQUENCES
-from .train.sums import SUMS
 
 ITEMS = 100
 """Items of each family in the embedded suite."""
@@ -49,7 +49,7 @@ FAMILIES: Mapping[str, Family] = {
     family.name: family
     for family in (
         *(FACTS, WORD_PROBLEMS, NUMERALS, WORDING, LAYOUT, LISTS, RECORDS, STORIES),
-        *(ANIMALS, SUMS, SEQUENCES, OPENINGS, BULLETS, COPYING, EXTRACTION, NOTICES),
+        *(ANIMALS, REMAINDERS, SEQUENCES, OPENINGS, BULLETS, COPYING, EXTRACTION, NOTICES),
     )
 }
 """Every family by name: those for evaluation only first."""
@@ -255,7 +255,7 @@ _CAPABILITIES = {
 
 GENERAL_MINI = (
     _task(FACTS, ANIMALS, "knowledge", 24, Chance(25.0, 0.25)),
-    _task(WORD_PROBLEMS, SUMS, "mathematics", 32, Chance(5.0, 0.05)),
+    _task(WORD_PROBLEMS, REMAINDERS, "mathematics", 32, Chance(5.0, 0.05)),
     _task(NUMERALS, SEQUENCES, "mathematics", 32, Chance(33.3, 0.33)),
     _task(WORDING, OPENINGS, "instructions", 36, Chance(5.0, 0.05)),
     _task(LAYOUT, BULLETS, "instructions", 36, Chance(5.0, 0.05)),

@@ -1,4 +1,4 @@
-"""Reading and ordering numbers: words into digits, neighbours, the largest and the smallest."""
+"""Reading and ordering numbers: words into digits, the largest and the smallest."""
 
 from __future__ import annotations
 
@@ -59,44 +59,21 @@ def _digits(random: Random, language: str) -> Made:
     )
 
 
-def _after(random: Random, language: str) -> Made:
-    number = random.randint(11, 199)
-    return (
-        f"What number comes right after {number}?"
-        if language == "en"
-        else f"紧跟在{number}后面的整数是几？",
-        number + 1,
-        (),
-    )
-
-
-def _before(random: Random, language: str) -> Made:
-    number = random.randint(12, 199)
-    return (
-        f"What number comes right before {number}?"
-        if language == "en"
-        else f"比{number}小1的整数是几？",
-        number - 1,
-        (),
-    )
-
-
 def _extreme(random: Random, language: str) -> Made:
     numbers = random.sample(range(101, 1000), 3)
     largest = random.random() < 0.5
     first, second, third = numbers
     question = (
         f"Which number is the {'largest' if largest else 'smallest'}: {first}, {second} or {third}?"
+        " Name it only."
         if language == "en"
-        else f"{first}、{second}和{third}，哪个数最{'大' if largest else '小'}？"
+        else f"{first}、{second}和{third}，哪个数最{'大' if largest else '小'}？只写这个数。"
     )
     return question, max(numbers) if largest else min(numbers), tuple(numbers)
 
 
 SKILLS: Mapping[str, Callable[[Random, str], Made]] = {
     "digits": _digits,
-    "after": _after,
-    "before": _before,
     "extreme": _extreme,
 }
 

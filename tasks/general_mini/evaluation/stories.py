@@ -1,4 +1,4 @@
-"""Short reading: a day out in one long sentence, and a question about one thing in it."""
+"""Short reading: five short sentences about a day out, and a question about one."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ _DETAILS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("castle", "城堡"),
         ("market", "集市"),
     ),
-    "vehicle": (
-        ("taxi", "出租车"),
-        ("ferry", "渡轮"),
-        ("tram", "电车"),
-        ("train", "火车"),
-        ("helicopter", "直升机"),
+    "thing": (
+        ("camera", "相机"),
+        ("guitar", "吉他"),
+        ("tent", "帐篷"),
+        ("carpet", "地毯"),
+        ("kettle", "水壶"),
+        ("telescope", "望远镜"),
     ),
     "food": (
         ("pancakes", "煎饼"),
@@ -52,23 +53,35 @@ _DETAILS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("sushi", "寿司"),
     ),
 }
-_STORY = {
-    "en": "On {day}, {name} and {friend} went to the {place} by {vehicle} and ate {food}.",
-    "zh": "{day}，{name}和{friend}坐{vehicle}去{place}，吃了{food}。",
-}
-QUESTIONS = {
+_TOLD = {
     "en": {
-        "day": "On which day did {name} go?",
-        "friend": "Who went with {name}?",
-        "place": "Where did {name} go?",
-        "vehicle": "How did {name} travel?",
+        "day": "It was {day}.",
+        "friend": "{name} met {friend}.",
+        "place": "{name} walked to the {place}.",
+        "thing": "{name} bought a {thing}.",
+        "food": "{name} ate {food}.",
+    },
+    "zh": {
+        "day": "那天是{day}。",
+        "friend": "{name}遇见了{friend}。",
+        "place": "{name}走到了{place}。",
+        "thing": "{name}买了{thing}。",
+        "food": "{name}吃了{food}。",
+    },
+}
+_ASKED = {
+    "en": {
+        "day": "Which day was it?",
+        "friend": "Who did {name} meet?",
+        "place": "Where did {name} walk?",
+        "thing": "What did {name} buy?",
         "food": "What did {name} eat?",
     },
     "zh": {
-        "day": "{name}是星期几去的？",
-        "friend": "{name}是和谁一起去的？",
-        "place": "{name}去了哪里？",
-        "vehicle": "{name}坐的是什么？",
+        "day": "那天是星期几？",
+        "friend": "{name}遇见了谁？",
+        "place": "{name}走到了哪里？",
+        "thing": "{name}买了什么？",
         "food": "{name}吃了什么？",
     },
 }
@@ -78,15 +91,18 @@ def _make(random: Random, language: str) -> Item:
     at = 0 if language == "en" else 1
     name = random.choice(_PEOPLE)[at]
     details = {kind: random.choice(table)[at] for kind, table in _DETAILS.items()}
-    told = _STORY[language].format(name=name, **details)
+    between = " " if language == "en" else ""
+    sentences = list(_TOLD[language].values())
+    random.shuffle(sentences)
+    told = between.join(sentences).format(name=name, **details)
     skill = random.choice(list(details))
     options = list(details.values())
     random.shuffle(options)
-    asked = QUESTIONS[language][skill].format(name=name)
+    asked = _ASKED[language][skill].format(name=name)
     return Item(
         language=language,
         skill=skill,
-        question=told + (" " if at == 0 else "") + asked,
+        question=told + between + asked,
         form="choice",
         answer=details[skill],
         source=told,

@@ -21,12 +21,6 @@ TOPICS = (
 )  # fmt: skip
 """English topic and word, Chinese topic and word."""
 
-_CLOSINGS = (
-    ("every single day", "每天如此"),
-    ("at long last", "终于好了"),
-    ("once again", "再来一次"),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Demand:
@@ -56,13 +50,11 @@ def _quotes(random: Random, language: str, word: str) -> Demand:
     return Demand("整句话放在双引号里。", rule, f"“我喜欢{word}。”")
 
 
-def _ends(random: Random, language: str, word: str) -> Demand:
-    closing = random.choice(_CLOSINGS)[0 if language == "en" else 1]
-    rule = ("ends_with", closing)
+def _exclaims(random: Random, language: str, word: str) -> Demand:
+    rule = ("ends_with_mark", "!")
     if language == "en":
-        ask = f'Let "{closing}" be the last words.'
-        return Demand(ask, rule, f"I think of the {word} {closing}.")
-    return Demand(f"用“{closing}”这几个字结尾。", rule, f"我想着{word}，{closing}。")
+        return Demand("End with an exclamation mark.", rule, f"I like the {word}!")
+    return Demand("用感叹号结尾。", rule, f"我喜欢{word}！")
 
 
 def _short(random: Random, language: str, word: str) -> Demand:
@@ -84,22 +76,22 @@ def _without(random: Random, language: str, word: str) -> Demand:
 
 
 def _sentences(random: Random, language: str, word: str) -> Demand:
+    rule = ("sentences", 2)
     if language == "en":
-        example = " ".join([f"I like the {word}."] * 3)
-        return Demand("", ("sentences", 3), example, "three sentences")
-    return Demand("", ("sentences", 3), f"我喜欢{word}。" * 3, "三句话")
+        return Demand("", rule, f"I like the {word}. So do you.", "Write two sentences")
+    return Demand("", rule, f"我喜欢{word}。你也喜欢。", "写两句话")
 
 
 def _question(random: Random, language: str, word: str) -> Demand:
     if language == "en":
-        return Demand("", ("is_question", None), f"Do you like the {word}?", "a question")
-    return Demand("", ("is_question", None), f"你喜欢{word}吗？", "一个问题")
+        return Demand("", ("ends_with_mark", "?"), f"Do you like the {word}?", "Ask a question")
+    return Demand("", ("ends_with_mark", "?"), f"你喜欢{word}吗？", "提一个问题")
 
 
 SKILLS: Mapping[str, Callable[[Random, str, str], Demand]] = {
     "capitals": _capitals,
     "quotation marks": _quotes,
-    "ending": _ends,
+    "exclamation": _exclaims,
     "at most": _short,
     "forbidden": _without,
     "sentences": _sentences,
@@ -109,8 +101,8 @@ ENGLISH_ONLY = ("capitals",)
 """Chinese has no capitals."""
 
 _ASKS = {
-    "en": ("a sentence", 'Write {} about {} with the word "{}" in it.'),
-    "zh": ("一句话", "写{}，谈谈{}，要用到“{}”这个词。"),
+    "en": ("Write a sentence", '{} about {} with the word "{}" in it.'),
+    "zh": ("写一句话", "{}，谈谈{}，要用到“{}”这个词。"),
 }
 
 
