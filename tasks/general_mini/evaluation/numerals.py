@@ -48,7 +48,7 @@ Made = tuple[str, int, tuple[int, ...]]
 
 
 def _digits(random: Random, language: str) -> Made:
-    number = random.randint(21, 99) if random.random() < 0.6 else random.randint(100, 999)
+    number = random.randint(21, 99)
     words = spelled(number, language)
     return (
         f"Write {words} as a number in digits."

@@ -1,4 +1,4 @@
-"""Short reading: five short sentences about a day out, and a question about one."""
+"""Short reading: six short sentences about a day out, and a question about one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,6 @@ _PEOPLE = (
     ("Yuki", "由纪"),
 )
 _DETAILS: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "day": (
-        ("Monday", "星期一"),
-        ("Tuesday", "星期二"),
-        ("Friday", "星期五"),
-        ("Saturday", "星期六"),
-        ("Sunday", "星期天"),
-    ),
     "friend": (
         ("Clara", "可拉"),
         ("Samir", "萨米"),
@@ -52,37 +45,43 @@ _DETAILS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("noodles", "面条"),
         ("sushi", "寿司"),
     ),
+    "drink": (("lemonade", "柠檬水"), ("cocoa", "可可"), ("milk", "牛奶"), ("cider", "苹果酒")),
+    "animal": (("camel", "骆驼"), ("giraffe", "长颈鹿"), ("panda", "熊猫"), ("zebra", "斑马")),
 }
 _TOLD = {
     "en": {
-        "day": "It was {day}.",
         "friend": "{name} met {friend}.",
         "place": "{name} walked to the {place}.",
         "thing": "{name} bought a {thing}.",
         "food": "{name} ate {food}.",
+        "drink": "{name} drank {drink}.",
+        "animal": "{name} saw a {animal}.",
     },
     "zh": {
-        "day": "那天是{day}。",
         "friend": "{name}遇见了{friend}。",
         "place": "{name}走到了{place}。",
         "thing": "{name}买了{thing}。",
         "food": "{name}吃了{food}。",
+        "drink": "{name}喝了{drink}。",
+        "animal": "{name}看到了一只{animal}。",
     },
 }
 _ASKED = {
     "en": {
-        "day": "Which day was it?",
         "friend": "Who did {name} meet?",
         "place": "Where did {name} walk?",
         "thing": "What did {name} buy?",
         "food": "What did {name} eat?",
+        "drink": "What did {name} drink?",
+        "animal": "Which animal did {name} see?",
     },
     "zh": {
-        "day": "那天是星期几？",
         "friend": "{name}遇见了谁？",
         "place": "{name}走到了哪里？",
         "thing": "{name}买了什么？",
         "food": "{name}吃了什么？",
+        "drink": "{name}喝了什么？",
+        "animal": "{name}看到了什么动物？",
     },
 }
 

@@ -1,4 +1,4 @@
-"""Arithmetic told in one or two sentences: crowds that grow, prices, shares, halves, doubles."""
+"""Arithmetic told in one or two sentences: crowds that grow and meet, prices, halves, doubles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GOODS = (
     ("ticket", "车票"),
     ("notebook", "笔记本"),
     ("lamp", "台灯"),
-    ("scarf", "围巾"),
+    ("pencil", "铅笔"),
     ("postcard", "明信片"),
     ("umbrella", "雨伞"),
 )
@@ -34,7 +34,7 @@ def _price(random: Random) -> Problem:
 
 def _arrive(random: Random) -> Problem:
     crowd, place = random.choice(_CROWDS), random.choice(_PLACES)
-    first, more = random.randint(5, 40), random.randint(2, 12)
+    first, more = random.randint(5, 30), random.randint(2, 9)
     return (
         f"There are {first} {crowd[0]} in the {place[0]} and {more} more arrive. "
         f"How many {crowd[0]} are there now?",
@@ -43,14 +43,15 @@ def _arrive(random: Random) -> Problem:
     )
 
 
-def _share(random: Random) -> Problem:
-    thing = random.choice(_GOODS)
-    people, each = random.randint(2, 5), random.randint(2, 10)
+def _together(random: Random) -> Problem:
+    crowd = random.choice(_CROWDS)
+    here, there = random.sample(_PLACES, 2)
+    first, second = random.randint(3, 20), random.randint(3, 9)
     return (
-        f"{people * each} {thing[0]}s are shared equally among {people} people. "
-        "How many does each person get?",
-        f"{people * each}件{thing[1]}平均分给{people}个人，每人分到几件？",
-        each,
+        f"There are {first} {crowd[0]} in the {here[0]} and {second} in the {there[0]}. "
+        f"How many {crowd[0]} are there in all?",
+        f"{here[1]}里有{first}{crowd[1]}，{there[1]}里有{second}{crowd[1][0]}，一共有多少{crowd[1][0]}？",
+        first + second,
     )
 
 
@@ -73,7 +74,7 @@ def _double(random: Random) -> Problem:
 SKILLS: Mapping[str, Callable[[Random], Problem]] = {
     "price": _price,
     "arrive": _arrive,
-    "share": _share,
+    "together": _together,
     "half": _half,
     "double": _double,
 }

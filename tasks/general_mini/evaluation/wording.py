@@ -59,7 +59,7 @@ def _exclaims(random: Random, language: str, word: str) -> Demand:
 
 def _short(random: Random, language: str, word: str) -> Demand:
     if language == "en":
-        count = random.choice((9, 11, 13))
+        count = random.choice((11, 13, 15))
         ask = f"Use no more than {count} words."
         return Demand(ask, ("most_words", count), f"I like the {word}.")
     count = random.choice((8, 10, 12))
@@ -76,10 +76,16 @@ def _without(random: Random, language: str, word: str) -> Demand:
 
 
 def _sentences(random: Random, language: str, word: str) -> Demand:
-    rule = ("sentences", 2)
+    # The question itself must not have as many sentences as it asks for.
+    if random.random() < 0.5:
+        rule = ("sentences", 2)
+        if language == "en":
+            return Demand("", rule, f"I like the {word}. So do you.", "Write two sentences")
+        return Demand("", rule, f"我喜欢{word}。你也喜欢。", "写两句话")
+    rule = ("sentences", 1)
     if language == "en":
-        return Demand("", rule, f"I like the {word}. So do you.", "Write two sentences")
-    return Demand("", rule, f"我喜欢{word}。你也喜欢。", "写两句话")
+        return Demand("Give one sentence only.", rule, f"I like the {word}.", "Tell me")
+    return Demand("只说一句话。", rule, f"我喜欢{word}。", "说说看")
 
 
 def _question(random: Random, language: str, word: str) -> Demand:

@@ -9,15 +9,15 @@ from ..family import Family, Item
 _PARTS = {
     "en": (
         ("quiet", "golden", "tiny", "frozen", "purple", "lazy"),
-        ("river", "teapot", "cloud", "donkey", "piano", "castle"),
+        ("river", "teapot", "cloud", "donkey", "piano", "cottage"),
         ("sings", "waits", "dances", "sleeps", "shines", "laughs"),
-        ("at noon", "in winter", "after lunch", "by the door", "near the mill", "on Monday"),
+        ("at noon", "in winter", "after lunch", "by the door", "near the mill", "at dawn"),
     ),
     "zh": (
         ("安静的", "金色的", "小小的", "结冰的", "紫色的", "懒懒的"),
-        ("河流", "茶壶", "云朵", "毛驴", "钢琴", "城堡"),
+        ("河流", "茶壶", "云朵", "毛驴", "钢琴", "小屋"),
         ("在唱歌", "在等待", "在跳舞", "在睡觉", "在发光", "在大笑"),
-        ("，正午时分", "，冬天里", "，午饭以后", "，就在门边", "，磨坊附近", "，星期一"),
+        ("，正午时分", "，冬天里", "，午饭以后", "，就在门边", "，磨坊附近", "，天亮时分"),
     ),
 }
 _DEMANDS = {
