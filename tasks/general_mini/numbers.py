@@ -9,11 +9,11 @@ from decimal import Decimal
 from ..answers import Reading, own_text, refused, unread
 from ..schema import Completion
 
-_NUMBER = r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d{1,12})(?:\.\d{1,6})?(?![\d])"
+_NUMBER = r"(?<![A-Za-z0-9_.])-?(?:\d{1,3}(?:,\d{3})+|\d{1,12})(?:\.\d{1,6})?(?![\d])"
 _ANY = re.compile(_NUMBER)
 _END = r"[^\S\n]*(?:[.!,;。](?:\s|$)|\n|$)"
 _LEADING = re.compile(
-    rf"\W{{0,6}}(?!1[.)]\s)({_NUMBER})"
+    rf"\W{{0,6}}?(?!1[.)]\s)({_NUMBER})"
     rf"(?:(?:[^\S\n]*[a-z%€$]{{1,20}}){{0,2}}|\s?[\u4e00-\u9fff]{{0,3}}){_END}",
     re.I,
 )

@@ -46,11 +46,6 @@ def avoids(text: str, word: str) -> bool:
     return not mentions(text, word)
 
 
-def lacks_letter(text: str, letter: str) -> bool:
-    """Whether a letter, in either case, or a character is nowhere in the text."""
-    return letter.lower() not in text.lower()
-
-
 def upper_case(text: str, _: None) -> bool:
     """Whether all letters are capitals."""
     return text.isupper()

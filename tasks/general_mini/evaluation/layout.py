@@ -13,53 +13,47 @@ GROUPS = (
     (
         "fruits",
         "水果",
-        (
-            ("banana", "香蕉"),
-            ("apple", "苹果"),
-            ("mango", "芒果"),
-            ("pear", "梨"),
-            ("grape", "葡萄"),
-        ),
+        ("banana", "apple", "mango", "pear", "grape"),
+        ("香蕉", "苹果", "芒果", "梨", "葡萄"),
     ),
     (
         "colours",
         "颜色",
-        (
-            ("red", "红色"),
-            ("green", "绿色"),
-            ("white", "白色"),
-            ("blue", "蓝色"),
-            ("black", "黑色"),
-        ),
+        ("red", "green", "white", "blue", "black"),
+        ("红色", "绿色", "白色", "蓝色", "黑色"),
     ),
     (
         "pets",
         "宠物",
-        (
-            ("cat", "猫"),
-            ("dog", "狗"),
-            ("hamster", "仓鼠"),
-            ("parrot", "鹦鹉"),
-            ("goldfish", "金鱼"),
-        ),
+        ("cat", "dog", "hamster", "parrot", "goldfish"),
+        ("猫", "狗", "仓鼠", "鹦鹉", "金鱼"),
     ),
     (
         "sports",
         "运动",
-        (
-            ("tennis", "网球"),
-            ("rugby", "橄榄球"),
-            ("judo", "柔道"),
-            ("golf", "高尔夫"),
-            ("boxing", "拳击"),
-        ),
+        ("tennis", "rugby", "judo", "golf", "boxing"),
+        ("网球", "橄榄球", "柔道", "高尔夫", "拳击"),
     ),
     (
         "drinks",
         "饮料",
-        (("tea", "茶"), ("coffee", "咖啡"), ("juice", "果汁"), ("water", "水"), ("cola", "可乐")),
+        ("tea", "coffee", "juice", "water", "cola"),
+        ("茶", "咖啡", "果汁", "水", "可乐"),
+    ),
+    (
+        "vegetables",
+        "蔬菜",
+        ("carrot", "onion", "spinach", "cabbage", "potato"),
+        ("胡萝卜", "洋葱", "菠菜", "卷心菜", "土豆"),
+    ),
+    (
+        "rooms",
+        "房间",
+        ("kitchen", "bedroom", "bathroom", "garage", "attic"),
+        ("厨房", "卧室", "浴室", "车库", "阁楼"),
     ),
 )
+"""A kind of things and some of them, in English and in Chinese."""
 _KEYS = {
     "en": (("name", "price"), ("title", "reason"), ("word", "meaning")),
     "zh": (("名称", "价格"), ("标题", "理由"), ("词语", "意思")),
@@ -72,14 +66,14 @@ Made = tuple[str, list[tuple[str, Any]], str]
 
 def _group(random: Random, language: str) -> tuple[str, list[str]]:
     at = 0 if language == "en" else 1
-    group = random.choice(GROUPS)
-    members = [member[at] for member in group[2]]
+    kind = random.choice(GROUPS)
+    members = list((kind[2], kind[3])[at])
     random.shuffle(members)
-    return group[at], members
+    return (kind[0], kind[1])[at], members
 
 
 def _numbered(random: Random, language: str) -> Made:
-    count = random.choice((3, 4))
+    count = random.choice((3, 4, 5))
     group, members = _group(random, language)
     ask = (
         f"Make a numbered list of {count} {group}. Number 1 must be {members[0]}."
@@ -122,7 +116,7 @@ def _parted(random: Random, language: str) -> Made:
         else f"在一行里写三种{group}，中间用{separator}隔开，{members[0]}放在最前。"
     )
     answer = f" {separator} ".join(members[:3])
-    return ask, [("parted", [separator, 3]), ("starts_with", members[0])], answer
+    return ask, [("parted", [separator, 3]), ("first_line", members[0])], answer
 
 
 SKILLS: Mapping[str, Callable[[Random, str], Made]] = {

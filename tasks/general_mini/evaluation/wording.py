@@ -10,16 +10,22 @@ from typing import Any
 from ..family import Family, Item
 
 TOPICS = (
-    ("the sea", "boat", "大海", "小船"), ("a birthday", "cake", "生日", "蛋糕"),
-    ("winter", "snow", "冬天", "下雪"), ("a school", "pupils", "学校", "学生"),
-    ("a farm", "cows", "农场", "奶牛"), ("a hospital", "doctor", "医院", "医生"),
-    ("the night", "stars", "夜晚", "星星"), ("a holiday", "hotel", "假期", "酒店"),
-    ("a football match", "goal", "足球比赛", "进球"), ("a forest", "trees", "森林", "大树"),
-    ("breakfast", "bread", "早餐", "面包"), ("a wedding", "dress", "婚礼", "婚纱"),
-    ("the weather", "sunshine", "天气", "阳光"),
-    ("a long journey", "suitcase", "长途旅行", "行李箱"),
-)  # fmt: skip
-"""English topic and word, Chinese topic and word."""
+    ("the sea", ("boat", "waves", "captain"), "大海", ("小船", "海浪", "船长")),
+    ("a birthday", ("cake", "presents", "balloons"), "生日", ("蛋糕", "礼物", "气球")),
+    ("winter", ("snow", "gloves", "skiing"), "冬天", ("下雪", "手套", "滑雪")),
+    ("a school", ("pupils", "homework", "classroom"), "学校", ("学生", "作业", "教室")),
+    ("a farm", ("cows", "tractor", "wheat"), "农场", ("奶牛", "拖拉机", "小麦")),
+    ("a hospital", ("doctor", "nurse", "patient"), "医院", ("医生", "护士", "病人")),
+    ("the night", ("stars", "moon", "dreams"), "夜晚", ("星星", "月亮", "做梦")),
+    ("a holiday", ("hotel", "luggage", "sightseeing"), "假期", ("酒店", "行李", "观光")),
+    ("a football match", ("goal", "referee", "fans"), "足球比赛", ("进球", "裁判", "球迷")),
+    ("a forest", ("trees", "mushrooms", "deer"), "森林", ("大树", "蘑菇", "小鹿")),
+    ("breakfast", ("bread", "butter", "eggs"), "早餐", ("面包", "黄油", "鸡蛋")),
+    ("a wedding", ("dress", "bride", "dancing"), "婚礼", ("婚纱", "新娘", "舞会")),
+    ("the weather", ("sunshine", "clouds", "storm"), "天气", ("阳光", "乌云", "暴风雨")),
+    ("a long journey", ("suitcase", "passport", "luck"), "长途旅行", ("箱子", "护照", "好运")),
+)
+"""English topic and words, Chinese topic and words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,8 @@ _ASKS = {
 def _make(random: Random, language: str) -> Item:
     skill = random.choice([s for s in SKILLS if language == "en" or s not in ENGLISH_ONLY])
     row = random.choice(TOPICS)
-    topic, word = row[:2] if language == "en" else row[2:]
+    topic, choices = row[:2] if language == "en" else row[2:]
+    word = random.choice(choices)
     demand = SKILLS[skill](random, language, word)
     what, ask = _ASKS[language]
     question = ask.format(demand.what or what, topic, word)

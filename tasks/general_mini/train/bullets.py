@@ -8,21 +8,27 @@ from ..family import Family, Item
 
 _ERRANDS = {
     "en": {
-        "camping trip": ("rope", "torch", "blanket", "matches", "map", "whistle"),
-        "spring clean": ("broom", "bucket", "sponge", "soap", "gloves", "cloth"),
-        "art lesson": ("brush", "crayon", "paper", "glue", "scissors", "apron"),
+        "camping trip": ["rope", "torch", "blanket", "matches", "map", "whistle", "stove", "mug"],
+        "spring clean": ["broom", "bucket", "sponge", "soap", "duster", "cloth", "mop", "brush"],
+        "art lesson": ["crayon", "paper", "glue", "scissors", "apron", "easel", "chalk", "pencils"],
+        "baby's bag": ["bib", "rattle", "wipes", "bottle", "hat", "socks", "teddy", "spoon"],
+        "bike repair": ["pump", "spanner", "oil", "patch", "chain", "bell", "tube", "lamp"],
+        "sewing box": ["thread", "button", "zip", "pins", "chalk", "tape", "ribbon", "thimble"],
     },
     "zh": {
-        "野营": ("绳子", "手电筒", "毯子", "火柴", "地图", "哨子"),
-        "大扫除": ("扫帚", "水桶", "海绵", "肥皂", "手套", "抹布"),
-        "美术课": ("画笔", "蜡笔", "画纸", "胶水", "剪刀", "围裙"),
+        "野营": ["绳子", "手电筒", "毯子", "火柴", "地图", "哨子", "炉子", "杯子"],
+        "大扫除": ["扫帚", "水桶", "海绵", "肥皂", "掸子", "抹布", "拖把", "刷子"],
+        "美术课": ["蜡笔", "画纸", "胶水", "剪刀", "围裙", "画架", "粉笔", "铅笔"],
+        "宝宝出门": ["围兜", "摇铃", "湿巾", "奶瓶", "帽子", "袜子", "小熊", "勺子"],
+        "修自行车": ["打气筒", "扳手", "机油", "补丁", "链条", "车铃", "内胎", "车灯"],
+        "针线盒": ["棉线", "纽扣", "拉链", "别针", "粉片", "软尺", "丝带", "顶针"],
     },
 }
 
 
 def _make(random: Random, language: str) -> Item:
     errand = random.choice(list(_ERRANDS[language]))
-    count = random.randint(2, 6)
+    count = random.randint(2, 7)
     things = random.sample(_ERRANDS[language][errand], count)
     wanted = random.choice(things)
     question = (

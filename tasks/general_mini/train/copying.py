@@ -23,7 +23,6 @@ _PARTS = {
 _DEMANDS = {
     "en": {
         "copy": "Repeat after me, letter by letter.\n{}",
-        "capitals": "Shout the following, that is, turn each letter into a capital.\n{}",
         "small letters": "Make every letter small.\n{}",
         "brackets": "Wrap the following in square brackets.\n{}",
     },
@@ -34,7 +33,6 @@ _DEMANDS = {
 }
 _WAYS = {
     "copy": ("I write the line down as it is.", "照原样抄写这句话。"),
-    "capitals": ("Each letter gets its capital form; nothing else changes.", ""),
     "small letters": ("Each capital gets its small form; nothing else changes.", ""),
     "brackets": (
         "An opening bracket, the line, a closing bracket.",
@@ -50,7 +48,6 @@ def _make(random: Random, language: str) -> Item:
     skill = random.choice(list(_DEMANDS[language]))
     answer = {
         "copy": line,
-        "capitals": line.upper(),
         "small letters": line.lower(),
         "brackets": f"[{line}]",
     }[skill]

@@ -9,12 +9,26 @@ from typing import Any
 from ..family import Family, Item
 
 _STARTS = {
-    "en": ("Honestly", "Dear neighbour", "Good news", "Last summer", "If you ask me"),
-    "zh": ("说实话", "亲爱的邻居", "好消息", "去年夏天", "依我看"),
+    "en": (
+        *("Honestly", "Dear neighbour", "Good news", "Last summer", "If you ask me"),
+        *("Believe it or not", "To be fair", "Last week"),
+    ),
+    "zh": (
+        *("说实话", "亲爱的邻居", "好消息", "去年夏天", "依我看"),
+        *("信不信由你", "平心而论", "上个星期"),
+    ),
 }
 _SUBJECTS = {
-    "en": ("my new shoes", "an old clock", "loud music", "a lost key", "the local market"),
-    "zh": ("我的新鞋", "一座旧钟", "吵闹的音乐", "丢失的钥匙", "本地的集市"),
+    "en": (
+        *("my new shoes", "an old clock", "loud music", "a lost key", "the local market hall"),
+        *("my first flat", "a strange dream", "the noisy lift", "our garden gnome"),
+        *("a broken chair", "the village choir", "cheap sunglasses"),
+    ),
+    "zh": (
+        *("我的新鞋", "一座旧钟", "吵闹的音乐", "丢失的钥匙", "本地的菜场"),
+        *("第一套公寓", "奇怪的梦", "吵人的电梯", "花园小矮人"),
+        *("坏掉的椅子", "村里的合唱团", "便宜的墨镜"),
+    ),
 }
 _BODIES = {
     "en": ("{1} always surprised me", "nothing beats {1}", "{1} makes people smile"),
@@ -35,12 +49,7 @@ def _rules(language: str, text: str, subject: str) -> Sequence[Rule]:
                 f"{text} and my friends as well.",
                 "it has seven words or more",
             ),
-            (
-                "The letter z is taboo.",
-                ("lacks_letter", "z"),
-                f"{text}.",
-                "the letter z does not occur",
-            ),
+            ("Sign as Jo.", ("ends_with", "Jo"), f"{text}. Jo", "the name Jo comes last"),
         )
     return (
         (
@@ -49,7 +58,7 @@ def _rules(language: str, text: str, subject: str) -> Sequence[Rule]:
             f"{text}，我的朋友们也都这样说。",
             "字数超过了十五个",
         ),
-        ("别用“我们”二字。", ("avoids", "我们"), f"{text}。", "没有出现“我们”"),
+        ("末尾署名小周。", ("ends_with", "小周"), f"{text}。小周", "末尾有署名小周"),
     )
 
 
