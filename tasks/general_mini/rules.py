@@ -159,7 +159,6 @@ RULES: Mapping[str, Callable[[str, Any], bool]] = {
         *(
             mentions,
             avoids,
-            lacks_letter,
             upper_case,
             lower_case,
             starts_with,
