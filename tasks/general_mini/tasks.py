@@ -258,7 +258,7 @@ GENERAL_MINI = (
     _task(WORD_PROBLEMS, REMAINDERS, "mathematics", 32, Chance(6.0, 0.06)),
     _task(NUMERALS, SEQUENCES, "mathematics", 32, Chance(19.5, 0.195)),
     _task(WORDING, OPENINGS, "instructions", 36, Chance(4.0, 0.04)),
-    _task(LAYOUT, BULLETS, "instructions", 36, Chance(1.0, 0.01)),
+    _task(LAYOUT, BULLETS, "instructions", 36, Chance(2.0, 0.02)),
     _task(LISTS, COPYING, "transformation", 32, Chance(4.0, 0.04)),
     _task(RECORDS, EXTRACTION, "transformation", 48, Chance(13.0, 0.13)),
     _task(STORIES, NOTICES, "reading", 24, Chance(17.5, 0.175)),
