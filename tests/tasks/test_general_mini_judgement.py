@@ -80,6 +80,8 @@ def test_plain_numbers():
         (110, "one hundred and ten", "一百一十"),
         (999, "nine hundred and ninety-nine", "九百九十九"),
         (400, "four hundred", "四百"),
+        (3, "three", "三"),
+        (12, "twelve", "十二"),
     ],
 )
 def test_numbers_are_spelled(number, english, chinese):

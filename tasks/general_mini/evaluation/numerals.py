@@ -1,4 +1,4 @@
-"""Reading and ordering numbers: words into digits, the largest and the smallest."""
+"""Numbers and measures: words into digits, and how many small units make a large one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HAN = "零一二三四五六七八九"
 
 
 def spelled(number: int, language: str) -> str:
-    """A number from 10 to 999 in words."""
+    """A number from 1 to 999 in words."""
     hundreds, rest = divmod(number, 100)
     tens, units = divmod(rest, 10)
     if language == "zh":
@@ -43,8 +43,28 @@ def spelled(number: int, language: str) -> str:
     return " and ".join(parts)
 
 
-Made = tuple[str, int, tuple[int, ...]]
-"""Question, answer, the numbers that the question shows in digits."""
+_MEASURES = (
+    ("week", "days", "周", "天", 7),
+    ("day", "hours", "天", "小时", 24),
+    ("hour", "minutes", "小时", "分钟", 60),
+    ("minute", "seconds", "分钟", "秒", 60),
+    ("year", "months", "年", "个月", 12),
+    ("decade", "years", "个十年", "年", 10),
+    ("century", "years", "个世纪", "年", 100),
+    ("metre", "centimetres", "米", "厘米", 100),
+    ("kilometre", "metres", "千米", "米", 1000),
+    ("kilogram", "grams", "千克", "克", 1000),
+    ("dozen", "pieces", "打", "件", 12),
+)
+
+_UNIT_ASKS = (
+    "How many {} are there in {}?",
+    "How many {} are in {}?",
+    "How many {} make {}?",
+)
+
+Made = tuple[str, int]
+"""Question and answer."""
 
 
 def _digits(random: Random, language: str) -> Made:
@@ -55,32 +75,32 @@ def _digits(random: Random, language: str) -> Made:
         if language == "en"
         else f"用阿拉伯数字写出“{words}”。",
         number,
-        (),
     )
 
 
-def _extreme(random: Random, language: str) -> Made:
-    numbers = random.sample(range(101, 1000), 3)
-    largest = random.random() < 0.5
-    first, second, third = numbers
-    question = (
-        f"Which number is the {'largest' if largest else 'smallest'}: {first}, {second} or {third}?"
-        " Name it only."
-        if language == "en"
-        else f"{first}、{second}和{third}，哪个数最{'大' if largest else '小'}？只写这个数。"
-    )
-    return question, max(numbers) if largest else min(numbers), tuple(numbers)
+def _units(random: Random, language: str) -> Made:
+    large, small, large_zh, small_zh, size = random.choice(_MEASURES)
+    count = 1 if random.random() < 0.6 else random.randint(2, 20)
+    if language == "en":
+        whole = f"one {large}" if count == 1 else f"{spelled(count, language)} {_plural(large)}"
+        return random.choice(_UNIT_ASKS).format(small, whole), count * size
+    amount = {1: "一", 2: "两"}.get(count) or spelled(count, language)
+    return f"{amount}{large_zh}等于多少{small_zh}？请写阿拉伯数字。", count * size
+
+
+def _plural(noun: str) -> str:
+    return {"century": "centuries", "dozen": "dozen"}.get(noun, f"{noun}s")
 
 
 SKILLS: Mapping[str, Callable[[Random, str], Made]] = {
     "digits": _digits,
-    "extreme": _extreme,
+    "units": _units,
 }
 
 
 def _make(random: Random, language: str) -> Item:
     skill = random.choice(list(SKILLS))
-    question, answer, shown = SKILLS[skill](random, language)
+    question, answer = SKILLS[skill](random, language)
     return Item(
         language=language,
         skill=skill,
@@ -88,8 +108,7 @@ def _make(random: Random, language: str) -> Item:
         form="number",
         answer=str(answer),
         source=question,
-        options=tuple(map(str, shown)),
     )
 
 
-NUMERALS = Family("numerals", "Numbers read and ordered", _make)
+NUMERALS = Family("numerals", "Numbers and measures", _make)

@@ -27,8 +27,8 @@ Made = tuple[str, str, Any, list[str]]
 """Question, form, answer, the values that occur."""
 
 
-def _person(random: Random, language: str, others: int = 2) -> dict[str, str]:
-    """A record of a name and some other fields, in any order."""
+def _person(random: Random, language: str) -> dict[str, str]:
+    """A record of three fields, in any order."""
     at = 0 if language == "en" else 1
     values = {
         "name": random.choice(_NAMES)[at],
@@ -36,7 +36,7 @@ def _person(random: Random, language: str, others: int = 2) -> dict[str, str]:
         "city": random.choice(_TOWNS)[at],
         "job": random.choice(_TRADES)[at],
     }
-    fields = ["name", *random.sample(["age", "city", "job"], others)]
+    fields = ["name", *random.sample(["age", "city", "job"], 2)]
     random.shuffle(fields)
     return {_KEYS[language][field]: values[field] for field in fields}
 
@@ -89,7 +89,7 @@ def _cell(random: Random, language: str) -> Made:
 
 
 def _value(random: Random, language: str) -> Made:
-    person = _person(random, language, others=3)
+    person = _person(random, language)
     field = random.choice(list(person))
     shown = json.dumps(person, ensure_ascii=False)
     ask = (
