@@ -254,12 +254,12 @@ _CAPABILITIES = {
 }
 
 GENERAL_MINI = (
-    _task(FACTS, ANIMALS, "knowledge", 24, Chance(11.4, 0.114)),
+    _task(FACTS, ANIMALS, "knowledge", 24, Chance(11.3, 0.113)),
     _task(WORD_PROBLEMS, REMAINDERS, "mathematics", 32, Chance(6.0, 0.06)),
     _task(NUMERALS, SEQUENCES, "mathematics", 32, Chance(7.0, 0.07)),
     _task(WORDING, OPENINGS, "instructions", 36, Chance(4.0, 0.04)),
     _task(LAYOUT, BULLETS, "instructions", 36, Chance(2.0, 0.02)),
     _task(LISTS, COPYING, "transformation", 32, Chance(4.0, 0.04)),
     _task(RECORDS, EXTRACTION, "transformation", 48, Chance(14.3, 0.143)),
-    _task(STORIES, NOTICES, "reading", 24, Chance(17.5, 0.175)),
+    _task(STORIES, NOTICES, "reading", 24, Chance(16.7, 0.167)),
 )
