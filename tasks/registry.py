@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 
 from . import sns_trans, tweeteval
 from .errors import UnknownName
+from .general_mini.tasks import GENERAL_MINI
 from .schema import Chance, Task
 from .sns_bench import chlw, gender, hashtag, ner, query_corr, taxonomy
 from .sns_bench.mrc_complex import MRC_COMPLEX
@@ -98,18 +99,25 @@ _MINI_CHANCE = {
 }
 """Chance levels of the embedded items; `redone-tasks check sns-mini` proves them."""
 
+_GENERAL_MINI = {
+    category: tuple(task for task in GENERAL_MINI if task.category == category)
+    for category in dict.fromkeys(task.category for task in GENERAL_MINI)
+}
+
 BENCHMARKS: Mapping[str, Benchmark] = {
     "sns_bench": Benchmark("SNS-Bench", _SNS_BENCH),
     "sns_trans": Benchmark("SNS-TransBench", _SNS_TRANS),
     "sns_bench_mini": Benchmark("SNS-Bench, embedded demonstration", _mini(_SNS_BENCH)),
     "sns_trans_mini": Benchmark("SNS-TransBench, embedded demonstration", _mini(_SNS_TRANS)),
     "tweeteval": Benchmark("TweetEval", {task.category: (task,) for task in tweeteval.TWEETEVAL}),
+    "general_mini": Benchmark("General skills, generated", _GENERAL_MINI),
 }
 
 SUITES: Mapping[str, Suite] = {
     "sns": Suite("SNS-Bench and SNS-TransBench", ("sns_bench", "sns_trans")),
     "sns-mini": Suite("Embedded demonstration", ("sns_bench_mini", "sns_trans_mini")),
     "tweeteval": Suite("TweetEval", ("tweeteval",)),
+    "general-mini": Suite("General skills, generated and embedded", ("general_mini",)),
 }
 DEFAULT_SUITE = "sns-mini"
 
@@ -130,6 +138,11 @@ CATEGORIES: Mapping[str, str] = {
     "offensive": "Offensive",
     "emotion": "Emotion",
     "stance": "Stance",
+    "knowledge": "Knowledge",
+    "mathematics": "Mathematics",
+    "instructions": "Instruction following",
+    "transformation": "Transformation",
+    "reading": "Reading",
 }
 """Titles of the categories."""
 

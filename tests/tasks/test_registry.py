@@ -17,7 +17,12 @@ from redone.tasks.sources import JsonReader
 
 
 def test_what_there_is():
-    assert {name: len(find(name)) for name in SUITES} == {"sns": 14, "sns-mini": 14, "tweeteval": 6}
+    assert {name: len(find(name)) for name in SUITES} == {
+        "sns": 14,
+        "sns-mini": 14,
+        "tweeteval": 6,
+        "general-mini": 8,
+    }
     assert (
         len(BENCHMARKS["sns_bench"].categories) == len(BENCHMARKS["sns_bench_mini"].categories) == 8
     )
@@ -37,7 +42,7 @@ def test_task_is_complete(task):
         if t.name == task.name
     ]
     assert task.dataset in (None, *datasets())
-    assert (task.dataset is None) == task.name.startswith("sns_mini/")
+    assert (task.dataset is None) == task.name.startswith(("sns_mini/", "general_mini/"))
     assert task.settings.max_tokens > 0
     assert task.citation
     assert task.version >= 1
