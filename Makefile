@@ -1,5 +1,5 @@
 # Two targets do everything, from nothing but Python 3.11 and make:
-#   make demo   environment, small real model, redone-eval on the embedded suite
+#   make demo   environment, small real model, redone-eval on the embedded suites
 #   make test   environment, lint, types, tests
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 .DELETE_ON_ERROR:
 
 demo: $(STAMP) $(MODEL)/config.json
-	$(BIN)/redone-eval --model $(MODEL) --suite sns-mini
+	$(BIN)/redone-eval --model $(MODEL) --suite sns-mini,general-mini
 
 test: $(STAMP) $(MODEL)/config.json $(EMBEDDER)/config.json check
 	REDONE_TEST_MODEL=$(abspath $(MODEL)) REDONE_TEST_EMBEDDER=$(abspath $(EMBEDDER)) \
