@@ -99,6 +99,15 @@ def split_thinking(text: str, opened: bool) -> tuple[str | None, str, bool]:
     return thinking.strip(), answer.lstrip(), bool(close)
 
 
+def whole_characters(text: str) -> str:
+    """A text cut by a token limit without the half character at its end, as vLLM gives it.
+
+    A character of several bytes may need several tokens; the bytes of the first ones alone decode
+    to U+FFFD.
+    """
+    return text.rstrip("\ufffd")
+
+
 def cut_at_stop(text: str, stops: Sequence[str]) -> str:
     """What stands before the first of the stop texts."""
     ends = [at for stop in stops if stop and (at := text.find(stop)) >= 0]

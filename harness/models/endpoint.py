@@ -209,7 +209,7 @@ class EndpointModel:
             raise Unsupported(
                 "These tasks need log-likelihoods, and so the model's tokenizer: --tokenizer PATH."
             )
-        # A server writes a token more than it is asked to score.
+        # vLLM keeps room for a token even where none is asked for.
         room = None if self.context is None else self.context - 1
         windows = self._renderer.scored_windows(request, room)
         parts = [await self._window(ids, count) for ids, count in windows]

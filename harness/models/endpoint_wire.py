@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ...tasks.errors import RedoneError
 from ...tasks.schema import Completion, Settings
-from .base import CLOSE, OPEN, cut_at_stop, split_thinking
+from .base import CLOSE, OPEN, cut_at_stop, split_thinking, whole_characters
 
 MOST_STOPS = 4
 """Stop texts that every server takes; all of them are applied to the answer anyway."""
@@ -91,24 +91,26 @@ def completion(answer: Any, settings: Settings, opened: bool, seconds: float) ->
     if finish in _BROKEN_OFF:
         raise Unusable(f"an answer broken off by the server ({finish})")
     cut = finish in _CUT
-    thinking, text, closed = split_thinking(_text(choice, cut), opened)
+    written = _text(choice, cut)
+    if cut:
+        written = whole_characters(written)
+    thinking, text, closed = split_thinking(written, opened)
     kept = cut_at_stop(text, settings.stop)
     ended: Literal["stop", "length"] = "length" if cut and kept == text or not closed else "stop"
-    read, written = usage(answer)
+    read, tokens = usage(answer)
     return Completion(
         text=kept,
         finish=ended,
         thinking=thinking,
         prompt_tokens=read,
-        tokens=written,
+        tokens=tokens,
         seconds=seconds,
     )
 
 
 def scoring(ids: Sequence[int]) -> dict[str, Any]:
     """The fields that ask for the log-probabilities of a prompt's own tokens."""
-    # Not every server takes a limit of 0; the one token too many is not read.
-    return {"prompt": list(ids), "max_tokens": 1, "temperature": 0.0, "echo": True, "logprobs": 1}
+    return {"prompt": list(ids), "max_tokens": 0, "temperature": 0.0, "echo": True, "logprobs": 1}
 
 
 def scored(answer: Any, tokens: int, count: int, seconds: float) -> Completion:
@@ -128,14 +130,14 @@ def scored(answer: Any, tokens: int, count: int, seconds: float) -> Completion:
     chosen = found.get("token_logprobs") if isinstance(found, Mapping) else None
     best = found.get("top_logprobs") if isinstance(found, Mapping) else None
     if not (isinstance(chosen, list) and isinstance(best, list) and len(chosen) == len(best)) or (
-        len(chosen) not in (tokens, tokens + 1)
+        len(chosen) != tokens
     ):
         raise Unsupported(
             "The server does not give the log-probabilities of a prompt (`echo` with `logprobs` on "
             "/completions), which tasks with log-likelihoods need. vLLM does; or use --backend hf."
         )
     total, greedy = 0.0, True
-    for value, table in zip(chosen[tokens - count : tokens], best[tokens - count :], strict=False):
+    for value, table in zip(chosen[tokens - count :], best[tokens - count :], strict=True):
         if not _is_number(value) or not isinstance(table, Mapping):
             raise Unusable("a log-probability that is no number")
         others = [v for v in table.values() if _is_number(v)]
