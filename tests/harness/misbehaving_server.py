@@ -223,5 +223,7 @@ class MisbehavingServer:
 def reply_with(text, chat=True, finish="stop", **message):
     """The body of a good answer."""
     choice = {"index": 0, "finish_reason": finish}
-    choice |= {"message": {"role": "assistant", "content": text, **message}} if chat else {"text": text}
+    choice |= (
+        {"message": {"role": "assistant", "content": text, **message}} if chat else {"text": text}
+    )
     return {"choices": [choice], "usage": {"prompt_tokens": 10, "completion_tokens": 3}}
