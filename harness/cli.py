@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
         "(gold, empty, everything) or a file of predictions",
     )
     what.add_argument(
-        "--backend", default="hf", metavar="NAME", help="hf (default), endpoint or scripted"
+        "--backend", default="hf", metavar="NAME", help="hf (default), vllm, endpoint or scripted"
     )
     what.add_argument("--suite", metavar="NAMES", help="suites, comma separated (default sns-mini)")
     what.add_argument("--tasks", metavar="NAMES", help="tasks or globs: sns_bench/ner,sns_trans/*")

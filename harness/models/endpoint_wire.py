@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from ...tasks.errors import RedoneError
 from ...tasks.schema import Completion, Settings
-from .base import CLOSE, OPEN, cut_at_stop, split_thinking, whole_characters
+from .base import CLOSE, OPEN, finished
 
 MOST_STOPS = 4
 """Stop texts that every server takes; all of them are applied to the answer anyway."""
@@ -87,23 +87,18 @@ def completion(answer: Any, settings: Settings, opened: bool, seconds: float) ->
         Unusable: There is no answer in it.
     """
     choice = _choice(answer)
-    finish = choice.get("finish_reason")
-    if finish in _BROKEN_OFF:
-        raise Unusable(f"an answer broken off by the server ({finish})")
-    cut = finish in _CUT
-    written = _text(choice, cut)
-    if cut:
-        written = whole_characters(written)
-    thinking, text, closed = split_thinking(written, opened)
-    kept = cut_at_stop(text, settings.stop)
-    ended: Literal["stop", "length"] = "length" if cut and kept == text or not closed else "stop"
-    read, tokens = usage(answer)
+    reason = choice.get("finish_reason")
+    if reason in _BROKEN_OFF:
+        raise Unusable(f"an answer broken off by the server ({reason})")
+    cut = reason in _CUT
+    thinking, text, ended = finished(_text(choice, cut), settings.stop, opened, cut)
+    read, written = usage(answer)
     return Completion(
-        text=kept,
+        text=text,
         finish=ended,
         thinking=thinking,
         prompt_tokens=read,
-        tokens=tokens,
+        tokens=written,
         seconds=seconds,
     )
 

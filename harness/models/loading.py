@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from .base import Model
 
 BELONGS = {
-    "dtype": ("hf",),
+    "dtype": ("hf", "vllm"),
     "device": ("hf",),
     "batch_size": ("hf",),
-    "chat_template_args": ("hf", "endpoint"),
-    "thinking": ("hf", "endpoint"),
+    "chat_template_args": ("hf", "vllm", "endpoint"),
+    "thinking": ("hf", "vllm", "endpoint"),
     "base_url": ("endpoint",),
     "tokenizer": ("endpoint",),
 }
@@ -82,6 +82,16 @@ def load_model(options: argparse.Namespace, tasks: Sequence[Task], data: Path) -
             chat_template_args=template,
             thinking=options.thinking,
             options=settings_of(EndpointOptions, backend, given),
+        )
+    if backend == "vllm":
+        from .vllm import VllmModel
+
+        return VllmModel(
+            options.model,
+            dtype=options.dtype,
+            chat_template_args=template,
+            thinking=options.thinking,
+            args=given,
         )
     from .hf import HfModel
 
