@@ -25,6 +25,8 @@ from .rendering import Renderer
 
 WAITING = 4096
 """Requests given to vLLM at once: more than it can work on, few enough to hold."""
+PARTING = 30.0
+"""Seconds that its processes have to end by themselves."""
 
 OURS = (
     "model",
@@ -115,7 +117,7 @@ class VllmModel:
 
     def environment(self) -> dict[str, Any]:
         """How it is computed. Starts the engine: only then is it known."""
-        import vllm  # pyright: ignore
+        from vllm import __version__ as version  # pyright: ignore
 
         self.load()
         config = self._engine.vllm_config
@@ -123,7 +125,7 @@ class VllmModel:
             "backend": self.backend,
             "dtype": str(config.model_config.dtype).removeprefix("torch."),
             "device": str(config.device_config.device_type),
-            "vllm": vllm.__version__,
+            "vllm": version,
             "engine_args": self._args,
         }
 
