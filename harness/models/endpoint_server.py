@@ -11,8 +11,9 @@ from ...tasks.errors import RedoneError, UnknownName
 from .endpoint_client import Client, Refused, Reply, Trouble
 from .endpoint_wire import Unusable
 
-LOOKS, PAUSE = 3, 0.2
-"""Tries to reach the server at all, and seconds between: a closed port is mostly a wrong one."""
+LOOKS, PAUSE, SILENCE = 3, 0.2, 20.0
+"""Tries to reach the server at all, seconds between, and seconds to wait for it: a closed port is
+mostly a wrong one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,14 @@ async def _reach(client: Client) -> None:
     """Raises if nobody listens; whatever is answered is somebody."""
     for left in reversed(range(LOOKS)):
         try:
-            await client.send(f"{client.url}/models")
+            async with asyncio.timeout(SILENCE):
+                await client.send(f"{client.url}/models")
             return
-        except Trouble as trouble:
+        except (Trouble, TimeoutError) as trouble:
             if not left:
                 raise RedoneError(
-                    f"Nobody answers at {client.url} ({trouble}). Is the server running, and is "
-                    "the port right? --base-url is e.g. http://localhost:8000/v1."
+                    f"Nobody answers at {client.url} ({str(trouble) or 'silence'}). Is the server "
+                    "running, and is the port right? --base-url is e.g. http://localhost:8000/v1."
                 ) from None
         await asyncio.sleep(PAUSE)
 
@@ -110,7 +112,8 @@ async def _prove(
     except Refused as error:
         unknown = error.status == 404 or (error.status in (400, 422) and "model" in str(error))
         if known and unknown:
-            raise UnknownName(f"model on {client.url}:", model, known) from None
+            listing = "GET /models of the server lists them."
+            raise UnknownName(f"model on {client.url}:", model, known, listing) from None
         raise
 
 
@@ -137,4 +140,5 @@ def _models(reply: Reply) -> list[Mapping[str, Any]]:
     listed = told.get("data") if isinstance(told, Mapping) else None
     if not isinstance(listed, list):
         raise Unusable("no list of models")
-    return [m for m in listed if isinstance(m, Mapping) and isinstance(m.get("id"), str)]
+    entries = [m for m in listed if isinstance(m, Mapping)]
+    return [m for m in entries if isinstance(m.get("id"), str) and m["id"].isprintable()]

@@ -18,7 +18,8 @@ from typing import Any, get_args
 
 from ...tasks.errors import RedoneError, UnknownName
 from ...tasks.schema import Completion, Request
-from .base import Thinking, finished
+from .answer import Answer
+from .base import Thinking
 from .checkpoint import Checkpoint
 from .fingerprint import fingerprint
 from .rendering import Renderer
@@ -46,8 +47,10 @@ class Asked:
     """A request under way; a long `rolling` text is several for vLLM.
 
     Attributes:
+        begun: When it was given to vLLM, by the monotonic clock.
         opened: Whether the prompt ends inside `<think>`.
         scored: By vLLM's id of each open part: how many of its last tokens are scored.
+        prompt_tokens, logprob, greedy: Of its parts so far.
     """
 
     request: Request
@@ -226,7 +229,7 @@ class VllmModel:
             "temperature": settings.temperature,
             "max_tokens": settings.max_tokens + settings.max_thinking_tokens,
         }
-        # vLLM's stop texts act on thinking too, ours do not: then they are left to `finished`.
+        # vLLM's stop texts act on thinking too, ours do not: then they are left to `Answer`.
         if settings.max_thinking_tokens == 0:
             params["stop"] = [s for s in settings.stop if s]
         if settings.temperature > 0:
@@ -238,15 +241,7 @@ class VllmModel:
         scored = asked.scored.pop(output.request_id)
         seconds = monotonic() - asked.begun
         if asked.request.kind == "generate":
-            (written,) = output.outputs
-            thinking, text, finish = finished(
-                self._renderer.decode(written.token_ids),
-                asked.request.settings.stop,
-                asked.opened,
-                cut=written.finish_reason == "length",
-            )
-            tokens = len(written.token_ids)
-            return Completion(text, finish, thinking, asked.prompt_tokens, tokens, seconds)
+            return self._read(asked, output.outputs[0], seconds)
         start = len(output.prompt_token_ids) - scored
         for token, table in zip(
             output.prompt_token_ids[start:], output.prompt_logprobs[start:], strict=True
@@ -263,6 +258,18 @@ class VllmModel:
             greedy=asked.greedy,
         )
 
+    def _read(self, asked: Asked, written: Any, seconds: float) -> Completion:
+        """Reads the tokens again by the rules of every backend: vLLM knows one limit only."""
+        answer = Answer(
+            asked.request.settings, self._renderer.decode, self._checkpoint.eos, asked.opened
+        )
+        for token in written.token_ids:
+            if answer.add(token):
+                break
+        if answer.finish is None and written.finish_reason == "stop":
+            answer.finish = "stop"
+        return answer.completion(asked.prompt_tokens, seconds)
+
 
 def _checked(args: Mapping[str, Any]) -> dict[str, Any]:
     """Engine arguments that exist and that are the user's to set."""
@@ -276,7 +283,8 @@ def _checked(args: Mapping[str, Any]) -> dict[str, Any]:
                 f"{' (--dtype)' if name == 'dtype' else ''}. Leave it out."
             )
         if name not in known:
-            raise UnknownName("name in --backend-args of vllm", name, known)
+            listing = "vLLM's documentation lists its engine arguments."
+            raise UnknownName("name in --backend-args of vllm", name, known, listing)
     if args.get("data_parallel_size", 1) != 1:
         raise RedoneError(
             "--backend-args, data_parallel_size: vLLM in one process has one replica. Start "

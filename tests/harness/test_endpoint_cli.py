@@ -88,6 +88,13 @@ def test_a_wrong_model_name_gets_the_right_ones(capsys):
     assert "Did you mean 'tiny-chat'?" in message
 
 
+def test_among_many_models_the_near_names_are_told(capsys):
+    with MisbehavingServer(models=tuple(f"model-{n}" for n in range(200))) as server:
+        message = said(capsys, command(server.url, model="model_77"))
+    assert "'model-77'" in message
+    assert "There are 200: GET /models" in message
+
+
 def test_a_missing_and_a_wrong_key(capsys, monkeypatch):
     with MisbehavingServer(key=KEY) as server:
         assert "export REDONE_API_KEY=" in said(capsys, command(server.url))
