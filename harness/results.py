@@ -102,8 +102,22 @@ def write_results(
         },
         "seconds": {n: round(e.seconds, 3) for n, e in judged.efforts.items()},
     }
+    if prices := run.get("environment", {}).get("prices_per_million_tokens"):
+        results["cost"] = round(cost(judged, prices), 6)
     folder.write("results.json", results)
     return results
+
+
+def cost(judged: Judged, prices: Mapping[str, float]) -> float:
+    """What the answers cost, in the prices' currency; attempts that failed are not in it.
+
+    Args:
+        judged: Answers with their tokens.
+        prices: Of a million tokens: `input` and `output`.
+    """
+    read = sum(effort.prompt_tokens for effort in judged.efforts.values())
+    written = sum(effort.tokens for effort in judged.efforts.values())
+    return (read * prices["input"] + written * prices["output"]) / 1e6
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,10 @@ def show(results: Mapping[str, Any], folder: Path) -> None:
     for note in notes(results):
         console.print(f"[yellow]Note:[/] {escape(note)}")
     seconds = sum(results["seconds"].values())
+    cost = f", cost {results['cost']:.4f} at the prices given" if "cost" in results else ""
     console.print(
         f"{sum(t['answers'] for t in results['tasks'].values())} answers, "
-        f"{sum(t['tokens'] for t in results['tasks'].values())} tokens in {seconds:.0f} s"
+        f"{sum(t['tokens'] for t in results['tasks'].values())} tokens in {seconds:.0f} s{cost}"
     )
     for table in results["tables"]["corrected"]:
         if table["level"] == "suite":

@@ -146,6 +146,39 @@ class Renderer:
             self._overheads[roles] = len(self.render(blank).text.encode()) + 8
         return self._overheads[roles] + sum(len(m["content"].encode()) for m in prompt)
 
+    def overflow(self, request: Request, context: int | None) -> int:
+        """By how many tokens prompt and limits exceed the context; 0 or less: they fit."""
+        if context is None or request.kind == "rolling":
+            return -1
+        settings = request.settings
+        limits = settings.max_tokens + settings.max_thinking_tokens
+        if request.kind == "loglikelihood":
+            limits = len((request.continuation or "").encode())
+        most = self.most_tokens(request.prompt) + limits
+        if most <= context:
+            return most - context
+        if request.kind == "loglikelihood":
+            return len(self.encode_pair(request)[0]) - context
+        return len(self.encode([self.render(request.prompt)])[0]) + limits - context
+
+    def scored_windows(self, request: Request, context: int | None) -> list[tuple[list[int], int]]:
+        """What a model reads to give a log-likelihood: token ids, how many of the last are scored.
+
+        One window for `loglikelihood`: the continuation stays whole, the oldest of a prompt that is
+        too long goes. Windows for a `rolling` text longer than the context do not overlap but in
+        one token, the first of each, which has no probability there.
+        """
+        if request.kind == "loglikelihood":
+            ids, scored = self.encode_pair(request)
+            if context is not None and len(ids) > context:
+                ids = ids[-context:]
+                scored = min(scored, len(ids) - 1)
+            return [(ids, scored)]
+        ids = [self.first_token, *self.encode_text(self.render(request.prompt).text)]
+        step = (context or len(ids)) - 1
+        parts = [ids[i : i + step + 1] for i in range(0, len(ids) - 1, step)]
+        return [(part, len(part) - 1) for part in parts]
+
     def _apply(self, messages: Sequence[Message]) -> str:
         from jinja2.exceptions import TemplateError
 
