@@ -75,9 +75,9 @@ def _promises(cases: Mapping[str, Any]) -> list[str]:
     ]
     if power:
         lines += [
-            f"To find a drop of twice the margin 8 times in 10, the gate needs {power['gate']:,.0f} "
-            f"samples, the same rule with unpaired standard errors {power['unpaired']:,.0f} (power "
-            "curves fitted to all sizes below).",
+            "To find a drop of twice the margin 8 times in 10, the gate needs "
+            f"{power['gate']:,.0f} samples, the same rule with unpaired standard errors "
+            f"{power['unpaired']:,.0f} (power curves fitted to all sizes below).",
             "",
         ]
     return lines

@@ -144,7 +144,8 @@ class Population:
             rows[name] = np.resize(order, round(factor * count))
         found = self._with(rows)
         if factor > 1:
-            found = replace(found, ladders={n: _apart(one) for n, one in found.ladders.items()})
+            apart = {n: _apart(one, generator) for n, one in found.ladders.items()}
+            found = replace(found, ladders=apart)
         return found
 
     def _with(self, rows: Mapping[str, np.ndarray]) -> Population:
@@ -166,13 +167,14 @@ class Population:
         return found
 
 
-def _apart(ladder: Ladder) -> Ladder:
+def _apart(ladder: Ladder, generator: np.random.Generator) -> Ladder:
     """Copies of a sample become samples and clusters of their own."""
-    number = np.arange(len(ladder.scores))
-    names = np.char.add(np.char.mod("%08x", number), "00000000").astype("S16")
-    task = f"{ladder.scores.task.name}/".encode()
-    clusters = np.char.add(task, names)
-    return replace(ladder, scores=replace(ladder.scores, samples=names, clusters=clusters))
+    count = len(ladder.scores)
+    digits = generator.bytes(16 * count).hex().encode()
+    samples, clusters = np.frombuffer(digits, dtype="S16").reshape(2, count)
+    return replace(
+        ladder, scores=replace(ladder.scores, samples=np.sort(samples), clusters=clusters)
+    )
 
 
 def bisect(rising: Any, wanted: float) -> float:
