@@ -103,7 +103,7 @@ def tail_p(figures: np.ndarray, threshold: float = 0.0) -> float:
 
 def two_sided_p(figures: np.ndarray) -> float:
     """The bootstrap's two-sided p-value of a difference of zero; NaN where undefined."""
-    return min(1.0, 2 * min(tail_p(figures), tail_p(-figures)))
+    return float(np.minimum(1.0, 2 * np.minimum(tail_p(figures), tail_p(-figures))))
 
 
 def holm(p: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ import numpy as np
 import orjson
 
 from ..tasks.schema import Completion, Sample, Score, Scoring, Services, Task
+from ..tasks.sources import characters
 from .runner import SAMPLE_FIELDS, Item, completion_of
 from .store import SCHEMA_VERSION, ResponseIndex, RunFolder, replacing
 
@@ -179,6 +180,7 @@ def score_schema() -> Any:
             ("split", text),
             ("language", text),
             ("tags", tags),
+            ("characters", pa.int64()),
             ("index", pa.int64()),
             ("draw", pa.int32()),
             ("scoring", text),
@@ -229,6 +231,7 @@ class ScoreTable:
                 sample.split,
                 sample.language,
                 list(sample.tags.items()),
+                characters(sample.fields),
                 sample.index,
                 draw,
                 scoring,

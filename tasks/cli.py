@@ -57,6 +57,20 @@ def parser() -> argparse.ArgumentParser:
     v.set_defaults(run=check_tasks)
 
     v = verbs.add_parser(
+        "overlap",
+        parents=[data],
+        help="training rows that repeat evaluation items",
+        description="Looks for evaluation items, whole, nearly or inside, in a file of training "
+        "rows (JSON lines). Exit code 1 if there are any.",
+    )
+    v.add_argument("train", type=Path, metavar="TRAIN", help="JSON lines: question, messages ...")
+    v.add_argument("--suite", metavar="NAMES", help="suites, comma separated (default sns-mini)")
+    v.add_argument("--tasks", metavar="NAMES", help="tasks or globs")
+    v.add_argument("--threshold", type=float, default=0.8, metavar="SHARE", help="0.8 of n-grams")
+    v.add_argument("--output", type=Path, metavar="FILE", help="every overlap as JSON lines")
+    v.set_defaults(run=find_overlaps)
+
+    v = verbs.add_parser(
         "fetch",
         help="download published data",
         description="Downloads published data sets into the data folder; goes on where it stopped.",
@@ -112,6 +126,31 @@ def clean(text: str) -> str:
         else "\ufffd"
         for c in text
     )
+
+
+def find_overlaps(options: argparse.Namespace) -> int:
+    """Counts overlaps by task and kind, and names the rows."""
+    import json
+    from collections import Counter
+    from dataclasses import asdict
+
+    from .overlap import overlaps, training_texts
+    from .registry import find
+    from .sources import data_folder
+
+    tasks = find(options.suite, options.tasks)
+    texts, folder = training_texts(options.train), data_folder(options.data_dir)
+    found = list(overlaps(texts, tasks, folder, options.threshold))
+    if options.output:
+        lines = "".join(json.dumps(asdict(o)) + "\n" for o in found)
+        options.output.write_text(lines, "utf-8")
+    for (task, kind), count in sorted(Counter((o.task, o.kind) for o in found).items()):
+        rows = sorted({o.row for o in found if (o.task, o.kind) == (task, kind)})
+        shown = ", ".join(map(str, rows[:8])) + (", ..." if len(rows) > 8 else "")
+        print(f"{task}: {count} {kind}, training rows {shown}")
+    rows = len({o.row for o in found})
+    print(f"{rows} training rows overlap evaluation items of {len(tasks)} tasks.")
+    return 1 if found else 0
 
 
 def list_tasks(options: argparse.Namespace) -> int:

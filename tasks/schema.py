@@ -46,7 +46,7 @@ class Row:
         source: The text that the item is about (the note, the tweet). Items with the same source
             form one cluster, across tasks.
         split: The published split, `test` where a benchmark has only one.
-        tags: Names to slice results by.
+        tags: Names to slice results by; `label` is the gold label of a closed task.
     """
 
     fields: Mapping[str, Any]

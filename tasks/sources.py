@@ -163,11 +163,23 @@ _ASCII_NOT_WORD = bytes(c for c in _ASCII if not chr(c).isalnum())
 def cluster_of(source: str) -> str:
     """Hash of a source text, blind to case, width, labels, spacing, punctuation and emoji.
 
-    Labels are the "Note Title:", "Body:" or 标题： at the start of a line, by which one data file
-    presents a text and another does not. A text with no word in it is hashed as it stands.
+    A text with no word in it is hashed as it stands.
 
     Returns:
         16 hex digits.
+    """
+    text = normalised(source) or source.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
+def normalised(source: str) -> bytes:
+    """The letters and digits of a text, as `cluster_of` sees it: equal texts are one source.
+
+    Labels are the "Note Title:", "Body:" or 标题： at the start of a line, by which one data file
+    presents a text and another does not.
+
+    Returns:
+        The ASCII letters and digits in lower case, then `|` and the others, UTF-8.
     """
     # This runs for every sample of every run, so ASCII and other letters are taken apart: each kind
     # is cleaned fastest in its own way, and only the few others need Unicode's normal form.
@@ -180,7 +192,7 @@ def cluster_of(source: str) -> str:
             plain, others = _letters(unicodedata.normalize("NFKC", text))
         if others := _NOT_WORD.sub("", others).casefold():
             plain += b"|" + others.encode()
-    return hashlib.sha256(plain or source.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return plain
 
 
 def _letters(text: str) -> tuple[bytes, str]:
@@ -189,6 +201,11 @@ def _letters(text: str) -> tuple[bytes, str]:
     if text.isascii():
         return plain, ""
     return plain, text.encode("utf-8", "ignore").translate(None, _ASCII).decode()
+
+
+def characters(fields: Mapping[str, Any]) -> int:
+    """The length of an item or training row: characters of all its text fields together."""
+    return sum(len(value) for value in fields.values() if isinstance(value, str))
 
 
 def partition_of(task: Task, split: str, cluster: str) -> Partition:
@@ -242,7 +259,7 @@ def samples(
     if partition not in SELECTIONS:
         raise UnknownName("partition", partition, SELECTIONS)
     if limit is None:
-        return _samples(task, folder, SELECTIONS[partition])
+        return (sample for sample, _ in sourced(task, folder, SELECTIONS[partition]))
     if limit < 1:
         raise RedoneError(f"A limit of {limit} samples is not possible: expected 1 or more.")
     return _limited(task, folder, SELECTIONS[partition], limit, seed)
@@ -254,13 +271,16 @@ def _limited(
     def place(identity: str) -> bytes:
         return hashlib.sha256(f"{seed}|{identity}".encode()).digest()
 
-    chosen = set(nsmallest(limit, (s.id for s in _samples(task, folder, wanted)), key=place))
-    for sample in _samples(task, folder, wanted):
+    chosen = set(nsmallest(limit, (s.id for s, _ in sourced(task, folder, wanted)), key=place))
+    for sample, _ in sourced(task, folder, wanted):
         if sample.id in chosen:
             yield sample
 
 
-def _samples(task: Task, folder: Path, wanted: tuple[Partition, ...]) -> Iterator[Sample]:
+def sourced(
+    task: Task, folder: Path, wanted: tuple[Partition, ...]
+) -> Iterator[tuple[Sample, str]]:
+    """The samples of some partitions in file order, each with its source text."""
     seen: dict[bytes, int] = {}
     count: dict[str, int] = {}
     for row in task.read(folder):
@@ -277,7 +297,7 @@ def _samples(task: Task, folder: Path, wanted: tuple[Partition, ...]) -> Iterato
         partition = partition_of(task, row.split, cluster)
         if partition not in wanted:
             continue
-        yield Sample(
+        sample = Sample(
             id=hashlib.sha256(digest + occurrence.to_bytes(4, "big")).hexdigest()[:16],
             task=task.name,
             fields=row.fields,
@@ -289,6 +309,7 @@ def _samples(task: Task, folder: Path, wanted: tuple[Partition, ...]) -> Iterato
             tags=row.tags,
             index=index,
         )
+        yield sample, row.source
 
 
 def data_hash(ids: Iterable[str]) -> str:

@@ -1,0 +1,191 @@
+"""Contamination: training rows that repeat evaluation items, whole, nearly, or inside.
+
+A training row *overlaps* an evaluation item if its text has the same letters and digits (exact), or
+if it holds most of the item's character n-grams (near; n-gram containment as in Brown et al. 2020,
+appendix C, on characters so that Chinese needs no word segmentation). Containment is counted, not
+estimated by MinHash: an item inside a longer row is found too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+
+from .errors import BadRow, MissingData, RedoneError
+from .schema import PARTITIONS, Task
+from .sources import cluster_of, normalised, sourced
+
+THRESHOLD = 0.8
+"""Share of an item's n-grams from which on a row overlaps it."""
+LEAST = 24
+"""n-grams that an item must have to be looked for inside rows; shorter ones are too common."""
+
+_BYTES = 12  # of an n-gram: twelve ASCII letters, or four Chinese characters
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """One training row beside one evaluation item.
+
+    Attributes:
+        row: Number of the row, from 1.
+        task, sample, partition: The item.
+        kind: `exact` or `near`.
+        share: Of the item's n-grams that the row holds, 0..1.
+    """
+
+    row: int
+    task: str
+    sample: str
+    partition: str
+    kind: str
+    share: float
+
+
+class TrainingTexts(NamedTuple):
+    """The texts of one training row.
+
+    Attributes:
+        asked: Questions, prompts, plain text: each alone may be an evaluation item.
+        answered: Answers; with what was asked they may hold an item, alone they are none.
+    """
+
+    asked: Sequence[str]
+    answered: Sequence[str] = ()
+
+
+class EvaluationTexts:
+    """The source texts of evaluation items, indexed by their n-grams.
+
+    Args:
+        tasks: Whose items, of all evaluation partitions.
+        folder: The data folder.
+    """
+
+    def __init__(self, tasks: Sequence[Task], folder: Path) -> None:
+        self._items: list[tuple[str, str, str]] = []
+        self._exact: dict[str, list[int]] = {}
+        grams, sizes = [], []
+        for task in tasks:
+            for sample, source in sourced(task, folder, PARTITIONS):
+                number = len(self._items)
+                self._items.append((task.name, sample.id, sample.partition))
+                self._exact.setdefault(sample.cluster, []).append(number)
+                grams.append(_grams(source))
+                sizes.append(len(grams[-1]))
+        self._sizes = np.array(sizes, dtype=np.int64)
+        owners = np.repeat(np.arange(len(sizes)), sizes)
+        every = np.concatenate(grams) if grams else np.empty(0, np.uint64)
+        order = np.argsort(every, kind="stable")
+        self._grams, self._owners = every[order], owners[order]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def overlaps(self, row: int, texts: TrainingTexts, threshold: float) -> list[Overlap]:
+        """The evaluation items that a training row repeats.
+
+        Args:
+            row: Its number, for the report.
+            texts: Its texts.
+            threshold: Share of an item's n-grams, above 0 and up to 1.
+        """
+        same = [i for text in texts.asked for i in self._exact.get(cluster_of(text), ())]
+        found = {i: ("exact", 1.0) for i in same}
+        grams = _grams("\n".join([*texts.asked, *texts.answered]))
+        first = np.searchsorted(self._grams, grams, "left")
+        last = np.searchsorted(self._grams, grams, "right")
+        held = [self._owners[a:b] for a, b in zip(first, last, strict=True) if b > a]
+        if held:
+            owners, counts = np.unique(np.concatenate(held), return_counts=True)
+            shares = counts / self._sizes[owners]
+            near = (shares >= threshold) & (self._sizes[owners] >= LEAST)
+            for owner, share in zip(owners[near].tolist(), shares[near].tolist(), strict=True):
+                found.setdefault(owner, ("near", share))
+        return [Overlap(row, *self._items[i], *found[i]) for i in sorted(found)]
+
+
+def overlaps(
+    rows: Iterable[TrainingTexts],
+    tasks: Sequence[Task],
+    folder: Path,
+    threshold: float = THRESHOLD,
+) -> Iterator[Overlap]:
+    """Every overlap of training rows with evaluation items, row by row.
+
+    Args:
+        rows: The texts of each training row.
+        tasks: Whose items must not be repeated.
+        folder: The data folder.
+        threshold: Share of an item's n-grams.
+
+    Raises:
+        RedoneError: The threshold is out of range.
+    """
+    if not 0 < threshold <= 1:
+        raise RedoneError(f"A threshold of {threshold} is not possible: above 0 and up to 1.")
+    items = EvaluationTexts(tasks, folder)
+    for number, texts in enumerate(rows, 1):
+        yield from items.overlaps(number, texts, threshold)
+
+
+def training_texts(path: Path) -> Iterator[TrainingTexts]:
+    """The texts of a file of training rows (JSON lines).
+
+    Of each object `question`, `prompt`, `text`, `answer`, `completion` and the contents of
+    `messages` are read, as far as they are there.
+
+    Raises:
+        MissingData: No such file.
+        BadRow: A row is no object, or has none of these; names row and field.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _texts(line, f"{path}, row {number}")
+    except OSError as error:
+        raise MissingData(f"{path} cannot be read: {error.strerror}.") from None
+
+
+_ASKED = ("question", "prompt", "text")
+_ANSWERED = ("answer", "completion")
+
+
+def _texts(line: bytes, where: str) -> TrainingTexts:
+    try:
+        row: Any = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise BadRow(f"{where}: not valid JSON ({error.msg}).") from None
+    if not isinstance(row, dict):
+        raise BadRow(f"{where}: an object is expected.")
+    asked = [row[name] for name in _ASKED if isinstance(row.get(name), str)]
+    answered = [row[name] for name in _ANSWERED if isinstance(row.get(name), str)]
+    messages = row.get("messages") or ()
+    if not isinstance(messages, (list, tuple)):
+        raise BadRow(f"{where}, field 'messages': a list is expected.")
+    for message in messages:
+        if not isinstance(message, dict) or not isinstance(message.get("content"), str):
+            raise BadRow(f"{where}, field 'messages': objects with a text `content` are expected.")
+        side = answered if message.get("role") == "assistant" else asked
+        side.append(message["content"])
+    if not asked:
+        raise BadRow(f"{where}: none of {', '.join(_ASKED)} or messages is there.")
+    return TrainingTexts(asked, answered)
+
+
+def _grams(text: str) -> np.ndarray:
+    """Hashes of the different n-grams of a text, shape [g]; one of the whole if it is short."""
+    letters = np.frombuffer(normalised(text), dtype=np.uint8)
+    if len(letters) == 0:
+        return np.empty(0, np.uint64)
+    width = min(_BYTES, len(letters))
+    # A polynomial hash of every window; overflow is the modulus.
+    weights = np.array([pow(0x9E3779B97F4A7C15, k, 1 << 64) for k in range(width)], np.uint64)
+    windows = np.lib.stride_tricks.sliding_window_view(letters, width).astype(np.uint64)
+    return np.unique(((windows + np.uint64(1)) * weights).sum(axis=1, dtype=np.uint64))
