@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 ALPHA, POWER = 0.05, 0.8
-NORMAL = NormalDist()
+NORMAL = statistics.NormalDist()
 
 
 def write_report(kept: Mapping[str, Any], path: Path) -> str:
@@ -24,30 +24,28 @@ def write_report(kept: Mapping[str, Any], path: Path) -> str:
 
 
 def _conditions(kept: Mapping[str, Any]) -> list[str]:
-    settings, measured = kept["settings"], kept["settings"]["measured"]
-    shares = settings["correlations"]
-    subtasks = [n for n in measured["correlations"] if n in shares]
-    told = ", ".join(
-        f"{n} {shares[n]:.2f}" + ("*" if measured["correlations"][n] is None else "")
-        for n in subtasks
-    )
-    items = set(measured["items"].values())
+    settings = kept["settings"]
+    measured = settings["measured"]
+    shares = {n: settings["correlations"][n] for n, c in measured["correlations"].items() if c}
+    told = ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
+    items = "-".join(map(str, sorted(set(measured["items"].values()))))
     return [
         "Simulated pairs on the real items of each suite, at the scores that a published 4B model "
         "reaches (`simulated_runs.py`), decided by the gate's own code under its default policy "
         f"(hash {settings['policy']}; {settings['half margin']:g} points where only the `gate` "
         f"partition is compared), with {settings['resamples']:,} resamples a pair.",
         "",
-        f"Correlation of two runs, measured between {measured['base']} and "
-        f"{measured['candidate']} on {'-'.join(map(str, sorted(items)))} items a task (* all "
-        f"values alike in one run, so the median of the others): {told}.",
+        f"Correlation of two runs, as measured between {measured['base']} and "
+        f"{measured['candidate']} on {items} items a task (negative ones count as 0): {told}; all "
+        f"other tasks take their median, {statistics.median(shares.values()):.2f}.",
     ]
 
 
 def _promises(cases: Mapping[str, Any]) -> list[str]:
-    whole = [cases.get(f"sns, size 1, drop {drop}") for drop in (0, 1, 2)]
-    if not all(whole):
+    names = [f"sns, size 1, drop {drop}" for drop in (0, 1, 2)]
+    if any(name not in cases for name in names):
         return []
+    whole = [cases[name] for name in names]
     same, margin, twice = whole
     error = math.sqrt(ALPHA * (1 - ALPHA) / margin["pairs"])
     checked = sum(c["checked"] for c in whole)
