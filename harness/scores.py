@@ -174,6 +174,38 @@ def _add(tally: Tally, scores: Sequence[Score], cluster: int) -> None:
     tally.values.append(math.fsum(s.value for s in scored) / len(scored))
 
 
+def score_schema() -> Any:
+    """The columns of scores.parquet."""
+    import pyarrow as pa
+
+    tags = pa.map_(pa.string(), pa.string())
+    text = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        [
+            ("task", text),
+            ("sample", pa.string()),
+            ("cluster", pa.string()),
+            ("partition", text),
+            ("split", text),
+            ("language", text),
+            ("tags", tags),
+            ("characters", pa.int64()),
+            ("index", pa.int64()),
+            ("draw", pa.int32()),
+            ("scoring", text),
+            ("value", pa.float64()),
+            ("stats", pa.list_(pa.float64())),
+            ("parsed", pa.string()),
+            ("failure", text),
+            ("scored", pa.bool_()),
+            ("finish", text),
+            ("tokens", pa.int64()),
+            ("prompt_tokens", pa.int64()),
+        ],
+        metadata={"schema_version": str(SCHEMA_VERSION)},
+    )
+
+
 class ScoreTable:
     """scores.parquet, written in row groups: a row per sample, scoring and draw."""
 
@@ -181,32 +213,7 @@ class ScoreTable:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        tags = pa.map_(pa.string(), pa.string())
-        text = pa.dictionary(pa.int32(), pa.string())
-        self._schema = pa.schema(
-            [
-                ("task", text),
-                ("sample", pa.string()),
-                ("cluster", pa.string()),
-                ("partition", text),
-                ("split", text),
-                ("language", text),
-                ("tags", tags),
-                ("characters", pa.int64()),
-                ("index", pa.int64()),
-                ("draw", pa.int32()),
-                ("scoring", text),
-                ("value", pa.float64()),
-                ("stats", pa.list_(pa.float64())),
-                ("parsed", pa.string()),
-                ("failure", text),
-                ("scored", pa.bool_()),
-                ("finish", text),
-                ("tokens", pa.int64()),
-                ("prompt_tokens", pa.int64()),
-            ],
-            metadata={"schema_version": str(SCHEMA_VERSION)},
-        )
+        self._schema = score_schema()
         self._rows: list[tuple[Any, ...]] = []
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._table = pa.Table
