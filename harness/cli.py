@@ -37,7 +37,9 @@ def parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--backend", default="hf", metavar="NAME", help="hf (default) or scripted")
     what.add_argument("--suite", metavar="NAMES", help="suites, comma separated (default sns-mini)")
-    what.add_argument("--tasks", metavar="NAMES", help="tasks or globs: sns_bench/ner,sns_trans/*")
+    what.add_argument(
+        "--tasks", metavar="NAMES", help="tasks or globs: sns_bench/ner,sns_trans/*,lm_eval:gsm8k"
+    )
     what.add_argument(
         "--partition", default="all", metavar="NAME", help="all (default), diagnose, gate or report"
     )
@@ -86,6 +88,12 @@ def parser() -> argparse.ArgumentParser:
         help="benchmark files (default $REDONE_DATA, else "
         "the user's data folder; see redone-tasks fetch)",
     )
+    files.add_argument(
+        "--mirror",
+        metavar="PATH",
+        help="folder or manifest of general benchmarks (default $REDONE_MIRROR, and general/ in "
+        "the data folder)",
+    )
     files.add_argument("--embedder", metavar="PATH", help="sentence-embedding model for QueryGen")
     files.add_argument("--output", metavar="DIR", help="run folder (default runs/MODEL-SUITE-HASH)")
     files.add_argument("--no-texts", action="store_true", help="keep no samples.jsonl")
@@ -110,6 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = p.parse_args(argv)
     if not options.rescore and not options.model:
         p.error("--model is needed (or --rescore RUN)")
+    use_data(options)
     try:
         return rescore(options) if options.rescore else evaluate(options, argv)
     except RedoneError as error:
@@ -123,6 +132,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return 0
+
+
+def use_data(options: argparse.Namespace) -> None:
+    """Makes the options' data known to what reads it by its own: tasks that are built by name."""
+    import os
+
+    from ..tasks.general.mirrors import MIRROR_VARIABLE
+    from ..tasks.sources import DATA_VARIABLE
+
+    for variable, value in ((DATA_VARIABLE, options.data_dir), (MIRROR_VARIABLE, options.mirror)):
+        if value:
+            os.environ[variable] = str(value)
 
 
 def evaluate(options: argparse.Namespace, argv: Sequence[str] | None) -> int:
@@ -278,7 +299,11 @@ def told(options: argparse.Namespace, argv: Sequence[str] | None, model: Model) 
         "name": model.name,
         "suite": options.suite,
         "command": ["redone-eval", *(sys.argv[1:] if argv is None else argv)],
-        "versions": {"redone": version("redone"), "python": platform.python_version()},
+        "versions": {
+            "redone": version("redone"),
+            "python": platform.python_version(),
+            **({"lm_eval": version("lm_eval")} if "lm_eval" in sys.modules else {}),
+        },
     }
 
 

@@ -13,12 +13,20 @@ import numpy as np
 import orjson
 
 from ..tasks.registry import table_of
-from ..tasks.schema import Services, Task
+from ..tasks.schema import Metric, Services, Task
 from .scores import Judged, Tally
-from .stats import Sums, percentile_interval, resampled_sums, wilson_interval
+from .stats import (
+    Sums,
+    percentile_interval,
+    resampled_items,
+    resampled_sums,
+    wilson_interval,
+)
 from .store import SCHEMA_VERSION, RunFolder
 
 RESAMPLES = 1000
+OPAQUE_RESAMPLES = 100
+"""Of a metric that is made from items: each resample costs as much as the metric itself."""
 ROLES = ("corrected", "official")
 """The scorings of every run; `corrected` is the one that decisions rest on."""
 
@@ -97,16 +105,22 @@ def write_results(
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric's point (as printed) and its resampled values, None for no task."""
+    """A metric's point (as printed) and its resampled values.
+
+    Attributes:
+        few: How many resamples there really are, where they were made from items.
+    """
 
     point: float
     resampled: np.ndarray
     interval: tuple[float, float] | None = None
+    few: int | None = None
 
     def record(self) -> dict[str, Any]:
-        """Score and interval, None where undefined."""
+        """Score and interval, None where undefined; how few resamples, where the items are."""
         low, high = self.interval or percentile_interval(self.resampled)
-        return {"score": _json(self.point), "low": _json(low), "high": _json(high)}
+        figures = {"score": _json(self.point), "low": _json(low), "high": _json(high)}
+        return figures | ({"item_resamples": self.few} if self.few is not None else {})
 
 
 def _figures(role: str, judged: Judged, resamples: int, seed: int) -> dict[str, Figure]:
@@ -127,6 +141,9 @@ def _figures(role: str, judged: Judged, resamples: int, seed: int) -> dict[str, 
             figures[name] = Figure(math.nan, np.full(resamples, math.nan))
             continue
         metric, total = chosen[name].scoring.metrics[0], sums[name].total
+        if metric.from_items is not None:
+            figures[name] = _opaque(metric, chosen[name], resamples, seed)
+            continue
         with np.errstate(all="ignore"):
             figures[name] = Figure(
                 metric.point(total),
@@ -134,6 +151,19 @@ def _figures(role: str, judged: Judged, resamples: int, seed: int) -> dict[str, 
                 _exact_interval(metric.proportion, sums[name]),
             )
     return figures
+
+
+def _opaque(metric: Metric, tally: Tally, resamples: int, seed: int) -> Figure:
+    """A figure that is no function of sums: fewer resamples, repeated to as many as the others."""
+    point = metric.point(np.empty(0), _flat(tally))
+    few = min(resamples, OPAQUE_RESAMPLES)
+    assert metric.from_items is not None
+    found = resampled_items(tally.items, np.array(tally.clusters), metric.from_items, few, seed)
+    return Figure(point, np.resize(found, resamples), percentile_interval(found), few)
+
+
+def _flat(tally: Tally) -> list[Any]:
+    return [item for own in tally.items for item in own]
 
 
 def _exact_interval(proportion: tuple[int, int] | None, sums: Sums) -> tuple[float, float] | None:
@@ -159,7 +189,8 @@ def _scoring_record(tally: Tally, figure: Figure, signed: str) -> dict[str, Any]
     total = np.sum(tally.stats, axis=0) if tally.stats else None
     with np.errstate(all="ignore"):
         metrics = {
-            m.name: None if total is None else _json(m.point(total)) for m in tally.scoring.metrics
+            m.name: None if total is None else _json(m.point(total, _flat(tally)))
+            for m in tally.scoring.metrics
         }
     return {
         "scoring": tally.scoring.name,

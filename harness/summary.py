@@ -55,7 +55,7 @@ def _tasks(results: Mapping[str, Any]) -> Any:
             task = results["tasks"][row["name"]]
             mark = "" if _whole(task, "official") else "*"
             table.add_row(
-                f"  {row['name'].partition('/')[2]}",
+                f"  {_label(row['name'])}",
                 str(task["samples"] - task["missing"]),
                 _number(row["score"]) + ("" if _whole(task, "corrected") else "*"),
                 _range(row),
@@ -66,6 +66,11 @@ def _tasks(results: Mapping[str, Any]) -> Any:
                 _failures(task),
             )
     return table
+
+
+def _label(name: str) -> str:
+    """A task's name without its benchmark's."""
+    return name.partition("/")[2] or name.partition(":")[2]
 
 
 def _means(results: Mapping[str, Any]) -> list[str]:
@@ -93,6 +98,11 @@ def notes(results: Mapping[str, Any]) -> list[str]:
                 f"* {name}: edit similarity (ANLS) only. The embedding part needs --embedder PATH, "
                 "a sentence-embedding model; do not compare with published figures."
             )
+        if absent := task["scorings"]["corrected"]["not_scored"]:
+            found.append(
+                f"{name}: {absent} answers are not scored: a service that their scoring needs is "
+                "missing (running programs is off unless asked for)."
+            )
         if shortened := task["shortened"]:
             found.append(
                 f"{name}: {len(shortened)} prompts were longer than the context and were shortened "
@@ -104,7 +114,7 @@ def notes(results: Mapping[str, Any]) -> list[str]:
 
 
 def _whole(task: Mapping[str, Any], role: str) -> bool:
-    return task["scorings"][role]["scoring"] == role
+    return not task["scorings"][role]["scoring"].startswith(f"{role}-")
 
 
 def _failures(task: Mapping[str, Any]) -> str:
