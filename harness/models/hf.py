@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ...tasks.errors import RedoneError, UnknownName
-from ...tasks.schema import Completion, Request
+from ...tasks.schema import Completion, Request, Settings
 from .answer import Answer
 from .base import Thinking
 from .checkpoint import Checkpoint
@@ -201,6 +201,8 @@ class HfModel:
         rows = []
         for request, prompt, ids in zip(requests, rendered, encoded, strict=True):
             settings = request.settings
+            if isinstance(request.prompt, str):
+                ids = self._last(ids, settings)
             room = None if self.context is None else self.context - len(ids)
             answer = Answer(
                 settings, self._renderer.decode, self._checkpoint.eos, prompt.opened, room
@@ -212,24 +214,34 @@ class HfModel:
 
     def _scoring(self, request: Request) -> Row:
         ids, scored = self._renderer.encode_pair(request)
-        if self.context is not None and len(ids) > self.context:
-            # The continuation stays whole, the oldest of the prompt goes.
-            ids = ids[-self.context :]
+        if self.context is not None and len(ids) > self.context + 1:
+            # The continuation stays whole, the oldest of the prompt goes; the last token is only
+            # looked up, so it needs no place.
+            ids = ids[-self.context - 1 :]
             scored = min(scored, len(ids) - 1)
         return Row(request, ids, scored=scored)
+
+    def _last(self, ids: list[int], settings: Settings) -> list[int]:
+        """The end of a text that is too long to be answered: what lm-eval keeps of it."""
+        if self.context is None:
+            return ids
+        kept = self.context - settings.max_tokens - settings.max_thinking_tokens
+        return ids[-kept:] if 0 < kept < len(ids) else ids
 
     def _rolling(self, engine: Engine, request: Request) -> Completion:
         """Log-likelihood of a whole text, in windows where it is longer than the context.
 
-        Windows do not overlap but in one token, the first of each, which has no probability there.
+        As lm-eval has it: every token counts once, and the last window reaches back as far as the
+        context does.
         """
-        ids = [
-            self._renderer.first_token,
-            *self._renderer.encode_text(self._renderer.render(request.prompt).text),
-        ]
-        step = (self.context or len(ids)) - 1
-        parts = [ids[i : i + step + 1] for i in range(0, len(ids) - 1, step)]
-        rows = [Row(request, part, scored=len(part) - 1) for part in parts]
+        rendered = self._renderer.render(request.prompt)
+        ids = [self._renderer.first_token, *self._renderer.encode([rendered])[0]]
+        step = self.context or len(ids)
+        rows = []
+        for first in range(1, len(ids), step):
+            end = min(first + step, len(ids))
+            part = ids[max(0, end - step - 1) : end]
+            rows.append(Row(request, part, scored=end - first))
         done = list(engine.score(rows))
         return Completion(
             text="",

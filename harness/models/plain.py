@@ -132,7 +132,7 @@ class PlainEngine:
             logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits
         for i, row in enumerate(rows):
             end = len(row.ids)
-            summed(row, [logits[i, end - row.scored - 1 : end - 1]])
+            summed([row], [logits[i, end - row.scored - 1 : end - 1]])
 
 
 def _choose(rows: Sequence[Row]) -> Callable[[Tensor, Tensor], Tensor]:

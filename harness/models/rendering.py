@@ -110,10 +110,6 @@ class Renderer:
             before, whole = [self.first_token], [self.first_token, *whole]
         return whole, max(len(whole) - len(before), 1) if continuation else 0
 
-    def encode_text(self, text: str) -> list[int]:
-        """Token ids of a bare text, no special tokens."""
-        return self._ids([text], special=False)[0]
-
     @property
     def first_token(self) -> int:
         """What stands before the first token of a text when that is to have a probability."""

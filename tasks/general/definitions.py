@@ -116,7 +116,8 @@ def definition(name: str, folder: str | None = None, data: Path | None = None) -
     with offline_world(mirrors(data)) as loaded:
         from lm_eval import tasks as package
 
-        index = manager(Path(package.__file__).parent / folder if folder else None)
+        _compile_templates_once()
+        index = _index(Path(package.__file__).parent, folder, wanted.name)
         if wanted.name not in index.task_index:
             raise UnknownName("lm-eval task", wanted.name, index.all_tasks)
         built = index.load([wanted.name])
@@ -142,6 +143,27 @@ def definition(name: str, folder: str | None = None, data: Path | None = None) -
         apart=not single and not (pooled and by_size),
         code=any(getattr(t, "UNSAFE_CODE", False) for t in tasks.values()),
     )
+
+
+@cache
+def _compile_templates_once() -> None:
+    """lm-eval compiles its few templates anew for each text: most of the work of a prompt."""
+    from lm_eval import utils
+
+    utils.env.from_string = cache(utils.env.from_string)  # type: ignore[method-assign]
+
+
+def _index(root: Path, folder: str | None, name: str) -> Any:
+    """The index that holds a name: of its folder if that can be told, else of everything."""
+    parts = re.split(r"[_-]", name)
+    guesses = ["_".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    for guess in [folder] if folder else guesses:
+        if (root / guess).is_dir():
+            index = manager(root / guess)
+            # A tag may be given in several folders.
+            if name in index.task_index and name not in index.all_tags:
+                return index
+    return manager()
 
 
 def _filters(listed: Any) -> tuple[str, ...] | None:
