@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 
 from . import sns_trans, tweeteval
 from .errors import UnknownName
+from .general import halueval, translation
 from .general.definitions import PREFIX
 from .general.table import GENERAL, tabled
 from .schema import Chance, Task
@@ -82,6 +83,12 @@ _SNS_BENCH = {
 }
 _SNS_TRANS = {"zh_en": (sns_trans.ZH_EN,), "en_zh": (sns_trans.EN_ZH,)}
 
+_GENERAL = {
+    **GENERAL,
+    "translation": translation.TASKS,
+    "hallucination": {"halueval": (halueval.TASK,)},
+}
+
 _MINI_CHANCE = {
     "taxonomy_single": Chance(metric=12.38, value=0.13),
     "taxonomy_multiple": Chance(metric=6.25, value=0.07),
@@ -108,7 +115,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "tweeteval": Benchmark("TweetEval", {task.category: (task,) for task in tweeteval.TWEETEVAL}),
     **{
         f"general_{capability.replace(' ', '_')}": Benchmark(f"General: {capability}", categories)
-        for capability, categories in GENERAL.items()
+        for capability, categories in _GENERAL.items()
     },
 }
 
@@ -140,10 +147,12 @@ CATEGORIES: Mapping[str, str] = {
     "emotion": "Emotion",
     "stance": "Stance",
     **{
-        category: "Gaokao (AGIEval)" if category == "gaokao" else tasks[0].title
-        for categories in GENERAL.values()
+        category: tasks[0].title
+        for categories in _GENERAL.values()
         for category, tasks in categories.items()
     },
+    "gaokao": "Gaokao (AGIEval)",
+    **{name: title for name, (title, _, _) in translation.SETS.items()},
 }
 """Titles of the categories."""
 

@@ -100,6 +100,16 @@ class Mirror:
                     found[split] = [self._proved(name, path) for name, path in there]
         return found
 
+    def has(self, hub: str) -> bool:
+        """Whether some of a data set is here (or on the mirror's server)."""
+        return any(
+            dataset.server is not None or any(self.folder.glob(path.replace("{config}", "*")))
+            for dataset in self.datasets
+            if dataset.serves(hub, dataset.config)
+            for paths in dataset.files.values()
+            for path in paths
+        )
+
     def drop(self, hub: str, config: str | None) -> tuple[str, ...]:
         """Columns that are left out of a data set."""
         return tuple(c for d in self.datasets if d.serves(hub, config) for c in d.drop)
@@ -122,9 +132,14 @@ class Mirror:
         return path
 
 
-@cache
 def sha256(path: Path) -> str:
-    """Hash of a file, 64 hex digits."""
+    """Hash of a file, 64 hex digits; remembered as long as the file is not written to."""
+    state = path.stat()
+    return _sha256(path, state.st_mtime_ns, state.st_size)
+
+
+@cache
+def _sha256(path: Path, changed: int, size: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

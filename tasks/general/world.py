@@ -28,7 +28,8 @@ from .mirrors import MIRROR_VARIABLE, Mirror, load
 SEEDS = (0, 1234)
 """Of `random` and numpy, lm-eval's defaults."""
 
-_LOCAL = frozenset({"json", "csv", "parquet", "arrow", "text", "pandas"})
+LOCAL = frozenset({"json", "csv", "parquet", "arrow", "text", "pandas"})
+"""Names under which `datasets` reads local files."""
 
 PUNKT_INSTRUCTIONS = frozenset(
     {"length_constraints:number_sentences", "change_case:capital_word_frequency"}
@@ -37,11 +38,12 @@ PUNKT_INSTRUCTIONS = frozenset(
 
 
 @contextmanager
-def offline_world(mirrors: Sequence[Mirror]) -> Iterator[list[str]]:
+def offline_world(mirrors: Sequence[Mirror], *, complete: bool = False) -> Iterator[list[str]]:
     """lm-eval's tasks can be imported and built inside.
 
     Args:
         mirrors: Asked in order.
+        complete: Items that cannot be judged here are kept.
 
     Yields:
         What was loaded through stand-ins so far: `code_eval`.
@@ -61,7 +63,7 @@ def offline_world(mirrors: Sequence[Mirror]) -> Iterator[list[str]]:
             patch.object(
                 modules["datasets"],
                 "load_dataset",
-                _loader(mirrors, modules["datasets"].load_dataset),
+                _loader(mirrors, modules["datasets"].load_dataset, complete),
             )
         )
         if "nltk" in modules:
@@ -97,19 +99,21 @@ def _modules() -> dict[str, Any]:
     return found
 
 
-def _loader(mirrors: Sequence[Mirror], original: Callable[..., Any]) -> Callable[..., Any]:
+def _loader(
+    mirrors: Sequence[Mirror], original: Callable[..., Any], complete: bool
+) -> Callable[..., Any]:
     def load_dataset(path: str, name: str | None = None, *args: Any, **options: Any) -> Any:
-        if path in _LOCAL or Path(path).exists():
+        if path in LOCAL or Path(path).exists():
             return original(path, name, *args, **options)
         split = options.get("split")
         rows = load(mirrors, path, name)
         if rows is None:
             dataset = _from_hub(original, path, name, args, options)
         else:
-            dataset = _on_disk(rows)
+            dataset = as_dataset(rows)
             if split is not None:
                 dataset = _split(dataset, str(split), path, name)
-        return _without_punkt(dataset) if path == "google/IFEval" else dataset
+        return _without_punkt(dataset) if path == "google/IFEval" and not complete else dataset
 
     return load_dataset
 
@@ -122,7 +126,7 @@ def _split(dataset: Any, split: str, path: str, name: str | None) -> Any:
     return dataset[split]
 
 
-def _on_disk(rows: dict[str, list[dict]]) -> Any:
+def as_dataset(rows: dict[str, list[dict]]) -> Any:
     """A data set like the hub's: in a file, so that what is mapped over it is computed once."""
     import datasets
 
