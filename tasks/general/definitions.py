@@ -10,6 +10,7 @@ A name is that of a task, group or tag of lm-eval's, with variants behind plus s
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from .world import offline_world
 PREFIX = "lm_eval:"
 FEWSHOT_SEED = 1234
 """lm-eval's default."""
+
+INCLUDE_VARIABLE = "REDONE_LM_EVAL_TASKS"
+"""Names a folder of definitions of the user's own (lm-eval's --include_path)."""
 
 _VARIANT = re.compile(r"(chat)|(\d+)shot")
 
@@ -90,11 +94,11 @@ class Definition:
 
 @cache
 def manager(folder: Path | None = None) -> Any:
-    """lm-eval's index of tasks, of one of its folders or (seconds) of all."""
+    """lm-eval's index of tasks, of one folder or (seconds) of all."""
     from lm_eval.tasks import TaskManager
 
     if folder is None:
-        return TaskManager()
+        return TaskManager(include_path=os.environ.get(INCLUDE_VARIABLE) or None)
     return TaskManager(include_defaults=False, include_path=str(folder))
 
 
@@ -157,9 +161,12 @@ def _index(root: Path, folder: str | None, name: str) -> Any:
     """The index that holds a name: of its folder if that can be told, else of everything."""
     parts = re.split(r"[_-]", name)
     guesses = ["_".join(parts[:n]) for n in range(len(parts), 0, -1)]
-    for guess in [folder] if folder else guesses:
-        if (root / guess).is_dir():
-            index = manager(root / guess)
+    places = [root / guess for guess in ([folder] if folder else guesses)]
+    if own := os.environ.get(INCLUDE_VARIABLE):
+        places.insert(0, Path(own))
+    for place in places:
+        if place.is_dir():
+            index = manager(place)
             # A tag may be given in several folders.
             if name in index.task_index and name not in index.all_tags:
                 return index

@@ -71,7 +71,7 @@ def offline_world(mirrors: Sequence[Mirror], *, complete: bool = False) -> Itera
             path = modules["nltk"].data.path
             path[:0] = [f for f in folders if f not in path]
             stack.enter_context(patch.object(modules["nltk"], "download", _no_download))
-        stack.enter_context(patch.dict(sys.modules, evaluate=_evaluate(loaded)))
+        stack.enter_context(_in_place_of("evaluate", _evaluate(loaded)))
         random.seed(SEEDS[0])
         np.random.seed(SEEDS[1])
         quiet.setLevel(logging.ERROR)
@@ -83,6 +83,19 @@ def offline_world(mirrors: Sequence[Mirror], *, complete: bool = False) -> Itera
             random.setstate(state)
             np.random.set_state(numpy_state)
             modules["datasets"].enable_progress_bars()
+
+
+@contextmanager
+def _in_place_of(name: str, module: ModuleType) -> Iterator[None]:
+    """Imports of a name get this module. (`patch.dict` would forget all that is imported inside.)"""
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
 
 
 def _modules() -> dict[str, Any]:
