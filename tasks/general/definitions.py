@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RedoneError, UnknownName
+from .code_eval import CodeEval
 from .mirrors import mirrors
 from .world import offline_world
 
@@ -117,7 +118,7 @@ def definition(name: str, folder: str | None = None, data: Path | None = None) -
         RedoneError: lm-eval is not installed, or the task cannot be served.
     """
     wanted = Wanted.of(name)
-    with offline_world(mirrors(data)) as loaded:
+    with offline_world(mirrors(data)):
         from lm_eval import tasks as package
 
         _compile_templates_once()
@@ -131,7 +132,7 @@ def definition(name: str, folder: str | None = None, data: Path | None = None) -
             raise UnknownName(f"task of {wanted.name}", wanted.member, tasks)
         tasks = {wanted.member: tasks[wanted.member]}
     for task in tasks.values():
-        _prepare(task, wanted, code="code_eval" in loaded)
+        _prepare(task, wanted)
     group = None if wanted.member else built.get("groups", {}).get(wanted.name)
     listed = (group.aggregate_metric_list or []) if group is not None else []
     pooled = tuple((m.metric, _filters(m.filter_list)) for m in listed)
@@ -179,11 +180,22 @@ def _filters(listed: Any) -> tuple[str, ...] | None:
     return (listed,) if isinstance(listed, str) else tuple(listed)
 
 
-def _prepare(task: Any, wanted: Wanted, code: bool) -> None:
+def _runs_in_the_sandbox(task: Any) -> bool:
+    """Whether a task's metrics run programs through our stand-in for `code_eval`."""
+    named = getattr(task, "_metric_fn_list", {}).values()
+    functions = [getattr(f, "__self__", f) for f in named]  # lm-eval keeps their `__call__`
+    return any(
+        isinstance(value, CodeEval)
+        for function in functions
+        for value in getattr(function, "__globals__", {}).values()
+    )
+
+
+def _prepare(task: Any, wanted: Wanted) -> None:
     """What lm-eval's evaluation does to a task before it builds requests."""
     if getattr(task, "MULTIMODAL", False):
         raise RedoneError(f"{task.task_name} shows images or sound, which is not served here.")
-    if getattr(task, "UNSAFE_CODE", False) and not code:
+    if getattr(task, "UNSAFE_CODE", False) and not _runs_in_the_sandbox(task):
         raise RedoneError(
             f"{task.task_name} runs what the model wrote inside lm-eval's own process, which is "
             "not done here. Score it with lm-eval in a container."

@@ -38,15 +38,12 @@ PUNKT_INSTRUCTIONS = frozenset(
 
 
 @contextmanager
-def offline_world(mirrors: Sequence[Mirror], *, complete: bool = False) -> Iterator[list[str]]:
+def offline_world(mirrors: Sequence[Mirror], *, complete: bool = False) -> Iterator[None]:
     """lm-eval's tasks can be imported and built inside.
 
     Args:
         mirrors: Asked in order.
         complete: Items that cannot be judged here are kept.
-
-    Yields:
-        What was loaded through stand-ins so far: `code_eval`.
 
     Raises:
         RedoneError: lm-eval is not installed.
@@ -54,7 +51,6 @@ def offline_world(mirrors: Sequence[Mirror], *, complete: bool = False) -> Itera
     modules = _modules()
     import numpy as np
 
-    loaded: list[str] = []
     state, numpy_state = random.getstate(), np.random.get_state()
     quiet = logging.getLogger("lm_eval")
     level = quiet.level
@@ -71,13 +67,13 @@ def offline_world(mirrors: Sequence[Mirror], *, complete: bool = False) -> Itera
             path = modules["nltk"].data.path
             path[:0] = [f for f in folders if f not in path]
             stack.enter_context(patch.object(modules["nltk"], "download", _no_download))
-        stack.enter_context(_in_place_of("evaluate", _evaluate(loaded)))
+        stack.enter_context(_in_place_of("evaluate", _evaluate()))
         random.seed(SEEDS[0])
         np.random.seed(SEEDS[1])
         quiet.setLevel(logging.ERROR)
         modules["datasets"].disable_progress_bars()
         try:
-            yield loaded
+            yield
         finally:
             quiet.setLevel(level)
             random.setstate(state)
@@ -87,7 +83,8 @@ def offline_world(mirrors: Sequence[Mirror], *, complete: bool = False) -> Itera
 
 @contextmanager
 def _in_place_of(name: str, module: ModuleType) -> Iterator[None]:
-    """Imports of a name get this module. (`patch.dict` would forget all that is imported inside.)"""
+    """Imports of a name get this module."""
+    # Not `patch.dict`: at its end it would forget everything that was imported inside.
     before = sys.modules.get(name)
     sys.modules[name] = module
     try:
@@ -198,12 +195,11 @@ def _no_download(*_: Any, **__: Any) -> bool:
     return False
 
 
-def _evaluate(loaded: list[str]) -> ModuleType:
+def _evaluate() -> ModuleType:
     """Stands in for the package `evaluate`, whose import alone takes seconds (it imports torch)."""
 
     def load_metric(path: str, *_: Any, **__: Any) -> Any:
         if path == "code_eval":
-            loaded.append(path)
             return CodeEval()
         raise MissingData(
             f"The task's metric {path!r} is fetched as code from the hub (`evaluate.load`), which "
