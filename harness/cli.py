@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..tasks.errors import RedoneError, UnknownName
+from ..tasks.general.in_use import data_in_use
 
 if TYPE_CHECKING:
     from ..tasks.schema import Services, Task
@@ -118,9 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = p.parse_args(argv)
     if not options.rescore and not options.model:
         p.error("--model is needed (or --rescore RUN)")
-    use_data(options)
     try:
-        return rescore(options) if options.rescore else evaluate(options, argv)
+        with data_in_use(options.data_dir, options.mirror):
+            return rescore(options) if options.rescore else evaluate(options, argv)
     except RedoneError as error:
         print(f"redone-eval: {error}", file=sys.stderr)
         return error.exit_code
@@ -132,18 +133,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return 0
-
-
-def use_data(options: argparse.Namespace) -> None:
-    """Makes the options' data known to what reads it by its own: tasks that are built by name."""
-    import os
-
-    from ..tasks.general.mirrors import MIRROR_VARIABLE
-    from ..tasks.sources import DATA_VARIABLE
-
-    for variable, value in ((DATA_VARIABLE, options.data_dir), (MIRROR_VARIABLE, options.mirror)):
-        if value:
-            os.environ[variable] = str(value)
 
 
 def evaluate(options: argparse.Namespace, argv: Sequence[str] | None) -> int:

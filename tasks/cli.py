@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from .errors import RedoneError
 from .general.commands import add_verbs
+from .general.in_use import data_in_use
 
 if TYPE_CHECKING:
     from .check import Report
@@ -76,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status."""
     options = parser().parse_args(argv)
     try:
-        status = options.run(options)
+        with data_in_use(getattr(options, "data_dir", None)):
+            status = options.run(options)
         sys.stdout.flush()
         return status
     except RedoneError as error:
@@ -99,8 +102,6 @@ def _count(text: str) -> int:
 
 def _discard_stdout() -> None:
     """Keeps the interpreter from flushing into the closed pipe once more at exit."""
-    import os
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

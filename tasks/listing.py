@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from .general.absent import ABSENT
 from .general.bridge import Documents
 from .general.mirror_files import MirrorReader
-from .general.table import ABSENT, TabledDocuments
+from .general.table import TabledDocuments
 from .registry import SUITES, TASKS, find
 from .schema import Task
 

@@ -99,10 +99,11 @@ class Renderer:
         """Token ids of prompt and continuation, and how many of them are the continuation's.
 
         The two are tokenised as one text, as a model would meet them; white space at the end of the
-        prompt goes to the continuation, where most tokenizers have it.
+        prompt goes to the continuation, where most tokenizers have it. (So does lm-eval, also
+        behind a chat template.)
         """
         rendered = self.render(request.prompt)
-        context = rendered.text.rstrip() if not rendered.templated else rendered.text
+        context = rendered.text.rstrip()
         continuation = rendered.text[len(context) :] + (request.continuation or "")
         special = not rendered.templated
         whole, before = self._ids([context + continuation, context], special=special)
@@ -163,10 +164,13 @@ class Renderer:
         return text
 
     def _template(self, messages: Sequence[Message]) -> str:
+        # A last message of the assistant's is the beginning of the answer: it is gone on with.
+        begun = bool(messages) and messages[-1]["role"] == "assistant"
         return self.tokenizer.apply_chat_template(  # type: ignore[return-value]
             [dict(m) for m in messages],
             tokenize=False,
-            add_generation_prompt=True,
+            add_generation_prompt=not begun,
+            continue_final_message=begun,
             **self.arguments,
         )
 

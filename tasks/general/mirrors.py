@@ -33,8 +33,8 @@ from typing import Any
 
 from ..errors import BadRow, MissingData, RedoneError
 from ..sources import data_folder, json_objects
+from .in_use import MIRROR_VARIABLE
 
-MIRROR_VARIABLE = "REDONE_MIRROR"
 MANIFEST = "mirror.toml"
 LAYOUT = Path(__file__).parent / "mirrors.toml"
 

@@ -1,7 +1,6 @@
 """The general benchmarks by capability: what lm-eval defines, under its names and versions.
 
-The capabilities are those of RedOne 2.0's General-Bench (arXiv:2511.07070). What cannot be had
-openly is in `ABSENT`, with the reason and the nearest open stand-in.
+The capabilities are those of RedOne 2.0's General-Bench (arXiv:2511.07070).
 """
 
 from __future__ import annotations
@@ -259,43 +258,6 @@ ENTRIES: Mapping[str, Mapping[str, tuple[Entry, ...]]] = {
 }
 """Capability -> category -> what lm-eval defines."""
 
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """A benchmark of the paper's that cannot be served.
-
-    Attributes:
-        title: Its name.
-        reason: Why.
-        instead: The nearest open tasks here.
-    """
-
-    title: str
-    capability: str
-    reason: str
-    instead: str
-
-
-ABSENT: tuple[Absent, ...] = (
-    Absent(
-        "CompassBench",
-        "knowledge",
-        "its questions are not published",
-        "lm_eval:mmlu_pro, lm_eval:bbh",
-    ),
-    Absent(
-        "NewsBench",
-        "instruction following",
-        "its writing part is judged by a model that the authors do not publish",
-        "lm_eval:ifeval, lm_eval:cmmlu",
-    ),
-    Absent(
-        "LiveCodeBench",
-        "code",
-        "lm-eval has no such task, and its questions change with every release",
-        "lm_eval:humaneval, lm_eval:mbpp",
-    ),
-)
 
 _FLAT = {
     "inst_level_strict_acc": "agg_inst_level_acc",

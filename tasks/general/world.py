@@ -23,7 +23,8 @@ from unittest.mock import patch
 
 from ..errors import MissingData, RedoneError
 from .code_eval import CodeEval
-from .mirrors import MIRROR_VARIABLE, Mirror, load
+from .in_use import MIRROR_VARIABLE
+from .mirrors import Mirror, load
 
 SEEDS = (0, 1234)
 """Of `random` and numpy, lm-eval's defaults."""

@@ -358,3 +358,10 @@ def test_models_without_a_template_and_templates_without_system(tiny_model):
     assert base.identity()["chat_template"] is None
     folding = HfModel(tiny_model("llama", template=strict))
     assert folding._renderer.render(asked.prompt).text == f"user: {system}\n\n{user}\n"
+
+
+def test_an_answer_that_is_begun_is_gone_on_with(tiny_model):
+    model = HfModel(tiny_model("llama"))
+    begun = (*said("Count to three."), {"role": "assistant", "content": "One, two,"})
+    assert model._renderer.render(begun).text.endswith("One, two,")
+    assert not model._renderer.render(said("Count to three.")).text.endswith("Count to three.")

@@ -6,8 +6,9 @@ import pytest
 
 from redone.tasks.cli import main
 from redone.tasks.errors import RedoneError
+from redone.tasks.general.absent import ABSENT
 from redone.tasks.general.definitions import Wanted, manager
-from redone.tasks.general.table import ABSENT, ENTRIES, tabled
+from redone.tasks.general.table import ENTRIES, tabled
 from redone.tasks.registry import SUITES, find, suite_tasks, table_of
 
 TABLED = [e for categories in ENTRIES.values() for es in categories.values() for e in es]
