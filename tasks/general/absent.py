@@ -23,17 +23,17 @@ class Absent:
 ABSENT: tuple[Absent, ...] = (
     Absent(
         "CompassBench",
-        "its questions are not published",
+        "the questions that are scored are not open",
         "lm_eval:mmlu_pro, lm_eval:bbh",
     ),
     Absent(
         "NewsBench",
-        "its writing part is judged by a model that the authors do not publish",
+        "its writing part is judged by a closed model, and lm-eval has no such task",
         "lm_eval:ifeval, lm_eval:cmmlu",
     ),
     Absent(
         "LiveCodeBench",
-        "lm-eval has no such task, and its questions change with every release",
+        "lm-eval has no such task, and its set of questions changes with every release",
         "lm_eval:humaneval, lm_eval:mbpp",
     ),
 )

@@ -1,5 +1,6 @@
 """The way back: lm-eval runs our tasks and says what our harness says."""
 
+import numpy as np
 import pytest
 
 from redone.tasks.cli import main
@@ -79,8 +80,6 @@ def test_lm_eval_prints_our_scores(tmp_path):
             ]
             sums = [sum(column) for column in zip(*(s.stats for s in scores), strict=True)]
             found = results[name.replace("/", "_")][f"{role},none"]
-            import numpy as np
-
             assert found == pytest.approx(scoring.metrics[0].point(np.array(sums))), (name, role)
     assert all(text.startswith(("system\x1f", "user\x1f")) for text, _ in asked)
     limits = {settings["max_gen_toks"] for _, settings in asked}
