@@ -39,7 +39,7 @@ test-vllm: $(MODEL)/config.json
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[demo,dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[demo,dev,general]'
 	touch $@
 
 $(MODEL)/config.json: | $(STAMP)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..tasks.errors import RedoneError, UnknownName
+from ..tasks.general.in_use import data_in_use
 
 if TYPE_CHECKING:
     from ..tasks.schema import Services, Task
@@ -39,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
         "--backend", default="hf", metavar="NAME", help="hf (default), vllm, endpoint or scripted"
     )
     what.add_argument("--suite", metavar="NAMES", help="suites, comma separated (default sns-mini)")
-    what.add_argument("--tasks", metavar="NAMES", help="tasks or globs: sns_bench/ner,sns_trans/*")
+    what.add_argument(
+        "--tasks", metavar="NAMES", help="tasks or globs: sns_bench/ner,sns_trans/*,lm_eval:gsm8k"
+    )
     what.add_argument(
         "--partition", default="all", metavar="NAME", help="all (default), diagnose, gate or report"
     )
@@ -110,6 +113,12 @@ def parser() -> argparse.ArgumentParser:
         help="benchmark files (default $REDONE_DATA, else "
         "the user's data folder; see redone-tasks fetch)",
     )
+    files.add_argument(
+        "--mirror",
+        metavar="PATH",
+        help="folder or manifest of general benchmarks (default $REDONE_MIRROR, and general/ in "
+        "the data folder)",
+    )
     files.add_argument("--embedder", metavar="PATH", help="sentence-embedding model for QueryGen")
     files.add_argument("--output", metavar="DIR", help="run folder (default runs/MODEL-SUITE-HASH)")
     files.add_argument("--no-texts", action="store_true", help="keep no samples.jsonl")
@@ -135,7 +144,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not options.rescore and not options.model:
         p.error("--model is needed (or --rescore RUN)")
     try:
-        return rescore(options) if options.rescore else evaluate(options, argv)
+        with data_in_use(options.data_dir, options.mirror):
+            return rescore(options) if options.rescore else evaluate(options, argv)
     except RedoneError as error:
         print(f"redone-eval: {error}", file=sys.stderr)
         return error.exit_code
@@ -282,7 +292,11 @@ def told(options: argparse.Namespace, argv: Sequence[str] | None, model: Model) 
         "name": model.name,
         "suite": options.suite,
         "command": ["redone-eval", *(sys.argv[1:] if argv is None else argv)],
-        "versions": {"redone": version("redone"), "python": platform.python_version()},
+        "versions": {
+            "redone": version("redone"),
+            "python": platform.python_version(),
+            **({"lm_eval": version("lm_eval")} if "lm_eval" in sys.modules else {}),
+        },
     }
 
 

@@ -143,7 +143,9 @@ def compare(
     one, two = base.scores(role, partition), candidate.scores(role, partition)
     matched = {}
     for name in one:
-        if name in two:
+        if name in two and one[name].scoring.metrics[0].from_items is not None:
+            notes.append(f"{name}: its metric is no function of sums; it is left out.")
+        elif name in two:
             pair = _matched(one[name], two[name], notes)
             if len(pair[0]):
                 matched[name] = pair

@@ -56,7 +56,7 @@ def _tasks(results: Mapping[str, Any]) -> Any:
             task = results["tasks"][row["name"]]
             mark = "" if _whole(task, "official") else "*"
             table.add_row(
-                f"  {row['name'].partition('/')[2]}",
+                f"  {_label(row['name'])}",
                 str(task["samples"] - task["missing"]),
                 _number(row["score"]) + ("" if _whole(task, "corrected") else "*"),
                 _range(row),
@@ -67,6 +67,11 @@ def _tasks(results: Mapping[str, Any]) -> Any:
                 _failures(task),
             )
     return table
+
+
+def _label(name: str) -> str:
+    """A task's name without its benchmark's."""
+    return name.partition("/")[2] or name.partition(":")[2]
 
 
 def _means(results: Mapping[str, Any]) -> list[str]:
@@ -121,7 +126,7 @@ _LACKS = {
 
 
 def _whole(task: Mapping[str, Any], role: str) -> bool:
-    return task["scorings"][role]["scoring"] == role
+    return not task["scorings"][role]["scoring"].startswith(f"{role}-")
 
 
 def _failures(task: Mapping[str, Any]) -> str:

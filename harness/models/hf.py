@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ...tasks.errors import RedoneError, UnknownName
-from ...tasks.schema import Completion, Request
+from ...tasks.schema import Completion, Request, Settings
 from .answer import Answer
 from .base import Thinking
 from .checkpoint import Checkpoint
@@ -189,6 +189,8 @@ class HfModel:
         rows = []
         for request, prompt, ids in zip(requests, rendered, encoded, strict=True):
             settings = request.settings
+            if isinstance(request.prompt, str):
+                ids = self._last(ids, settings)
             room = None if self.context is None else self.context - len(ids)
             answer = Answer(
                 settings, self._renderer.decode, self._checkpoint.eos, prompt.opened, room
@@ -199,11 +201,21 @@ class HfModel:
         return rows
 
     def _scoring(self, request: Request) -> Row:
-        ((ids, scored),) = self._renderer.scored_windows(request, self.context)
+        # The last token is only looked up, so it needs no place in the context.
+        most = None if self.context is None else self.context + 1
+        ((ids, scored),) = self._renderer.scored_windows(request, most)
         return Row(request, ids, scored=scored)
 
+    def _last(self, ids: list[int], settings: Settings) -> list[int]:
+        """The end of a text that is too long to be answered: what lm-eval keeps of it."""
+        if self.context is None:
+            return ids
+        kept = self.context - settings.max_tokens - settings.max_thinking_tokens
+        return ids[-kept:] if 0 < kept < len(ids) else ids
+
     def _rolling(self, engine: Engine, request: Request) -> Completion:
-        windows = self._renderer.scored_windows(request, self.context)
+        most = None if self.context is None else self.context + 1
+        windows = self._renderer.scored_windows(request, most)
         rows = [Row(request, ids, scored=scored) for ids, scored in windows]
         done = list(engine.score(rows))
         return Completion(
