@@ -1,6 +1,7 @@
 """Code tasks of lm-eval's: their own scoring, our sandbox; programs run nowhere else."""
 
 import math
+from contextlib import closing
 
 import pytest
 
@@ -86,7 +87,7 @@ def test_the_real_sandbox_tells_right_from_wrong(tmp_path):
 
     (sample,) = samples(task := by_name("lm_eval:humaneval"), tmp_path)
     judge = task.scorings["corrected"].judge
-    with ForkSandbox() as sandbox:
+    with closing(ForkSandbox(workers=1)) as sandbox:
         box = Services(sandbox=sandbox)
         values = {
             answer: judge(sample, [Completion(answer)], box).value
