@@ -5,9 +5,9 @@ from contextlib import closing
 
 import pytest
 
+from redone.tasks.errors import RedoneError
 from redone.tasks.general import definitions
 from redone.tasks.general.code_eval import CodeEval, judging_in
-from redone.tasks.errors import RedoneError
 from redone.tasks.registry import by_name
 from redone.tasks.schema import Completion, Outcome, Services
 from redone.tasks.sources import samples
