@@ -16,6 +16,7 @@ import numpy as np
 
 from ..tasks.errors import RedoneError
 from ..tasks.registry import table_of
+from ..tasks.schema import Metric
 from .comparable import Mismatch, check, told
 from .paired import Discordance, mcnemar, sign_flip
 from .scored import ScoredRun, TaskScores
@@ -143,9 +144,11 @@ def compare(
     one, two = base.scores(role, partition), candidate.scores(role, partition)
     matched = {}
     for name in one:
-        if name in two and one[name].scoring.metrics[0].from_items is not None:
-            notes.append(f"{name}: its metric is no function of sums; it is left out.")
-        elif name in two:
+        if name not in two:
+            continue
+        if (reason := _no_points(one[name].scoring.metrics[0])) is not None:
+            notes.append(f"{name}: {reason}; it is left out.")
+        else:
             pair = _matched(one[name], two[name], notes)
             if len(pair[0]):
                 matched[name] = pair
@@ -198,6 +201,13 @@ def differences(
         )
         for row in table_of(list(matched))
     ]
+
+
+def _no_points(metric: Metric) -> str | None:
+    """Why a metric's difference cannot be told in points, None if it can."""
+    if metric.from_items is not None:
+        return f"{metric.name} is no function of sums"
+    return None if metric.higher_is_better else f"a lower {metric.name} is better"
 
 
 def _matched(

@@ -19,7 +19,7 @@ def show(results: Mapping[str, Any], folder: Path) -> None:
     from rich.markup import escape
 
     # A table that is not for a screen is not cut to one.
-    width = None if sys.stdout.isatty() else 120
+    width = None if sys.stdout.isatty() else 140
     console = Console(highlight=False, soft_wrap=True, width=width)
     console.print(_tasks(results))
     for line in _means(results):
@@ -45,7 +45,7 @@ def _tasks(results: Mapping[str, Any]) -> Any:
     table.add_column("category / task", no_wrap=True)
     for name in ("n", "score", "95 %", "official", "chance", "tokens", "time"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("failures", no_wrap=True)
+    table.add_column("failures")
     official = {(r["level"], r["name"]): r for r in results["tables"]["official"]}
     for row in results["tables"]["corrected"]:
         other = official[row["level"], row["name"]]
