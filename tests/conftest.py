@@ -1,6 +1,7 @@
 """Where the published data are, and what is left out without them."""
 
 import os
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from redone.tasks.sources import DATA_VARIABLE
 
 ROOT = Path(__file__).resolve().parent.parent
 BESIDE = ROOT.parent / "shared" / "data"
+
+
+# A shell without job control starts background jobs with Ctrl-C ignored, and children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def data_folder():
