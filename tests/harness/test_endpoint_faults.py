@@ -124,7 +124,7 @@ def test_a_request_that_always_fails_is_left_out_and_the_others_are_kept(connect
     with MisbehavingServer(answer=answer, delay=0.002) as server:
         done = []
         with pytest.raises(RedoneError, match=r"failed on 1 requests .*HTTP 500: cannot.*again"):
-            done.extend(iter_into(done, connect(server, tries=3).run(questions(400))))
+            done.extend(iter_into(done, connect(server, tries=3, timeout=30.0).run(questions(400))))
         assert {r.sample for r, _ in done} == {str(n) for n in range(400)} - {"3"}
 
 
