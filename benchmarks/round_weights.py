@@ -1,4 +1,4 @@
-"""A damaged twin of a model: its weight matrices rounded to few bits, for trying gate and diagnosis.
+"""A damaged twin of a model, for trying gate and diagnosis: its weights rounded to few bits.
 
     python benchmarks/round_weights.py MODEL OUTPUT --bits 4
 

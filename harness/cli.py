@@ -79,6 +79,12 @@ def parser() -> argparse.ArgumentParser:
     engine.add_argument(
         "--batch-size", default="auto", metavar="N", help="auto (default) or a number"
     )
+    engine.add_argument(
+        "--allow-code",
+        action="store_true",
+        help="run programs that the model wrote, in a sandbox; tasks that judge code are not "
+        "scored without it (docs/sandbox.md says what it protects from)",
+    )
     files = p.add_argument_group("files")
     files.add_argument(
         "--data-dir",
@@ -217,11 +223,18 @@ def services_of(options: argparse.Namespace, tasks: Sequence[Task]) -> Services:
     """The services that the tasks' scorings can have."""
     from ..tasks.schema import Services
 
-    if not options.embedder or not any("embedder" in task.needs() for task in tasks):
-        return Services()
-    from .embedder import FolderEmbedder
+    needs = {need for task in tasks for need in task.needs()}
+    embedder = sandbox = None
+    if options.embedder and "embedder" in needs:
+        from .embedder import FolderEmbedder
 
-    return Services(embedder=FolderEmbedder(options.embedder))
+        embedder = FolderEmbedder(options.embedder)
+    if options.allow_code and "sandbox" in needs:
+        from .sandbox.pool import ForkSandbox
+
+        sandbox = ForkSandbox()
+        print(f"Sandbox: {sandbox.isolation.line}.", file=sys.stderr)
+    return Services(embedder=embedder, sandbox=sandbox)
 
 
 def model_of(options: argparse.Namespace, plan: Plan) -> Model:

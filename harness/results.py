@@ -70,7 +70,10 @@ def write_results(
             "shortened": effort.shortened,
             "scorings": {
                 role: _scoring_record(
-                    tally, figures[role][name], signature(name, run, [tally], services)
+                    tally,
+                    figures[role][name],
+                    signature(name, run, [tally], services),
+                    services.missing(tally.scoring.needs),
                 )
                 for role, tally in judged.tallies.get(name, {}).items()
             },
@@ -176,7 +179,9 @@ def _mean(groups: Sequence[Any], figures: Mapping[str, Figure]) -> Figure:
     )
 
 
-def _scoring_record(tally: Tally, figure: Figure, signed: str) -> dict[str, Any]:
+def _scoring_record(
+    tally: Tally, figure: Figure, signed: str, lacks: Sequence[str]
+) -> dict[str, Any]:
     total = np.sum(tally.stats, axis=0) if tally.stats else None
     with np.errstate(all="ignore"):
         metrics = {
@@ -190,6 +195,7 @@ def _scoring_record(tally: Tally, figure: Figure, signed: str) -> dict[str, Any]
         "mean_value": _json(math.fsum(tally.values) / len(tally.values)) if tally.values else None,
         "failures": dict(sorted(tally.failures.items())),
         "not_scored": tally.not_scored,
+        "lacks": list(lacks),
         "sums": None if total is None else [float(x) for x in total],
         "signature": signed,
     }

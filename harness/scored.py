@@ -90,6 +90,14 @@ class ScoredRun:
                 f"{self.path} was not judged yet. Run its redone-eval command again to go on."
             )
         self.results: Mapping[str, Any] = _json(self.path / "results.json")
+        for file, record, keys in (
+            ("run.json", self.run, {"request"}),
+            ("results.json", self.results, {"tasks", "tables"}),
+        ):
+            if not isinstance(record, dict) or not keys <= record.keys():
+                raise RunUnreadable(
+                    f"{self.path / file} is no file of a run: {', '.join(sorted(keys))} expected."
+                )
         missing = {n: t["missing"] for n, t in self.results["tasks"].items() if t["missing"]}
         if missing:
             told = ", ".join(f"{name} ({count})" for name, count in list(missing.items())[:5])

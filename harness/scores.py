@@ -18,6 +18,7 @@ import numpy as np
 import orjson
 
 from ..tasks.schema import Completion, Sample, Score, Scoring, Services, Task
+from ..tasks.sources import characters
 from .runner import SAMPLE_FIELDS, Item, completion_of
 from .store import SCHEMA_VERSION, ResponseIndex, RunFolder, replacing
 
@@ -108,7 +109,7 @@ def judge(
                 sample = sample_of(item)
                 code = codes.setdefault(sample.cluster, len(codes))
                 for tally in found.values():
-                    scores = [tally.scoring.judge(sample, d, services) for d in draws]
+                    scores = _scores(tally.scoring, sample, draws, services)
                     _add(tally, scores, code)
                     for draw, score in enumerate(scores):
                         table.add(sample, tally.scoring.name, draw, score, draws[draw])
@@ -116,6 +117,15 @@ def judge(
         index.close()
     judged.clusters = len(codes)
     return judged
+
+
+def _scores(
+    scoring: Scoring, sample: Sample, draws: Sequence[Sequence[Completion]], services: Services
+) -> list[Score]:
+    """The judgement of each draw; none where a service is missing, which is not zero."""
+    if services.missing(scoring.needs):
+        return [Score(math.nan, (), scored=False)] * len(draws)
+    return [scoring.judge(sample, draw, services) for draw in draws]
 
 
 def _draws(item: Item, records: Sequence[Mapping[str, Any]]) -> list[list[Completion]]:
@@ -182,6 +192,7 @@ class ScoreTable:
                 ("split", text),
                 ("language", text),
                 ("tags", tags),
+                ("characters", pa.int64()),
                 ("index", pa.int64()),
                 ("draw", pa.int32()),
                 ("scoring", text),
@@ -222,6 +233,7 @@ class ScoreTable:
                 sample.split,
                 sample.language,
                 list(sample.tags.items()),
+                characters(sample.fields),
                 sample.index,
                 draw,
                 scoring,

@@ -196,6 +196,8 @@ class RunFolder:
             run = orjson.loads(path.read_bytes())
         except orjson.JSONDecodeError as error:
             raise RunUnreadable(f"{path} is not valid JSON ({error.msg}).") from None
+        if not isinstance(run, dict):
+            raise RunUnreadable(f"{path} is no file of a run: an object is expected.")
         if run.get("schema_version", 0) > SCHEMA_VERSION:
             raise RunUnreadable(
                 f"{path} has schema version {run['schema_version']}, this redone reads up to "

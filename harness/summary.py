@@ -93,6 +93,12 @@ def notes(results: Mapping[str, Any]) -> list[str]:
                 f"* {name}: edit similarity (ANLS) only. The embedding part needs --embedder PATH, "
                 "a sentence-embedding model; do not compare with published figures."
             )
+        lacks = {need for s in task["scorings"].values() for need in s["lacks"]}
+        for need in sorted(lacks):
+            found.append(
+                f"{name}: not scored (which is not zero, and leaves no mean over it): "
+                f"{_LACKS.get(need, f'the service {need!r} is missing.')}"
+            )
         if shortened := task["shortened"]:
             found.append(
                 f"{name}: {len(shortened)} prompts were longer than the context and were shortened "
@@ -101,6 +107,14 @@ def notes(results: Mapping[str, Any]) -> list[str]:
     if any(name.startswith("sns_mini/") for name in tasks):
         found.append("sns-mini is a demonstration of 16 items a task: quote no figure of it.")
     return found
+
+
+_LACKS = {
+    "sandbox": "the programs that the model wrote are run with --allow-code only. "
+    "`redone-eval --rescore RUN --allow-code` scores this run.",
+    "embedder": "it needs --embedder PATH, a sentence-embedding model.",
+}
+"""What to do about a missing service."""
 
 
 def _whole(task: Mapping[str, Any], role: str) -> bool:

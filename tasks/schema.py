@@ -46,7 +46,7 @@ class Row:
         source: The text that the item is about (the note, the tweet). Items with the same source
             form one cluster, across tasks.
         split: The published split, `test` where a benchmark has only one.
-        tags: Names to slice results by.
+        tags: Names to slice results by; `label` is the gold label of a closed task.
     """
 
     fields: Mapping[str, Any]
@@ -207,13 +207,58 @@ class Embedder(Protocol):
         ...
 
 
+Reason = Literal["failed", "error", "syntax", "exit", "timeout", "memory", "crash", "tests"]
+"""Why a program did not pass.
+
+`failed`: an assertion of the tests did. `error`: an exception came out of the program or the tests.
+`syntax`: it is no Python. `exit`: it ended before the tests did. `timeout`, `memory`: a limit.
+`crash`: it broke the conversation with the tests. `tests`: the tests are at fault: they are no
+Python, call nothing of the program, or hand over what cannot leave their process (a function).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one program in the sandbox.
+
+    Attributes:
+        reason: None if it passed: every test ran to its end and none failed.
+        detail: For people, at most 200 printable characters; it may quote hostile text.
+        seconds: Wall time.
+    """
+
+    reason: Reason | None
+    detail: str = ""
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        return self.reason is None
+
+    @property
+    def failure(self) -> Failure | None:
+        """The kind of failure for a `Score`: what is no Python cannot be read as an answer."""
+        return None if self.passed else "format" if self.reason == "syntax" else "wrong"
+
+
 class Sandbox(Protocol):
-    """Runs untrusted programs away from this process."""
+    """Judges untrusted programs by tests, away from this process.
+
+    `program` is Python that defines something, `tests` Python that calls it and raises if it is
+    wrong (`assert f(2) == 4`). The tests see the program's module-level names. They run apart from
+    it and get copies of plain values, so a program cannot judge itself.
+    """
 
     identity: str
 
-    def run(self, program: str, *, stdin: str = "", seconds: float = 10.0) -> bool:
-        """Whether the program ended normally with exit status 0 in time."""
+    def run(self, program: str, tests: str, *, seconds: float = 10.0) -> Outcome:
+        """The outcome of one program; `seconds` is its CPU time."""
+        ...
+
+    def run_many(
+        self, programs: Sequence[tuple[str, str]], *, seconds: float = 10.0
+    ) -> list[Outcome]:
+        """The outcomes of (program, tests) pairs, in order, several at a time."""
         ...
 
 

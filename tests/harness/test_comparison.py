@@ -164,6 +164,17 @@ def test_unfinished_runs_decide_nothing(gold, scripted_run, tmp_path):
         ScoredRun(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("file", ["run.json", "results.json"])
+@pytest.mark.parametrize("content", ["{}", "[]", "{", ""])
+def test_files_that_are_no_run_are_named(gold, tmp_path, file, content):
+    import shutil
+
+    folder = shutil.copytree(gold.path, tmp_path / "run")
+    (folder / file).write_text(content)
+    with pytest.raises(RunUnreadable, match=file):
+        ScoredRun(folder)
+
+
 def test_a_run_of_another_task_version_is_not_read_with_ours(gold, monkeypatch):
     run = ScoredRun(gold.path)
     monkeypatch.setitem(run.request["tasks"][GENDER], "version", 0)

@@ -1,14 +1,14 @@
-"""The embedder on a tiny random model, and on a real one where $REDONE_EMBEDDER names its folder."""
+"""The embedder on a tiny random model, and on a real one."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from redone.harness.cli import main
 from redone.harness.embedder import FolderEmbedder
 from redone.tasks.errors import MissingData, RedoneError
 
@@ -115,10 +115,20 @@ def test_what_is_wrong_with_a_folder(tiny: Path, tmp_path: Path) -> None:
     (tiny / "modules.json").unlink()
 
 
-@pytest.mark.skipif("REDONE_EMBEDDER" not in os.environ, reason="$REDONE_EMBEDDER names no model")
-def test_a_real_model_knows_what_is_alike() -> None:
-    embedder = FolderEmbedder(os.environ["REDONE_EMBEDDER"])
-    near, other, far = embedder.encode(
+def test_a_real_model_knows_what_is_alike(real_embedder: Path) -> None:
+    near, other, far = FolderEmbedder(real_embedder).encode(
         ["how to water a monstera", "monstera watering tips", "price of gold today"]
     )
     assert near @ other > 0.6 > 0.3 > near @ far
+
+
+def test_query_gen_is_scored_whole_with_a_real_model(real_embedder: Path, tmp_path: Path) -> None:
+    command = ["--backend", "scripted", "--model", "gold", "--tasks", "sns_mini/query_gen"]
+    folder = tmp_path / "run"
+    assert main([*command, "--embedder", str(real_embedder), "--output", str(folder)]) == 0
+    task = json.loads((folder / "results.json").read_text())["tasks"]["sns_mini/query_gen"]
+    for role in ("official", "corrected"):
+        scored = task["scorings"][role]
+        assert scored["scoring"] == role
+        assert scored["score"] == pytest.approx(100)
+        assert "|embedder:" in scored["signature"]

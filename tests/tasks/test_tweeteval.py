@@ -273,10 +273,10 @@ def test_rows_in_order(folder: Path) -> None:
     rows = list(READER(folder))
     assert [row.split for row in rows] == ["val"] * 6 + ["test"] * 6
     assert rows[0].fields == {"text": "rain\u2028one", "target": "rainy days"}
-    assert rows[0].tags == {"target": "rain"}
+    assert rows[0].tags == {"label": "low", "target": "rain"}
     assert [row.target for row in rows[:3]] == ["low", "high", "high"]
     assert rows[1].fields["text"] == ""  # an empty line is a tweet
-    assert rows[3].tags == {"target": "sun"}
+    assert rows[3].tags == {"label": "low", "target": "sun"}
 
 
 def test_bad_files_are_named(folder: Path) -> None:

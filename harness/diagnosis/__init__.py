@@ -1,0 +1,1 @@
+"""A run turned into ranked weaknesses: what to train next, and how to reward it."""

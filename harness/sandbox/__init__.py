@@ -1,0 +1,1 @@
+"""The `sandbox` service: untrusted programs, judged by tests that they cannot touch."""
