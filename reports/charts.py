@@ -13,7 +13,7 @@ import numpy as np
 
 from . import palette
 from .seesaw import Change, Move, Point, Seesaw, frame, shows_published
-from .wording import change, interval
+from .wording import MINUS, change, interval
 
 CORNERS = (
     (1, 1, "BOTH UP"),
@@ -30,7 +30,8 @@ def seesaw_figure(found: Seesaw) -> dict[str, Any]:
         found: With at least one stage that has both axes.
 
     Returns:
-        `{"data": [...], "layout": {...}, "frames": {"runs": [x, y], "published": [x, y]}}`.
+        `data` and `layout`; `frames`: by name the ranges of x and y; `ticks`: the same with places
+        and words of their ticks; `shown`: the name of the frame to begin with.
     """
     import plotly.graph_objects as go
 
@@ -45,6 +46,7 @@ def seesaw_figure(found: Seesaw) -> dict[str, Any]:
     figure = go.Figure(traces, _layout(found, shown))
     plain = figure.to_plotly_json()
     return {
+        "ticks": {name: [_ticks(*span) for span in spans] for name, spans in frames.items()},
         "data": _listed(plain["data"]),
         "layout": _listed(plain["layout"]),
         "frames": frames,
@@ -148,7 +150,8 @@ def _published(moves: tuple[Move, ...]) -> list[Any]:
         ),
         go.Scatter(
             x=[m.x for m in moves], y=[m.y for m in moves], mode="markers+text",
-            text=[escape(m.name) for m in moves], textposition="bottom center",
+            text=[escape(m.name) for m in moves], uid="published-names",
+            textposition=[_SIDES[m.side] for m in moves],
             textfont={"size": 10, "color": palette.FAINT}, marker={"size": 6, **faint},
             hoverinfo="text", showlegend=False, meta="published",
             hovertext=[
@@ -159,19 +162,23 @@ def _published(moves: tuple[Move, ...]) -> list[Any]:
     ]  # fmt: skip
 
 
+_SIDES = {"left": "middle left", "right": "middle right", "bottom": "bottom center"}
+
+
 def _layout(found: Seesaw, shown: tuple[tuple[float, float], tuple[float, float]]) -> Any:
-    def line(axis: str, at: float, dash: str, colour: str) -> dict[str, Any]:
-        other = "y" if axis == "x" else "x"
+    def line(name: str, at: float, dash: str, colour: str) -> dict[str, Any]:
+        other = "y" if name == "x" else "x"
         return {
-            "type": "line", f"{axis}0": at, f"{axis}1": at, f"{other}0": 0, f"{other}1": 1,
-            "xref": "x" if axis == "x" else "paper", "yref": "y" if axis == "y" else "paper",
+            "type": "line", f"{name}0": at, f"{name}1": at, f"{other}0": 0, f"{other}1": 1,
+            "xref": "x" if name == "x" else "paper", "yref": "y" if name == "y" else "paper",
             "line": {"color": colour, "width": 1, "dash": dash}, "layer": "below",
         }  # fmt: skip
 
-    shapes = [line("x", 0, "solid", palette.FAINT), line("y", 0, "solid", palette.FAINT)]
-    for axis, which in (("x", found.x), ("y", found.y)):
-        if which is not None:
-            shapes.append(line(axis, -which.margin, "dash", palette.DOWN))
+    margins = [
+        line(name, -axis.margin, "dash", palette.DOWN)
+        for name, axis in (("x", found.x), ("y", found.y))
+        if axis is not None
+    ]
     corners = [
         {
             "xref": "paper", "yref": "paper", "x": x, "y": y, "text": text, "showarrow": False,
@@ -185,12 +192,12 @@ def _layout(found: Seesaw, shown: tuple[tuple[float, float], tuple[float, float]
     def axis(title: str, span: tuple[float, float]) -> dict[str, Any]:
         return {
             "title": {"text": title, "font": {"size": 13}, "standoff": 10}, "range": list(span),
-            "zeroline": False, "gridcolor": palette.GRID, "tickformat": "+~g",
+            "zeroline": True, "zerolinecolor": palette.FAINT, "gridcolor": palette.GRID,
             "automargin": True,
         }  # fmt: skip
 
     return {
-        "template": "none", "shapes": shapes, "annotations": corners, "showlegend": False,
+        "template": "none", "shapes": margins, "annotations": corners, "showlegend": False,
         "xaxis": axis(axis_title(found, "x"), shown[0]),
         "yaxis": axis(axis_title(found, "y"), shown[1]),
         "margin": {"l": 10, "r": 12, "t": 12, "b": 10}, "hovermode": "closest",
@@ -198,6 +205,25 @@ def _layout(found: Seesaw, shown: tuple[tuple[float, float], tuple[float, float]
         "font": {"family": "system-ui, sans-serif", "size": 12, "color": palette.INK},
         "dragmode": False,
     }  # fmt: skip
+
+
+def ticks(low: float, high: float, most: int = 8) -> list[float]:
+    """Round numbers within a range, at most about `most`."""
+    rough = (high - low) / most
+    scale = 10 ** np.floor(np.log10(rough))
+    step = next(s * scale for s in (1, 2, 5, 10) if s * scale >= rough)
+    first, last = int(np.ceil(low / step)), int(high // step)
+    return [round(float(k * step), 10) for k in range(first, last + 1)]
+
+
+def tick_label(value: float) -> str:
+    """A change without needless digits; plain 0."""
+    return f"{value:+g}".replace("-", MINUS) if value else "0"
+
+
+def _ticks(low: float, high: float) -> dict[str, Any]:
+    places = ticks(low, high)
+    return {"tickvals": places, "ticktext": [tick_label(value) for value in places]}
 
 
 def axis_title(found: Seesaw, which: str) -> str:

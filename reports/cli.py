@@ -73,7 +73,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     output = Path(options.output or f"report.{options.format or 'html'}")
     form = options.format or ("md" if output.suffix == ".md" else "html")
     if options.seesaw and Path(options.seesaw).suffix not in FORMATS:
-        raise RedoneError(f"--seesaw {options.seesaw}: a name that ends in .svg or .png is expected.")
+        raise RedoneError(f"--seesaw {options.seesaw}: a name ending in .svg or .png is expected.")
     if options.examples is not None and options.examples < 0:
         raise RedoneError(f"--examples {options.examples}: 0 or more is expected.")
     policy = load_policy(options.policy)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from ..harness.diagnosis.record import load
+from ..harness.diagnosis.schema import Diagnosis
+from ..harness.diagnosis.task_schema import Estimate
+from ..tasks.errors import RedoneError
 from .stages import Report, Stage
 from .tables import Table
 
-SCHEMA_VERSION = 1
 FILE = "diagnosis.json"
 
 
@@ -26,30 +26,30 @@ class Diagnosed:
     """
 
     label: str
-    content: Mapping[str, Any] | None
+    content: Diagnosis | None
     missing: str = ""
 
     @property
     def capabilities(self) -> list[dict[str, Any]]:
         """Name, tasks, skill with its interval; the weakest first."""
-        found = self.content["capabilities"] if self.content else ()
+        found = self.content.capabilities if self.content else ()
         return [
-            {"capability": c["name"], "tasks": len(c["tasks"]), **_estimate("skill", c["skill"])}
+            {"capability": c.name, "tasks": len(c.tasks), **_estimate("skill", c.skill)}
             for c in found
         ]
 
     @property
     def weaknesses(self) -> list[dict[str, Any]]:
         """Ranked: task, slice, failure kind, gap with its interval, priority."""
-        found = self.content["weaknesses"] if self.content else ()
+        found = self.content.weaknesses if self.content else ()
         return [
             {
-                "rank": w["rank"],
-                "task": w["task"],
-                "slice": slice_text(w["slice"]),
-                "failure": w["failure"],
-                **_estimate("gap", w["gap"]),
-                "priority": w["priority"],
+                "rank": w.rank,
+                "task": w.task,
+                "slice": str(w.slice) if w.slice else "",
+                "failure": w.failure,
+                **_estimate("gap", w.gap),
+                "priority": w.priority,
             }
             for w in found
         ]
@@ -57,25 +57,26 @@ class Diagnosed:
     @property
     def slices(self) -> list[dict[str, Any]]:
         """Those that differ from the rest of their task, the weakest first."""
-        tasks = self.content["tasks"] if self.content else {}
+        tasks = self.content.tasks if self.content else {}
         found = [
             {
                 "task": name,
-                "slice": slice_text(s["slice"]),
-                "items": s["n"],
-                **_estimate("difference", s["difference"]),
-                "p": s["p"],
-                "failure": s["failure"],
+                "slice": str(s.slice),
+                "count": s.n,
+                **_estimate("difference", s.difference),
+                "p": s.p,
+                "failure": s.failure,
             }
             for name, task in tasks.items()
-            for s in task["slices"]
+            for s in task.slices
         ]
         return sorted(found, key=lambda s: s["difference"] or 0.0)
 
     @property
-    def notes(self) -> list[str]:
-        """What a reader must know."""
-        return [str(note) for note in self.content["notes"]] if self.content else []
+    def hints(self) -> list[dict[str, Any]]:
+        """Terms that the reward should get, by task."""
+        found = self.content.hints if self.content else ()
+        return [{"task": h.task, "term": h.term, "share": h.share, "low": h.low} for h in found]
 
     @property
     def about(self) -> str:
@@ -83,50 +84,21 @@ class Diagnosed:
         if self.content is None:
             return ""
         c = self.content
-        against = f" ({c['against']})" if c["against"] else ""
+        against = f" {c.against}" if c.against else ""
         return (
-            f"{c['partition']} items, {c['scoring']} scoring, measured against the "
-            f"{c['reference']}{against}"
+            f"{c.partition} items, {c.scoring} scoring, measured against the {c.reference}{against}"
         )
 
 
 def diagnosed(stage: Stage) -> Diagnosed:
-    """Reads the diagnosis of a run; never raises for what is in the file."""
+    """Reads the diagnosis of a run; what is wrong with the file is told, not raised."""
     path = stage.run.path / FILE
-    again = f"redone-diagnose {stage.run.path}"
+    if not path.exists():
+        return Diagnosed(stage.label, None, f"No diagnosis yet: redone-diagnose {stage.run.path}")
     try:
-        content = orjson.loads(path.read_bytes())
-    except OSError:
-        return Diagnosed(stage.label, None, f"No diagnosis yet: {again}")
-    except orjson.JSONDecodeError:
-        return Diagnosed(stage.label, None, f"{FILE} is not JSON. Write it again: {again}")
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
-        return Diagnosed(
-            stage.label,
-            None,
-            f"{FILE} has schema version {version!r}, this page reads {SCHEMA_VERSION}. Write it "
-            f"again: {again}",
-        )
-    found = Diagnosed(stage.label, content)
-    try:
-        _ = found.capabilities, found.weaknesses, found.slices, found.notes, found.about
-    except (KeyError, TypeError, AttributeError) as error:
-        return Diagnosed(
-            stage.label, None, f"{FILE} cannot be read ({error!r}). Write it again: {again}"
-        )
-    return found
-
-
-def slice_text(found: Mapping[str, Any] | None) -> str:
-    """A slice for people; "" for the whole task."""
-    if found is None:
-        return ""
-    if found["characters"] is not None:
-        low, high = found["characters"]
-        parts = [f"{low} ≤ "] * (low is not None) + ["length"] + [f" < {high}"] * (high is not None)
-        return "".join(parts)
-    return f"{found['name'] or found['field']} = {found['value']}"
+        return Diagnosed(stage.label, load(path))
+    except RedoneError as error:
+        return Diagnosed(stage.label, None, str(error))
 
 
 def tables(report: Report) -> tuple[list[Diagnosed], list[Table]]:
@@ -146,11 +118,12 @@ def tables(report: Report) -> tuple[list[Diagnosed], list[Table]]:
             "gap_low", "gap_high", "priority",
         ),
         Table.of(
-            "slices", rows("slices"), "run", "task", "slice", "items", "difference",
+            "slices", rows("slices"), "run", "task", "slice", "count", "difference",
             "difference_low", "difference_high", "p", "failure",
         ),
+        Table.of("hints", rows("hints"), "run", "task", "term", "share", "low"),
     ]  # fmt: skip
 
 
-def _estimate(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: found["value"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
+def _estimate(name: str, found: Estimate) -> dict[str, Any]:
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

@@ -1,7 +1,7 @@
 """The seesaw as an SVG picture for papers, chats and paper itself, and as a PNG of that.
 
-The picture needs no program to be drawn. The page shows it where there is no JavaScript, and when it
-is printed; classes let the page's style sheet recolour what has them.
+The picture needs no program to be drawn. The page shows it where there is no JavaScript, and when
+it is printed; classes let the page's style sheet recolour what has them.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
 
-import numpy as np
-
 from ..harness.store import replacing
 from ..tasks.errors import RedoneError
 from . import palette
-from .charts import axis_title
+from .charts import axis_title, tick_label, ticks
 from .seesaw import Point, Seesaw, frame, shows_published
 from .wording import change
 
@@ -68,14 +66,6 @@ def svg(found: Seesaw) -> str:
     )
 
 
-def ticks(low: float, high: float, most: int = 8) -> list[float]:
-    """Round numbers within a range, at most about `most`."""
-    rough = (high - low) / most
-    scale = 10 ** np.floor(np.log10(rough))
-    step = next(s * scale for s in (1, 2, 5, 10) if s * scale >= rough)
-    return [round(float(k * step), 10) for k in range(int(np.ceil(low / step)), int(high // step) + 1)]
-
-
 def _axes(
     found: Seesaw, xs: tuple[float, float], ys: tuple[float, float], place: Place
 ) -> Iterator[str]:
@@ -84,11 +74,11 @@ def _axes(
     for x in ticks(*xs):
         at, _ = place(x, 0)
         yield _line(at, top, at, bottom, palette.GRID, "s-grid")
-        yield _text(at, bottom + 18, f"{x:+g}" if x else "0", anchor="middle")
+        yield _text(at, bottom + 18, tick_label(x), anchor="middle")
     for y in ticks(*ys):
         _, at = place(0, y)
         yield _line(left, at, right, at, palette.GRID, "s-grid")
-        yield _text(left - 8, at + 4, f"{y:+g}" if y else "0", anchor="end")
+        yield _text(left - 8, at + 4, tick_label(y), anchor="end")
     across, down = place(0, 0)
     yield _line(across, top, across, bottom, palette.FAINT, "s-faint-line")
     yield _line(left, down, right, down, palette.FAINT, "s-faint-line")
@@ -126,7 +116,11 @@ def _moves(found: Seesaw, place: Place) -> Iterator[str]:
             f'<circle class="s-faint" cx="{two[0]:.1f}" cy="{two[1]:.1f}" r="3" '
             f'fill="{palette.FAINT}"/>'
         )
-        yield _text(two[0], two[1] + 14, move.name, anchor="middle", size=10, faint=True)
+        across, down, anchor = _SIDES[move.side]
+        yield _text(two[0] + across, two[1] + down, move.name, anchor=anchor, size=10, faint=True)
+
+
+_SIDES = {"left": (-6, 4, "end"), "right": (6, 4, "start"), "bottom": (0, 14, "middle")}
 
 
 def _stages(found: Seesaw, place: Place) -> Iterator[str]:

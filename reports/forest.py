@@ -15,6 +15,10 @@ from ..tasks.registry import CATEGORIES, TASKS
 from .stages import Report, Stage
 from .tables import by_effect, plain, significant
 
+Ends = tuple[float | None, float | None]
+_NONE: Ends = (None, None)
+_SCORES = (0.0, 100.0)
+
 
 @dataclass(frozen=True)
 class Span:
@@ -77,15 +81,15 @@ def forest(report: Report, stage: Stage) -> Forest:
     lines = []
     for j in by_effect(stage):
         task = TASKS[j.row.name]
-        margin = _place(-j.margin, -limit, limit)
+        margin = _place(-j.margin, (-limit, limit))
         lines.append(
             Line(
                 j,
                 CATEGORIES.get(task.category, task.category),
                 task.capability,
-                _span(j.row.base, *own[report.base.label].get(task.name, (None, None)), 0, 100),
-                _span(j.row.candidate, *own[stage.label].get(task.name, (None, None)), 0, 100),
-                _span(j.row.difference, j.low, j.high, -limit, limit),
+                _span(j.row.base, own[report.base.label].get(task.name, _NONE), _SCORES),
+                _span(j.row.candidate, own[stage.label].get(task.name, _NONE), _SCORES),
+                _span(j.row.difference, (j.low, j.high), (-limit, limit)),
                 margin if j.margin < limit else None,
                 significant(j, report.policy.level),
             )
@@ -106,18 +110,17 @@ def _limit(report: Report) -> float:
     return float(min(100, max(5, math.ceil(most / step) * step)))
 
 
-def _intervals(stage: Stage, role: str) -> Mapping[str, tuple[float | None, float | None]]:
+def _intervals(stage: Stage, role: str) -> Mapping[str, Ends]:
     table = stage.run.results["tables"][role]
     return {row["name"]: (row["low"], row["high"]) for row in table if row["level"] == "task"}
 
 
-def _span(
-    at: float, low: float | None, high: float | None, left: float, right: float
-) -> Span:
-    return Span(_place(at, left, right), _place(low, left, right), _place(high, left, right))
+def _span(at: float, ends: Ends, track: tuple[float, float]) -> Span:
+    return Span(_place(at, track), _place(ends[0], track), _place(ends[1], track))
 
 
-def _place(value: float | None, left: float, right: float) -> float | None:
+def _place(value: float | None, track: tuple[float, float]) -> float | None:
     if value is None or value != value:
         return None
+    left, right = track
     return round(min(100.0, max(0.0, 100 * (value - left) / (right - left))), 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..tasks.registry import table_of
+from ..tasks.registry import TableRow, table_of
 from .stages import Report
 from .tables import plain, significant
 
@@ -67,9 +67,7 @@ def heat_map(report: Report) -> HeatMap:
         default=0.0,
     )
     rows = []
-    for line in table_of(list(report.base.run.results["tasks"])):
-        if line.level == "category" and len(line.of) == 1:
-            continue
+    for line in _lines(list(report.base.run.results["tasks"])):
         cells = []
         for stage in report.stages:
             j = stage.row(line.level, line.name)
@@ -83,3 +81,18 @@ def heat_map(report: Report) -> HeatMap:
         found = table.get((line.level, line.name), {})
         rows.append(Row(line.level, line.name, line.title, found.get("score"), tuple(cells)))
     return HeatMap(tuple(stage.label for stage in report.stages), tuple(rows))
+
+
+def _lines(names: list[str]) -> list[TableRow]:
+    """Suites first; a mean over one task, or a benchmark that is its whole suite, is told once."""
+    every = table_of(names)
+    suites = [line for line in every if line.level == "suite"]
+    whole = {line.of for line in suites}
+    rest = [
+        line
+        for line in every
+        if line.level == "task"
+        or (line.level == "category" and len(line.of) > 1)
+        or (line.level == "benchmark" and line.of not in whole)
+    ]
+    return suites + rest

@@ -11,7 +11,7 @@ from .examples import Examples
 from .heatmap import heat_map
 from .provenance import Provenance
 from .seesaw import Seesaw
-from .stages import Report
+from .stages import Report, notes_of
 from .tables import by_effect, significant
 from .verdict import verdict
 from .wording import UNKNOWN, change, interval, probability, score, visible
@@ -26,9 +26,12 @@ def markdown(report: Report, found: Seesaw, kept: Examples, origin: Provenance) 
     """The whole document."""
     top = verdict(report, found)
     lines = [f"## {top.badge}: {cell(' → '.join(stage.label for stage in report.runs))}", ""]
-    lines += [f"**{cell(top.sentence)}**", "", *(f"- {cell(reason)}" for reason in top.reasons)]
-    for stage in report.runs:
-        lines += [f"- {cell(f'{stage.label}: {note}')}" for note in stage.notes]
+    lines += [
+        f"**{cell(top.sentence)}**",
+        "",
+        *(f"- {cell(reason)}" for reason in top.reasons if top.outcome != "pass"),
+    ]
+    lines += [f"- {cell(note)}" for note in notes_of(report)]
     if report.stages:
         lines += [*_seesaw(found), *_tasks(report), *_heat_map(report)]
     else:

@@ -19,7 +19,7 @@ from .heatmap import heat_map
 from .packing import packed, packed_json, source_hash
 from .provenance import Provenance
 from .seesaw import Seesaw
-from .stages import Report
+from .stages import Report, notes_of
 from .tables import Table, changes, failures, places, scores
 from .verdict import BADGES, of_stage, verdict
 
@@ -50,30 +50,35 @@ def html(report: Report, found: Seesaw, kept: Examples, origin: Provenance) -> s
         },
     }
     hashes = [source_hash(script)] + ([source_hash(plotly)] if plotly else [])
-    return _environment().get_template("page.html").render(
-        title=_title(report),
-        policy_of_content=f"default-src 'none'; script-src {' '.join(hashes)}; "
-        "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'",
-        style=(TEMPLATES / "page.css").read_text("utf-8"),
-        script=script,
-        report=report,
-        verdict=verdict(report, found),
-        verdicts=[of_stage(stage, report.base, found) for stage in report.stages],
-        badges=BADGES,
-        seesaw=found,
-        picture=svg(found) if found.whole else "",
-        forests=[forest(report, stage) for stage in report.compared],
-        heat=heat_map(report),
-        alone=_alone(report),
-        failing=_failing(next(t for t in tables if t.name == "failures"), report),
-        kinds=FAILURES,
-        diagnoses=diagnoses,
-        examples=kept,
-        shown=_shown(kept),
-        origin=origin,
-        packed_plotly=packed(plotly.encode("utf-8")) if plotly else "",
-        packed_data=packed_json(data),
-        packed_examples=packed_json(kept.record()),
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=_title(report),
+            policy_of_content=f"default-src 'none'; script-src {' '.join(hashes)}; "
+            "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'",
+            style=(TEMPLATES / "page.css").read_text("utf-8"),
+            script=script,
+            report=report,
+            verdict=verdict(report, found),
+            notes=notes_of(report),
+            verdicts=[of_stage(stage, report.base, found) for stage in report.stages],
+            badges=BADGES,
+            seesaw=found,
+            picture=svg(found) if found.whole else "",
+            forests=[forest(report, stage) for stage in report.compared],
+            heat=heat_map(report),
+            alone=_alone(report),
+            failing=_failing(next(t for t in tables if t.name == "failures"), report),
+            kinds=FAILURES,
+            diagnoses=diagnoses,
+            examples=kept,
+            shown=_shown(kept),
+            origin=origin,
+            packed_plotly=packed(plotly.encode("utf-8")) if plotly else "",
+            packed_data=packed_json(data),
+            packed_examples=packed_json(kept.record()),
+        )
     )
 
 
@@ -134,7 +139,11 @@ def _failing(table: Table, report: Report) -> list[dict[str, Any]]:
         line = by_task.setdefault(record["task"], {"title": record["title"], "runs": {}})
         line["runs"][record["run"]] = record
     return [
-        {"task": name, "title": line["title"], "runs": [line["runs"].get(s.label) for s in report.runs]}
+        {
+            "task": name,
+            "title": line["title"],
+            "runs": [line["runs"].get(s.label) for s in report.runs],
+        }
         for name, line in by_task.items()
     ]
 

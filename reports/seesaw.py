@@ -116,12 +116,20 @@ class Point:
 
 @dataclass(frozen=True)
 class Move:
-    """A published model's place, as moves from its base, points; `after` is where it came from."""
+    """A published model's place, as a move from its base.
+
+    Attributes:
+        name: Of the recipe.
+        x, y: Change in domain skill and in general ability, points.
+        after: The recipe that it went on from; "" for the base.
+        side: Of the dot on which its name stands: `left`, `right` or `bottom`.
+    """
 
     name: str
     x: float
     y: float
     after: str
+    side: str
 
 
 @dataclass(frozen=True)
@@ -219,11 +227,13 @@ def published_moves(path: Path = MOVES) -> tuple[tuple[Move, ...], str]:
     """The published moves, and where they are printed."""
     raw = tomllib.loads(path.read_text("utf-8"))
     origin = _place(raw["base"])
-    moves = tuple(
-        Move(row["name"], *(_place(row) - origin).round(3).tolist(), row.get("after", ""))
-        for row in raw["recipe"]
-    )
+    moves = tuple(_move(row, origin) for row in raw["recipe"])
     return moves, f"{raw['paper']}, {raw['table']} ({raw['version']}), base {raw['base_model']}"
+
+
+def _move(row: dict[str, Any], origin: np.ndarray) -> Move:
+    x, y = (_place(row) - origin).round(3).tolist()
+    return Move(row["name"], x, y, row.get("after", ""), row["side"])
 
 
 def _place(row: dict[str, Any]) -> np.ndarray:

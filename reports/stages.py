@@ -84,7 +84,11 @@ class Report:
 
 
 def open_report(
-    paths: Sequence[str | Path], policy: Policy, *, chain: bool = True, allowed: Collection[str] = ()
+    paths: Sequence[str | Path],
+    policy: Policy,
+    *,
+    chain: bool = True,
+    allowed: Collection[str] = (),
 ) -> Report:
     """Opens the runs and judges each against the first.
 
@@ -113,7 +117,8 @@ def _judged(
 ) -> Stage:
     found = mismatches(base, run, policy.scoring)
     refused = tuple(m for m in found if m.field not in allowed)
-    if {m.field for m in refused} - {"tasks"}:
+    shared = base.tasks.keys() & run.tasks.keys()
+    if {m.field for m in refused} - {"tasks"} or not shared:
         return Stage(label, run, None, refused, _gaps(run, policy.scoring))
     comparison = compare(
         base,
@@ -160,7 +165,9 @@ def _other_verdict(base: ScoredRun, run: ScoredRun, gate: Gate) -> list[str]:
     if names != (base.name, run.name) or outcome == gate.outcome:
         return []
     under = (
-        "under the same policy" if policy == gate.policy.hash else f"under another policy ({policy})"
+        "under the same policy"
+        if policy == gate.policy.hash
+        else f"under another policy ({policy})"
     )
     return [f"gate.json in {run.name} says {outcome!r}, {under}; ask redone-gate again."]
 
@@ -182,6 +189,19 @@ def labels_of(paths: Sequence[Path]) -> list[str]:
     return [
         f"{label} ({labels[: at + 1].count(label)})" if labels.count(label) > 1 else label
         for at, label in enumerate(labels)
+    ]
+
+
+def notes_of(report: Report) -> list[str]:
+    """The notes of all runs, equal ones told once."""
+    runs_of: dict[str, list[str]] = {}
+    for stage in report.runs:
+        for note in stage.notes:
+            runs_of.setdefault(note, []).append(stage.label)
+    every = len(report.runs)
+    return [
+        f"{'All runs' if len(labels) == every > 1 else ', '.join(labels)}: {note}"
+        for note, labels in runs_of.items()
     ]
 
 

@@ -29,9 +29,7 @@ class Table:
     @classmethod
     def of(cls, name: str, records: Iterable[Mapping[str, Any]], *columns: str) -> Table:
         """From records; a missing or undefined (NaN) value is None."""
-        return cls(
-            name, columns, tuple(tuple(plain(r.get(c)) for c in columns) for r in records)
-        )
+        return cls(name, columns, tuple(tuple(plain(r.get(c)) for c in columns) for r in records))
 
     def record(self) -> dict[str, Any]:
         """As JSON takes it."""

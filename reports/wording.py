@@ -21,7 +21,8 @@ def interval(low: float | None, high: float | None, digits: int = 2, sign: bool 
     if _undefined(low) or _undefined(high):
         return ""
     write = change if sign else score
-    return f"[{write(low, digits)}, {write(high, digits)}]"
+    # A line never breaks within an interval.
+    return f"[{write(low, digits)},\u00a0{write(high, digits)}]"
 
 
 def probability(value: float | None) -> str:

@@ -90,13 +90,21 @@
     chart.hidden = false;
     const narrow = chart.clientWidth < 560;
     const layout = figure.layout, buttons = all(".switch button");
-    if (narrow) layout.annotations.forEach((note) => { note.text = note.text.split("<br>")[0]; });
+    if (narrow) {
+      layout.annotations.forEach((note) => { note.text = note.text.split("<br>")[0]; });
+      for (const axis of [layout.xaxis, layout.yaxis]) axis.title.text = axis.title.text.split(" (")[0];
+      for (const trace of figure.data) if (trace.uid === "published-names") trace.mode = "markers";
+    }
     await window.Plotly.newPlot(chart, figure.data, layout, { displayModeBar: false, responsive: true });
     byId("seesaw-picture").hidden = true;
     const show = (name) => {
-      const [x, y] = figure.frames[name];
+      const [x, y] = figure.frames[name], [h, v] = figure.ticks[name];
       const far = figure.data.flatMap((trace, k) => (trace.meta === "published" ? [k] : []));
-      window.Plotly.update(chart, { visible: name === "published" }, { "xaxis.range": [...x], "yaxis.range": [...y] }, far);
+      window.Plotly.update(chart, { visible: name === "published" }, {
+        "xaxis.range": [...x], "yaxis.range": [...y],
+        "xaxis.tickvals": h.tickvals, "xaxis.ticktext": h.ticktext,
+        "yaxis.tickvals": v.tickvals, "yaxis.ticktext": v.ticktext,
+      }, far);
       buttons.forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.frame === name)));
     };
     buttons.forEach((b) => b.addEventListener("click", () => show(b.dataset.frame)));
