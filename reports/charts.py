@@ -36,11 +36,14 @@ def seesaw_figure(found: Seesaw) -> dict[str, Any]:
     import plotly.graph_objects as go
 
     drawn = [p for p in found.points if p.x is not None and p.y is not None]
-    traces: list[Any] = [*_published(found.moves), *_path(drawn, found.chain)]
-    for place, point in enumerate(found.points):
-        if point in drawn:
-            traces += _stage(point, place)
-    traces.append(_base())
+    places = [(place, point) for place, point in enumerate(found.points) if point in drawn]
+    traces: list[Any] = [
+        *(trace for place, point in places for trace in _region(point, place)),
+        *_published(found.moves),
+        *_path(drawn, found.chain),
+        _base(),
+        *(trace for place, point in places for trace in _mark(point, place)),
+    ]
     frames = {name: frame(found, name == "published") for name in ("runs", "published")}
     shown = frames["published" if shows_published(found) else "runs"]
     figure = go.Figure(traces, _layout(found, shown))
@@ -54,27 +57,38 @@ def seesaw_figure(found: Seesaw) -> dict[str, Any]:
     }
 
 
-def _stage(point: Point, place: int) -> list[Any]:
+def _region(point: Point, place: int) -> list[Any]:
+    """Where a stage may be: some resamples, and the outline of the joint region."""
     import plotly.graph_objects as go
 
-    colour, marker = palette.of_stage(place)
-    name = escape(point.label)
+    colour, _ = palette.of_stage(place)
     cloud, outline = point.cloud(), point.ellipse()
-    if cloud is None or outline is None or point.x is None or point.y is None:
+    if cloud is None or outline is None:
         return []
-    together = {"legendgroup": name, "showlegend": False, "hoverinfo": "skip"}
+    silent = {"showlegend": False, "hoverinfo": "skip"}
     return [
         go.Scatter(
             x=_short(cloud[:, 0]), y=_short(cloud[:, 1]), mode="markers",
-            marker={"color": colour, "size": 3, "opacity": 0.22}, **together,
+            marker={"color": colour, "size": 3, "opacity": 0.22}, **silent,
         ),
         go.Scatter(
             x=_short(outline[:, 0]), y=_short(outline[:, 1]), mode="lines", fill="toself",
-            fillcolor=_translucent(colour, 0.12), line={"color": colour, "width": 1.5}, **together,
+            fillcolor=_translucent(colour, 0.12), line={"color": colour, "width": 1.5}, **silent,
         ),
+    ]  # fmt: skip
+
+
+def _mark(point: Point, place: int) -> list[Any]:
+    """Where a stage is, with its name."""
+    import plotly.graph_objects as go
+
+    if point.x is None or point.y is None:
+        return []
+    colour, marker = palette.of_stage(place)
+    return [
         go.Scatter(
-            x=[point.x.value], y=[point.y.value], mode="markers+text", name=name,
-            legendgroup=name, showlegend=False, text=[f"<b>{name}</b>"],
+            x=[point.x.value], y=[point.y.value], mode="markers+text", showlegend=False,
+            text=[f"<b>{escape(point.label)}</b>"],
             textposition="top center", textfont={"size": 14},
             marker={
                 "color": colour, "symbol": marker, "size": 13,

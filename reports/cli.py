@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     )
     shown = p.add_argument_group("examples")
     shown.add_argument(
-        "--examples", type=int, metavar="N", help="flips shown of each run (default 1000)"
+        "--examples", type=int, metavar="N", help="flips shown of each run (default 2000)"
     )
     shown.add_argument(
         "--all-examples", action="store_true", help="all flips, however heavy; no text is cut"

@@ -18,7 +18,7 @@ from ..harness.store import replacing
 from ..tasks.errors import RedoneError
 from . import palette
 from .charts import axis_title, tick_label, ticks
-from .seesaw import Point, Seesaw, frame, shows_published
+from .seesaw import Seesaw, frame, shows_published
 from .wording import change
 
 WIDTH, HEIGHT = 760, 520
@@ -48,6 +48,7 @@ def svg(found: Seesaw) -> str:
 
     parts = [
         *_axes(found, xs, ys, place),
+        *_regions(found, place),
         *(_moves(found, place) if shows_published(found) else ()),
         *_stages(found, place),
     ]
@@ -130,7 +131,15 @@ def _stages(found: Seesaw, place: Place) -> Iterator[str]:
         start = at[number - 1] if found.chain and number else origin
         yield _line(*start, *end, palette.FAINT, "s-faint-line", width=2)
     for number, point in enumerate(found.points):
-        yield from _stage(point, number, place)
+        if point.x is None or point.y is None:
+            continue
+        colour, marker = palette.of_stage(number)
+        x, y = place(point.x.value, point.y.value)
+        yield (
+            f'<path d="{_SHAPES[marker]}" transform="translate({x:.1f} {y:.1f})" fill="{colour}" '
+            f'class="s-mark" stroke="{palette.PAPER}"/>'
+        )
+        yield _text(x, y - 12, point.label, anchor="middle", size=14, more=' font-weight="600"')
     yield (
         f'<circle class="s-base" cx="{origin[0]:.1f}" cy="{origin[1]:.1f}" r="5" '
         f'fill="{palette.PAPER}" stroke="{palette.INK}" stroke-width="2"/>'
@@ -138,22 +147,19 @@ def _stages(found: Seesaw, place: Place) -> Iterator[str]:
     yield _text(origin[0] - 8, origin[1] + 16, "base", anchor="end")
 
 
-def _stage(point: Point, number: int, place: Place) -> Iterator[str]:
-    outline, cloud = point.ellipse(), point.cloud()
-    if outline is None or cloud is None or point.x is None or point.y is None:
-        return
-    colour, marker = palette.of_stage(number)
-    path = " ".join("{:.1f},{:.1f}".format(*place(*xy)) for xy in outline)
-    dots = "".join("M{:.1f} {:.1f}h0".format(*place(*xy)) for xy in cloud)
-    x, y = place(point.x.value, point.y.value)
-    yield (
-        f'<g clip-path="url(#plane)"><path d="{dots}" stroke="{colour}" stroke-width="2.5" '
-        f'stroke-linecap="round" opacity=".25"/><polygon points="{path}" fill="{colour}" '
-        f'fill-opacity=".12" stroke="{colour}" stroke-width="1.5"/></g>'
-        f'<path d="{_SHAPES[marker]}" transform="translate({x:.1f} {y:.1f})" fill="{colour}" '
-        f'class="s-mark" stroke="{palette.PAPER}"/>'
-    )
-    yield _text(x, y - 12, point.label, anchor="middle", size=14, more=' font-weight="600"')
+def _regions(found: Seesaw, place: Place) -> Iterator[str]:
+    for number, point in enumerate(found.points):
+        outline, cloud = point.ellipse(), point.cloud()
+        if outline is None or cloud is None:
+            continue
+        colour, _ = palette.of_stage(number)
+        path = " ".join("{:.1f},{:.1f}".format(*place(*xy)) for xy in outline)
+        dots = "".join("M{:.1f} {:.1f}h0".format(*place(*xy)) for xy in cloud)
+        yield (
+            f'<g clip-path="url(#plane)"><path d="{dots}" stroke="{colour}" stroke-width="2.5" '
+            f'stroke-linecap="round" opacity=".25"/><polygon points="{path}" fill="{colour}" '
+            f'fill-opacity=".12" stroke="{colour}" stroke-width="1.5"/></g>'
+        )
 
 
 _SHAPES = {
@@ -184,7 +190,8 @@ def _text(
     colour, kind = (palette.FAINT, "s-faint") if faint else (palette.INK, "s-ink")
     return (
         f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" '
-        f'fill="{colour}"{more}>{escape(words)}</text>'
+        f'fill="{colour}" stroke="{palette.PAPER}" stroke-width="3" paint-order="stroke" '
+        f'stroke-linejoin="round"{more}>{escape(words)}</text>'
     )
 
 

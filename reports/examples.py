@@ -17,7 +17,7 @@ import orjson
 from ..harness.flips import LEAST, Answer, Flip, changed, flips
 from .stages import Stage
 
-MOST = 1000
+MOST = 2000
 """Flips that a page shows of each stage."""
 HEAD, TAIL = 16_000, 2_000
 """Characters kept of a longer text."""

@@ -18,6 +18,7 @@ from ..harness.comparison import compare
 from ..harness.gate.decision import Gate, Judged, decide
 from ..harness.gate.policy import Policy
 from ..harness.scored import ScoredRun
+from .wording import visible
 
 NOT_COMPARABLE = "not comparable"
 
@@ -173,7 +174,7 @@ def _other_verdict(base: ScoredRun, run: ScoredRun, gate: Gate) -> list[str]:
 
 
 def labels_of(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell them apart; equal paths get a number.
+    """The shortest ends of the paths that tell them apart, fit to be shown; equals are numbered.
 
     Args:
         paths: Of run folders.
@@ -185,7 +186,7 @@ def labels_of(paths: Sequence[Path]) -> list[str]:
         for at, label in enumerate(labels):
             if labels.count(label) > 1 and parts.count(parts[at]) == 1:
                 depth[at] += 1
-    labels = ["/".join(p[-d:]) for p, d in zip(parts, depth, strict=True)]
+    labels = [visible("/".join(p[-d:])) for p, d in zip(parts, depth, strict=True)]
     return [
         f"{label} ({labels[: at + 1].count(label)})" if labels.count(label) > 1 else label
         for at, label in enumerate(labels)
