@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ def html(report: Report, found: Seesaw, kept: Examples, origin: Provenance) -> s
     diagnoses, of_diagnoses = diagnosis_tables(report)
     tables = [changes(report), scores(report), places(found), failures(report), *of_diagnoses]
     figure = seesaw_figure(found) if found.whole else None
-    plotly = _plotly() if figure else ""
+    plotly = _plotly() if figure else Script("", "")
     script = (TEMPLATES / "page.js").read_text("utf-8")
     data = {
         "tables": {table.name: table.record() for table in tables},
@@ -49,13 +51,13 @@ def html(report: Report, found: Seesaw, kept: Examples, origin: Provenance) -> s
             if name in report.base.run.results["tasks"]
         },
     }
-    hashes = [source_hash(script)] + ([source_hash(plotly)] if plotly else [])
+    hashes = " ".join(filter(None, (source_hash(script), plotly.hash)))
     return (
         _environment()
         .get_template("page.html")
         .render(
             title=_title(report),
-            policy_of_content=f"default-src 'none'; script-src {' '.join(hashes)}; "
+            policy_of_content=f"default-src 'none'; script-src {hashes}; "
             "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'",
             style=(TEMPLATES / "page.css").read_text("utf-8"),
             script=script,
@@ -75,7 +77,7 @@ def html(report: Report, found: Seesaw, kept: Examples, origin: Provenance) -> s
             examples=kept,
             shown=_shown(kept),
             origin=origin,
-            packed_plotly=packed(plotly.encode("utf-8")) if plotly else "",
+            packed_plotly=plotly.packed,
             packed_data=packed_json(data),
             packed_examples=packed_json(kept.record()),
         )
@@ -90,10 +92,20 @@ def _title(report: Report) -> str:
     return joined if len(labels) > 2 else " → ".join(labels)
 
 
-def _plotly() -> str:
+@dataclass(frozen=True)
+class Script:
+    """A script that the page unpacks: its name in the page's policy, and itself, packed."""
+
+    hash: str
+    packed: str
+
+
+@cache
+def _plotly() -> Script:
     from plotly.offline import get_plotlyjs
 
-    return get_plotlyjs()
+    source = get_plotlyjs()
+    return Script(source_hash(source), packed(source.encode("utf-8")))
 
 
 def _environment() -> Any:

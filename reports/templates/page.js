@@ -220,9 +220,11 @@
       const value = element("span", { className: "small", textContent: ` value ${own.value.toFixed(2)}` });
       const chip = own.failure ? element("span", { className: "chip", textContent: own.failure }) : null;
       const same = own.parsed !== null && own.text !== null && full(own.parsed) === full(own.text);
-      return element("div", {}, element("h4", {}, who, value, chip), block(own.text, "(this run keeps no texts)"),
-        element("h4", { textContent: "Read by the scorer" }),
-        same ? element("p", { className: "small", textContent: "the whole answer" }) : block(own.parsed, "(nothing)"));
+      const told = (words) => element("p", { className: "small", textContent: words });
+      const read = own.parsed === null ? told("The scorer read nothing out of it.")
+        : same ? told("The scorer read the whole answer.")
+          : element("div", {}, element("h4", { textContent: "Read by the scorer" }), block(own.parsed, ""));
+      return element("div", {}, element("h4", {}, who, value, chip), block(own.text, "(this run keeps no texts)"), read);
     }
 
     function card(flip) {
