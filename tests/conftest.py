@@ -110,3 +110,26 @@ def scripted_run(tmp_path_factory):
         return made[key]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser without a window, for the pages that people look at."""
+    import importlib.util
+    import shutil
+
+    found = os.environ.get("REDONE_TEST_CHROMIUM") or shutil.which("chromium")
+    if not found:
+        leave_out("Chromium is not installed (Debian's package `chromium`).")
+    if importlib.util.find_spec("playwright") is None:
+        leave_out("playwright, which drives Chromium, is not installed (the extra `dev`).")
+    return found
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """The source of axe-core, which finds what keeps people out of a page."""
+    path = Path(os.environ.get("REDONE_TEST_AXE") or ROOT / "build/axe-core/axe.min.js")
+    if not path.is_file():
+        leave_out(f"axe-core is not in {path}: `make axe` gets it from the npm registry.")
+    return path.read_text("utf-8")
