@@ -37,15 +37,15 @@ def seesaw_figure(found: Seesaw) -> dict[str, Any]:
 
     drawn = [p for p in found.points if p.x is not None and p.y is not None]
     places = [(place, point) for place, point in enumerate(found.points) if point in drawn]
+    frames = {name: frame(found, name == "published") for name in ("runs", "published")}
+    shown = frames["published" if shows_published(found) else "runs"]
     traces: list[Any] = [
         *(trace for place, point in places for trace in _region(point, place)),
         *_published(found.moves),
         *_path(drawn, found.chain),
-        _base(),
+        _base(shown[0]),
         *(trace for place, point in places for trace in _mark(point, place)),
     ]
-    frames = {name: frame(found, name == "published") for name in ("runs", "published")}
-    shown = frames["published" if shows_published(found) else "runs"]
     figure = go.Figure(traces, _layout(found, shown))
     plain = figure.to_plotly_json()
     return {
@@ -134,11 +134,12 @@ def _path(points: list[Point], chain: bool) -> list[Any]:
     ]  # fmt: skip
 
 
-def _base() -> Any:
+def _base(span: tuple[float, float]) -> Any:
     import plotly.graph_objects as go
 
     return go.Scatter(
-        x=[0], y=[0], mode="markers+text", text=["base"], textposition="bottom left",
+        x=[0], y=[0], mode="markers+text", text=["base"],
+            textposition="bottom right" if base_on_the_left(span) else "bottom left",
         showlegend=False, hoverinfo="text", hovertext=["the base: nothing changed"],
         marker={
             "color": palette.PAPER, "size": 11, "line": {"color": palette.INK, "width": 2},
@@ -185,7 +186,7 @@ def _layout(found: Seesaw, shown: tuple[tuple[float, float], tuple[float, float]
         return {
             "type": "line", f"{name}0": at, f"{name}1": at, f"{other}0": 0, f"{other}1": 1,
             "xref": "x" if name == "x" else "paper", "yref": "y" if name == "y" else "paper",
-            "line": {"color": colour, "width": 1, "dash": dash}, "layer": "below",
+            "line": {"color": colour, "width": 1, "dash": dash}, "layer": "between",
         }  # fmt: skip
 
     margins = [
@@ -238,6 +239,11 @@ def tick_label(value: float) -> str:
 def _ticks(low: float, high: float) -> dict[str, Any]:
     places = ticks(low, high)
     return {"tickvals": places, "ticktext": [tick_label(value) for value in places]}
+
+
+def base_on_the_left(span: tuple[float, float]) -> bool:
+    """Whether the origin is so near the left edge that a name would not fit beside it."""
+    return -span[0] < 0.15 * (span[1] - span[0])
 
 
 def axis_title(found: Seesaw, which: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from ..harness.store import replacing
 from ..tasks.errors import RedoneError
 from . import palette
-from .charts import axis_title, tick_label, ticks
+from .charts import axis_title, base_on_the_left, tick_label, ticks
 from .seesaw import Seesaw, frame, shows_published
 from .wording import change
 
@@ -50,7 +50,7 @@ def svg(found: Seesaw) -> str:
         *_axes(found, xs, ys, place),
         *_regions(found, place),
         *(_moves(found, place) if shows_published(found) else ()),
-        *_stages(found, place),
+        *_stages(found, place, base_on_the_left(xs)),
     ]
     title = "; ".join(
         f"{p.label}: domain {change(p.x.value)}, robustness {change(p.y.value)}, {p.quadrant}"
@@ -124,7 +124,7 @@ def _moves(found: Seesaw, place: Place) -> Iterator[str]:
 _SIDES = {"left": (-6, 4, "end"), "right": (6, 4, "start"), "bottom": (0, 14, "middle")}
 
 
-def _stages(found: Seesaw, place: Place) -> Iterator[str]:
+def _stages(found: Seesaw, place: Place, left: bool) -> Iterator[str]:
     at = [place(p.x.value, p.y.value) for p in found.points if p.x and p.y]
     origin = place(0, 0)
     for number, end in enumerate(at):
@@ -144,7 +144,8 @@ def _stages(found: Seesaw, place: Place) -> Iterator[str]:
         f'<circle class="s-base" cx="{origin[0]:.1f}" cy="{origin[1]:.1f}" r="5" '
         f'fill="{palette.PAPER}" stroke="{palette.INK}" stroke-width="2"/>'
     )
-    yield _text(origin[0] - 8, origin[1] + 16, "base", anchor="end")
+    across, anchor = (8, "start") if left else (-8, "end")
+    yield _text(origin[0] + across, origin[1] + 16, "base", anchor=anchor)
 
 
 def _regions(found: Seesaw, place: Place) -> Iterator[str]:

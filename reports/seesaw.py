@@ -246,22 +246,33 @@ def frame(found: Seesaw, published: bool) -> tuple[tuple[float, float], tuple[fl
 
     Args:
         found: What is drawn.
-        published: Whether the published moves are to be in it.
+        published: Whether the published moves, with their names, are to be in it.
     """
-    spots = [np.zeros((1, 2))]
-    spots += [outline for p in found.points if (outline := p.ellipse()) is not None]
+    spots = [outline for p in found.points if (outline := p.ellipse()) is not None]
     if published:
-        spots += [np.array([[m.x, m.y] for m in found.moves])]
-    every = np.vstack(spots)
-    ranges = []
-    for low, high in zip(every.min(axis=0), every.max(axis=0), strict=True):
-        air = max(0.12 * (high - low), 0.5)
-        ranges.append((float(low - air), float(high + air)))
-    return ranges[0], ranges[1]
+        spots.append(_places(found.moves))
+    (left, right), (bottom, top) = _span(spots)
+    wide, high = max(0.12 * (right - left), 0.5), max(0.12 * (top - bottom), 0.5)
+    return (left - wide, right + wide * (2 if published else 1)), (bottom - high, top + high)
 
 
 def shows_published(found: Seesaw) -> bool:
-    """Whether the published moves fit into the picture without dwarfing the runs."""
-    (left, right), (bottom, top) = frame(found, False)
-    (far_left, far_right), (far_bottom, far_top) = frame(found, True)
-    return (right - left) * 3 > far_right - far_left and (top - bottom) * 3 > far_top - far_bottom
+    """Whether runs and published moves fit into one picture and neither dwarfs the other."""
+    runs = _span([outline for p in found.points if (outline := p.ellipse()) is not None])
+    moves = _span([_places(found.moves)])
+    return all(
+        (a[1] - a[0]) < 3 * (b[1] - b[0])
+        for one, two in zip(runs, moves, strict=True)
+        for a, b in ((one, two), (two, one))
+    )
+
+
+def _places(moves: Sequence[Move]) -> np.ndarray:
+    return np.array([[move.x, move.y] for move in moves])
+
+
+def _span(spots: Sequence[np.ndarray]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Least and most along both axes, the origin among them."""
+    every = np.vstack([np.zeros((1, 2)), *spots])
+    low, high = every.min(axis=0).tolist(), every.max(axis=0).tolist()
+    return (low[0], high[0]), (low[1], high[1])

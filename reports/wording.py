@@ -49,9 +49,8 @@ _DIRECTIONS = dict(
     )
 )
 _VISIBLE = {
-    **{code: chr(0x2400 + code) for code in range(0x20) if code not in (0x09, 0x0A)},
-    0x7F: "\u2421",
-    **{code: f"⟨{code:X}⟩" for code in range(0x80, 0xA0)},
+    **{code: f"⟨{code:02X}⟩" for code in (*range(0x20), *range(0x7F, 0xA0))},
+    **{ord(kept): kept for kept in "\t\n"},
     **{ord(mark): f"⟨{name}⟩" for mark, name in _DIRECTIONS.items()},
 }
 
@@ -62,4 +61,4 @@ def visible(text: str) -> str:
     Args:
         text: From anywhere. Tabs, newlines, joiners and the marks of right-to-left scripts stay.
     """
-    return text.translate(_VISIBLE)
+    return text.replace("\r\n", "\n").translate(_VISIBLE)

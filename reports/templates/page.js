@@ -24,11 +24,9 @@
   const DIRECTIONS = { "\u202a": "LRE", "\u202b": "RLE", "\u202c": "PDF", "\u202d": "LRO", "\u202e": "RLO",
     "\u2066": "LRI", "\u2067": "RLI", "\u2068": "FSI", "\u2069": "PDI" };
   function visible(text) {
-    return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (c) => {
-      const code = c.charCodeAt(0);
-      if (DIRECTIONS[c]) return `⟨${DIRECTIONS[c]}⟩`;
-      if (code === 0x7f) return "␡";
-      return code < 0x20 ? String.fromCharCode(0x2400 + code) : `⟨${code.toString(16).toUpperCase()}⟩`;
+    return text.replaceAll("\r\n", "\n").replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (c) => {
+      const code = c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0");
+      return `⟨${DIRECTIONS[c] ?? code}⟩`;
     });
   }
 

@@ -29,7 +29,10 @@ ATTACKS = (
     "\U0001f469\u200d\U0001f469\u200d\U0001f467 \u6c49\u5b57 W" + "i" * 500,
     "word\u957f " * 170_000,
 )
-SEEN = {4: "\u241b[31mred\u241b[0m \u2407 \u2400 bell", 5: "\u27e8RLO\u27e9esrever\u27e8PDF\u27e9"}
+SEEN = {
+    4: "\u27e81B\u27e9[31mred\u27e81B\u27e9[0m \u27e807\u27e9 \u27e800\u27e9 bell",
+    5: "\u27e8RLO\u27e9esrever\u27e8PDF\u27e9",
+}
 
 
 @pytest.fixture(scope="module")

@@ -88,8 +88,8 @@ def test_cells_hold_no_markup(text):
 
 
 def test_control_and_direction_characters_are_shown():
-    hostile = "\x1b\x7f\x9b\u202e\u2066"
-    assert visible(hostile) == "\u241b\u2421\u27e89B\u27e9\u27e8RLO\u27e9\u27e8LRI\u27e9"
+    hostile = "\x1b\x7f\x9b\r\r\n\u202e\u2066"
+    assert visible(hostile) == "⟨1B⟩⟨7F⟩⟨9B⟩⟨0D⟩\n⟨RLO⟩⟨LRI⟩"
 
 
 def test_joiners_and_marks_of_right_to_left_scripts_stay():

@@ -151,7 +151,7 @@ class TestSafety:
 
     def test_control_characters_of_names_are_shown(self, report, base, copied):
         page = report(base, copied(base, "a\x1b[31m\u202eb"))
-        assert "a\u241b[31m⟨RLO⟩b" in page.text
+        assert "a⟨1B⟩[31m⟨RLO⟩b" in page.text
         assert "\x1b" not in page.source and "\u202e" not in page.source
 
 
