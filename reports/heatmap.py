@@ -67,7 +67,7 @@ def heat_map(report: Report) -> HeatMap:
         default=0.0,
     )
     rows = []
-    for line in _lines(list(report.base.run.results["tasks"])):
+    for line in lines_of(list(report.base.run.results["tasks"])):
         cells = []
         for stage in report.stages:
             j = stage.row(line.level, line.name)
@@ -83,7 +83,7 @@ def heat_map(report: Report) -> HeatMap:
     return HeatMap(tuple(stage.label for stage in report.stages), tuple(rows))
 
 
-def _lines(names: list[str]) -> list[TableRow]:
+def lines_of(names: list[str]) -> list[TableRow]:
     """Suites first; a mean over one task, or a benchmark that is its whole suite, is told once."""
     every = table_of(names)
     suites = [line for line in every if line.level == "suite"]

@@ -125,9 +125,9 @@ def _marked(value: float, beyond: bool) -> str:
 
 def _alone(report: Report) -> list[str]:
     rows = [
-        (cell(r["title"]), score(r["score"]), interval(r["low"], r["high"]))
-        for r in report.base.run.results["tables"][report.policy.scoring]
-        if not (r["level"] == "category" and len(r["of"]) == 1)
+        (cell(row["title"]), score(row["score"]), interval(row["low"], row["high"]))
+        for row in report.base.run.results["tables"][report.policy.scoring]
+        if not (row["level"] == "category" and len(row["of"]) == 1)
     ]
     note = "One run has no seesaw, no changes and no flips: those need a partner."
     return ["", "### Scores", "", note, *_table(("", "score", "95 %"), 1, rows)]

@@ -17,7 +17,7 @@ from .diagnoses import tables as diagnosis_tables
 from .drawing import svg
 from .examples import Examples
 from .forest import forest
-from .heatmap import heat_map
+from .heatmap import heat_map, lines_of
 from .packing import packed, packed_json, source_hash
 from .provenance import Provenance
 from .seesaw import Seesaw
@@ -140,7 +140,9 @@ def _alone(report: Report) -> list[Mapping[str, Any]]:
     if report.stages:
         return []
     table = report.base.run.results["tables"][report.policy.scoring]
-    return [r for r in table if not (r["level"] == "category" and len(r["of"]) == 1)]
+    rows = {(row["level"], row["name"]): row for row in table}
+    lines = lines_of(list(report.base.run.results["tasks"]))
+    return [rows[line.level, line.name] for line in lines if (line.level, line.name) in rows]
 
 
 def _failing(table: Table, report: Report) -> list[dict[str, Any]]:
