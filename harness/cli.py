@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..tasks.errors import RedoneError, UnknownName
+from ..tasks.general.in_use import data_in_use
 
 if TYPE_CHECKING:
     from ..tasks.schema import Services, Task
@@ -32,12 +33,16 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--model",
         metavar="PATH",
-        help="model folder; for scripted: a sheet (gold, "
-        "empty, everything) or a file of predictions",
+        help="model folder; for endpoint: the server's name of the model; for scripted: a sheet "
+        "(gold, empty, everything) or a file of predictions",
     )
-    what.add_argument("--backend", default="hf", metavar="NAME", help="hf (default) or scripted")
+    what.add_argument(
+        "--backend", default="hf", metavar="NAME", help="hf (default), vllm, endpoint or scripted"
+    )
     what.add_argument("--suite", metavar="NAMES", help="suites, comma separated (default sns-mini)")
-    what.add_argument("--tasks", metavar="NAMES", help="tasks or globs: sns_bench/ner,sns_trans/*")
+    what.add_argument(
+        "--tasks", metavar="NAMES", help="tasks or globs: sns_bench/ner,sns_trans/*,lm_eval:gsm8k"
+    )
     what.add_argument(
         "--partition", default="all", metavar="NAME", help="all (default), diagnose, gate or report"
     )
@@ -85,12 +90,34 @@ def parser() -> argparse.ArgumentParser:
         help="run programs that the model wrote, in a sandbox; tasks that judge code are not "
         "scored without it (docs/sandbox.md says what it protects from)",
     )
+    engine.add_argument(
+        "--base-url",
+        metavar="URL",
+        help="endpoint: http://HOST:PORT/v1 of any OpenAI-compatible server; a key is read from "
+        "$REDONE_API_KEY, else $OPENAI_API_KEY",
+    )
+    engine.add_argument(
+        "--tokenizer",
+        metavar="PATH",
+        help="endpoint: the model's tokenizer; prompts are then rendered here, not by the server",
+    )
+    engine.add_argument(
+        "--backend-args",
+        metavar="JSON",
+        help="settings of one backend, e.g. '{\"concurrency\": 64}' (docs/backends.md)",
+    )
     files = p.add_argument_group("files")
     files.add_argument(
         "--data-dir",
         metavar="DIR",
         help="benchmark files (default $REDONE_DATA, else "
         "the user's data folder; see redone-tasks fetch)",
+    )
+    files.add_argument(
+        "--mirror",
+        metavar="PATH",
+        help="folder or manifest of general benchmarks (default $REDONE_MIRROR, and general/ in "
+        "the data folder)",
     )
     files.add_argument("--embedder", metavar="PATH", help="sentence-embedding model for QueryGen")
     files.add_argument("--output", metavar="DIR", help="run folder (default runs/MODEL-SUITE-HASH)")
@@ -117,7 +144,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not options.rescore and not options.model:
         p.error("--model is needed (or --rescore RUN)")
     try:
-        return rescore(options) if options.rescore else evaluate(options, argv)
+        with data_in_use(options.data_dir, options.mirror):
+            return rescore(options) if options.rescore else evaluate(options, argv)
     except RedoneError as error:
         print(f"redone-eval: {error}", file=sys.stderr)
         return error.exit_code
@@ -239,36 +267,9 @@ def services_of(options: argparse.Namespace, tasks: Sequence[Task]) -> Services:
 
 def model_of(options: argparse.Namespace, plan: Plan) -> Model:
     """Loads the model."""
-    import json
+    from .models.loading import load_model
 
-    from .models import BACKENDS
-
-    if options.backend not in BACKENDS:
-        raise UnknownName("backend", options.backend, BACKENDS)
-    if options.backend == "scripted":
-        from .models.scripted import load
-
-        return load(options.model, plan.tasks, plan.data)
-    try:
-        template = json.loads(options.chat_template_args or "{}")
-        if not isinstance(template, dict):
-            raise ValueError("an object is expected")
-    except ValueError as error:
-        raise RedoneError(
-            f"--chat-template-args {options.chat_template_args!r}: {error}."
-        ) from None
-    size = options.batch_size
-    batch: Any = int(size) if size.isdecimal() else size
-    from .models.hf import HfModel
-
-    return HfModel(
-        options.model,
-        dtype=options.dtype,
-        device=options.device,
-        batch_size=batch,
-        chat_template_args=template,
-        thinking=options.thinking,
-    )
+    return load_model(options, plan.tasks, plan.data)
 
 
 def default_folder(options: argparse.Namespace, plan: Plan, model: Model) -> Path:
@@ -291,7 +292,11 @@ def told(options: argparse.Namespace, argv: Sequence[str] | None, model: Model) 
         "name": model.name,
         "suite": options.suite,
         "command": ["redone-eval", *(sys.argv[1:] if argv is None else argv)],
-        "versions": {"redone": version("redone"), "python": platform.python_version()},
+        "versions": {
+            "redone": version("redone"),
+            "python": platform.python_version(),
+            **({"lm_eval": version("lm_eval")} if "lm_eval" in sys.modules else {}),
+        },
     }
 
 

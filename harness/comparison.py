@@ -16,6 +16,7 @@ import numpy as np
 
 from ..tasks.errors import RedoneError
 from ..tasks.registry import table_of
+from ..tasks.schema import Metric
 from .comparable import Mismatch, check, told
 from .paired import Discordance, mcnemar, sign_flip
 from .scored import ScoredRun, TaskScores
@@ -143,7 +144,11 @@ def compare(
     one, two = base.scores(role, partition), candidate.scores(role, partition)
     matched = {}
     for name in one:
-        if name in two:
+        if name not in two:
+            continue
+        if (reason := _no_points(one[name].scoring.metrics[0])) is not None:
+            notes.append(f"{name}: {reason}; it is left out.")
+        else:
             pair = _matched(one[name], two[name], notes)
             if len(pair[0]):
                 matched[name] = pair
@@ -155,25 +160,12 @@ def compare(
             f"{base.path} and {candidate.path} share no scored sample{where}. Evaluate both on the "
             "same tasks and partition."
         )
-    before, after, moved = _figures(matched, resamples, seed)
     return Comparison(
         base,
         candidate,
         role,
         partition,
-        [
-            Difference(
-                row.level,
-                row.name,
-                row.title,
-                row.of,
-                sum(len(matched[name][0]) for name in row.of),
-                nested_mean(row.groups, before),
-                nested_mean(row.groups, after),
-                nested_mean(row.groups, moved),
-            )
-            for row in table_of(list(matched))
-        ],
+        differences(matched, resamples, seed),
         {name: _pairs(one, two, resamples, seed) for name, (one, two) in matched.items()},
         overridden,
         told(base, candidate),
@@ -181,6 +173,41 @@ def compare(
         resamples,
         seed,
     )
+
+
+def differences(
+    matched: Mapping[str, tuple[TaskScores, TaskScores]],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[Difference]:
+    """The paired difference of every row of the table of some tasks.
+
+    Args:
+        matched: Base and candidate by task, row for row the same samples.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+    """
+    before, after, moved = _figures(matched, resamples, seed)
+    return [
+        Difference(
+            row.level,
+            row.name,
+            row.title,
+            row.of,
+            sum(len(matched[name][0]) for name in row.of),
+            nested_mean(row.groups, before),
+            nested_mean(row.groups, after),
+            nested_mean(row.groups, moved),
+        )
+        for row in table_of(list(matched))
+    ]
+
+
+def _no_points(metric: Metric) -> str | None:
+    """Why a metric's difference cannot be told in points, None if it can."""
+    if metric.from_items is not None:
+        return f"{metric.name} is no function of sums"
+    return None if metric.higher_is_better else f"a lower {metric.name} is better"
 
 
 def _matched(
@@ -237,9 +264,9 @@ def _figures(
 
 
 def _pairs(base: TaskScores, candidate: TaskScores, resamples: int, seed: int) -> Pairs:
-    differences = candidate.values - base.values
+    moved = candidate.values - base.values
     _, codes = np.unique(base.clusters, return_inverse=True)
-    by_cluster = np.bincount(codes, weights=differences)
+    by_cluster = np.bincount(codes, weights=moved)
     values = np.concatenate([base.values, candidate.values])
     binary = bool(np.isin(values, (0, 1)).all())
     return Pairs(

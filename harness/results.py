@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from ..tasks.registry import table_of
-from ..tasks.schema import Services, Task
+from ..tasks.schema import Metric, Services, Task
 from .scores import Judged, Tally
 from .stats import (
     Sums,
@@ -21,12 +21,16 @@ from .stats import (
     grouped,
     leave_one_out,
     nested_mean,
+    percentile_interval,
+    resampled_items,
     resampled_sums,
     wilson_interval,
 )
 from .store import SCHEMA_VERSION, RunFolder
 
 RESAMPLES = 1000
+OPAQUE_RESAMPLES = 100
+"""Of a metric that is made from items: each resample costs as much as the metric itself."""
 ROLES = ("corrected", "official")
 """The scorings of every run; `corrected` is the one that decisions rest on."""
 
@@ -102,8 +106,22 @@ def write_results(
         },
         "seconds": {n: round(e.seconds, 3) for n, e in judged.efforts.items()},
     }
+    if prices := run.get("environment", {}).get("prices_per_million_tokens"):
+        results["cost"] = round(cost(judged, prices), 6)
     folder.write("results.json", results)
     return results
+
+
+def cost(judged: Judged, prices: Mapping[str, float]) -> float:
+    """What the answers cost, in the prices' currency; attempts that failed are not in it.
+
+    Args:
+        judged: Answers with their tokens.
+        prices: Of a million tokens: `input` and `output`.
+    """
+    read = sum(effort.prompt_tokens for effort in judged.efforts.values())
+    written = sum(effort.tokens for effort in judged.efforts.values())
+    return (read * prices["input"] + written * prices["output"]) / 1e6
 
 
 @dataclass(frozen=True)
@@ -114,18 +132,21 @@ class Figure:
         point: In percent.
         resampled: Shape [B].
         left_out: The figure without each cluster of the run in turn, shape [clusters].
-        exact: An interval that needs no resampling.
+        exact: An interval that is known already.
+        few: How many resamples there really are, where they were made from items.
     """
 
     point: float
     resampled: np.ndarray
     left_out: np.ndarray
     exact: tuple[float, float] | None = None
+    few: int | None = None
 
     def record(self) -> dict[str, Any]:
-        """Score and interval, None where undefined."""
+        """Score and interval, None where undefined; how few resamples, where the items are."""
         low, high = self.exact or bca_interval(self.resampled, self.point, self.left_out)
-        return {"score": _json(self.point), "low": _json(low), "high": _json(high)}
+        figures = {"score": _json(self.point), "low": _json(low), "high": _json(high)}
+        return figures | ({"item_resamples": self.few} if self.few is not None else {})
 
 
 def _figures(role: str, judged: Judged, resamples: int, seed: int) -> dict[str, Figure]:
@@ -152,6 +173,9 @@ def _figures(role: str, judged: Judged, resamples: int, seed: int) -> dict[str, 
             figures[name] = Figure(math.nan, *nothing)
             continue
         metric, total = chosen[name].scoring.metrics[0], sums[name].total
+        if metric.from_items is not None:
+            figures[name] = _opaque(metric, chosen[name], clusters, resamples, seed)
+            continue
         with np.errstate(all="ignore"):
             left_out = np.full(clusters, metric.from_sums(total))
             left_out[sums[name].clusters] = leave_one_out(sums[name], metric.from_sums)
@@ -159,6 +183,20 @@ def _figures(role: str, judged: Judged, resamples: int, seed: int) -> dict[str, 
                 metric.point(total), metric.from_sums(resampled[name]), left_out, exact[name]
             )
     return figures
+
+
+def _opaque(metric: Metric, tally: Tally, clusters: int, resamples: int, seed: int) -> Figure:
+    """A figure that is no function of sums: fewer resamples, repeated to as many as the others."""
+    point = metric.point(np.empty(0), _flat(tally))
+    few = min(resamples, OPAQUE_RESAMPLES)
+    assert metric.from_items is not None
+    found = resampled_items(tally.items, np.array(tally.clusters), metric.from_items, few, seed)
+    unknown = np.full(clusters, math.nan)
+    return Figure(point, np.resize(found, resamples), unknown, percentile_interval(found), few)
+
+
+def _flat(tally: Tally) -> list[Any]:
+    return [item for own in tally.items for item in own]
 
 
 def _exact_interval(proportion: tuple[int, int] | None, sums: Sums) -> tuple[float, float] | None:
@@ -185,7 +223,8 @@ def _scoring_record(
     total = np.sum(tally.stats, axis=0) if tally.stats else None
     with np.errstate(all="ignore"):
         metrics = {
-            m.name: None if total is None else _json(m.point(total)) for m in tally.scoring.metrics
+            m.name: None if total is None else _json(m.point(total, _flat(tally)))
+            for m in tally.scoring.metrics
         }
     return {
         "scoring": tally.scoring.name,

@@ -125,7 +125,10 @@ def _requests(
     model: Model,
 ) -> tuple[Sequence[Request], dict[str, Any] | None]:
     if task.requests is not None:
-        return task.requests(sample, prompt), None
+        found = task.requests(sample, prompt)
+        if overrides:
+            found = [replace(r, settings=replace(r.settings, **overrides)) for r in found]
+        return found, None
     if task.limit is not None and "max_tokens" not in overrides:
         settings = replace(settings, max_tokens=min(settings.max_tokens, task.limit(sample)))
     request = Request(sample.id, messages(prompt, sample.fields), settings)
@@ -145,12 +148,20 @@ def _request_record(
     packed = _packed(_plain(request.settings)) if own else packed_settings
     digest = hashlib.sha256(context + packed)
     digest.update(_packed([request.kind, request.prompt, request.continuation]))
+    if request.draw:
+        # A task that wants several answers to one question: each has a seed of its own.
+        digest.update(_packed(request.draw))
     record: dict[str, Any] = {"hash": digest.hexdigest()[:16], "prompt": request.prompt}
     if request.kind != "generate":
         record |= {"kind": request.kind, "continuation": request.continuation}
     if own:
         record["settings"] = _plain(request.settings)
     return record
+
+
+def _distinct(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """An item's requests, those that are word for word the same asked once."""
+    return list({record["hash"]: record for record in records}.values())
 
 
 def seed_of(run_seed: int, sample: str, request: str, draw: int) -> int:
@@ -182,7 +193,7 @@ def prepare(folder: RunFolder, plan: Plan, model: Model, told: Mapping[str, Any]
     ids: dict[str, list[str]] = {task.name: [] for task in plan.tasks}
     answers = 0
     for item in items(plan, model):
-        answers += len(item["requests"]) * plan.draws
+        answers += len(_distinct(item["requests"])) * plan.draws
         ids[item["task"]].append(item["id"])
         if plan.texts:
             folder.samples.append(item, flush=False)
@@ -231,7 +242,7 @@ def ask(folder: RunFolder, plan: Plan, model: Model, progress: Progress) -> None
 
     def questions() -> Iterator[Request]:
         for item in items_of(folder, plan, model):
-            for record in item["requests"]:
+            for record in _distinct(item["requests"]):
                 for draw in range(plan.draws):
                     if (item["id"], record["hash"], draw) not in done:
                         yield request_from(record, item, settings[item["task"]], draw, plan.seed)

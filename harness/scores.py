@@ -28,15 +28,25 @@ ROWS = 4096
 
 @dataclass
 class Tally:
-    """What is kept in memory of one task under one scoring: 8 x (S + 2) bytes a sample."""
+    """What is kept in memory of one task under one scoring: 8 x (S + 2) bytes a sample.
+
+    Attributes:
+        items: The parsed answers of each sample, a list a sample; only where a metric needs them.
+    """
 
     task: Task
     scoring: Scoring
     stats: list[np.ndarray] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     clusters: list[int] = field(default_factory=list)
+    items: list[Any] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
     not_scored: int = 0
+
+    @property
+    def keeps_items(self) -> bool:
+        """Whether a metric is made from the parsed answers themselves."""
+        return any(metric.from_items for metric in self.scoring.metrics)
 
 
 @dataclass
@@ -108,11 +118,16 @@ def judge(
                     continue
                 sample = sample_of(item)
                 code = codes.setdefault(sample.cluster, len(codes))
+                judgements: dict[int, list[Score]] = {}
                 for tally in found.values():
-                    scores = _scores(tally.scoring, sample, draws, services)
+                    # Tasks of lm-eval's have one scoring in both roles: it is asked once.
+                    scores = judgements.get(id(tally.scoring))
+                    if scores is None:
+                        scores = _scores(tally.scoring, sample, draws, services)
+                        judgements[id(tally.scoring)] = scores
+                        for draw, score in enumerate(scores):
+                            table.add(sample, tally.scoring.name, draw, score, draws[draw])
                     _add(tally, scores, code)
-                    for draw, score in enumerate(scores):
-                        table.add(sample, tally.scoring.name, draw, score, draws[draw])
     finally:
         index.close()
     judged.clusters = len(codes)
@@ -165,6 +180,8 @@ def _add(tally: Tally, scores: Sequence[Score], cluster: int) -> None:
         tally.not_scored += 1
         return
     tally.clusters.append(cluster)
+    if tally.keeps_items:
+        tally.items.append([s.parsed for s in scored])
     if len(scored) == 1:
         tally.stats.append(np.asarray(scored[0].stats, dtype=np.float64))
         tally.values.append(scored[0].value)
@@ -174,6 +191,38 @@ def _add(tally: Tally, scores: Sequence[Score], cluster: int) -> None:
     tally.values.append(math.fsum(s.value for s in scored) / len(scored))
 
 
+def score_schema() -> Any:
+    """The columns of scores.parquet."""
+    import pyarrow as pa
+
+    tags = pa.map_(pa.string(), pa.string())
+    text = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        [
+            ("task", text),
+            ("sample", pa.string()),
+            ("cluster", pa.string()),
+            ("partition", text),
+            ("split", text),
+            ("language", text),
+            ("tags", tags),
+            ("characters", pa.int64()),
+            ("index", pa.int64()),
+            ("draw", pa.int32()),
+            ("scoring", text),
+            ("value", pa.float64()),
+            ("stats", pa.list_(pa.float64())),
+            ("parsed", pa.string()),
+            ("failure", text),
+            ("scored", pa.bool_()),
+            ("finish", text),
+            ("tokens", pa.int64()),
+            ("prompt_tokens", pa.int64()),
+        ],
+        metadata={"schema_version": str(SCHEMA_VERSION)},
+    )
+
+
 class ScoreTable:
     """scores.parquet, written in row groups: a row per sample, scoring and draw."""
 
@@ -181,32 +230,7 @@ class ScoreTable:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        tags = pa.map_(pa.string(), pa.string())
-        text = pa.dictionary(pa.int32(), pa.string())
-        self._schema = pa.schema(
-            [
-                ("task", text),
-                ("sample", pa.string()),
-                ("cluster", pa.string()),
-                ("partition", text),
-                ("split", text),
-                ("language", text),
-                ("tags", tags),
-                ("characters", pa.int64()),
-                ("index", pa.int64()),
-                ("draw", pa.int32()),
-                ("scoring", text),
-                ("value", pa.float64()),
-                ("stats", pa.list_(pa.float64())),
-                ("parsed", pa.string()),
-                ("failure", text),
-                ("scored", pa.bool_()),
-                ("finish", text),
-                ("tokens", pa.int64()),
-                ("prompt_tokens", pa.int64()),
-            ],
-            metadata={"schema_version": str(SCHEMA_VERSION)},
-        )
+        self._schema = score_schema()
         self._rows: list[tuple[Any, ...]] = []
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._table = pa.Table

@@ -120,6 +120,34 @@ def nested_mean(groups: Sequence[Any], figures: Mapping[str, Any]) -> Any:
     return members[0] if len(members) == 1 else sum(members[1:], members[0]) / len(members)
 
 
+def resampled_items(
+    items: Sequence[Sequence[Any]],
+    clusters: np.ndarray,
+    figure: Callable[[Sequence[Any]], float],
+    resamples: int,
+    seed: int,
+) -> np.ndarray:
+    """Bootstrap figures that are no function of sums: made anew from drawn items each time.
+
+    Args:
+        items: A list for each sample.
+        clusters: Of each sample, shape [n]; drawn whole, as everywhere.
+        figure: Of a list of items.
+        resamples: B.
+        seed: Of the draws.
+
+    Returns:
+        Shape [B].
+    """
+    generator = np.random.Generator(np.random.PCG64(seed))
+    members: dict[int, list[Any]] = {}
+    for cluster, own in zip(clusters.tolist(), items, strict=True):
+        members.setdefault(cluster, []).extend(own)
+    groups = list(members.values())
+    draws = generator.integers(0, len(groups), size=(resamples, len(groups)))
+    return np.array([figure([x for i in draw for x in groups[i]]) for draw in draws])
+
+
 def percentile_interval(figures: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """The central interval of resampled figures, undefined ones (NaN) left out.
 

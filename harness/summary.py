@@ -19,7 +19,7 @@ def show(results: Mapping[str, Any], folder: Path) -> None:
     from rich.markup import escape
 
     # A table that is not for a screen is not cut to one.
-    width = None if sys.stdout.isatty() else 120
+    width = None if sys.stdout.isatty() else 140
     console = Console(highlight=False, soft_wrap=True, width=width)
     console.print(_tasks(results))
     for line in _means(results):
@@ -27,9 +27,10 @@ def show(results: Mapping[str, Any], folder: Path) -> None:
     for note in notes(results):
         console.print(f"[yellow]Note:[/] {escape(note)}")
     seconds = sum(results["seconds"].values())
+    cost = f", cost {results['cost']:.4f} at the prices given" if "cost" in results else ""
     console.print(
         f"{sum(t['answers'] for t in results['tasks'].values())} answers, "
-        f"{sum(t['tokens'] for t in results['tasks'].values())} tokens in {seconds:.0f} s"
+        f"{sum(t['tokens'] for t in results['tasks'].values())} tokens in {seconds:.0f} s{cost}"
     )
     for table in results["tables"]["corrected"]:
         if table["level"] == "suite":
@@ -44,7 +45,7 @@ def _tasks(results: Mapping[str, Any]) -> Any:
     table.add_column("category / task", no_wrap=True)
     for name in ("n", "score", "95 %", "official", "chance", "tokens", "time"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("failures", no_wrap=True)
+    table.add_column("failures")
     official = {(r["level"], r["name"]): r for r in results["tables"]["official"]}
     for row in results["tables"]["corrected"]:
         other = official[row["level"], row["name"]]
@@ -55,7 +56,7 @@ def _tasks(results: Mapping[str, Any]) -> Any:
             task = results["tasks"][row["name"]]
             mark = "" if _whole(task, "official") else "*"
             table.add_row(
-                f"  {row['name'].partition('/')[2]}",
+                f"  {_label(row['name'])}",
                 str(task["samples"] - task["missing"]),
                 _number(row["score"]) + ("" if _whole(task, "corrected") else "*"),
                 _range(row),
@@ -66,6 +67,11 @@ def _tasks(results: Mapping[str, Any]) -> Any:
                 _failures(task),
             )
     return table
+
+
+def _label(name: str) -> str:
+    """A task's name without its benchmark's."""
+    return name.partition("/")[2] or name.partition(":")[2]
 
 
 def _means(results: Mapping[str, Any]) -> list[str]:
@@ -106,6 +112,8 @@ def notes(results: Mapping[str, Any]) -> list[str]:
             )
     if any(name.startswith("sns_mini/") for name in tasks):
         found.append("sns-mini is a demonstration of 16 items a task: quote no figure of it.")
+    if any(name.startswith("general_mini/") for name in tasks):
+        found.append("general-mini is generated for this project: it compares runs, not papers.")
     return found
 
 
@@ -118,7 +126,7 @@ _LACKS = {
 
 
 def _whole(task: Mapping[str, Any], role: str) -> bool:
-    return task["scorings"][role]["scoring"] == role
+    return not task["scorings"][role]["scoring"].startswith(f"{role}-")
 
 
 def _failures(task: Mapping[str, Any]) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import RedoneError
+from .general.commands import add_verbs
+from .general.in_use import data_in_use
 
 if TYPE_CHECKING:
     from .check import Report
@@ -81,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--list", action="store_true", help="what there is to fetch")
     v.add_argument("--yes", action="store_true", help="accept the licence without being asked")
     v.set_defaults(run=fetch_data)
+    add_verbs(verbs)
     return p
 
 
@@ -88,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status."""
     options = parser().parse_args(argv)
     try:
-        status = options.run(options)
+        with data_in_use(getattr(options, "data_dir", None)):
+            status = options.run(options)
         sys.stdout.flush()
         return status
     except RedoneError as error:
@@ -111,8 +116,6 @@ def _count(text: str) -> int:
 
 def _discard_stdout() -> None:
     """Keeps the interpreter from flushing into the closed pipe once more at exit."""
-    import os
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -155,46 +158,11 @@ def find_overlaps(options: argparse.Namespace) -> int:
 
 def list_tasks(options: argparse.Namespace) -> int:
     """Tasks by category, with what their scores can be compared to."""
-    from .registry import SUITES, TASKS, find
+    from .listing import as_json, lines
 
-    tasks = find(options.suite) if options.suite else list(TASKS.values())
-    if options.json:
-        import json
-
-        suites = {name: [t.name for t in find(name)] for name in SUITES}
-        rows = [_record(t) | {"suites": [s for s in suites if t.name in suites[s]]} for t in tasks]
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
-        return 0
-    row = "{:<32}{:<20}{:>7} {:<8}{:<5}{:<16}{}"
-    print(row.format("task", "metric", "chance", "reward", "lang", "data", "title"))
-    for task in tasks:
-        metric = task.scorings["corrected"].metrics[0].name
-        facts = (task.name, metric, f"{task.chance.metric:.2f}", task.reward, task.language)
-        print(row.format(*facts, task.dataset or "embedded", task.title))
-    if not options.suite:
-        for name, suite in SUITES.items():
-            print(f"suite {name}: {suite.title}, {len(find(name))} tasks")
+    for line in [as_json(options.suite)] if options.json else lines(options.suite):
+        print(clean(line))
     return 0
-
-
-def _record(task: Task) -> dict:
-    return {
-        "name": task.name,
-        "title": task.title,
-        "category": task.category,
-        "capability": task.capability,
-        "language": task.language,
-        "version": task.version,
-        "dataset": task.dataset,
-        "metric": task.scorings["corrected"].metrics[0].name,
-        "scorings": {n: [m.name for m in s.metrics] for n, s in task.scorings.items()},
-        "needs": list(task.needs()),
-        "chance": {"metric": task.chance.metric, "value": task.chance.value},
-        "reward": task.reward,
-        "held_out": task.held_out,
-        "max_tokens": task.settings.max_tokens,
-        "citation": task.citation,
-    }
 
 
 def show(options: argparse.Namespace) -> int:
@@ -202,6 +170,7 @@ def show(options: argparse.Namespace) -> int:
     from itertools import islice
 
     from .datasets import dataset
+    from .listing import data_of
     from .registry import by_name
     from .sources import data_folder, samples
 
@@ -224,7 +193,7 @@ def show(options: argparse.Namespace) -> int:
         facts["data"] = f"{source.title}; {source.url}"
         facts["licence"] = f"{source.licence}, {source.licence_url}"
     else:
-        facts["data"] = "embedded, written for redone"
+        facts["data"] = data_of(task)
     for name, fact in facts.items():
         print(f"  {name + ':':<22}{clean(fact)}")
     folder = data_folder(options.data_dir)
@@ -245,7 +214,15 @@ def _show_sample(task: Task, sample: Sample, folder: Path) -> None:
     print(f"  {'prompt:':<22}{prompt_hash(task)}")
     print(f"  {'samples:':<22}{data_hash(s.id for s in samples(task, folder))}")
     print(f"\nsample {sample.id}: cluster {sample.cluster}, {sample.partition}{clean(tags)}")
-    for message in messages(prompt_for(task, sample.language, {}), sample.fields):
+    prompt = prompt_for(task, sample.language, {})
+    asked = [list(messages(prompt, sample.fields))]
+    if task.requests is not None:
+        asked = []
+        for request in task.requests(sample, prompt):
+            text = request.prompt
+            each = [{"role": request.kind, "content": text}] if isinstance(text, str) else [*text]
+            asked += [each] if each not in asked else []
+    for message in (message for each in asked for message in each):
         print(f"--- {message['role']}\n{clean(message['content'])}")
     print(f"--- gold\n{clean(task.gold(sample))}")
 
@@ -259,7 +236,13 @@ def check_tasks(options: argparse.Namespace) -> int:
     from .registry import TASKS, find
     from .sources import data_folder
 
-    tasks = find(None, ",".join(options.names)) if options.names else list(TASKS.values())
+    # What lm-eval defines is judged by lm-eval's own code; benchmarks/ proves that it is the same.
+    own = [task for task in TASKS.values() if task.requests is None]
+    tasks = find(None, ",".join(options.names)) if options.names else own
+    if foreign := [task.name for task in tasks if task.requests is not None]:
+        raise RedoneError(
+            f"{foreign[0]} is defined and judged by lm-eval: there is nothing of ours to prove."
+        )
     folder = data_folder(options.data_dir)
     reports: list[Report] = []
     left_out: list[str] = []

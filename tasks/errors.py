@@ -25,12 +25,19 @@ class UnknownName(RedoneError):
         kind: What was named, in the singular ("task").
         name: The bad value.
         known: The valid values. All are told where they are few, else the near ones.
+        listing: Where all of them can be read, for when they are many.
     """
 
     most = 12
     """Names that a message can hold and still be read."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        known: Iterable[str],
+        listing: str = "`redone-tasks list` names tasks and suites.",
+    ) -> None:
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         parts = [f"Unknown {kind} {name!r}."]
@@ -41,7 +48,7 @@ class UnknownName(RedoneError):
         else:
             if not near:
                 parts.append(f"Known: {', '.join(names[: self.most])} and others.")
-            parts.append(f"There are {len(names)}: `redone-tasks list` names tasks and suites.")
+            parts.append(f"There are {len(names)}: {listing}")
         super().__init__(" ".join(parts))
         self.kind, self.name, self.near = kind, name, near
 

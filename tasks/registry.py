@@ -14,6 +14,10 @@ from fnmatch import fnmatchcase
 
 from . import sns_trans, tweeteval
 from .errors import UnknownName
+from .general import halueval, translation
+from .general.definitions import PREFIX
+from .general.table import GENERAL, tabled
+from .general_mini.tasks import GENERAL_MINI
 from .schema import Chance, Task
 from .sns_bench import chlw, gender, hashtag, ner, query_corr, taxonomy
 from .sns_bench.mrc_complex import MRC_COMPLEX
@@ -80,6 +84,12 @@ _SNS_BENCH = {
 }
 _SNS_TRANS = {"zh_en": (sns_trans.ZH_EN,), "en_zh": (sns_trans.EN_ZH,)}
 
+_GENERAL = {
+    **GENERAL,
+    "translation": translation.TASKS,
+    "hallucination": {"halueval": (halueval.TASK,)},
+}
+
 _MINI_CHANCE = {
     "taxonomy_single": Chance(metric=12.38, value=0.13),
     "taxonomy_multiple": Chance(metric=6.25, value=0.07),
@@ -98,18 +108,32 @@ _MINI_CHANCE = {
 }
 """Chance levels of the embedded items; `redone-tasks check sns-mini` proves them."""
 
+_GENERAL_MINI = {
+    category: tuple(task for task in GENERAL_MINI if task.category == category)
+    for category in dict.fromkeys(task.category for task in GENERAL_MINI)
+}
+
 BENCHMARKS: Mapping[str, Benchmark] = {
     "sns_bench": Benchmark("SNS-Bench", _SNS_BENCH),
     "sns_trans": Benchmark("SNS-TransBench", _SNS_TRANS),
     "sns_bench_mini": Benchmark("SNS-Bench, embedded demonstration", _mini(_SNS_BENCH)),
     "sns_trans_mini": Benchmark("SNS-TransBench, embedded demonstration", _mini(_SNS_TRANS)),
     "tweeteval": Benchmark("TweetEval", {task.category: (task,) for task in tweeteval.TWEETEVAL}),
+    "general_mini": Benchmark("General skills, generated", _GENERAL_MINI),
+    **{
+        f"general_{capability.replace(' ', '_')}": Benchmark(f"General: {capability}", categories)
+        for capability, categories in _GENERAL.items()
+    },
 }
 
 SUITES: Mapping[str, Suite] = {
     "sns": Suite("SNS-Bench and SNS-TransBench", ("sns_bench", "sns_trans")),
     "sns-mini": Suite("Embedded demonstration", ("sns_bench_mini", "sns_trans_mini")),
     "tweeteval": Suite("TweetEval", ("tweeteval",)),
+    "general-mini": Suite("General skills, generated and embedded", ("general_mini",)),
+    "general": Suite(
+        "General abilities", tuple(f"general_{c.replace(' ', '_')}" for c in _GENERAL)
+    ),
 }
 DEFAULT_SUITE = "sns-mini"
 
@@ -130,6 +154,18 @@ CATEGORIES: Mapping[str, str] = {
     "offensive": "Offensive",
     "emotion": "Emotion",
     "stance": "Stance",
+    "knowledge": "Knowledge",
+    "mathematics": "Mathematics",
+    "instructions": "Instruction following",
+    "transformation": "Transformation",
+    "reading": "Reading",
+    **{
+        category: tasks[0].title
+        for categories in _GENERAL.values()
+        for category, tasks in categories.items()
+    },
+    "gaokao": "Gaokao (AGIEval)",
+    **{name: title for name, (title, _, _) in translation.SETS.items()},
 }
 """Titles of the categories."""
 
@@ -138,25 +174,38 @@ TASKS: Mapping[str, Task] = {t.name: t for b in BENCHMARKS.values() for t in b.t
 
 
 def by_name(name: str) -> Task:
-    """The task of a name.
+    """The task of a name; `lm_eval:NAME` may be any that lm-eval defines.
 
     Raises:
         UnknownName: There is none.
     """
-    if name not in TASKS:
-        raise UnknownName("task", name, TASKS)
-    return TASKS[name]
+    if name in TASKS:
+        return TASKS[name]
+    if name.startswith(PREFIX):
+        from .general.bridge import task_of
+
+        return tabled(name) or task_of(name)
+    raise UnknownName("task", name, TASKS)
 
 
 def suite_tasks(name: str) -> list[Task]:
     """The tasks of a suite, in order.
 
+    Args:
+        name: Of a suite. `general+chat` asks lm-eval's tasks through the chat template; other
+            variants likewise.
+
     Raises:
         UnknownName: There is no such suite.
     """
-    if name not in SUITES:
+    base, plus, variants = name.partition("+")
+    if base not in SUITES:
         raise UnknownName("suite", name, SUITES)
-    return [task for b in SUITES[name].benchmarks for task in BENCHMARKS[b].tasks]
+    found = [task for b in SUITES[base].benchmarks for task in BENCHMARKS[b].tasks]
+    return [
+        by_name(task.name + plus + variants) if task.name.startswith(PREFIX) else task
+        for task in found
+    ]
 
 
 def find(suite: str | None = None, tasks: str | None = None) -> list[Task]:
@@ -165,7 +214,8 @@ def find(suite: str | None = None, tasks: str | None = None) -> list[Task]:
     Args:
         suite: Names of suites, comma separated.
         tasks: Names of tasks, benchmarks or suites, or globs of task names (`sns_bench/mrc*`),
-            comma separated. With `suite`, only tasks of that suite can be meant.
+            comma separated; any task, group or tag of lm-eval's as `lm_eval:NAME`. With `suite`,
+            only tasks of that suite can be meant.
 
     Returns:
         Those of the suite if only it is given, those of `sns-mini` if nothing is.
@@ -174,28 +224,53 @@ def find(suite: str | None = None, tasks: str | None = None) -> list[Task]:
         UnknownName: A name that means nothing, with the nearest ones that do.
     """
     names = _split(suite) or ([] if tasks else [DEFAULT_SUITE])
-    allowed = {task.name for name in names for task in suite_tasks(name)} or set(TASKS)
+    allowed = {task.name: task for name in names for task in suite_tasks(name)}
     chosen = allowed
     if tasks:
-        chosen = set()
+        chosen = {}
         for pattern in _split(tasks):
-            meant = _meant(pattern) & allowed
+            meant = _meant(pattern, allowed or TASKS, outside=not names)
             if not meant:
-                raise UnknownName("task", pattern, allowed | ({*SUITES, *BENCHMARKS} - set(names)))
+                known = {*(allowed or TASKS), *({*SUITES, *BENCHMARKS} - set(names))}
+                raise UnknownName("task", pattern, known)
             chosen |= meant
-    return [task for name, task in TASKS.items() if name in chosen]
+    place = {name: number for number, name in enumerate(TASKS)}
+    return sorted(chosen.values(), key=lambda task: place.get(_base(task.name), len(place)))
 
 
 def _split(names: str | None) -> list[str]:
     return [name.strip() for name in (names or "").split(",") if name.strip()]
 
 
-def _meant(pattern: str) -> set[str]:
-    if pattern in SUITES:
-        return {task.name for task in suite_tasks(pattern)}
-    if pattern in BENCHMARKS:
-        return {task.name for task in BENCHMARKS[pattern].tasks}
-    return {name for name in TASKS if fnmatchcase(name, pattern)}
+def _base(name: str) -> str:
+    """A task's name without its variants."""
+    return name.partition("+")[0]
+
+
+def _meant(pattern: str, allowed: Mapping[str, Task], outside: bool) -> dict[str, Task]:
+    """The tasks that one name or glob means.
+
+    Args:
+        pattern: The name.
+        allowed: Those that may be meant.
+        outside: Whether tasks of lm-eval's that are in no table may be meant too.
+    """
+    if _base(pattern) in SUITES:
+        found = suite_tasks(pattern)
+    elif pattern in BENCHMARKS:
+        found = list(BENCHMARKS[pattern].tasks)
+    else:
+        found = [task for name, task in allowed.items() if fnmatchcase(name, pattern)]
+        if not found and outside and pattern.startswith(PREFIX) and pattern != PREFIX:
+            from .general.bridge import tasks_of
+
+            one = tabled(pattern)
+            return {task.name: task for task in ([one] if one else tasks_of(pattern))}
+    return {
+        task.name: task
+        for task in found
+        if task.name in allowed or (outside and _base(task.name) in allowed)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,18 +296,18 @@ def table_of(names: Sequence[str]) -> list[TableRow]:
     """The rows of the table of some tasks, each category before its tasks, means after their parts.
 
     Args:
-        names: Of tasks of the registry. A mean over fewer tasks than it stands for says so.
+        names: Of tasks of the registry, or of any of lm-eval's. A mean over fewer tasks than it
+            stands for says so.
     """
-    given = set(names)
     rows: list[TableRow] = []
     benchmarks: dict[str, TableRow] = {}
     for key, benchmark in BENCHMARKS.items():
         categories = []
         for category, tasks in benchmark.categories.items():
-            members = [task for task in tasks if task.name in given]
-            if not members:
+            titles = {task.name: task.title for task in tasks}
+            leaves = [_leaf(name, titles[_base(name)]) for name in names if _base(name) in titles]
+            if not leaves:
                 continue
-            leaves = [TableRow("task", t.name, t.title, (t.name,), (t.name,)) for t in members]
             name, title = f"{key}/{category}", CATEGORIES[category]
             categories.append(_mean("category", name, title, leaves, len(tasks)))
             rows += [categories[-1], *leaves]
@@ -240,10 +315,28 @@ def table_of(names: Sequence[str]) -> list[TableRow]:
             whole = len(benchmark.tasks)
             benchmarks[key] = _mean("benchmark", key, benchmark.title, categories, whole)
             rows.append(benchmarks[key])
+    rows += _untabled([name for name in names if _base(name) not in TASKS])
     for key, suite in SUITES.items():
         parts = [benchmarks[b] for b in suite.benchmarks if b in benchmarks]
         if parts:
             rows.append(_mean("suite", key, suite.title, parts, len(suite_tasks(key))))
+    return rows
+
+
+def _leaf(name: str, title: str) -> TableRow:
+    variants = "".join(f", {variant}" for variant in name.split("+")[1:])
+    return TableRow("task", name, title + variants, (name,), (name,))
+
+
+def _untabled(names: Sequence[str]) -> list[TableRow]:
+    """Tasks of lm-eval's that no table holds, by the group or tag that they were named by."""
+    groups: dict[str, list[TableRow]] = {}
+    for name in names:
+        whole, _, member = _base(name).removeprefix(PREFIX).partition("/")
+        groups.setdefault(whole, []).append(_leaf(name, member or whole))
+    rows = []
+    for whole, leaves in groups.items():
+        rows += [_mean("category", f"{PREFIX}{whole}", whole, leaves, len(leaves)), *leaves]
     return rows
 
 

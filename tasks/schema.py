@@ -185,15 +185,23 @@ class Metric:
         printed: `array[S] -> float`: the figure as the benchmark's authors print it where that
             differs (rounding, -1 for undefined). None: the same as `from_sums`.
         proportion: The columns (hits, count) if this is a plain proportion, else None.
+        from_items: The one fallback, for a figure that is no function of sums: it is made from the
+            list of the samples' `Score.parsed`, and resampled by index, fewer times. Then
+            `from_sums` is not asked.
+        higher_is_better: False for errors and perplexities.
     """
 
     name: str
     from_sums: Callable[[np.ndarray], np.ndarray]
     printed: Callable[[np.ndarray], float] | None = None
     proportion: tuple[int, int] | None = None
+    from_items: Callable[[Sequence[Any]], float] | None = None
+    higher_is_better: bool = True
 
-    def point(self, sums: np.ndarray) -> float:
-        """The printed figure for one vector of sums."""
+    def point(self, sums: np.ndarray, items: Sequence[Any] = ()) -> float:
+        """The printed figure for one vector of sums (or, where that is needed, the items)."""
+        if self.from_items is not None:
+            return float(self.from_items(items))
         return float((self.printed or self.from_sums)(sums))
 
 
@@ -360,7 +368,8 @@ class Task:
         category: The column of the published table that this task is (part of).
         capability: One of the paper's capabilities.
         language: `en`, `zh`, or `mul` for several.
-        version: Raised whenever samples, prompts or judgement change their meaning.
+        version: Raised whenever samples, prompts or judgement change their meaning; a text for
+            tasks that another package defines: its version of the task, and its own.
         dataset: Key into the table of datasets (source, licence, files); None for embedded data.
         read: Yields the rows of a data folder, in file order. Raises MissingData, BadRow.
         prompts: By language of the item; key `en` is the default.
@@ -387,7 +396,7 @@ class Task:
     category: str
     capability: str
     language: str
-    version: int
+    version: int | str
     dataset: str | None
     read: Callable[[Path], Iterator[Row]]
     prompts: Mapping[str, Prompt]

@@ -207,19 +207,43 @@ def _limit(sample: Sample) -> int:
     return 96 + len(source_text(sample).encode()) * 3 // 2
 
 
-def _task(source: str, target: str, chance: Chance) -> Task:
+def direction(
+    source: str,
+    target: str,
+    *,
+    name: str,
+    title: str,
+    category: str,
+    dataset: str | None,
+    read: Callable[[Path], Iterator[Row]],
+    prompt: Prompt,
+    chance: Chance,
+    citation: str,
+) -> Task:
+    """A translation task: rows as `row` makes them, judged by BLEU and chrF++.
+
+    Args:
+        source: Language of the text, `en` or `zh`.
+        target: Language to translate into.
+        name: As in `Task`, and the next three.
+        title: For people.
+        category: Of the table.
+        dataset: Key into the table of datasets, None if the user supplies the data.
+        read: Yields the rows.
+        prompt: Shows the text under the name of its language.
+        chance: Level without skill.
+        citation: The paper.
+    """
     return Task(
-        name=f"sns_trans/{source}_{target}",
-        title=f"Translation of posts, {LANGUAGES[source]} to {LANGUAGES[target]}",
-        category=f"{source}_{target}",
+        name=name,
+        title=title,
+        category=category,
         capability="translation",
         language=source,
         version=1,
-        dataset="redtrans-bench",
-        read=DirectionReader(
-            "redtrans-bench/RedTrans-Bench.json", FIELDS, row, direction=(source, target)
-        ),
-        prompts={"en": _prompt(source, target)},
+        dataset=dataset,
+        read=read,
+        prompts={"en": prompt},
         settings=Settings(max_tokens=1024),
         limit=_limit,
         scorings={
@@ -230,6 +254,23 @@ def _task(source: str, target: str, chance: Chance) -> Task:
         guesses=Guesses(random=_shuffled, constants=_constants(target), everything=source_text),
         chance=chance,
         reward="metric",
+        citation=citation,
+    )
+
+
+def _task(source: str, target: str, chance: Chance) -> Task:
+    return direction(
+        source,
+        target,
+        name=f"sns_trans/{source}_{target}",
+        title=f"Translation of posts, {LANGUAGES[source]} to {LANGUAGES[target]}",
+        category=f"{source}_{target}",
+        dataset="redtrans-bench",
+        read=DirectionReader(
+            "redtrans-bench/RedTrans-Bench.json", FIELDS, row, direction=(source, target)
+        ),
+        prompt=_prompt(source, target),
+        chance=chance,
         citation=CITATION,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -65,8 +66,8 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Gate:
-    """A decision and all that it rests on.
+class Decision:
+    """What a policy makes of differences.
 
     Attributes:
         outcome: `pass`, `regression` or `undecided`, by the statistics.
@@ -75,7 +76,6 @@ class Gate:
         reasons: One sentence each.
     """
 
-    comparison: Comparison
     policy: Policy
     outcome: Outcome
     exit_code: int
@@ -85,6 +85,13 @@ class Gate:
     @property
     def deciding(self) -> list[Judged]:
         return [j for j in self.rows if j.decides]
+
+
+@dataclass(frozen=True)
+class Gate(Decision):
+    """A decision and the comparison of two runs that it rests on."""
+
+    comparison: Comparison
 
 
 def verdict_of(low: float, high: float, margin: float) -> Verdict:
@@ -103,7 +110,13 @@ def verdict_of(low: float, high: float, margin: float) -> Verdict:
 
 
 def decide(comparison: Comparison, policy: Policy) -> Gate:
-    """Applies a policy to a comparison.
+    """Applies a policy to a comparison; see `decide_on`."""
+    decision = decide_on(comparison.differences, policy)
+    return Gate(**vars(decision), comparison=comparison)
+
+
+def decide_on(differences: Sequence[Difference], policy: Policy) -> Decision:
+    """Applies a policy to the differences of two runs.
 
     The gate *passes* when every deciding row is not worse (improved, where a rise is required), at
     alpha each: passing wrongly needs all of them to be wrong. It finds a *regression* when, after
@@ -111,9 +124,9 @@ def decide(comparison: Comparison, policy: Policy) -> Gate:
     is *undecided*.
     """
     alpha = policy.level
-    rows = [_judged(row, policy, alpha) for row in comparison.differences]
+    rows = [_judged(row, policy, alpha) for row in differences]
     rows = _corrected(rows, policy)
-    reasons = _missing(comparison, policy)
+    reasons = _missing(differences, policy)
     deciding = [j for j in rows if j.decides]
     if not deciding:
         reasons.append("No suite of these runs decides under this policy.")
@@ -135,7 +148,7 @@ def decide(comparison: Comparison, policy: Policy) -> Gate:
     if outcome == "undecided" and policy.undecided != "stop":
         code = EXIT_CODES["pass" if policy.undecided == "pass" else "regression"]
         reasons.append(f"The policy makes undecided a {policy.undecided}.")
-    return Gate(comparison, policy, outcome, code, rows, reasons)
+    return Decision(policy, outcome, code, rows, reasons)
 
 
 def _judged(row: Difference, policy: Policy, alpha: float) -> Judged:
@@ -202,17 +215,18 @@ def _settle(
     return math.ceil(row.samples * (half / distance) ** 2)
 
 
-def _missing(comparison: Comparison, policy: Policy) -> list[str]:
+def _missing(differences: Sequence[Difference], policy: Policy) -> list[str]:
     """Suites and tasks that the policy wants and the runs do not have."""
+    found = {(row.level, row.name) for row in differences}
     reasons = [
         f"The policy asks for suite {name}, which these runs do not have."
         for name, rules in policy.suites.items()
-        if not rules.optional and comparison.row("suite", name) is None
+        if not rules.optional and ("suite", name) not in found
     ]
     return reasons + [
         f"The policy protects {name}, which these runs do not have."
         for name in policy.protected
-        if name not in comparison.pairs
+        if ("task", name) not in found
     ]
 
 

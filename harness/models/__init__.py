@@ -1,3 +1,3 @@
 """The engines that answer requests, by the name of the backend."""
 
-BACKENDS = ("hf", "scripted")
+BACKENDS = ("hf", "vllm", "endpoint", "scripted")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from ...tasks.schema import Completion, Settings
-from .base import CLOSE, OPEN, cut_at_stop, split_thinking
+from .base import CLOSE, OPEN, finished
 
 # A character has at most four bytes, so at most four byte-level tokens; more unfinished tokens than
 # this are bytes that never become a character.
@@ -78,10 +78,12 @@ class Answer:
 
     def completion(self, prompt_tokens: int, seconds: float) -> Completion:
         """The finished answer: thinking taken off, cut before the first stop text."""
-        thinking, answer, closed = split_thinking(self._decode(self.ids), self._opened)
+        thinking, text, finish = finished(
+            self._decode(self.ids), self._settings.stop, self._opened, cut=self.finish != "stop"
+        )
         return Completion(
-            text=cut_at_stop(answer, self._settings.stop),
-            finish=(self.finish or "length") if closed else "length",
+            text=text,
+            finish=finish,
             thinking=thinking,
             prompt_tokens=prompt_tokens,
             tokens=self.written,

@@ -99,6 +99,36 @@ def split_thinking(text: str, opened: bool) -> tuple[str | None, str, bool]:
     return thinking.strip(), answer.lstrip(), bool(close)
 
 
+def whole_characters(text: str) -> str:
+    """A text cut by a token limit without the half character at its end, as vLLM gives it.
+
+    A character of several bytes may need several tokens; the bytes of the first ones alone decode
+    to U+FFFD.
+    """
+    return text.rstrip("\ufffd")
+
+
+def finished(
+    text: str, stops: Sequence[str], opened: bool, cut: bool
+) -> tuple[str | None, str, Literal["stop", "length"]]:
+    """Thinking, answer and finish reason of what a model wrote, whatever the engine.
+
+    Args:
+        text: Everything that the model wrote, special tokens removed.
+        stops: Texts that end the answer.
+        opened: Whether the prompt ended inside `<think>`.
+        cut: Whether a token limit ended it.
+
+    Returns:
+        The thinking (None where there was none); the answer before the first stop text; `length` if
+        the limit ended it before a stop text came, or its thinking was never closed.
+    """
+    thinking, answer, closed = split_thinking(whole_characters(text) if cut else text, opened)
+    kept = cut_at_stop(answer, stops)
+    ended = not closed or (cut and kept == answer)
+    return thinking, kept, "length" if ended else "stop"
+
+
 def cut_at_stop(text: str, stops: Sequence[str]) -> str:
     """What stands before the first of the stop texts."""
     ends = [at for stop in stops if stop and (at := text.find(stop)) >= 0]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+from array import array
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -138,8 +139,18 @@ class FastEngine:
         """Sum the log-probabilities of the last `scored` tokens of each row.
 
         Contexts are read along the tree of their shared beginnings: the prompt of a question once
-        for all of its options, the examples before it once for all questions.
+        for all of its options, the examples before it once for all questions. Options that differ
+        in their last token only (A, B, C, D) are one sequence: that token is never read.
         """
+        yield from (row for row in rows if not row.scored)
+        mates: dict[bytes, list[Row]] = {}
+        for row in (row for row in rows if row.scored):
+            mates.setdefault(array("q", [row.scored, *row.ids[:-1]]).tobytes(), []).append(row)
+        first = {id(own[0]): own for own in mates.values()}
+        yield from self._score_apart([own[0] for own in mates.values()], first)
+
+    def _score_apart(self, rows: list[Row], mates: Mapping[int, Sequence[Row]]) -> Iterator[Row]:
+        """Rows that all differ in what is read; `mates` hang on them by their identity."""
         rows = sorted(rows, key=_context)
         contexts = [_context(row) for row in rows]
         root = prefix_tree(contexts)[-1]
@@ -153,37 +164,39 @@ class FastEngine:
                     before = read_prefix(self._decoder, ids, before)
             inside = {i for child in node.children for i in range(child.first, child.end)}
             own = [rows[i] for i in range(node.first, node.end) if i not in inside]
-            yield from self._score(own, before)
+            yield from self._score(own, before, mates)
             todo += [(child, before) for child in reversed(node.children)]
 
-    def _score(self, rows: Sequence[Row], prefix: Prefix | None) -> Iterator[Row]:
+    def _score(
+        self, rows: Sequence[Row], prefix: Prefix | None, mates: Mapping[int, Sequence[Row]]
+    ) -> Iterator[Row]:
         """Rows behind one prefix, packed."""
         before = prefix.length if prefix is not None else 0
         waiting = deque(rows)
         while waiting:
             pack = [waiting.popleft()]
-            tokens = len(pack[0].ids) - before
-            while waiting and tokens + len(waiting[0].ids) - before <= _PACKED:
+            tokens = len(pack[0].ids) - 1 - before
+            while waiting and tokens + len(waiting[0].ids) - 1 - before <= _PACKED:
                 pack.append(waiting.popleft())
-                tokens += len(pack[-1].ids) - before
-            for row in pack:
-                row.start()
+                tokens += len(pack[-1].ids) - 1 - before
+            for mate in (mate for row in pack for mate in mates[id(row)]):
+                mate.start()
+            # The last token of a row is only looked up: what follows it is not asked.
             wanted, end = [], 0
             for row in pack:
-                end += len(row.ids) - before
-                wanted += range(end - 1 - row.scored, end - 1)
+                end += len(row.ids) - 1 - before
+                wanted += range(end - row.scored, end)
             with torch.inference_mode():
-                prompts = [row.ids[before:] for row in pack]
+                prompts = [row.ids[before:-1] for row in pack]
                 hidden = read(self._decoder, prompts, prefix, wanted=torch.tensor(wanted))
                 at = 0
                 for row in pack:
                     # A part at a time: the logits of a long text are larger than the model.
-                    summed(row, [
-                        self._decoder.logits(part)
-                        for part in hidden[at : at + row.scored].split(_PACKED)
-                    ])  # fmt: skip
+                    parts = hidden[at : at + row.scored].split(_PACKED)
+                    summed(mates[id(row)], (self._decoder.logits(part) for part in parts))
                     at += row.scored
-            yield from pack
+            for row in pack:
+                yield from mates[id(row)]
 
 
 def _context(row: Row) -> list[int]:

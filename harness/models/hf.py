@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ...tasks.errors import RedoneError, UnknownName
-from ...tasks.schema import Completion, Request
+from ...tasks.schema import Completion, Request, Settings
 from .answer import Answer
 from .base import Thinking
 from .checkpoint import Checkpoint
@@ -112,19 +112,7 @@ class HfModel:
 
     def overflow(self, request: Request) -> int:
         """By how many tokens prompt and limits exceed the context; 0 or less: they fit."""
-        if self.context is None or request.kind == "rolling":
-            return -1
-        settings = request.settings
-        limits = settings.max_tokens + settings.max_thinking_tokens
-        if request.kind == "loglikelihood":
-            limits = len((request.continuation or "").encode())
-        most = self._renderer.most_tokens(request.prompt) + limits
-        if most <= self.context:
-            return most - self.context
-        if request.kind == "loglikelihood":
-            return len(self._renderer.encode_pair(request)[0]) - self.context
-        ids = self._renderer.encode([self._renderer.render(request.prompt)])[0]
-        return len(ids) + limits - self.context
+        return self._renderer.overflow(request, self.context)
 
     def load(self) -> None:
         """Load the weights and choose the engine, unless that is done.
@@ -201,6 +189,8 @@ class HfModel:
         rows = []
         for request, prompt, ids in zip(requests, rendered, encoded, strict=True):
             settings = request.settings
+            if isinstance(request.prompt, str):
+                ids = self._last(ids, settings)
             room = None if self.context is None else self.context - len(ids)
             answer = Answer(
                 settings, self._renderer.decode, self._checkpoint.eos, prompt.opened, room
@@ -211,29 +201,26 @@ class HfModel:
         return rows
 
     def _scoring(self, request: Request) -> Row:
-        ids, scored = self._renderer.encode_pair(request)
-        if self.context is not None and len(ids) > self.context:
-            # The continuation stays whole, the oldest of the prompt goes.
-            ids = ids[-self.context :]
-            scored = min(scored, len(ids) - 1)
+        # The last token is only looked up, so it needs no place in the context.
+        most = None if self.context is None else self.context + 1
+        ((ids, scored),) = self._renderer.scored_windows(request, most)
         return Row(request, ids, scored=scored)
 
-    def _rolling(self, engine: Engine, request: Request) -> Completion:
-        """Log-likelihood of a whole text, in windows where it is longer than the context.
+    def _last(self, ids: list[int], settings: Settings) -> list[int]:
+        """The end of a text that is too long to be answered: what lm-eval keeps of it."""
+        if self.context is None:
+            return ids
+        kept = self.context - settings.max_tokens - settings.max_thinking_tokens
+        return ids[-kept:] if 0 < kept < len(ids) else ids
 
-        Windows do not overlap but in one token, the first of each, which has no probability there.
-        """
-        ids = [
-            self._renderer.first_token,
-            *self._renderer.encode_text(self._renderer.render(request.prompt).text),
-        ]
-        step = (self.context or len(ids)) - 1
-        parts = [ids[i : i + step + 1] for i in range(0, len(ids) - 1, step)]
-        rows = [Row(request, part, scored=len(part) - 1) for part in parts]
+    def _rolling(self, engine: Engine, request: Request) -> Completion:
+        most = None if self.context is None else self.context + 1
+        windows = self._renderer.scored_windows(request, most)
+        rows = [Row(request, ids, scored=scored) for ids, scored in windows]
         done = list(engine.score(rows))
         return Completion(
             text="",
-            prompt_tokens=len(ids) - 1,
+            prompt_tokens=sum(scored for _, scored in windows),
             seconds=sum(row.completion().seconds for row in done),
             logprob=sum(row.logprob for row in done),
             greedy=all(row.greedy for row in done),

@@ -43,7 +43,8 @@ class PlainEngine:
         yield from self._batches(rows, self._generate)
 
     def score(self, rows: list[Row]) -> Iterator[Row]:
-        yield from self._batches(rows, self._score)
+        yield from (row for row in rows if not row.scored)
+        yield from self._batches([row for row in rows if row.scored], self._score)
 
     def _batches(self, rows: list[Row], run: Callable[[list[Row]], None]) -> Iterator[Row]:
         waiting = sorted(rows, key=lambda row: len(row.ids))  # taken from the end: longest first
@@ -87,16 +88,16 @@ class PlainEngine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _padded(self, rows: Sequence[Row], left: bool) -> tuple[Tensor, Tensor]:
+    def _padded(self, texts: Sequence[list[int]], left: bool) -> tuple[Tensor, Tensor]:
         """Ids and attention mask, shape [rows, longest]."""
         import torch
 
-        width = max(len(row.ids) for row in rows)
-        ids = torch.full((len(rows), width), self._pad)
-        mask = torch.zeros((len(rows), width), dtype=torch.long)
-        for i, row in enumerate(rows):
-            where = slice(width - len(row.ids), width) if left else slice(0, len(row.ids))
-            ids[i, where] = torch.tensor(row.ids)
+        width = max(map(len, texts))
+        ids = torch.full((len(texts), width), self._pad)
+        mask = torch.zeros((len(texts), width), dtype=torch.long)
+        for i, text in enumerate(texts):
+            where = slice(width - len(text), width) if left else slice(0, len(text))
+            ids[i, where] = torch.tensor(text)
             mask[i, where] = 1
         device = self._model.device
         return ids.to(device), mask.to(device)
@@ -108,7 +109,7 @@ class PlainEngine:
         live = [row for row in rows if row.answer and row.answer.finish is None]
         if not live:
             return
-        ids, mask = self._padded(live, left=True)
+        ids, mask = self._padded([row.ids for row in live], left=True)
         config = GenerationConfig(
             max_new_tokens=max(row.answer.limit for row in live if row.answer),
             do_sample=False,
@@ -127,12 +128,13 @@ class PlainEngine:
     def _score(self, rows: list[Row]) -> None:
         import torch
 
-        ids, mask = self._padded(rows, left=False)
+        # The last token is only looked up: what follows it is not asked.
+        ids, mask = self._padded([row.ids[:-1] for row in rows], left=False)
         with torch.inference_mode():
             logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits
         for i, row in enumerate(rows):
             end = len(row.ids)
-            summed(row, [logits[i, end - row.scored - 1 : end - 1]])
+            summed([row], [logits[i, end - row.scored - 1 : end - 1]])
 
 
 def _choose(rows: Sequence[Row]) -> Callable[[Tensor, Tensor], Tensor]:

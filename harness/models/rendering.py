@@ -99,20 +99,17 @@ class Renderer:
         """Token ids of prompt and continuation, and how many of them are the continuation's.
 
         The two are tokenised as one text, as a model would meet them; white space at the end of the
-        prompt goes to the continuation, where most tokenizers have it.
+        prompt goes to the continuation, where most tokenizers have it. (So does lm-eval, also
+        behind a chat template.)
         """
         rendered = self.render(request.prompt)
-        context = rendered.text.rstrip() if not rendered.templated else rendered.text
+        context = rendered.text.rstrip()
         continuation = rendered.text[len(context) :] + (request.continuation or "")
         special = not rendered.templated
         whole, before = self._ids([context + continuation, context], special=special)
         if not before:
             before, whole = [self.first_token], [self.first_token, *whole]
         return whole, max(len(whole) - len(before), 1) if continuation else 0
-
-    def encode_text(self, text: str) -> list[int]:
-        """Token ids of a bare text, no special tokens."""
-        return self._ids([text], special=False)[0]
 
     @property
     def first_token(self) -> int:
@@ -146,6 +143,47 @@ class Renderer:
             self._overheads[roles] = len(self.render(blank).text.encode()) + 8
         return self._overheads[roles] + sum(len(m["content"].encode()) for m in prompt)
 
+    def overflow(self, request: Request, context: int | None) -> int:
+        """By how many tokens prompt and limits exceed the context; 0 or less: they fit."""
+        if context is None or request.kind == "rolling":
+            return -1
+        settings = request.settings
+        limits = settings.max_tokens + settings.max_thinking_tokens
+        if request.kind == "loglikelihood":
+            limits = len((request.continuation or "").encode())
+        most = self.most_tokens(request.prompt) + limits
+        if most <= context:
+            return most - context
+        if request.kind == "loglikelihood":
+            return len(self.encode_pair(request)[0]) - context
+        return len(self.encode([self.render(request.prompt)])[0]) + limits - context
+
+    def scored_windows(self, request: Request, most: int | None) -> list[tuple[list[int], int]]:
+        """What a model reads to give a log-likelihood: token ids, how many of the last are scored.
+
+        As lm-eval has it. One window for `loglikelihood`: the continuation stays whole, the oldest
+        of a prompt that is too long goes. A `rolling` text that is too long has several: every
+        token is scored once, and the last window reaches back as far as it may.
+
+        Args:
+            request: Not of kind `generate`.
+            most: Tokens that a window may hold, 2 or more; None: any number.
+        """
+        if request.kind == "loglikelihood":
+            ids, scored = self.encode_pair(request)
+            if most is not None and len(ids) > most:
+                ids = ids[-most:]
+                scored = min(scored, len(ids) - 1)
+            return [(ids, scored)]
+        ids = [self.first_token, *self.encode([self.render(request.prompt)])[0]]
+        step = max(1, (most or len(ids)) - 1)
+        ends = [min(first + step, len(ids)) for first in range(1, len(ids), step)]
+        starts = [1, *ends]
+        return [
+            (ids[max(0, end - step - 1) : end], end - start)
+            for start, end in zip(starts, ends, strict=False)
+        ]
+
     def _apply(self, messages: Sequence[Message]) -> str:
         from jinja2.exceptions import TemplateError
 
@@ -167,10 +205,13 @@ class Renderer:
         return text
 
     def _template(self, messages: Sequence[Message]) -> str:
+        # A last message of the assistant's is the beginning of the answer: it is gone on with.
+        begun = bool(messages) and messages[-1]["role"] == "assistant"
         return self.tokenizer.apply_chat_template(  # type: ignore[return-value]
             [dict(m) for m in messages],
             tokenize=False,
-            add_generation_prompt=True,
+            add_generation_prompt=not begun,
+            continue_final_message=begun,
             **self.arguments,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -85,21 +85,25 @@ def fresh(row: Row) -> Row:
     return row
 
 
-def summed(row: Row, logits: Sequence[Tensor]) -> None:
-    """Fill in a row's log-likelihood.
+def summed(rows: Sequence[Row], logits: Iterable[Tensor]) -> None:
+    """Fill in the log-likelihood of rows that differ in their last token at most.
 
     Args:
-        row: `scored` says how many of its last tokens count.
+        rows: `scored` says how many of their last tokens count.
         logits: What the model expected at those tokens, in parts of shape [tokens, vocabulary].
     """
     import torch
 
-    end = len(row.ids) - row.scored
-    row.logprob, row.greedy = 0.0, True
+    ends = [len(row.ids) - row.scored for row in rows]
+    for row in rows:
+        row.logprob, row.greedy = 0.0, True
     for part in logits:
-        target = torch.tensor(row.ids[end : end + len(part)], device=part.device)
         part = part.float()
-        chosen = part.gather(-1, target[:, None])[:, 0]
-        row.logprob += float((chosen.double() - part.logsumexp(-1).double()).sum())
-        row.greedy = row.greedy and bool((part.argmax(-1) == target).all())
-        end += len(part)
+        total, best = part.logsumexp(-1).double(), part.argmax(-1)
+        for number, row in enumerate(rows):
+            end = ends[number]
+            target = torch.tensor(row.ids[end : end + len(part)], device=part.device)
+            chosen = part.gather(-1, target[:, None])[:, 0].double()
+            row.logprob += float((chosen - total).sum())
+            row.greedy = row.greedy and bool((best == target).all())
+            ends[number] += len(part)

@@ -11,6 +11,7 @@ and the two word orders (chrF++, Popović 2017).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -45,19 +46,20 @@ def _scorers(language: str) -> tuple[Any, Any]:
     return BLEU(tokenize=TOKENIZERS[language]), CHRF(word_order=_WORD_ORDERS)
 
 
-def statistics(hypothesis: str, reference: str, language: str) -> tuple[float, ...]:
+def statistics(hypothesis: str, reference: str | Sequence[str], language: str) -> tuple[float, ...]:
     """The counts of one sentence pair, in the order of `STATISTICS`.
 
     Args:
         hypothesis: The translation; read up to `LONGEST` characters.
-        reference: The gold translation.
+        reference: The gold translation, or several that are equally right.
         language: Target language, a key of `TOKENIZERS`.
     """
     bleu_scorer, chrf_scorer = _scorers(language)
     hypothesis = hypothesis[:LONGEST]
+    gold = [[reference]] if isinstance(reference, str) else [[r] for r in reference]
     # sacrebleu has no public call that yields chrF's counts; the tests hold this to corpus_score.
-    counts = bleu_scorer._extract_corpus_statistics([hypothesis], [[reference]])[0]
-    counts = [*counts, *chrf_scorer._extract_corpus_statistics([hypothesis], [[reference]])[0]]
+    counts = bleu_scorer._extract_corpus_statistics([hypothesis], gold)[0]
+    counts = [*counts, *chrf_scorer._extract_corpus_statistics([hypothesis], gold)[0]]
     return tuple(float(c) for c in counts)
 
 

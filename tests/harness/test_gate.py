@@ -7,10 +7,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from redone.harness.comparison import compare
+from redone.harness.comparison import compare, differences
 from redone.harness.gate import baseline
 from redone.harness.gate.cli import main
-from redone.harness.gate.decision import decide, verdict_of
+from redone.harness.gate.decision import decide, decide_on, verdict_of
 from redone.harness.gate.output import markdown, record
 from redone.harness.gate.policy import load_policy, policy_of
 from redone.harness.scored import ScoredRun
@@ -60,6 +60,15 @@ def gate(base, candidate, **policy):
 def write(path, text):
     path.write_text(text, "utf-8")
     return str(path)
+
+
+def test_a_decision_needs_no_run_folders(gold, middling):
+    base, candidate = ScoredRun(gold).scores(), ScoredRun(middling).scores()
+    matched = {name: (base[name], candidate[name]) for name in base}
+    found = decide_on(differences(matched, resamples=2000), load_policy())
+    whole = decide(compare(ScoredRun(gold), ScoredRun(middling), resamples=2000), load_policy())
+    assert (found.outcome, found.reasons) == (whole.outcome, whole.reasons)
+    assert [(j.low, j.high) for j in found.rows] == [(j.low, j.high) for j in whole.rows]
 
 
 class TestVerdicts:

@@ -252,29 +252,64 @@ def test_rolling_goes_in_windows_beyond_the_context(tiny_model, kind):
     folder = tiny_model(kind)
     text = "A longer text, seen once. " * 30  # 780 bytes, context 512
     found, model = answers(folder, [Request("r", text, Settings(), "rolling")])
-    ids = torch.tensor([256, *model._renderer.tokenizer(text)["input_ids"]])
+    ids = [256, *model._renderer.tokenizer(text)["input_ids"]]
     reference = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     total = 0.0
-    for start in range(0, len(ids) - 1, 511):
-        part = ids[start : start + 512]
+    # Every token counts once; the last window reaches back as far as the context does.
+    for start, end in ((1, 513), (513, len(ids))):
+        part = torch.tensor(ids[max(0, end - 513) : end])
         with torch.inference_mode():
-            logs = reference(part[None]).logits[0, :-1].log_softmax(-1)
-        total += float(logs.gather(-1, part[1:, None]).sum())
+            logs = reference(part[None, :-1]).logits[0].log_softmax(-1)
+        total += float(logs.gather(-1, part[1:, None])[start - end :].sum())
     assert found["r"].logprob == pytest.approx(total, rel=1e-4)
 
 
 def test_the_context_bounds_an_answer(tiny_model):
-    prompt = "x" * 500
+    model = HfModel(tiny_model("llama"))
+    over = len(model._renderer.encode([model._renderer.render(said("x" * 430))])[0]) - 430
     asked = [
-        Request("fits", prompt, Settings(max_tokens=12)),
-        Request("long", prompt, Settings(max_tokens=40)),
-        Request("none", "x" * 600, Settings(max_tokens=4)),
+        Request("fits", said("x" * (500 - over)), Settings(max_tokens=12)),
+        Request("long", said("x" * (500 - over)), Settings(max_tokens=40)),
+        Request("none", said("x" * 600), Settings(max_tokens=4)),
     ]
     found, model = answers(tiny_model("llama"), asked)
-    assert [model.overflow(r) for r in asked] == [0, 28, 92]
+    assert [model.overflow(r) for r in asked] == [0, 28, 92 + over]
     assert model.overflow(Request("s", "short", Settings(max_tokens=4))) < 0
     assert found["long"].tokens <= 12
     assert (found["none"].text, found["none"].finish, found["none"].tokens) == ("", "length", 0)
+
+
+def said(text):
+    return ({"role": "user", "content": text},)
+
+
+def test_a_raw_text_that_is_too_long_loses_its_beginning(tiny_model):
+    """What lm-eval does: the answer keeps its room, the end of the text is what is asked."""
+    text = "".join(chr(97 + n * n % 26) for n in range(700))
+    asked = [
+        Request("whole", text, Settings(max_tokens=40)),
+        Request("end", text[-(512 - 40) :], Settings(max_tokens=40)),
+    ]
+    found, _ = answers(tiny_model("llama"), asked)
+    assert found["whole"].text == found["end"].text
+    assert found["whole"].prompt_tokens == 472
+
+
+@pytest.mark.parametrize("engine", ["auto", "plain"])
+def test_options_that_differ_in_their_last_token_are_scored_alike(tiny_model, engine):
+    """The fast engine reads such options once; so does no option of a lonely request."""
+    model = HfModel(tiny_model("llama"), engine=engine, dtype="float32")
+    asked = [
+        Request(f"{n}{option}", f"Question {n}? Answer:", Settings(), "loglikelihood", option)
+        for n in range(3)
+        for option in (" A", " B", " AB", "")
+    ]
+    together = {r.sample: c for r, c in model.run(asked)}
+    for request in asked:
+        ((_, alone),) = model.run([request])
+        assert together[request.sample].logprob == pytest.approx(alone.logprob, abs=1e-4)
+        assert together[request.sample].greedy == alone.greedy
+    assert together["0"].logprob == 0.0
 
 
 def test_overflow_counts_the_chat_template(tiny_model):
@@ -323,3 +358,10 @@ def test_models_without_a_template_and_templates_without_system(tiny_model):
     assert base.identity()["chat_template"] is None
     folding = HfModel(tiny_model("llama", template=strict))
     assert folding._renderer.render(asked.prompt).text == f"user: {system}\n\n{user}\n"
+
+
+def test_an_answer_that_is_begun_is_gone_on_with(tiny_model):
+    model = HfModel(tiny_model("llama"))
+    begun = (*said("Count to three."), {"role": "assistant", "content": "One, two,"})
+    assert model._renderer.render(begun).text.endswith("One, two,")
+    assert not model._renderer.render(said("Count to three.")).text.endswith("Count to three.")

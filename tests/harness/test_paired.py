@@ -78,6 +78,14 @@ def test_sign_flips_of_right_and_wrong_are_mcnemar():
     assert found == pytest.approx(mcnemar(base, candidate).p)
 
 
+@pytest.mark.parametrize("mean", [0.0, 0.01, 0.02])
+def test_sign_flips_of_very_many_differences_are_put_in_groups_and_stay_exact(mean):
+    differences = np.random.default_rng(2).normal(mean, 1, 20_000)
+    z = abs(differences.sum()) / math.sqrt((differences**2).sum())
+    found = sign_flip(differences, 10_000, seed=0)
+    assert found == pytest.approx(math.erfc(z / math.sqrt(2)), abs=0.015)
+
+
 P = np.array([0.01, 0.04, 0.03, np.nan, 0.005, 0.6, 0.04])
 
 

@@ -1,0 +1,108 @@
+"""From the command line's words to a model."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...tasks.errors import RedoneError, UnknownName
+from . import BACKENDS
+from .backend_args import json_object, settings_of
+
+if TYPE_CHECKING:
+    from ...tasks.schema import Task
+    from .base import Model
+
+BELONGS = {
+    "dtype": ("hf", "vllm"),
+    "device": ("hf",),
+    "batch_size": ("hf",),
+    "chat_template_args": ("hf", "vllm", "endpoint"),
+    "thinking": ("hf", "vllm", "endpoint"),
+    "base_url": ("endpoint",),
+    "tokenizer": ("endpoint",),
+}
+"""Options that mean something to some backends only. Elsewhere they are refused, not ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class HfSettings:
+    """`--backend-args` of the hf backend.
+
+    Attributes:
+        engine: `plain` keeps the fast engine for CPUs out.
+    """
+
+    engine: Literal["auto", "plain"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class NoSettings:
+    """`--backend-args` of a backend that takes none."""
+
+
+def load_model(options: argparse.Namespace, tasks: Sequence[Task], data: Path) -> Model:
+    """The model that the options name.
+
+    Args:
+        options: Of `redone-eval`.
+        tasks: Those of the run (for canned answers).
+        data: The data folder.
+
+    Raises:
+        RedoneError: An option that the backend has not, or a model that cannot be used.
+    """
+    backend = options.backend
+    if backend not in BACKENDS:
+        raise UnknownName("backend", backend, BACKENDS)
+    for name, backends in BELONGS.items():
+        if backend not in backends and getattr(options, name) not in (None, "auto"):
+            raise RedoneError(
+                f"--{name.replace('_', '-')} means nothing to the backend {backend} "
+                f"(it does to {' and '.join(backends)}). Leave it out."
+            )
+    given = json_object("--backend-args", options.backend_args)
+    if backend == "scripted":
+        from .scripted import load
+
+        settings_of(NoSettings, backend, given)
+        return load(options.model, tasks, data)
+    template = json_object("--chat-template-args", options.chat_template_args)
+    if backend == "endpoint":
+        from .endpoint import load as load_endpoint
+        from .endpoint_options import EndpointOptions
+
+        return load_endpoint(
+            options.model,
+            options.base_url,
+            tokenizer=options.tokenizer,
+            chat_template_args=template,
+            thinking=options.thinking,
+            options=settings_of(EndpointOptions, backend, given),
+        )
+    if backend == "vllm":
+        from .vllm import VllmModel
+
+        return VllmModel(
+            options.model,
+            dtype=options.dtype,
+            chat_template_args=template,
+            thinking=options.thinking,
+            args=given,
+        )
+    from .hf import HfModel
+
+    size = options.batch_size
+    batch: Any = int(size) if size.isdecimal() else size
+    return HfModel(
+        options.model,
+        dtype=options.dtype,
+        device=options.device,
+        batch_size=batch,
+        chat_template_args=template,
+        thinking=options.thinking,
+        engine=settings_of(HfSettings, backend, given).engine,
+    )

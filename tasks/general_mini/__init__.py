@@ -1,0 +1,1 @@
+"""Small generated tasks of general skill: the embedded other end of the seesaw."""

@@ -1,0 +1,1 @@
+"""Families that models are judged by and never trained on."""

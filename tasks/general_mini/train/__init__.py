@@ -1,0 +1,1 @@
+"""Families that models may be trained on; each item comes with a rationale."""
