@@ -82,7 +82,8 @@ def real_embedder():
 def scripted_run(tmp_path_factory):
     """Runs `redone-eval` on canned answers: `scripted_run(name, spoil, *arguments) -> folder`.
 
-    `spoil(task, sample)` gives the answer text, or None for the gold one.
+    `spoil(task, sample)` gives the answer text, or None for the gold one. A name is one run of the
+    whole session: two tests that give it get the same.
     """
     import json
 

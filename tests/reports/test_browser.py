@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
+from reading import Page
 
 from redone.reports.cli import main
 
@@ -17,7 +18,6 @@ FLAGS = (
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-BOTH = "sns-mini,trans-mini"
 ATTACKS = (
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(2)><svg onload=alert(3)>",
@@ -47,7 +47,7 @@ def browser(chromium):
 
 
 @pytest.fixture(scope="module")
-def files(base, tuned, refined, scripted_run, tmp_path_factory):
+def files(base, tuned, refined, run_both, scripted_run, tmp_path_factory):
     """Pages by name."""
     from redone.harness.diagnosis.cli import main as diagnose
 
@@ -58,9 +58,9 @@ def files(base, tuned, refined, scripted_run, tmp_path_factory):
             return None
         return ATTACKS[sample.index % len(ATTACKS)]
 
-    attacked = scripted_run("attacked", hostile, suite=BOTH)
-    perfect = scripted_run("all-gold", lambda *_: None, suite=BOTH)
-    other = scripted_run("other-suite", lambda *_: None, suite="sns-mini")
+    attacked = run_both("attacked", hostile)
+    perfect = run_both("all-gold")
+    other = scripted_run("other-suite", lambda *_: None, "--limit", "24", suite="sns-mini")
     diagnose([str(refined), "--partition", "all"])
     found = {
         "chain": [base, tuned, refined],
@@ -108,8 +108,6 @@ def keep(page, name):
 
 
 def flips_of(files, name="chain"):
-    from conftest import Page
-
     return Page((files / f"{name}.html").read_text("utf-8")).unpacked("examples")
 
 
@@ -151,10 +149,10 @@ class TestTasks:
         page = opened("chain")
         rows = page.locator(".forest:visible tbody tr")
         effects = [float(r.get_attribute("data-effect")) for r in rows.all()]
-        assert effects == sorted(effects) and len(effects) == 14
+        assert effects == sorted(effects) and len(effects) == 22
         page.locator("#tasks-group").select_option("capability")
         heads = page.locator(".forest:visible .group").all_inner_texts()
-        assert "translation" in heads and rows.count() == 14 + len(heads)
+        assert "translation" in heads and rows.count() == 22 + len(heads)
 
     def test_of_each_stage_are_a_choice_away(self, opened):
         page = opened("chain")

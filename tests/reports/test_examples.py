@@ -57,13 +57,13 @@ class TestTexts:
             prompt = [(role, kept.texts[place]) for role, place in flip["prompt"]]
             assert prompt == [(m["role"], m["content"]) for m in asked[flip["sample"]]]
 
-    def test_long_ones_are_cut_in_the_middle_and_counted(self, base, scripted_run):
+    def test_long_ones_are_cut_in_the_middle_and_counted(self, base, run_both):
         long = "long \u957f" * 200_000
 
         def spoil(task, sample):
             return long if task.name.endswith("ner") else None
 
-        loud = scripted_run("loud", spoil, suite="sns-mini,trans-mini")
+        loud = run_both("loud", spoil)
         found = open_report([base, loud], load_policy()).compared
         kept = examples(found)
         assert kept.cut == 1

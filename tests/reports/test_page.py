@@ -37,7 +37,7 @@ class TestFigures:
     def test_on_the_page_are_those_of_gate_json(self, report, base, tuned, judged):
         page = report(base, tuned)
         tasks = [r for r in judged["rows"] if r["level"] == "task"]
-        assert len(tasks) == 14
+        assert len(tasks) == 22
         for row in tasks:
             shown = page.values("tasks", "tuned", row["name"])
             assert shown == [row["base"], row["candidate"], row["difference"]]
@@ -79,7 +79,7 @@ class TestFigures:
         page = report(base, tuned)
         suites = {r["name"]: r for r in judged["rows"] if r["level"] == "suite"}
         place = page.table("seesaw")[0]
-        for axis, name in (("domain", "sns-mini"), ("robustness", "trans-mini")):
+        for axis, name in (("domain", "sns-mini"), ("robustness", "general-mini")):
             assert place[axis] == suites[name]["difference"]
             assert (place[f"{axis}_low"], place[f"{axis}_high"]) == (
                 suites[name]["low"],
@@ -131,16 +131,14 @@ class TestSafety:
         assert "unsafe-inline" not in policy.partition("script-src")[2].partition(";")[0]
         assert "unsafe-eval" not in policy
 
-    def test_hostile_answers_and_names_are_never_markup(self, report, base, scripted_run, copied):
+    def test_hostile_answers_and_names_are_never_markup(self, report, base, run_both, copied):
         attacks = ["<script>alert(1)</script>", "</script><img src=x onerror=alert(1)>", "{{7*7}}"]
 
         def spoil(task, sample):
             return attacks[sample.index // 3 % 3] if task.name.endswith("ner") else None
 
         clean = report(base, base)
-        run = copied(
-            scripted_run("hostile", spoil, suite="sns-mini,trans-mini"), "<b onclick=x>&{{7*7}}"
-        )
+        run = copied(run_both("hostile", spoil), "<b onclick=x>&{{7*7}}")
         page = report(base, run)
         assert [t for t, _ in page.tags].count("script") == [t for t, _ in clean.tags].count(
             "script"
