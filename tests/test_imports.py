@@ -32,6 +32,9 @@ HEAVY = {
     "httpx",
     "pyarrow",
 }
+LATE = {"tasks": HEAVY, "reports": {"plotly", "jinja2", *HEAVY}}
+"""Imported inside functions only, so that every `--help` answers at once."""
+MODELS = "redone.harness.models"
 FILES = sorted(p for room in MAY_IMPORT for p in (ROOT / room).rglob("*.py"))
 
 
@@ -52,7 +55,10 @@ def imports(tree, module):
                     yield alias.name, at_import
             elif isinstance(child, ast.ImportFrom):
                 base = package[: len(package) - child.level + 1] if child.level else []
-                yield ".".join([*base, *([child.module] if child.module else [])]), at_import
+                origin = ".".join([*base, *([child.module] if child.module else [])])
+                yield origin, at_import
+                # What is imported may be a module itself: `from .. import harness`.
+                yield from ((f"{origin}.{alias.name}", at_import) for alias in child.names)
             inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             yield from walk(child, at_import and not inside)
 
@@ -79,7 +85,9 @@ def violations(source, module):
             yield f"{module}: {name} is not to the left"
         if top in NEVER.get(room, ()):
             yield f"{module}: {top} is never imported in {room}"
-        if top in HEAVY and at_import and room == "tasks":
+        if f"{name}.".startswith(f"{MODELS}.") and room in ("reports", "leaderboards"):
+            yield f"{module}: {name} runs models, {room} only read runs"
+        if top in LATE.get(room, ()) and at_import:
             yield f"{module}: {top} is imported at import time"
 
 
@@ -101,6 +109,10 @@ def test_file_keeps_the_rule(path):
         ("harness/a.py", "from ..training import x"),
         ("harness/models/a.py", "def f():\n    from trl import x"),
         ("reports/a.py", "from ..training.recipe import x"),
+        ("reports/a.py", "import plotly.graph_objects as go"),
+        ("reports/a.py", "def f():\n    from ..harness.models.scripted import load"),
+        ("reports/a.py", "from ..harness import models"),
+        ("tasks/a.py", "from .. import harness"),
         ("leaderboards/a.py", "import torch.nn"),
     ],
 )
@@ -133,8 +145,12 @@ def test_every_package_is_installed_with_its_data():
     patterns = setup["package-data"]
     for package in found:
         folder = ROOT.joinpath(*package.split(".")[1:])
+        plain = [p for p in folder.iterdir() if p.is_dir() and not (p / "__init__.py").exists()]
         data = {
-            p for p in folder.iterdir() if p.suffix in (".toml", ".jsonl", ".json", ".html", ".css")
+            p
+            for place in (folder, *plain)
+            for p in place.iterdir()
+            if p.suffix in (".toml", ".jsonl", ".json", ".html", ".css", ".js")
         }
         covered = {p for pattern in patterns.get(package, []) for p in folder.glob(pattern)}
         assert data <= covered, package

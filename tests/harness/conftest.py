@@ -90,40 +90,6 @@ def tiny_model(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def scripted_run(tmp_path_factory):
-    """Runs `redone-eval` on canned answers: `scripted_run(name, spoil, *arguments) -> folder`.
-
-    `spoil(task, sample)` gives the answer text, or None for the gold one.
-    """
-    import json
-
-    from redone.harness.cli import main
-    from redone.tasks.registry import find
-    from redone.tasks.sources import data_folder, samples
-
-    made = {}
-
-    def run(name, spoil=lambda task, sample: None, *arguments, suite="sns-mini"):
-        key = (name, arguments, suite)
-        if key in made:
-            return made[key]
-        folder = tmp_path_factory.mktemp("runs")
-        sheet = folder / f"{name}.jsonl"
-        with sheet.open("w", encoding="utf-8") as file:
-            for task in find(suite):
-                for sample in samples(task, data_folder(None)):
-                    text = spoil(task, sample)
-                    text = task.gold(sample) if text is None else text
-                    file.write(json.dumps({"id": sample.id, "prediction": text}) + "\n")
-        command = ["--backend", "scripted", "--model", str(sheet), "--suite", suite]
-        assert main([*command, "--output", str(folder / name), *arguments]) == 0
-        made[key] = folder / name
-        return made[key]
-
-    return run
-
-
-@pytest.fixture(scope="session")
 def data(tmp_path_factory):
     """A data folder of invented items."""
     from planted import write_items

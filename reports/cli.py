@@ -1,0 +1,120 @@
+"""`redone-report`: finished runs as one page that opens from disk."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..tasks.errors import RedoneError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog="redone-report",
+        description="One self-contained page about finished runs: the verdict, the seesaw, every "
+        "task, and the examples that were fixed and broken. The first run is the base.",
+        epilog="Example: redone-report runs/base runs/stage1 runs/stage2 --output report.html",
+    )
+    p.add_argument("runs", nargs="+", metavar="RUN", help="run folders or saved baselines")
+    p.add_argument("--output", metavar="FILE", help="default report.html, or report.md")
+    p.add_argument(
+        "--format", choices=("html", "md"), help="default: as --output ends; md for pull requests"
+    )
+    p.add_argument(
+        "--candidates",
+        action="store_true",
+        help="the runs after the base are candidates beside one another, not stages of a chain",
+    )
+    p.add_argument("--seesaw", metavar="FILE", help="also draw the seesaw as .svg or .png")
+    judged = p.add_argument_group("how they are judged")
+    judged.add_argument("--policy", metavar="FILE", help="of redone-gate (default: its default)")
+    judged.add_argument("--partition", metavar="NAME", help="replaces the policy's partition")
+    judged.add_argument(
+        "--allow", metavar="FIELDS", default="", help="compare although these fields differ"
+    )
+    shown = p.add_argument_group("examples")
+    shown.add_argument(
+        "--examples", type=int, metavar="N", help="flips shown of each run (default 2000)"
+    )
+    shown.add_argument(
+        "--all-examples", action="store_true", help="all flips, however heavy; no text is cut"
+    )
+    shown.add_argument("--seed", type=int, default=0, help="of the choice of examples")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit code."""
+    options = parser().parse_args(argv)
+    try:
+        return run(options, list(sys.argv[1:] if argv is None else argv))
+    except RedoneError as error:
+        print(f"redone-report: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        return 0
+
+
+def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
+    """Read, judge, write."""
+    from ..harness.gate.policy import load_policy, policy_of
+    from ..harness.store import replacing
+    from .drawing import FORMATS, write_picture
+    from .examples import MOST, examples
+    from .provenance import provenance
+    from .seesaw import seesaw
+    from .stages import open_report
+    from .verdict import verdict
+    from .wording import visible
+
+    output = Path(options.output or f"report.{options.format or 'html'}")
+    form = options.format or ("md" if output.suffix == ".md" else "html")
+    if options.seesaw and Path(options.seesaw).suffix not in FORMATS:
+        raise RedoneError(f"--seesaw {options.seesaw}: a name ending in .svg or .png is expected.")
+    if options.examples is not None and options.examples < 0:
+        raise RedoneError(f"--examples {options.examples}: 0 or more is expected.")
+    policy = load_policy(options.policy)
+    if options.partition:
+        changed = {**policy.model_dump(mode="json"), "partition": options.partition}
+        policy = policy_of(changed, f"--partition {options.partition}")
+    report = open_report(
+        options.runs,
+        policy,
+        chain=not options.candidates,
+        allowed={f.strip() for f in options.allow.split(",") if f.strip()},
+    )
+    found = seesaw(report)
+    origin = provenance(report, argv)
+    most = MOST if options.examples is None else options.examples
+    if form == "md":
+        from .markdown import EXAMPLES, markdown
+
+        if options.examples is None:
+            most = EXAMPLES
+        kept = examples(report.compared, None if options.all_examples else most, options.seed)
+        content = markdown(report, found, kept, origin)
+    else:
+        from .page import html
+
+        kept = examples(report.compared, None if options.all_examples else most, options.seed)
+        content = html(report, found, kept, origin)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(output) as temporary:
+            temporary.write_text(content, "utf-8")
+    except OSError as error:
+        raise RedoneError(
+            f"{output} cannot be written: {error.strerror}. Name another --output."
+        ) from None
+    if options.seesaw:
+        write_picture(found, Path(options.seesaw))
+    print(visible(verdict(report, found).sentence))
+    print(output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

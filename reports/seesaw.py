@@ -1,0 +1,278 @@
+"""The seesaw: change in domain skill against change in robustness, with joint uncertainty.
+
+Both axes come from the same paired bootstrap, so each stage is a cloud of points in the plane; its
+ellipse is the region that holds 95 % of a normal cloud with that mean and covariance (radius
+sqrt(-2 ln 0.05), the chi-squared quantile with two degrees of freedom).
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..harness.stats import percentile_interval
+from ..tasks.registry import SUITES
+from .stages import Report, Stage
+
+MOVES = Path(__file__).with_name("published_moves.toml")
+LEVEL = 0.95
+RADIUS = math.sqrt(-2 * math.log(1 - LEVEL))
+CLOUD = 300
+"""Resamples drawn as dots; the ellipse uses all."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What one axis stands for.
+
+    Attributes:
+        role: `domain` or `robustness`.
+        suites: Names; a figure of the axis is the mean over them.
+        title: For people.
+        margin: The smallest of the suites' margins, points.
+        stand_in: The policy gives none of these suites this role; they stand in for want of one.
+    """
+
+    role: str
+    suites: tuple[str, ...]
+    title: str
+    margin: float
+    stand_in: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """A figure of one axis: points, the (1 - 2 alpha) interval, and all resamples [B]."""
+
+    value: float
+    low: float
+    high: float
+    resampled: np.ndarray
+
+
+@dataclass(frozen=True)
+class Point:
+    """A stage on the seesaw.
+
+    Attributes:
+        label: Of the stage.
+        x, y: Along the two axes; None where the stage lacks the suites.
+        outcome: The gate's.
+        partial: Its figures are of fewer tasks than the base has.
+    """
+
+    label: str
+    x: Change | None
+    y: Change | None
+    outcome: str
+    partial: bool
+
+    @property
+    def covariance(self) -> np.ndarray | None:
+        """Of the two changes, shape [2, 2]; None without both."""
+        if self.x is None or self.y is None:
+            return None
+        return np.cov(self.x.resampled, self.y.resampled, bias=True)
+
+    def ellipse(self, steps: int = 72) -> np.ndarray | None:
+        """The closed outline of the joint 95 % region, shape [steps + 1, 2]."""
+        covariance = self.covariance
+        if covariance is None or self.x is None or self.y is None:
+            return None
+        values, vectors = np.linalg.eigh(covariance)
+        angle = np.linspace(0, 2 * np.pi, steps + 1)
+        circle = np.stack([np.cos(angle), np.sin(angle)])
+        outline = vectors @ (np.sqrt(np.maximum(values, 0))[:, None] * circle)
+        return outline.T * RADIUS + [self.x.value, self.y.value]
+
+    def cloud(self, most: int = CLOUD) -> np.ndarray | None:
+        """The first resamples, shape [most, 2]; they are in random order already."""
+        if self.x is None or self.y is None:
+            return None
+        return np.column_stack([self.x.resampled[:most], self.y.resampled[:most]])
+
+    @property
+    def beyond_noise(self) -> bool | None:
+        """Whether the joint region leaves out "nothing changed"; None without both axes."""
+        covariance = self.covariance
+        if covariance is None or self.x is None or self.y is None:
+            return None
+        at = np.array([self.x.value, self.y.value])
+        return bool(at @ np.linalg.pinv(covariance) @ at > RADIUS**2)
+
+    @property
+    def quadrant(self) -> str:
+        """In words; "" without both axes."""
+        if self.x is None or self.y is None:
+            return ""
+        return quadrant(self.x.value, self.y.value)
+
+
+@dataclass(frozen=True)
+class Move:
+    """A published model's place, as a move from its base.
+
+    Attributes:
+        name: Of the recipe.
+        x, y: Change in domain skill and in general ability, points.
+        after: The recipe that it went on from; "" for the base.
+        side: Of the dot on which its name stands: `left`, `right` or `bottom`.
+    """
+
+    name: str
+    x: float
+    y: float
+    after: str
+    side: str
+
+
+@dataclass(frozen=True)
+class Seesaw:
+    """All that the picture shows.
+
+    Attributes:
+        x, y: The axes; `y` is None where the runs have one suite only.
+        points: In the order of the stages.
+        chain: Whether a path leads through them.
+        moves: Published ones.
+        source: Where those are printed.
+    """
+
+    x: Axis | None
+    y: Axis | None
+    points: tuple[Point, ...]
+    chain: bool
+    moves: tuple[Move, ...]
+    source: str
+
+    @property
+    def whole(self) -> bool:
+        """Whether there is a plane to draw: two axes and a stage with both."""
+        return any(p.x is not None and p.y is not None for p in self.points)
+
+
+QUADRANTS = {
+    (True, True): "both up",
+    (True, False): "traded: domain up, robustness down",
+    (False, True): "traded: robustness up, domain down",
+    (False, False): "both down",
+}
+
+
+def quadrant(x: float, y: float) -> str:
+    """The name of the quadrant of a change; no change at all counts as up."""
+    return QUADRANTS[x >= 0, y >= 0]
+
+
+def seesaw(report: Report) -> Seesaw:
+    """Places every stage that can be compared with the base."""
+    x, y = _axes(report)
+    moves, source = published_moves()
+    alpha = report.policy.level
+    points = tuple(
+        Point(
+            stage.label,
+            _change(stage, x, alpha),
+            _change(stage, y, alpha),
+            stage.outcome,
+            stage.partial,
+        )
+        for stage in report.compared
+    )
+    return Seesaw(x, y, points, report.chain, moves, source)
+
+
+def _axes(report: Report) -> tuple[Axis | None, Axis | None]:
+    """Suites by the role that the policy gives them."""
+    policy = report.policy
+    table = report.base.run.results["tables"][policy.scoring]
+    names = [row["name"] for row in table if row["level"] == "suite"]
+    rules = {name: policy.suites.get(name, policy.other) for name in names}
+    by_role = {
+        role: [name for name in names if (found := rules[name]) and found.role == role]
+        for role in ("domain", "robustness")
+    }
+    domain, robustness = by_role["domain"], by_role["robustness"]
+    stand_in = False
+    if not robustness and len(domain) > 1:
+        domain, robustness, stand_in = domain[:1], domain[1:], True
+
+    def axis(role: str, suites: Sequence[str], stand_in: bool = False) -> Axis | None:
+        margins = [found.margin for name in suites if (found := rules[name])]
+        titles = " and ".join(SUITES[name].title for name in suites)
+        return Axis(role, tuple(suites), titles, min(margins), stand_in) if suites else None
+
+    return axis("domain", domain), axis("robustness", robustness, stand_in)
+
+
+def _change(stage: Stage, axis: Axis | None, alpha: float) -> Change | None:
+    rows = [stage.row("suite", name) for name in axis.suites] if axis else []
+    found = [j.row for j in rows if j is not None]
+    if not found or len(found) < len(rows):
+        return None
+    resampled = np.mean([row.resampled for row in found], axis=0)
+    if np.isnan(resampled).any():
+        return None
+    value = float(np.mean([row.difference for row in found]))
+    return Change(value, *percentile_interval(resampled, 1 - 2 * alpha), resampled)
+
+
+def published_moves(path: Path = MOVES) -> tuple[tuple[Move, ...], str]:
+    """The published moves, and where they are printed."""
+    raw = tomllib.loads(path.read_text("utf-8"))
+    origin = _place(raw["base"])
+    moves = tuple(_move(row, origin) for row in raw["recipe"])
+    return moves, f"{raw['paper']}, {raw['table']} ({raw['version']}), base {raw['base_model']}"
+
+
+def _move(row: dict[str, Any], origin: np.ndarray) -> Move:
+    x, y = (_place(row) - origin).round(3).tolist()
+    return Move(row["name"], x, y, row.get("after", ""), row["side"])
+
+
+def _place(row: dict[str, Any]) -> np.ndarray:
+    domain = (row["sns_bench"] + row["sns_transbench"]) / 2
+    return np.array([domain, row["general_bench"]])
+
+
+def frame(found: Seesaw, published: bool) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The ranges of the two axes that hold everything, with the origin and some air.
+
+    Args:
+        found: What is drawn.
+        published: Whether the published moves, with their names, are to be in it.
+    """
+    spots = [outline for p in found.points if (outline := p.ellipse()) is not None]
+    if published:
+        spots.append(_places(found.moves))
+    (left, right), (bottom, top) = _span(spots)
+    wide, high = max(0.12 * (right - left), 0.5), max(0.12 * (top - bottom), 0.5)
+    return (left - wide, right + wide * (2 if published else 1)), (bottom - high, top + high)
+
+
+def shows_published(found: Seesaw) -> bool:
+    """Whether runs and published moves fit into one picture and neither dwarfs the other."""
+    runs = _span([outline for p in found.points if (outline := p.ellipse()) is not None])
+    moves = _span([_places(found.moves)])
+    return all(
+        (a[1] - a[0]) < 3 * (b[1] - b[0])
+        for one, two in zip(runs, moves, strict=True)
+        for a, b in ((one, two), (two, one))
+    )
+
+
+def _places(moves: Sequence[Move]) -> np.ndarray:
+    return np.array([[move.x, move.y] for move in moves])
+
+
+def _span(spots: Sequence[np.ndarray]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Least and most along both axes, the origin among them."""
+    every = np.vstack([np.zeros((1, 2)), *spots])
+    low, high = every.min(axis=0).tolist(), every.max(axis=0).tolist()
+    return (low[0], high[0]), (low[1], high[1])

@@ -1,0 +1,212 @@
+"""The runs of a report: the first is the base; each of the others is compared with it and judged.
+
+All judgement is the gate's. What the gate refuses to compare is refused here too; only runs that
+merely lack tasks are still compared on those they share, and told to be so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..harness.comparable import Mismatch, mismatches
+from ..harness.comparison import compare
+from ..harness.gate.decision import Gate, Judged, decide
+from ..harness.gate.policy import Policy
+from ..harness.scored import ScoredRun
+from .wording import visible
+
+NOT_COMPARABLE = "not comparable"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of the report.
+
+    Attributes:
+        label: Short and unlike the labels of the other runs.
+        run: The finished run.
+        gate: Its comparison with the base under the policy; None for the base itself, and where
+            the two can't be compared.
+        refused: What must match and does not, and was not allowed.
+        notes: What a reader must know of this stage.
+    """
+
+    label: str
+    run: ScoredRun
+    gate: Gate | None = None
+    refused: tuple[Mismatch, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> str:
+        """`pass`, `regression`, `undecided` or `not comparable`."""
+        return NOT_COMPARABLE if self.refused or self.gate is None else self.gate.outcome
+
+    @property
+    def partial(self) -> bool:
+        """Whether its figures are those of only some of the base's tasks."""
+        return self.gate is not None and any(m.field == "tasks" for m in self.refused)
+
+    def row(self, level: str, name: str) -> Judged | None:
+        """The judged row of a task, category, benchmark or suite; None if there is none."""
+        rows = self.gate.rows if self.gate else []
+        return next((j for j in rows if (j.row.level, j.row.name) == (level, name)), None)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a report is about.
+
+    Attributes:
+        base: The first run.
+        stages: The others, in the order given.
+        chain: Whether they are stages of one training, or candidates beside one another.
+        policy: Under which all were judged.
+    """
+
+    base: Stage
+    stages: tuple[Stage, ...]
+    chain: bool
+    policy: Policy
+
+    @property
+    def runs(self) -> tuple[Stage, ...]:
+        return (self.base, *self.stages)
+
+    @property
+    def compared(self) -> tuple[Stage, ...]:
+        """The stages that have figures beside the base's."""
+        return tuple(stage for stage in self.stages if stage.gate)
+
+
+def open_report(
+    paths: Sequence[str | Path],
+    policy: Policy,
+    *,
+    chain: bool = True,
+    allowed: Collection[str] = (),
+) -> Report:
+    """Opens the runs and judges each against the first.
+
+    Args:
+        paths: Run folders or saved baselines, the base first.
+        policy: Of the gate.
+        chain: Whether they are stages of one training.
+        allowed: Fields in which runs may differ from the base all the same.
+
+    Raises:
+        RunUnreadable, RunUnfinished: One of the folders is no finished run.
+        UnknownName: No such field.
+    """
+    runs = [ScoredRun(path) for path in paths]
+    labels = labels_of([run.path for run in runs])
+    base = Stage(labels[0], runs[0], notes=_gaps(runs[0], policy.scoring))
+    stages = (
+        _judged(base.run, run, label, policy, allowed)
+        for run, label in zip(runs[1:], labels[1:], strict=True)
+    )
+    return Report(base, tuple(stages), chain, policy)
+
+
+def _judged(
+    base: ScoredRun, run: ScoredRun, label: str, policy: Policy, allowed: Collection[str]
+) -> Stage:
+    found = mismatches(base, run, policy.scoring)
+    refused = tuple(m for m in found if m.field not in allowed)
+    shared = base.tasks.keys() & run.tasks.keys()
+    if {m.field for m in refused} - {"tasks"} or not shared:
+        return Stage(label, run, None, refused, _gaps(run, policy.scoring))
+    comparison = compare(
+        base,
+        run,
+        role=policy.scoring,
+        partition=None if policy.partition == "all" else policy.partition,
+        allowed={*allowed, "tasks"} if refused else allowed,
+        resamples=policy.resamples,
+        seed=policy.seed,
+    )
+    gate = decide(comparison, policy)
+    notes = [*comparison.notes, *_gaps(run, policy.scoring)]
+    if refused:
+        notes.append(
+            f"Only the {len(comparison.pairs)} tasks that both runs have are compared; the gate "
+            "refuses such a pair."
+        )
+    if comparison.overridden:
+        fields = ", ".join(sorted({m.field for m in comparison.overridden} - {"tasks"}))
+        if fields:
+            notes.append(f"The runs differ in {fields}; the comparison was allowed by hand.")
+    notes += _other_verdict(base, run, gate)
+    return Stage(label, run, gate, refused, tuple(notes))
+
+
+def _gaps(run: ScoredRun, role: str) -> tuple[str, ...]:
+    """Scores that are not whole because a service was missing."""
+    reduced = [
+        f"{name} ({record['scorings'][role]['scoring']})"
+        for name, record in run.results["tasks"].items()
+        if record["scorings"][role]["scoring"] != role
+    ]
+    return (f"Scored without a service: {', '.join(reduced)}.",) if reduced else ()
+
+
+def _other_verdict(base: ScoredRun, run: ScoredRun, gate: Gate) -> list[str]:
+    """Tells if the gate was asked before, of the same pair, and said otherwise."""
+    try:
+        record = orjson.loads((run.path / "gate.json").read_bytes())
+        names = record["base"]["name"], record["candidate"]["name"]
+        outcome, policy = record["outcome"], record.get("policy_hash")
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        return []
+    if names != (base.name, run.name) or outcome == gate.outcome:
+        return []
+    under = (
+        "under the same policy"
+        if policy == gate.policy.hash
+        else f"under another policy ({policy})"
+    )
+    return [f"gate.json in {run.name} says {outcome!r}, {under}; ask redone-gate again."]
+
+
+def labels_of(paths: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that tell them apart, fit to be shown; equals are numbered.
+
+    Args:
+        paths: Of run folders.
+    """
+    parts = [path.resolve().parts for path in paths]
+    depth = [1] * len(parts)
+    for _ in range(max(map(len, parts), default=0)):
+        labels = ["/".join(p[-d:]) for p, d in zip(parts, depth, strict=True)]
+        for at, label in enumerate(labels):
+            if labels.count(label) > 1 and parts.count(parts[at]) == 1:
+                depth[at] += 1
+    labels = [visible("/".join(p[-d:])) for p, d in zip(parts, depth, strict=True)]
+    return [
+        f"{label} ({labels[: at + 1].count(label)})" if labels.count(label) > 1 else label
+        for at, label in enumerate(labels)
+    ]
+
+
+def notes_of(report: Report) -> list[str]:
+    """The notes of all runs, equal ones told once."""
+    runs_of: dict[str, list[str]] = {}
+    for stage in report.runs:
+        for note in stage.notes:
+            runs_of.setdefault(note, []).append(stage.label)
+    every = len(report.runs)
+    return [
+        f"{'All runs' if len(labels) == every > 1 else ', '.join(labels)}: {note}"
+        for note, labels in runs_of.items()
+    ]
+
+
+def settings_of(run: ScoredRun) -> Mapping[str, Any]:
+    """What was asked of the whole run, task settings left out."""
+    names = ("partition", "limit", "seed", "draws", "system")
+    return {name: run.request.get(name) for name in names}

@@ -1,0 +1,64 @@
+"""How figures are written, alike on the page, in the Markdown twin and in the picture."""
+
+from __future__ import annotations
+
+MINUS = "\u2212"
+UNKNOWN = "–"
+
+
+def score(value: float | None, digits: int = 2) -> str:
+    """A figure in percent."""
+    return UNKNOWN if _undefined(value) else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def change(value: float | None, digits: int = 2) -> str:
+    """A difference, always with its sign."""
+    return UNKNOWN if _undefined(value) else f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def interval(low: float | None, high: float | None, digits: int = 2, sign: bool = False) -> str:
+    """An interval in brackets, "" where there is none."""
+    if _undefined(low) or _undefined(high):
+        return ""
+    write = change if sign else score
+    # A line never breaks within an interval.
+    return f"[{write(low, digits)},\u00a0{write(high, digits)}]"
+
+
+def probability(value: float | None) -> str:
+    """A p-value or q-value to three decimals, never 0."""
+    if value is None or value != value:
+        return UNKNOWN
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def count(value: int | None) -> str:
+    """A number of things."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def _undefined(value: float | None) -> bool:
+    return value is None or value != value
+
+
+_DIRECTIONS = dict(
+    zip(
+        "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
+        ("LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"),
+        strict=True,
+    )
+)
+_VISIBLE = {
+    **{code: f"⟨{code:02X}⟩" for code in (*range(0x20), *range(0x7F, 0xA0))},
+    **{ord(kept): kept for kept in "\t\n"},
+    **{ord(mark): f"⟨{name}⟩" for mark, name in _DIRECTIONS.items()},
+}
+
+
+def visible(text: str) -> str:
+    """Text whose control and direction characters are shown instead of obeyed (page.js has a twin).
+
+    Args:
+        text: From anywhere. Tabs, newlines, joiners and the marks of right-to-left scripts stay.
+    """
+    return text.replace("\r\n", "\n").translate(_VISIBLE)

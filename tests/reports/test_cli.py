@@ -1,0 +1,68 @@
+"""`redone-report` on the command line."""
+
+import subprocess
+import sys
+
+import pytest
+
+from redone.reports.cli import main
+
+
+@pytest.fixture(autouse=True)
+def somewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_it_ends_by_saying_the_verdict_and_naming_the_page(base, tuned, tmp_path, capsys):
+    assert main([str(base), str(tuned)]) == 0
+    sentence, page = capsys.readouterr().out.splitlines()[-2:]
+    assert "tuned" in sentence and page == "report.html"
+    assert (tmp_path / "report.html").stat().st_size < 6_000_000
+
+
+def test_markdown_is_chosen_by_format_or_ending(base, tmp_path):
+    assert main([str(base), "--format", "md"]) == 0
+    assert main([str(base), "--output", "deep/folder/x.md"]) == 0
+    for path in ("report.md", "deep/folder/x.md"):
+        assert (tmp_path / path).read_text("utf-8").startswith("## One run")
+
+
+def test_the_seesaw_is_drawn_beside_the_page(base, tuned, tmp_path):
+    assert main([str(base), str(tuned), "--seesaw", "seesaw.svg"]) == 0
+    assert (tmp_path / "seesaw.svg").read_text("utf-8").startswith("<svg")
+
+
+def test_names_cannot_write_to_the_terminal(base, copied, capsys):
+    assert main([str(base), str(copied(base, "\x1b]0;owned\x07"))]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["--seesaw", "x.jpg"], ".svg or .png"),
+        (["--examples", "-1"], "0 or more"),
+        (["--allow", "prompts"], "Did you mean 'prompt'"),
+        (["--partition", "test"], "--partition test"),
+        (["--policy", "none.toml"], "none.toml cannot be read"),
+        (["--output", "file/report.html"], "Name another --output"),
+    ],
+)
+def test_errors_name_the_way_out(base, tuned, arguments, told, capsys, tmp_path):
+    (tmp_path / "file").write_text("no folder", "utf-8")
+    assert main([str(base), str(tuned), *arguments]) != 0
+    assert told in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_run_is_named(base, tmp_path, capsys):
+    assert main([str(base), str(tmp_path)]) == 65
+    assert f"{tmp_path} is not a run folder" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from redone.reports.cli import parser; parser().format_help();"
+        "print(sorted({'plotly', 'jinja2', 'numpy', 'scipy', 'pyarrow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
