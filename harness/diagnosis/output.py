@@ -28,7 +28,7 @@ def show(diagnosis: Diagnosis, path: Path) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    width = None if sys.stdout.isatty() else 120
+    width = None if sys.stdout.isatty() else 150
     console = Console(highlight=False, soft_wrap=True, width=width)
     against = f" ({diagnosis.against})" if diagnosis.against else ""
     console.print(

@@ -147,7 +147,7 @@ def show(gate: Gate) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    width = None if sys.stdout.isatty() else 120
+    width = None if sys.stdout.isatty() else 150
     console = Console(highlight=False, soft_wrap=True, width=width)
     level = 100 * (1 - 2 * gate.policy.level)
     table = Table(box=None, header_style="bold", pad_edge=False)
