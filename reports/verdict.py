@@ -79,6 +79,8 @@ def of_stage(stage: Stage, base: Stage, found: Seesaw) -> Verdict:
     told = " and ".join(
         f"{j.row.title} {change(j.row.difference)} points {interval(j.low, j.high, sign=True)}"
         for j in gate.deciding
+        # A regression is told by the figures that carry it; the cards show the others.
+        if gate.outcome != "regression" or j.regressed(gate.policy.level)
     )
     verb = {
         "pass": f"{stage.label} is not worse than {base.label}",

@@ -122,6 +122,8 @@ def scripted_run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def chromium():
     """A browser without a window, for the pages that people look at."""
+    if reason := os.environ.get("REDONE_TEST_WITHOUT_BROWSER"):
+        pytest.skip(reason)
     import importlib.util
     import shutil
 
