@@ -94,7 +94,8 @@ def mismatches(base: ScoredRun, candidate: ScoredRun, role: str) -> list[Mismatc
     shared = [name for name in base.tasks if name in candidate.tasks]
     only = [sorted(set(a.tasks) - set(b.tasks)) for a, b in ((base, candidate), (candidate, base))]
     if any(only):
-        found.append(Mismatch("tasks", "", *(f"also {o}" if o else "fewer" for o in only)))
+        sides = [f"{len(o)} of its own ({o[0]} ...)" if o else "none of its own" for o in only]
+        found.append(Mismatch("tasks", "", *sides))
     for field in ("draws", "system"):
         found += _differing(field, "", base.request.get(field), candidate.request.get(field))
     thinking = [run.request["model"].get("thinking", "auto") for run in (base, candidate)]

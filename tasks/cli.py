@@ -137,13 +137,13 @@ def find_overlaps(options: argparse.Namespace) -> int:
     from collections import Counter
     from dataclasses import asdict
 
-    from .overlap import overlaps, training_texts
+    from .overlap import EvaluationTexts, overlaps, training_texts
     from .registry import find
     from .sources import data_folder
 
     tasks = find(options.suite, options.tasks)
-    texts, folder = training_texts(options.train), data_folder(options.data_dir)
-    found = list(overlaps(texts, tasks, folder, options.threshold))
+    items = EvaluationTexts(tasks, data_folder(options.data_dir))
+    found = list(overlaps(training_texts(options.train), items, options.threshold))
     if options.output:
         lines = "".join(json.dumps(asdict(o)) + "\n" for o in found)
         options.output.write_text(lines, "utf-8")
@@ -153,6 +153,10 @@ def find_overlaps(options: argparse.Namespace) -> int:
         print(f"{task}: {count} {kind}, training rows {shown}")
     rows = len({o.row for o in found})
     print(f"{rows} training rows overlap evaluation items of {len(tasks)} tasks.")
+    if items.short:
+        print(
+            f"{items.short} of {len(items)} items are short: only exact copies of them are found."
+        )
     return 1 if found else 0
 
 

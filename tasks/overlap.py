@@ -1,9 +1,10 @@
 """Contamination: training rows that repeat evaluation items, whole, nearly, or inside.
 
-A training row *overlaps* an evaluation item if its text has the same letters and digits (exact), or
-if it holds most of the item's character n-grams (near; n-gram containment as in Brown et al. 2020,
-appendix C, on characters so that Chinese needs no word segmentation). Containment is counted, not
-estimated by MinHash: an item inside a longer row is found too.
+A training row *overlaps* an evaluation item if it has the same letters and digits as the item's
+source text, or as the question that our prompt makes of it (exact), or if it holds most of the
+item's character n-grams (near; n-gram containment as in Brown et al. 2020, appendix C, on
+characters so that Chinese needs no word segmentation). Containment is counted, not estimated by
+MinHash: an item inside a longer row is found too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import orjson
 
 from .errors import BadRow, MissingData, RedoneError
+from .prompts import messages, prompt_for
 from .schema import PARTITIONS, Task
 from .sources import cluster_of, normalised, sourced
 
@@ -75,7 +77,9 @@ class EvaluationTexts:
             for sample, source in sourced(task, folder, PARTITIONS):
                 number = len(self._items)
                 self._items.append((task.name, sample.id, sample.partition))
-                self._exact.setdefault(sample.cluster, []).append(number)
+                asked = messages(prompt_for(task, sample.language, {}), sample.fields)[-1]
+                for text in {sample.cluster, cluster_of(asked["content"])}:
+                    self._exact.setdefault(text, []).append(number)
                 grams.append(_grams(source))
                 sizes.append(len(grams[-1]))
         self._sizes = np.array(sizes, dtype=np.int64)
@@ -86,6 +90,11 @@ class EvaluationTexts:
 
     def __len__(self) -> int:
         return len(self._items)
+
+    @property
+    def short(self) -> int:
+        """Items with too little text to be looked for inside rows: only exact copies are found."""
+        return int((self._sizes < LEAST).sum())
 
     def overlaps(self, row: int, texts: TrainingTexts, threshold: float) -> list[Overlap]:
         """The evaluation items that a training row repeats.
@@ -111,17 +120,13 @@ class EvaluationTexts:
 
 
 def overlaps(
-    rows: Iterable[TrainingTexts],
-    tasks: Sequence[Task],
-    folder: Path,
-    threshold: float = THRESHOLD,
+    rows: Iterable[TrainingTexts], items: EvaluationTexts, threshold: float = THRESHOLD
 ) -> Iterator[Overlap]:
     """Every overlap of training rows with evaluation items, row by row.
 
     Args:
         rows: The texts of each training row.
-        tasks: Whose items must not be repeated.
-        folder: The data folder.
+        items: What must not be repeated.
         threshold: Share of an item's n-grams.
 
     Raises:
@@ -129,7 +134,6 @@ def overlaps(
     """
     if not 0 < threshold <= 1:
         raise RedoneError(f"A threshold of {threshold} is not possible: above 0 and up to 1.")
-    items = EvaluationTexts(tasks, folder)
     for number, texts in enumerate(rows, 1):
         yield from items.overlaps(number, texts, threshold)
 

@@ -102,7 +102,7 @@ def _failures(task: TaskDiagnosis) -> str:
 
 def _weaknesses(diagnosis: Diagnosis) -> Any:
     table = _table(
-        "Weaknesses, by gap beyond noise x weight",
+        "Weaknesses, by gap beyond noise x weight" + _of(len(diagnosis.weaknesses)),
         ["", "task", "slice", "failure"],
         ["gap", "95 %", "weight", "priority"],
     )
@@ -150,6 +150,11 @@ def _confusions(diagnosis: Diagnosis) -> Any:
         cells = [_plain(name), _plain(pair.gold), _plain(pair.answer), str(pair.count)]
         table.add_row(*cells, f"{100 * pair.count / pair.of:.0f} %")
     return table
+
+
+def _of(count: int) -> str:
+    """Says so where a table shows not all."""
+    return f" ({SHOWN} of {count}; the file has all)" if count > SHOWN else ""
 
 
 def _hints(diagnosis: Diagnosis) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from ...tasks.registry import by_name
 from ...tasks.schema import Completion, Request, Sample, Task
 from ...tasks.sources import json_objects, samples
 from ..errors import BadRow, RedoneError, UnknownName
@@ -129,7 +130,10 @@ def load(name: str, tasks: Sequence[Task], folder: Path) -> ScriptedModel:
         if not isinstance(text, str) and not (
             isinstance(text, list) and text and all(isinstance(t, str) for t in text)
         ):
-            raise BadRow(f"{path}, row {number}, field 'prediction': a text or list of texts.")
+            raise BadRow(
+                f"{path}, row {number}, field 'prediction': a text or list of texts. A row looks "
+                'like {"task": "sns_mini/ner", "index": 0, "prediction": "Paris"}.'
+            )
         if "id" in row:
             table[str(row["id"])] = text
             continue
@@ -137,6 +141,8 @@ def load(name: str, tasks: Sequence[Task], folder: Path) -> ScriptedModel:
         if not isinstance(task, str) or not isinstance(index, int):
             raise BadRow(f"{path}, row {number}: give 'id', or 'task' (text) and 'index' (number).")
         if task not in only_split:
+            # Of another task that was not asked for; a name that is no task's is a mistake.
+            by_name(task)
             continue
         key = (task, row.get("split", only_split[task]), index)
         if key not in ids:

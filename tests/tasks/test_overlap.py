@@ -22,7 +22,7 @@ def of(sample):
 
 
 def found(*texts, answer=()):
-    return list(overlaps([TrainingTexts(texts, answer)], [NOTE], Path()))
+    return list(overlaps([TrainingTexts(texts, answer)], EvaluationTexts([NOTE], Path())))
 
 
 @pytest.mark.parametrize("sample, source", ITEMS, ids=[s.id for s, _ in ITEMS])
@@ -61,9 +61,18 @@ def test_a_sheet_of_all_tasks_finds_itself():
 def test_the_threshold_is_a_share():
     source = ITEMS[0][1]
     half = TrainingTexts([source[: len(source) // 2]])
-    assert list(overlaps([half], [NOTE], Path(), threshold=0.3))
+    items = EvaluationTexts([NOTE], Path())
+    assert list(overlaps([half], items, threshold=0.3))
     with pytest.raises(RedoneError, match="threshold of 0"):
-        list(overlaps([], [NOTE], Path(), threshold=0))
+        list(overlaps([], items, threshold=0))
+
+
+def test_short_questions_are_found_as_they_are_asked():
+    (facts,) = find(tasks="general_mini/facts")
+    items = EvaluationTexts([facts], Path())
+    for sample, _ in sourced(facts, Path(), PARTITIONS):
+        row = TrainingTexts([sample.fields["question"]], ["an answer"])
+        assert sample.id in {o.sample for o in items.overlaps(1, row, 0.8)}
 
 
 def test_the_command_counts_names_rows_and_ends_with_1(tmp_path, capsys):
