@@ -1,0 +1,1 @@
+"""Published figures and our own runs, side by side."""

@@ -1,0 +1,1 @@
+"""The three stages: trainers as consumers of the harness."""
