@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,18 +169,3 @@ def judge_gate(base: Path, candidate: Path, policy: Policy, target: Path) -> Gat
     output.write_markdown(gate, target / "gate.md")
     output.write_junit(gate, target / "gate.xml")
     return gate
-
-
-def write_report(runs: Sequence[Path], output: Path, policy: Path, chain: bool) -> None:
-    """Runs the installed `redone-report` on finished runs.
-
-    Reports read runs and never models, so they are no part of training: they are asked as a person
-    would ask them.
-
-    Raises:
-        RedoneError: It ended badly; its own message is told.
-    """
-    from .launch import module
-
-    words = [*map(str, runs), "--output", str(output), "--policy", str(policy)]
-    module("redone.reports.cli", [*words, *([] if chain else ["--candidates"])])

@@ -74,14 +74,16 @@ class Sources(Strict):
     """Where rows to learn from come from. `--corpus FILE` adds a file.
 
     Attributes:
-        tasks: Tasks of the registry, or globs: their train splits are the domain's rows.
-        general: The same for general rows.
+        tasks: Tasks of the registry, or globs: their train splits.
+        generated: Rows of each train family of `general-mini`, made from `seed`; 0 for none.
+        seed: Of those.
         files: Corpora (docs/corpus.md), relative to the recipe.
         needs_corpus: The recipe is of no use without rows of the user's own.
     """
 
     tasks: tuple[str, ...] = ()
-    general: tuple[str, ...] = ()
+    generated: int = Field(default=0, ge=0)
+    seed: int = 0
     files: tuple[str, ...] = ()
     needs_corpus: bool = False
 
@@ -126,7 +128,8 @@ class Rows(Strict):
         domain: Rows of the domain.
         general: General rows.
         tasks: Only rows of these domain tasks; empty: of all.
-        rationales: Share of all rows that are asked with their rationale, 0 to 1.
+        rationales: Share of all rows that are asked to reason before they answer, 0 to 1; general
+            rows come first. Rows whose task could not read the answer behind it are not asked.
         soft_labels: For the general rows.
         difficulty: Belongs to `choose = "difficulty"`.
         seed: Of the choice.
@@ -149,8 +152,6 @@ class Rows(Strict):
             raise ValueError(f'difficulty belongs to choose = "difficulty", not "{self.choose}"')
         if self.soft_labels and not self.general:
             raise ValueError("soft_labels are for general rows, and general is 0")
-        if self.rationales * (self.domain + self.general) > self.general + 0.5 and not self.domain:
-            raise ValueError("more rationales are asked for than there are rows")
         return self
 
 
