@@ -135,9 +135,7 @@ def emphasise(
     return Emphasis(shaped, sampled, weights, record)
 
 
-def _check(
-    diagnosis: Diagnosis, shares: Mapping[str, float], settings: EmphasisSettings
-) -> None:
+def _check(diagnosis: Diagnosis, shares: Mapping[str, float], settings: EmphasisSettings) -> None:
     if diagnosis.partition != TRAINABLE:
         raise RedoneError(
             f"The diagnosis of {diagnosis.run.name!r} is of the partition {diagnosis.partition!r}. "

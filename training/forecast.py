@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,9 +185,7 @@ class _WarmUp:
         return Cost(steps * one.seconds, steps * one.tokens, disk), f"{steps:,} steps"
 
 
-def planned_steps(
-    stage: Any, budget: int | None, measured: TrainingStep
-) -> tuple[int, Cost]:
+def planned_steps(stage: Any, budget: int | None, measured: TrainingStep) -> tuple[int, Cost]:
     """Optimiser steps of a stage, and what one costs.
 
     Args:
