@@ -1,4 +1,4 @@
-"""The training corpus: rows to learn from, and the JSON lines in which they are kept.
+"""The training corpus: JSON lines of rows to learn from, read with every row checked.
 
 A row belongs to a task of the registry, and what an answer to it is worth is that task's own
 `corrected` judgement: evaluation and reward are one. Every row that is read is held against it, so
@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,129 +20,17 @@ from ..harness.store import replacing
 from ..tasks.errors import BadRow, MissingData, RedoneError, UnknownName
 from ..tasks.prompts import messages, prompt_for
 from ..tasks.registry import BENCHMARKS, by_name
-from ..tasks.schema import Completion, Message, Sample, Score, Services, Task
+from ..tasks.schema import Message, Services, Task
 from ..tasks.sources import cluster_of, kind
+from .row import NAMES, CorpusRow, behind, worded
 
-_REASONING = {
-    "en": 'Reason in a few sentences first, then write "Answer:" and the answer as the last line.',
-    "zh": "请先用几句话推理，最后一行写“答案：”和答案。",
-}
-_LABEL = {"en": "Answer: ", "zh": "答案："}
+__all__ = ["CorpusRow", "is_general", "read_corpus", "reasonable", "write_corpus"]
+
+ROUNDING = 1e-5
+"""By how much the value of a perfect answer may miss 1."""
+
 _PROBE = {"en": "First I look at what is asked.", "zh": "先看题目问的是什么。"}
 """Stands for a rationale where a row has none, to find out whether its task could read one."""
-
-
-@dataclass(frozen=True, slots=True)
-class CorpusRow:
-    """One item to learn from.
-
-    Attributes:
-        id: Unique within a corpus.
-        task: The task whose judgement applies.
-        messages: What is asked, before any chat template: a system turn at most, then turns of user
-            and assistant, a user's last.
-        answer: The text of a perfect answer: what SFT learns.
-        rationale: The way to the answer; "" for none. The task reads the same answer behind it.
-        language: ISO 639-1 code.
-        weight: How often the row is to be drawn beside others of its task, above 0.
-        fields, target, tags: As of `tasks.schema.Sample`. Without a target nothing can be judged:
-            such a row is for SFT only.
-        general: General data, not of social networks.
-        cluster: Hash of the source text, as of a sample.
-    """
-
-    id: str
-    task: str
-    messages: tuple[Message, ...]
-    answer: str
-    rationale: str = ""
-    language: str = "en"
-    weight: float = 1.0
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    target: Any = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-    general: bool = False
-    cluster: str = ""
-
-    @property
-    def judgeable(self) -> bool:
-        """Whether an answer to this row can be judged."""
-        return self.target is not None
-
-    def sample(self) -> Sample:
-        """The row as the item that its task judges.
-
-        Raises:
-            RedoneError: The row has no target.
-        """
-        if not self.judgeable:
-            raise RedoneError(
-                f"Row {self.id!r} of {self.task} has no target, so no answer to it can be judged: "
-                "it is for SFT only. Give the row a `target`, or leave it out of RL."
-            )
-        return Sample(
-            id=self.id,
-            task=self.task,
-            fields=self.fields,
-            target=self.target,
-            language=self.language,
-            cluster=self.cluster,
-            split="train",
-            partition="train",
-            tags=self.tags,
-        )
-
-    def asked(self, rationale: bool) -> tuple[Message, ...]:
-        """The messages; with `rationale` a sentence more, which asks for the reasoning first."""
-        if not rationale:
-            return self.messages
-        last = self.messages[-1]
-        wanted = f"{last['content']}\n\n{_worded(_REASONING, self.language)}"
-        return (*self.messages[:-1], {**last, "content": wanted})
-
-    def learnt(self, rationale: bool) -> str:
-        """What the assistant is to say; with `rationale`, where there is one, that comes first."""
-        if not rationale or not self.rationale:
-            return self.answer
-        return _behind(self.rationale, self.answer, self.language)
-
-
-def judged(row: CorpusRow, text: str, services: Services) -> Score:
-    """What a text is worth as the answer to a row, by its task's `corrected` judgement."""
-    scoring = by_name(row.task).scorings["corrected"].given(services)
-    return scoring.judge(row.sample(), [Completion(text)], services)
-
-
-def reasonable(row: CorpusRow, services: Services) -> bool:
-    """Whether the row's task reads the answer as well behind a rationale as alone.
-
-    It does where answers are read out of a text, and does not where the whole text is the answer
-    (copying, layouts, search queries): asking those for reasons would ask for failure.
-    """
-    if not row.judgeable:
-        return bool(row.rationale)
-    text = _behind(row.rationale or _worded(_PROBE, row.language), row.answer, row.language)
-    alone, behind = judged(row, row.answer, services), judged(row, text, services)
-    return not alone.scored or behind.value >= alone.value
-
-
-def is_general(task: Task) -> bool:
-    """Whether a task is general, not of social networks."""
-    return task.name.startswith("lm_eval:") or any(
-        key.startswith("general") and task in benchmark.tasks
-        for key, benchmark in BENCHMARKS.items()
-    )
-
-
-def _worded(texts: Mapping[str, str], language: str) -> str:
-    return texts.get(language, texts["en"])
-
-
-def _behind(rationale: str, answer: str, language: str) -> str:
-    return f"{rationale}\n\n{_worded(_LABEL, language)}{answer}"
-
-
-# --- files ---------------------------------------------------------------------------------------
 
 
 def read_corpus(path: str | Path, services: Services | None = None) -> list[CorpusRow]:
@@ -156,34 +43,59 @@ def read_corpus(path: str | Path, services: Services | None = None) -> list[Corp
 
     Raises:
         MissingData: There is no such file.
-        BadRow: A row breaks the format, repeats an id, or holds an answer that its task does not
-            count as right; names file, row and field.
-        UnknownName: A row is of a task that does not exist.
+        BadRow: A row breaks the format, repeats an id, is of a task that does not exist or is held
+            out, or holds an answer that its task does not count as right; names file, row and
+            field.
     """
     return list(_read(Path(path), services or Services()))
 
 
 def write_corpus(rows: Iterable[CorpusRow], path: str | Path) -> None:
-    """Writes rows as JSON lines, whole or not at all; what is at its default is left out.
+    """Writes rows as JSON lines, whole or not at all.
 
     Raises:
-        DiskFull: No space; the file is as before.
+        DiskFull: No space; a file that was there is as before.
     """
-    with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-        for row in rows:
-            file.write(orjson.dumps(as_record(row), option=orjson.OPT_APPEND_NEWLINE))
+    with replacing(Path(path)) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(f"{row.to_json()}\n" for row in rows)
 
 
-def as_record(row: CorpusRow) -> dict[str, Any]:
-    """A row as the JSON object of its line."""
-    record = {name: getattr(row, name) for name in _FIELDS}
-    return {
-        name: value
-        for name, value in record.items()
-        if name in _REQUIRED
-        or (name == "general" and value != is_general(by_name(row.task)))
-        or (name != "general" and value != _DEFAULTS[name])
-    }
+def is_general(task: Task) -> bool:
+    """Whether a task is general, not of social networks."""
+    return task.name.startswith("lm_eval:") or any(
+        key.startswith("general") and task in benchmark.tasks
+        for key, benchmark in BENCHMARKS.items()
+    )
+
+
+def reasonable(row: CorpusRow, services: Services | None = None) -> bool:
+    """Whether the row's task reads the answer as well behind a rationale as alone.
+
+    It does where answers are read out of a text, and does not where the whole text is the answer
+    (copying, layouts, search queries): asking those for reasons would ask for failure.
+    """
+    if not row.judgeable:
+        return bool(row.rationale)
+    rationale = row.rationale or worded(_PROBE, row.language)
+    alone, reasoned = _values(
+        row, services or Services(), row.answer, behind(rationale, row.answer, row.language)
+    )
+    return alone is not None and reasoned is not None and reasoned >= alone - ROUNDING
+
+
+def _values(row: CorpusRow, services: Services, *texts: str) -> list[float | None]:
+    # Judgement of rows is one for the whole package; that module needs the type of a row.
+    from .rewards import Rewards
+
+    return [j.value for j in Rewards(services).judge([row] * len(texts), texts)]
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+_NAMES = (*NAMES, "question")
+_ROLES = ("system", "user", "assistant")
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
+_HASH = re.compile(r"[0-9a-f]{16}")
 
 
 def _read(path: Path, services: Services) -> Iterator[CorpusRow]:
@@ -201,19 +113,8 @@ def _read(path: Path, services: Services) -> Iterator[CorpusRow]:
             if row.id in seen:
                 raise _bad(where, "id", f"{row.id!r} is the id of row {seen[row.id]} already.")
             seen[row.id] = number
-            _held_against_its_task(row, where, services)
+            _hold_against_its_task(row, where, services)
             yield row
-
-
-_FIELDS = tuple(f.name for f in fields(CorpusRow))
-_REQUIRED = ("id", "task", "messages", "answer")
-_DEFAULTS = {
-    **{"rationale": "", "language": "en", "weight": 1.0, "fields": {}, "target": None},
-    **{"tags": {}, "cluster": ""},
-}
-_ROLES = ("system", "user", "assistant")
-_LANGUAGE = re.compile(r"[a-z]{2,3}")
-_HASH = re.compile(r"[0-9a-f]{16}")
 
 
 def _bad(where: str, name: str, message: str) -> BadRow:
@@ -228,8 +129,8 @@ def _row(line: bytes, where: str) -> CorpusRow:
     if not isinstance(raw, dict):
         raise BadRow(f"{where}: an object is expected, not {kind(raw)}.")
     for name in raw:
-        if name not in (*_FIELDS, "question"):
-            raise BadRow(str(UnknownName(f"field in {where}:", name, (*_FIELDS, "question"))))
+        if name not in _NAMES:
+            raise BadRow(f"{where}: {UnknownName('field', name, _NAMES, '')}".rstrip())
     for name in ("id", "task", "answer"):
         if not isinstance(raw.get(name), str) or not raw[name].strip():
             raise _bad(where, name, "a text is expected that is not empty.")
@@ -297,9 +198,9 @@ def _messages(
             raise _bad(where, "question", "a text is expected that is not empty.")
         return ({"role": "user", "content": raw["question"]},)
     if "messages" not in raw:
-        if shown:
-            return messages(prompt_for(task, language, {}), shown)
-        raise BadRow(f"{where}: none of `question`, `messages` and `fields` is there.")
+        if not shown:
+            raise BadRow(f"{where}: none of `question`, `messages` and `fields` is there.")
+        return messages(prompt_for(task, language, {}), shown)
     turns = raw["messages"]
     if not isinstance(turns, list) or not turns:
         raise _bad(where, "messages", "a list of turns is expected.")
@@ -311,8 +212,8 @@ def _messages(
             raise _bad(
                 where,
                 place,
-                f"{turn['role']!r} cannot stand here: a system turn may come first, "
-                "then user and assistant.",
+                f"{turn['role']!r} cannot stand here: a system turn may come first, then those of "
+                "user and assistant.",
             )
         if not isinstance(turn["content"], str) or not turn["content"].strip():
             raise _bad(where, place, "the content is to be a text that is not empty.")
@@ -321,31 +222,29 @@ def _messages(
     return tuple(turns)
 
 
-def _held_against_its_task(row: CorpusRow, where: str, services: Services) -> None:
-    if not row.judgeable:
+def _hold_against_its_task(row: CorpusRow, where: str, services: Services) -> None:
+    if not row.judgeable or services.missing(by_name(row.task).scorings["corrected"].needs):
         return
-    try:
-        score = judged(row, row.answer, services)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    (value,) = _values(row, services, row.answer)
+    if value is None:
         raise _bad(
             where,
             "target",
-            f"{row.task} cannot judge with this target and these fields "
-            f"({type(error).__name__}: {error}). Its own rows show their form: "
-            f"`redone-tasks show {row.task}`.",
-        ) from None
-    if score.scored and not score.value >= 1 - 1e-9:
+            f"{row.task} cannot judge answers by this target and these fields. "
+            f"`redone-tasks show {row.task}` shows their form; without a target the row is for SFT "
+            "only.",
+        )
+    if value < 1 - ROUNDING:
         raise _bad(
             where,
             "answer",
-            f"{row.task} judges it as {score.failure or 'partly right'}, worth "
-            f"{score.value:.3g} of 1 (read as {score.parsed!r:.80}). Mend answer or target; without "
-            "a target the row is for SFT only.",
+            f"{row.task} counts it as worth {value:.3g}, not 1. Mend answer or target; without a "
+            "target the row is for SFT only.",
         )
     if row.rationale and not reasonable(row, services):
         raise _bad(
             where,
             "rationale",
-            f"{row.task} does not read the answer behind it, since there the "
-            "whole text is the answer. Leave the rationale out.",
+            f"{row.task} does not read the answer behind it, since the whole text is the answer. "
+            "Leave the rationale out.",
         )
