@@ -17,7 +17,7 @@ from ..harness.models.base import finished
 from ..tasks.errors import UnknownName
 from ..tasks.registry import by_name
 from ..tasks.schema import Completion, Failure, Prompt, Sample, Score, Scoring, Services, Task
-from .corpus import CorpusRow
+from .row import CorpusRow
 from .shaping import Shaping
 
 SPREAD: Mapping[str, float] = {"exact": 1e-6, "pattern": 1e-6, "sandbox": 1e-6, "metric": 0.02}
@@ -25,8 +25,10 @@ SPREAD: Mapping[str, float] = {"exact": 1e-6, "pattern": 1e-6, "sandbox": 1e-6, 
 
 Closed questions, formats and tests move in steps that mean something, so any difference counts and
 the bound is that of rounding. A metric of free text moves with every comma, and dividing by the
-group's standard deviation would blow such a difference up to a full advantage: two points of
-chrF++, BLEU or similarity are about one word of a sentence.
+group's standard deviation would blow such a difference up to a full advantage. Of the 1,428
+zh-en pairs of SNS-TransBench, the first 500 by hash: a final punctuation mark more or less moves
+the value by 0.012 in the median, a missing word by 0.10. (In Chinese titles of a few characters a
+mark moves BLEU by as much as a word: no bound can tell those apart.)
 """
 CONCURRENT = 8
 """Programs given to the sandbox at a time; it decides how many of them run."""
@@ -195,7 +197,7 @@ class Rewards:
         Returns:
             The reward of each completion, None where there is none (TRL leaves those out).
         """
-        read = {text: CorpusRow.from_json(text) for text in set(row) if isinstance(text, str)}
+        read = {text: CorpusRow.from_json(text) for text in {r for r in row if isinstance(r, str)}}
         rows = [read[r] if isinstance(r, str) else r for r in row]
         ids = completion_ids if completion_ids is not None else [()] * len(rows)
         answers = [
@@ -255,7 +257,11 @@ class Rewards:
 def columns_of(rows: Sequence[CorpusRow]) -> list[dict[str, Any]]:
     """The records of a data set for a plain TRL trainer with `Rewards` as its reward function."""
     return [
-        {"prompt": [dict(m) for m in row.messages], "task": row.task, "row": row.to_json()}
+        {
+            "prompt": [dict(m) for m in row.messages],
+            "task": row.task,
+            "row": row.to_json(),
+        }
         for row in rows
     ]
 

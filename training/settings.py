@@ -52,6 +52,8 @@ class Optimised(Strict):
             memory, about a third more time.
         lora: Adapters; None trains the full weights.
         seed: Of order, sampling and dropout.
+        token_budget: Training ends after the step in which the tokens generated and trained on,
+            over all steps, reach this; None: after its last step.
     """
 
     learning_rate: float = Field(default=5e-6, gt=0)
@@ -63,6 +65,7 @@ class Optimised(Strict):
     gradient_checkpointing: bool = False
     lora: LoraSettings | None = None
     seed: int = Field(default=0, ge=0, lt=1 << 31)
+    token_budget: int | None = Field(default=None, ge=1)
 
 
 class DapoSettings(Optimised):

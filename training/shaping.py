@@ -114,7 +114,7 @@ _SCRIPTS = {
 _LETTER = re.compile(r"[^\W\d_]")
 _READ = 4_000
 _OWN = 0.2
-"""A script with this share of the gold's letters is one that it is written in, not a borrowed name."""
+"""Share of a gold's letters from which on it is written in a script, not borrowing a name."""
 
 
 def foreign_share(text: str, models: Sequence[str]) -> float:

@@ -42,7 +42,10 @@ class FastEngine:
 
     @staticmethod
     def of(
-        model: PreTrainedModel, batch_size: int, arithmetic: torch.dtype | None = None
+        model: PreTrainedModel,
+        batch_size: int,
+        arithmetic: torch.dtype | None = None,
+        keep: bool = False,
     ) -> FastEngine | None:
         """The engine for a model, None if the decoder does not compute what transformers does.
 
@@ -50,17 +53,24 @@ class FastEngine:
         own forward pass gave before.
 
         Args:
-            model: On the CPU, of a kind that the decoder knows; not usable afterwards.
+            model: On the CPU, of a kind that the decoder knows; without `keep` not usable
+                afterwards.
             batch_size: Rows decoded together.
             arithmetic: The dtype to compute in, None: what this machine is fastest in.
+            keep: Share the weights with the model, which goes on being trained.
         """
         probe = torch.arange(_PROBE) * 37 % model.config.get_text_config().vocab_size
-        with torch.inference_mode():
+        # Weights made in inference mode could not be trained.
+        with torch.no_grad() if keep else torch.inference_mode():
             expected = model(input_ids=probe[None], use_cache=False).logits[0].float()
-            decoder = Decoder(model, arithmetic or fastest_arithmetic(model))
+            decoder = Decoder(model, arithmetic or fastest_arithmetic(model), keep)
             found = decoder.logits(read(decoder, [probe.tolist()], wanted=torch.arange(_PROBE)))
         error = float((found - expected).norm() / expected.norm())
         return FastEngine(decoder, batch_size) if error < _CLOSE else None
+
+    def refresh(self) -> None:
+        """See the adapters of a kept model as they are now; its weights are seen anyway."""
+        self._decoder.refresh()
 
     def describe(self) -> dict[str, Any]:
         return {"path": "fast", "arithmetic": str(self._decoder.dtype).removeprefix("torch.")}
