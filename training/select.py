@@ -1,16 +1,18 @@
 """Stage 2's rows: the failure buckets of a diagnosis, filled from the corpus (RedOne 2.0, 3.2).
 
-A bucket is (task, slice), the slice told in what a row has too. A row belongs to the bucket of the
-highest priority among those that it matches. The budget is parted twice:
+A bucket is (task, slice), the slice told in what a row has too. A row belongs to the slice of the
+highest priority among those that it matches, else to the bucket of its whole task. The budget is
+parted twice:
 
     capability c:   evenness / C + (1 - evenness) * P(c) / sum of P
-    bucket b of c:  priority(b) * rows(b) ** (1 - rarity)
+    bucket b of c:  p(b) * rows(b) ** (1 - rarity)
 
-C is the number of capabilities with a bucket to fill, P(c) the sum over tasks of their highest
-priority. So every capability is there, important buckets get more, and of a small bucket a larger
-part is taken. Inside a bucket a row's chance is its weight times `cell ** -rarity`, its cell being
-the rows of the bucket with its language and label: rare labels are not drowned. What a group cannot
-fill goes to the others.
+p(b) is the bucket's priority, or that of its whole task if that is higher (a slice has fewer items,
+so a wider interval). C is the number of capabilities with a bucket to fill, P(c) the sum over tasks
+of their highest p. So every capability is there, important buckets get more, and of a small bucket
+a larger part is taken. Inside a bucket a row's chance is its weight times `cell ** -rarity`, its
+cell being the rows of the bucket with its language and label: rare labels are not drowned. What a
+group cannot fill goes to the others.
 """
 
 from __future__ import annotations
@@ -172,14 +174,17 @@ def select(
 
 
 def bucket_of(row: CorpusRow, buckets: Sequence[Bucket]) -> int | None:
-    """The place of the first bucket that a row matches; they stand by falling priority."""
-    for place, bucket in enumerate(buckets):
-        if bucket.task == row.task and (
-            bucket.slice is None
-            or bucket.slice.matches(row.language, row.tags, characters(row.fields))
-        ):
+    """The place of the bucket that a row belongs to, None where it matches none.
+
+    Args:
+        row: Of the corpus.
+        buckets: By falling priority, as a diagnosis has them.
+    """
+    own = [(place, b.slice) for place, b in enumerate(buckets) if b.task == row.task]
+    for place, part in own:
+        if part is not None and part.matches(row.language, row.tags, characters(row.fields)):
             return place
-    return None
+    return next((place for place, part in own if part is None), None)
 
 
 def name_of(bucket: Bucket) -> str:
@@ -212,13 +217,16 @@ def _quotas(
 ) -> dict[int, int]:
     """Rows to draw of each bucket, by its place."""
     rows = {place: len(own) for place, own in filled.items()}
+    whole_task = {bucket.task: bucket.priority for bucket in buckets if bucket.slice is None}
     within: dict[str, list[int]] = {}
+    importance: dict[int, float] = {}
     highest: dict[tuple[str, str], float] = {}
     for place in filled:
         bucket = buckets[place]
         within.setdefault(bucket.capability, []).append(place)
         key = (bucket.capability, bucket.task)
-        highest[key] = max(highest.get(key, 0.0), bucket.priority)
+        importance[place] = max(bucket.priority, whole_task.get(bucket.task, 0.0))
+        highest[key] = max(highest.get(key, 0.0), importance[place])
     whole = sum(highest.values())
     need = {c: sum(p for (of, _), p in highest.items() if of == c) / whole for c in within}
     capabilities = apportioned(
@@ -229,7 +237,7 @@ def _quotas(
     quotas: dict[int, int] = {}
     for capability, places in within.items():
         quotas |= apportioned(
-            {p: buckets[p].priority * rows[p] ** (1 - settings.rarity) for p in places},
+            {p: importance[p] * rows[p] ** (1 - settings.rarity) for p in places},
             {p: settings.repeats * rows[p] for p in places},
             capabilities[capability],
         )
