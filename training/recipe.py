@@ -16,7 +16,7 @@ from ..tasks.schema import Task
 from .emphasis import EmphasisSettings
 from .errors import RecipeInvalid
 from .recipe_errors import explained
-from .settings import DapoSettings, DpoSettings, SftSettings, Strict
+from .settings import DapoSettings, DpoSettings, LoraSettings, SftSettings, Strict
 
 RECIPES = Path(__file__).with_name("recipes")
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -154,6 +154,8 @@ class Rows(Strict):
             raise ValueError("there is no row to learn from: domain and general are both 0")
         if self.difficulty and self.choose != "difficulty":
             raise ValueError(f'difficulty belongs to choose = "difficulty", not "{self.choose}"')
+        if self.choose == "difficulty" and self.difficulty is None:
+            raise ValueError('choose = "difficulty" needs the table difficulty: draws and pool')
         if self.soft_labels and not self.general:
             raise ValueError("soft_labels are for general rows, and general is 0")
         return self
@@ -200,6 +202,18 @@ class DapoStage(_Stage):
     kind: Literal["dapo"]
     train: DapoSettings
     reward: Shapes = Shapes()
+
+    @model_validator(mode="after")
+    def _sampled(self) -> Self:
+        if self.reward.emphasis and self.reward.emphasis.shares:
+            if self.rows.choose != "difficulty":
+                raise ValueError(
+                    'emphasis changes the sampling of choose = "difficulty" alone; say '
+                    "emphasis = { shares = false }"
+                )
+            if not self.rows.balance:
+                raise ValueError("emphasis changes shares, which balance = 0 keeps even")
+        return self
 
 
 class SftStage(_Stage):
@@ -381,6 +395,7 @@ def _value(text: str) -> Any:
 
 def _models() -> Iterable[type[Strict]]:
     return (
-        Recipe, Evaluation, Gates, Sources, Rows, SoftLabels, Difficulty, Shapes, EmphasisSettings, Pairs,
+        Recipe, Evaluation, Gates, Sources, Rows, SoftLabels, Difficulty, Shapes, EmphasisSettings,
+        Pairs, LoraSettings,
         DapoStage, SftStage, PretrainStage, DpoStage, DapoSettings, SftSettings, DpoSettings,
     )  # fmt: skip
