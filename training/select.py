@@ -153,7 +153,7 @@ def select(
         settings.budget,
     )
     quotas = _quotas(filled, buckets, targeted, settings)
-    beside_quotas = balanced(general, beside, 0.5, settings.repeats)
+    beside_quotas = balanced(general, beside, 0.5, repeats=settings.repeats)
     times: dict[str, int] = {}
     for place, quota in quotas.items():
         own, seed = filled[place], f"{settings.seed}|select|{name_of(buckets[place])}"
