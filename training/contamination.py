@@ -55,6 +55,7 @@ class EvaluationItems:
     ) -> None:
         if not 0 < threshold <= 1:
             raise RedoneError(f"A threshold of {threshold} is not possible: above 0 and up to 1.")
+        self.tasks = frozenset(task.name for task in tasks)
         self._texts = EvaluationTexts(tasks, folder)
         self._threshold = threshold
         self._constant: dict[str, list[Overlap]] = {}
@@ -86,8 +87,14 @@ class EvaluationItems:
         """Stops where a row's id or cluster is an evaluation item's: `refuse`, but instant.
 
         Raises:
-            RedoneError: Some are; names the first of them.
+            RedoneError: Some are, or a row's own task is not among those held against.
         """
+        rows = list(rows)
+        if absent := sorted({row.task for row in rows} - self.tasks):
+            raise RedoneError(
+                f"The corpus was not held against the evaluation items of {', '.join(absent)}, of "
+                "which it has rows. `tasks_of` names the tasks that belong to a corpus."
+            )
         _stop([found for row in rows if (found := self._named(row))])
 
     def _named(self, row: CorpusRow) -> Decision | None:

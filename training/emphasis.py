@@ -26,9 +26,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from ..harness.diagnosis.schema import TRAINABLE, Diagnosis, RewardHint, Term
 from ..tasks.errors import RedoneError, UnknownName
@@ -63,6 +63,14 @@ class EmphasisSettings(Strict):
     set_ratios: Mapping[str, Mapping[Term, NonNegativeFloat]] = {}
     set_shares: Mapping[str, PositiveFloat] = {}
     set_weights: Mapping[str, NonNegativeFloat] = {}
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        for task, ratios in self.set_ratios.items():
+            for term, ratio in ratios.items():
+                if term != "length" and ratio > 1:
+                    raise ValueError(f"the ratio {ratio} of {term} for {task} is above 1")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +143,7 @@ def emphasise(
     return Emphasis(shaped, sampled, weights, record)
 
 
-def _check(
-    diagnosis: Diagnosis, shares: Mapping[str, float], settings: EmphasisSettings
-) -> None:
+def _check(diagnosis: Diagnosis, shares: Mapping[str, float], settings: EmphasisSettings) -> None:
     if diagnosis.partition != TRAINABLE:
         raise RedoneError(
             f"The diagnosis of {diagnosis.run.name!r} is of the partition {diagnosis.partition!r}. "
@@ -157,12 +163,11 @@ def _check(
 def _shaped(
     own: Shaping, hints: Iterable[RewardHint], settings: EmphasisSettings, task: str
 ) -> Shaping:
-    low = {hint.term: hint.low for hint in hints}
+    limited = own.max_tokens is not None  # else there is nothing that an answer could fill
+    low = {hint.term: hint.low for hint in hints if limited or hint.term != "length"}
     scale = min(1.0, settings.most / (math.fsum(low.values()) or 1.0))
     ratios = {term: max(getattr(own, term), scale * low[term]) for term in low}
-    ratios |= settings.set_ratios.get(task, {})
-    # Validated, not copied: a ratio that a recipe sets has bounds too.
-    return Shaping.model_validate({**own.model_dump(), **ratios})
+    return Shaping(**{**own.model_dump(), **ratios, **settings.set_ratios.get(task, {})})
 
 
 def _weights(

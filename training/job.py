@@ -66,6 +66,10 @@ class Job(Strict):
     weights: Mapping[str, float] = {}
     means: Means = Means()
 
+    def with_means(self, means: Means) -> Job:
+        """The same job, judged with these services."""
+        return self.model_copy(update={"means": means})
+
     @property
     def settings(self) -> DapoSettings | SftSettings | DpoSettings:
         """Those of the kind."""
@@ -103,6 +107,20 @@ def train(job: Job, progress: Progress) -> StageResult:
 
     assert job.sft is not None
     return train_sft(job.sft, job.model, rows, job.output, rationale=rationale, progress=progress)
+
+
+def launched(config: Path) -> Train:
+    """Trains jobs on all processes of an accelerate configuration."""
+    from .launch import accelerate
+
+    def train_there(job: Job, progress: Progress) -> StageResult:
+        path = job.output / "job.json"
+        (job.output / RESULT).unlink(missing_ok=True)
+        save_job(job, path)
+        accelerate(config, path, job.output / "launch.log")
+        return load_result(job.output / RESULT)
+
+    return train_there
 
 
 def services_of(means: Means) -> Any:

@@ -60,7 +60,7 @@ def _steps(recipe: Recipe) -> Iterator[Step]:
 
 def needs_diagnosis(stage: Any) -> bool:
     """Whether a stage asks where the model that it starts from is weak."""
-    emphasis = stage.kind == "dapo" and stage.reward.emphasis
+    emphasis = stage.kind == "dapo" and stage.reward.emphasis is not None
     return stage.rows.choose == "failures" or emphasis
 
 

@@ -121,7 +121,8 @@ def parted(social: int, general: int, share: float, budget: int | None) -> tuple
     """The most rows of both kinds that keep the general share.
 
     Args:
-        social, general: How many rows of each kind there are to draw.
+        social: How many rows of social networks there are to draw.
+        general: How many general ones.
         share: Of general rows in the whole, 0..1.
         budget: Rows in all, None for as many as there are.
 

@@ -13,6 +13,7 @@ from ..harness.gate.policy import Policy, policy_of
 from ..tasks.errors import RedoneError, UnknownName
 from ..tasks.registry import find, suite_tasks
 from ..tasks.schema import Task
+from .emphasis import EmphasisSettings
 from .errors import RecipeInvalid
 from .recipe_errors import explained
 from .settings import DapoSettings, DpoSettings, SftSettings, Strict
@@ -128,8 +129,10 @@ class Rows(Strict):
         domain: Rows of the domain.
         general: General rows.
         tasks: Only rows of these domain tasks; empty: of all.
-        rationales: Share of all rows that are asked to reason before they answer, 0 to 1; general
-            rows come first. Rows whose task could not read the answer behind it are not asked.
+        rationales: Which rows are asked to reason before they answer: `written` (general rows
+            that have a rationale, and no other general rows are drawn), or a share of all rows,
+            0 to 1, by a seeded order, tasks passed over that could not read an answer behind it.
+        balance: Of `balanced`: a task's share is its size to this power; 0 even, 1 proportional.
         soft_labels: For the general rows.
         difficulty: Belongs to `choose = "difficulty"`.
         seed: Of the choice.
@@ -139,7 +142,8 @@ class Rows(Strict):
     domain: int = Field(ge=0)
     general: int = Field(default=0, ge=0)
     tasks: tuple[str, ...] = ()
-    rationales: Share = 0.0
+    rationales: Share | Literal["written"] = 0.0
+    balance: Share = 0.5
     soft_labels: SoftLabels | None = None
     difficulty: Difficulty | None = None
     seed: int = 0
@@ -162,13 +166,14 @@ class Shapes(Strict):
         pattern: For an answer out of which nothing can be read, 0 to 1.
         answer: For an empty answer or a refusal, 0 to 1.
         language: For letters of a foreign script, 0 to 1.
-        emphasis: The diagnosis' hints change ratios, sampling and weights (stage 3 of the paper).
+        emphasis: The diagnosis' hints change ratios, sampling and, where asked for, loss weights;
+            None: they do not.
     """
 
     pattern: Share = 0.0
     answer: Share = 0.0
     language: Share = 0.0
-    emphasis: bool = False
+    emphasis: EmphasisSettings | None = None
 
 
 class _Stage(Strict):
@@ -376,6 +381,6 @@ def _value(text: str) -> Any:
 
 def _models() -> Iterable[type[Strict]]:
     return (
-        Recipe, Evaluation, Gates, Sources, Rows, SoftLabels, Difficulty, Shapes, Pairs,
+        Recipe, Evaluation, Gates, Sources, Rows, SoftLabels, Difficulty, Shapes, EmphasisSettings, Pairs,
         DapoStage, SftStage, PretrainStage, DpoStage, DapoSettings, SftSettings, DpoSettings,
     )  # fmt: skip

@@ -27,7 +27,11 @@ def explained(
         models: The tables that a recipe is made of, for names near an unknown one.
     """
     known = sorted({name for model in models for name in model.model_fields})
-    lines = [_line(found, raw, known) for found in error.errors()]
+    errors = error.errors()
+    if len(errors) > 1:
+        # A stage that is not valid counts as missing, too: said once is enough.
+        errors = [e for e in errors if (e["loc"], e["type"]) != (("stages",), "too_short")]
+    lines = [_line(found, raw, known) for found in errors]
     return (
         f"The recipe {path} is not valid:"
         + "".join(f"\n  {line}" for line in lines)

@@ -13,13 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from ..harness.models.base import finished
 from ..tasks.errors import UnknownName
 from ..tasks.registry import by_name
 from ..tasks.schema import Completion, Failure, Prompt, Sample, Score, Scoring, Services, Task
-from .corpus import CorpusRow, as_record
+from .row import CorpusRow
 from .shaping import Shaping
 
 SPREAD: Mapping[str, float] = {"exact": 1e-6, "pattern": 1e-6, "sandbox": 1e-6, "metric": 0.02}
@@ -199,7 +197,7 @@ class Rewards:
         Returns:
             The reward of each completion, None where there is none (TRL leaves those out).
         """
-        read = {text: _row(text) for text in {r for r in row if isinstance(r, str)}}
+        read = {text: CorpusRow.from_json(text) for text in {r for r in row if isinstance(r, str)}}
         rows = [read[r] if isinstance(r, str) else r for r in row]
         ids = completion_ids if completion_ids is not None else [()] * len(rows)
         answers = [
@@ -262,15 +260,10 @@ def columns_of(rows: Sequence[CorpusRow]) -> list[dict[str, Any]]:
         {
             "prompt": [dict(m) for m in row.messages],
             "task": row.task,
-            "row": orjson.dumps(as_record(row)).decode(),
+            "row": row.to_json(),
         }
         for row in rows
     ]
-
-
-def _row(text: str) -> CorpusRow:
-    record = orjson.loads(text)
-    return CorpusRow(**{**record, "messages": tuple(record["messages"])})
 
 
 def _text(completion: Any) -> str:
