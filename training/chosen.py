@@ -1,8 +1,8 @@
 """What was chosen for a stage, in files: rows, decisions, and what the trainer is told.
 
-    rows.jsonl        the rows, a corpus (for dpo: pairs)
-    choice.json       rationales, shaping and weights of the reward, figures of the choice
-    decisions.jsonl   every row that was offered, kept or not, and why
+rows.jsonl        the rows, a corpus (for dpo: pairs)
+choice.json       rationales, shaping and weights of the reward, figures of the choice
+decisions.jsonl   every row that was offered, kept or not, and why
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..harness.progress import Progress
 from ..tasks.registry import find
-from .chosen import Chosen, Given, write, write_json
+from .chosen import ROWS, Chosen, Given, read, write, write_json
 from .contamination import EvaluationItems, tasks_of
 from .corpus import read_corpus, write_corpus
 from .decisions import counted
@@ -21,8 +21,9 @@ from .difficulty import HardSettings, hardest, solvability
 from .draws import DrawSettings, draw
 from .emphasis import emphasise
 from .evaluations import Evaluator
+from .job import Job
 from .manifest import Facts
-from .mixing import MixSettings, mix
+from .mixing import MixSettings, mix, sizes
 from .rationales import Rationales, assigned
 from .recipe import Recipe, Rows
 from .rewards import Rewards
@@ -132,7 +133,7 @@ class _Asked:
         share = self.wanted.rationales
         if isinstance(share, str) or not share:
             return Rationales()
-        return assigned(rows, share, self.wanted.seed, self.evaluator.services)
+        return assigned(rows, share, self.wanted.seed, self.rewards)
 
 
 def _balanced(asked: _Asked) -> Chosen:
@@ -197,21 +198,21 @@ def _difficulty(asked: _Asked, given: Given) -> Chosen:
         )
     solved = solvability(pool.rows, answers, asked.rewards)
     found = hardest(
-        _emphasised(pool.rows, given, wanted.balance),
+        pool.rows,
         solved,
         HardSettings(
             budget=asked.budget,
             general_share=asked.general_share,
             balance=wanted.balance,
+            emphasis=given.factors,
             rationale_share=wanted.rationales if isinstance(wanted.rationales, float) else 0.0,
             seed=wanted.seed,
         ),
         asked.items,
         asked.rewards,
     )
-    own = {row.id: row for row in pool.rows}
     return Chosen(
-        tuple(own[row.id] for row in found.rows),
+        found.rows,
         found.rationale,
         found.decisions,
         {"offered": dict(found.offered), "chosen": dict(found.chosen)},
@@ -230,27 +231,13 @@ def _given(asked: _Asked) -> Given:
         return Given(dict.fromkeys(tasks, shaping))
     from ..harness.diagnosis.record import load
 
-    sizes: dict[str, float] = {}
+    groups: dict[str, list[CorpusRow]] = {}
     for row in asked.rows:
-        sizes[row.task] = sizes.get(row.task, 0.0) + row.weight
-    shares = {task: size**asked.wanted.balance for task, size in sizes.items()}
+        groups.setdefault(row.task, []).append(row)
+    shares = {task: size**asked.wanted.balance for task, size in sizes(groups).items()}
     found = emphasise(load(asked.choice.diagnosis), shares, shaping, stage.reward.emphasis)
     factors = {task: found.shares[task] / shares[task] for task in shares}
     return Given(found.shaping, found.weights, factors, found.record)
-
-
-def _emphasised(
-    rows: Sequence[CorpusRow], given: Given, balance: float
-) -> Sequence[CorpusRow]:
-    """The rows with weights under which each task's share is changed by its factor.
-
-    A task's share is the sum of its rows' weights to the power of `balance`.
-    """
-    if not given.factors:
-        return rows
-    return [
-        replace(row, weight=row.weight * given.factors[row.task] ** (1 / balance)) for row in rows
-    ]
 
 
 def _softened(asked: _Asked, chosen: Chosen) -> Chosen:
@@ -291,3 +278,31 @@ def _softened(asked: _Asked, chosen: Chosen) -> Chosen:
     }
     decisions = (*chosen.decisions, *found.decisions)
     return replace(chosen, rows=found.rows, decisions=decisions, facts=facts)
+
+
+def job_of(choice: Choice) -> Job:
+    """The training of a stage whose rows are chosen.
+
+    Where the stage has a token budget, supervised training gets as many steps as process it, so
+    that its schedule comes to its end; the others end when they have processed it.
+    """
+    stage, record = choice.stage, read(choice.folder)
+    train = stage.train
+    if choice.budget is not None:
+        train = train.model_copy(update={"token_budget": choice.budget})
+        if "learnt_tokens" in record and not train.packed:
+            batch = record["learnt_tokens"] / record["rows"] * train.batch
+            steps = max(1, round(choice.budget / batch))
+            train = train.model_copy(update={"steps": steps, "epochs": None})
+    settings = {"sft" if stage.kind == "pretrain" else stage.kind: train}
+    return Job(
+        stage=stage.name,
+        kind=stage.kind,
+        model=choice.model,
+        rows=choice.folder / ROWS,
+        output=choice.folder,
+        rationales=frozenset(record["rationales"]),
+        shaping=record["shaping"],
+        weights=record["weights"],
+        **settings,
+    )
