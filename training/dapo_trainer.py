@@ -87,6 +87,7 @@ class DapoTrainer(GRPOTrainer):
 
     def __init__(self, work: Work, **arguments: Any) -> None:
         super().__init__(**arguments)
+        self.current_gradient_accumulation_steps = 1  # TRL's loss divides by it
         self.work = work
         self.writer: Writer | None = None
         self.shares_prefixes = False
@@ -106,9 +107,7 @@ class DapoTrainer(GRPOTrainer):
         """One empty batch a step, the same in every process."""
         return DataLoader(range(self.args.max_steps), batch_size=1, collate_fn=list)  # type: ignore[arg-type]
 
-    def training_step(
-        self, model: Any, inputs: Any, num_items_in_batch: Any = None
-    ) -> Tensor:
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """The gradients of one optimiser step, rollouts first where none are waiting.
 
         Returns:
@@ -270,7 +269,9 @@ class DapoTrainer(GRPOTrainer):
                 loss = self._compute_loss(model, self._inputs(batch, tokens))
                 self.accelerator.backward(loss)
             total += loss.detach()
-            share = sum(len(part.answer) for part in batch) / sum(len(p.answer) for p in mine or batch)
+            share = sum(len(part.answer) for part in batch) / sum(
+                len(p.answer) for p in mine or batch
+            )
             for name in self._seen:
                 self._seen[name] += share * self._metrics["train"][name][-1]
         return self.accelerator.reduce(total, reduction="mean")  # type: ignore[return-value]
