@@ -101,47 +101,23 @@ def train_dapo(
         RedoneError: The model cannot be read, no row fits, memory does not suffice for one answer.
         DiskFull: No space left; the last whole checkpoint is intact.
     """
-    check_trl()
-    from ..harness.models.checkpoint import Checkpoint
-    from ..harness.models.rendering import Renderer
-    from .rollouts import Asking
-
     total = settings.steps * settings.updates_per_rollout
-    checkpoints = output / CHECKPOINTS
     if (output / MODEL).is_dir():
-        return StepLog(output, total).result(output / MODEL)
-    arguments = _arguments(settings, checkpoints, total)
-    # On a GPU, too, the trainer moves it: which device is this process's own, only it knows.
-    source = Checkpoint(str(model), "float32", "cpu")
-    asking = Asking(Renderer(source.tokenizer, {}, "auto"), settings, source.context, rationale)
-    fitting = asking.fitting(rows)
-    found = newest_complete(checkpoints)
-    resumed, record = found if found else (None, {})
-    first = int(record.get("step", 0))
-
-    from .dapo_trainer import DapoTrainer, Work
-
-    leads = arguments.process_index == 0
-    if leads:
-        drop_broken(checkpoints)
-    log = StepLog(output, first, writes=leads)
-    work = Work(settings, fitting, rewards, asking, log, int(record.get("place", 0)))
-    trainer = DapoTrainer(
-        work,
-        model=source.load(),
-        reward_funcs=rewards,  # asked for by the constructor; answers are judged by `judge`
-        args=arguments,
-        train_dataset=_placeholder(),
-        processing_class=source.tokenizer,
-        peft_config=_lora(settings.lora),
+        return StepLog(output, total, writes=False).result(output / MODEL)
+    found = newest_complete(output / CHECKPOINTS)
+    resumed, record = found if found else (None, {"step": 0, "place": 0})
+    trainer = make_trainer(
+        settings, model, rows, rewards, output, rationale, record["step"], record["place"]
     )
+    if trainer.is_world_process_zero():
+        drop_broken(output / CHECKPOINTS)
     watch = _watch(trainer, output, total, progress)
-    _choose_ways(trainer, source)
+    log = trainer.work.log
     try:
         trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
     except Exception as error:
         if out_of_space(error):
-            raise full(checkpoints) from error
+            raise full(output / CHECKPOINTS) from error
         raise
     finally:
         log.close()
@@ -149,7 +125,58 @@ def train_dapo(
     return log.result(output / MODEL, watch.stopped)
 
 
-def _arguments(settings: DapoSettings, checkpoints: Path, total: int) -> Any:
+def make_trainer(
+    settings: DapoSettings,
+    model: Path,
+    rows: Sequence[CorpusRow],
+    rewards: Rewards,
+    output: Path,
+    rationale: Callable[[CorpusRow], bool] = lambda row: False,
+    step: int = 0,
+    place: int = 0,
+) -> DapoTrainer:
+    """The trainer of a stage, before its first step.
+
+    Args:
+        settings: Of the stage.
+        model: Folder of the model to start from.
+        rows: What is asked.
+        rewards: Judges the answers.
+        output: Gets the step log.
+        rationale: Whether a row is asked to reason first.
+        step: Optimiser steps that an earlier start has made.
+        place: Prompts that it has drawn.
+    """
+    check_trl()
+    from transformers.utils import logging
+
+    from ..harness.models.checkpoint import Checkpoint
+    from ..harness.models.rendering import Renderer
+    from .rollouts import Asking
+
+    logging.disable_progress_bar()  # they would stand in the middle of ours
+    arguments = _arguments(settings, output / CHECKPOINTS)
+    # On a GPU, too, the trainer moves it: which device is this process's own, only it knows.
+    source = Checkpoint(str(model), "float32", "cpu")
+    asking = Asking(Renderer(source.tokenizer, {}, "auto"), settings, source.context, rationale)
+    fitting = asking.fitting(rows)
+    from .dapo_trainer import DapoTrainer, Work
+
+    log = StepLog(output, step, writes=arguments.process_index == 0)
+    trainer = DapoTrainer(
+        Work(settings, fitting, rewards, asking, log, place),
+        model=source.load(),
+        reward_funcs=rewards,  # asked for by the constructor; answers are judged by `judge`
+        args=arguments,
+        train_dataset=_placeholder(),
+        processing_class=source.tokenizer,
+        peft_config=_lora(settings.lora),
+    )
+    _choose_ways(trainer, source)
+    return trainer
+
+
+def _arguments(settings: DapoSettings, checkpoints: Path) -> Any:
     import torch
     from trl import GRPOConfig
 
@@ -159,7 +186,7 @@ def _arguments(settings: DapoSettings, checkpoints: Path, total: int) -> Any:
     vllm = {"vllm-server": "server", "vllm-colocate": "colocate"}.get(settings.engine)
     return GRPOConfig(
         output_dir=str(checkpoints),
-        max_steps=total,
+        max_steps=settings.steps * updates,
         per_device_train_batch_size=-(-settings.prompts_per_step // processes)
         * settings.group_size,
         num_generations=settings.group_size,

@@ -87,6 +87,7 @@ class DapoTrainer(GRPOTrainer):
 
     def __init__(self, work: Work, **arguments: Any) -> None:
         super().__init__(**arguments)
+        self.current_gradient_accumulation_steps = 1  # TRL's loss divides by it
         self.work = work
         self.writer: Writer | None = None
         self.shares_prefixes = False
