@@ -25,7 +25,8 @@ from .job import Job
 from .manifest import Facts
 from .mixing import MixSettings, mix, sizes
 from .rationales import Rationales, assigned
-from .recipe import Recipe, Rows
+from .recipe import Recipe
+from .recipe_stages import Rows
 from .rewards import Rewards
 from .row import CorpusRow
 from .select import SelectSettings, select
