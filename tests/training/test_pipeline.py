@@ -235,3 +235,25 @@ def test_a_rollback_goes_on_from_what_passed(beginner, tweets, tmp_path):
     assert "Keep the model of stage exploratory" in told
     measured = {path.name for path in Path(out / "runs").glob("*-report")}
     assert measured == {"base-report", "exploratory-report"}
+
+
+def test_a_dry_run_measures_and_leaves_nothing(beginner, tweets, tmp_path):
+    out, log = tmp_path / "out", tmp_path / "log.txt"
+    words = command("redone2-laptop", beginner, out, tweets, SMALL, "--dry-run")
+    assert redone_train(words, log) == 0, log.read_text()
+    lines = {line.split()[0]: line for line in log.read_text().splitlines() if line.strip()}
+    for stage in ("exploratory", "targeted", "refinement"):
+        assert "steps" in lines[f"{stage}/train"]
+    assert "2 steps" in lines["exploratory/train"]
+    assert "106 items" in lines["base/evaluate"]
+    assert "16 answers" in lines["targeted/select"].replace("4 answers", "16 answers")
+    assert [path.name for path in tmp_path.iterdir()] == ["log.txt"]
+
+
+def test_a_dry_run_of_a_finished_pipeline_has_nothing_to_do(whole, beginner, tweets, tmp_path):
+    folder, _, _ = whole
+    log = tmp_path / "log.txt"
+    words = command("redone2-laptop", beginner, folder, tweets, SMALL, "--dry-run")
+    assert redone_train(words, log) == 0
+    assert "base/evaluate                   done" in log.read_text()
+    assert "0 s" in log.read_text().splitlines()[-2]
