@@ -47,7 +47,7 @@ def train_sft(
         DiskFull: No space left; the last whole checkpoint is intact.
     """
     check_trl()
-    if (done := trained(output)) is not None:
+    if (done := trained(settings, output)) is not None:
         return done
     from ..harness.models.checkpoint import Checkpoint
     from .sequences import Tokeniser, packs_of, token_rows
@@ -67,7 +67,7 @@ def train_sft(
     lengths = [len(row) for row in tokens]
     packs = packs_of(lengths, most) if settings.packed else [[i] for i in range(len(tokens))]
 
-    from trl import SFTConfig
+    from trl.trainer.sft_config import SFTConfig
 
     from .packing import packs as shares
     from .sft_trainer import SftTrainer

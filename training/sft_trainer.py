@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from trl import SFTTrainer
+from trl.trainer.sft_trainer import SFTTrainer
 
 from .packing import micro_batches, tree_logprobs
 from .sequences import TokenRow, packed_logprobs, padded_logprobs
@@ -59,4 +59,4 @@ class SftTrainer(WholeBatches, SFTTrainer):
             return tree_logprobs(model, tokens, [len(row.prompt) for row in rows])[0]
         if any(len(pack) > 1 for pack in self.packs):
             return packed_logprobs(model, rows)
-        return padded_logprobs(model, rows, self._tokenizer.pad_token_id)
+        return padded_logprobs(model, rows, self._tokenizer.pad_token_id)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from ..harness.store import replacing
 from ..tasks.errors import RedoneError
 from .checkpoints import drop_broken, full, newest_complete, out_of_space
 from .dapo import CHECKPOINTS, KEPT, MODEL, TENSORBOARD, save_model
+from .guards import stop
 from .settings import Supervised
 from .steps import Progress, StageResult, StepLog, read_steps
 
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
 LEFT_OUT = "left_out.json"
 
 
-def trained(output: Path) -> StageResult | None:
+def trained(settings: Supervised, output: Path) -> StageResult | None:
     """What came of a stage that has its model; None if it has not."""
     if not (output / MODEL).is_dir():
         return None
     steps = list(read_steps(output))
-    log = StepLog(output, steps[-1].step if steps else 0)
+    log = StepLog(output, len(steps), writes=False)
     log.close()
-    return log.result(output / MODEL)
+    return log.result(output / MODEL, stop(steps, settings.token_budget) if steps else None)
 
 
 def check_trl() -> None:
@@ -135,7 +136,7 @@ def run(
 
 def _watch(trainer: Any, output: Path, total: int, progress: Progress) -> Any:
     from transformers import PrinterCallback
-    from transformers.integrations import TensorBoardCallback
+    from transformers.integrations.integration_utils import TensorBoardCallback
 
     from .watch import Watch
 

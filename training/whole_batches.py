@@ -147,7 +147,7 @@ class WholeBatches(Trainer):
             self.state.global_step + 1,
             loss=float(loss),
             grad_norm=norm,
-            learning_rate=float(self.optimizer.param_groups[0]["lr"]),
+            learning_rate=float(self.optimizer.param_groups[0]["lr"]),  # type: ignore[union-attr]
             tokens_trained=self.learnt(chosen),
             skipped=reason,
         )
