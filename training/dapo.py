@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,7 @@ def check_trl() -> None:
     """
     try:
         import trl
-        from trl import GRPOTrainer
+        from trl.trainer.grpo_trainer import GRPOTrainer
     except ImportError as error:
         raise RedoneError(
             f"Reinforcement learning needs TRL ({error}). Install it: pip install 'redone[train]'."
@@ -178,47 +179,49 @@ def make_trainer(
 
 def _arguments(settings: DapoSettings, checkpoints: Path) -> Any:
     import torch
-    from trl import GRPOConfig
+    from trl.trainer.grpo_config import GRPOConfig
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") == "true"
     updates = settings.updates_per_rollout
     vllm = {"vllm-server": "server", "vllm-colocate": "colocate"}.get(settings.engine)
-    return GRPOConfig(
-        output_dir=str(checkpoints),
-        max_steps=settings.steps * updates,
-        per_device_train_batch_size=-(-settings.prompts_per_step // processes)
-        * settings.group_size,
-        num_generations=settings.group_size,
-        max_completion_length=settings.max_new_tokens,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        loss_type="dapo",
-        beta=0.0,
-        epsilon=settings.clip_low,
-        epsilon_high=settings.clip_high,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
-        warmup_steps=settings.warmup_steps * updates,
-        weight_decay=settings.weight_decay,
-        optim="adamw_torch_fused",
-        # Clipped in the training step, where a ruined gradient can still be dropped.
-        max_grad_norm=settings.max_grad_norm if deepspeed else 0.0,
-        bf16=settings.dtype == "bfloat16",
-        gradient_checkpointing=settings.gradient_checkpointing,
-        use_cpu=not torch.cuda.is_available(),
-        seed=settings.seed,
-        save_strategy="no",
-        save_total_limit=KEPT,
-        logging_steps=1,
-        report_to="none",
-        disable_tqdm=True,
-        log_level="error",
-        ddp_find_unused_parameters=False,
-        use_vllm=vllm is not None,
-        vllm_mode=vllm or "colocate",
-        vllm_server_base_url=settings.vllm_server,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of TRL's own use of transformers
+        return GRPOConfig(
+            output_dir=str(checkpoints),
+            max_steps=settings.steps * updates,
+            per_device_train_batch_size=-(-settings.prompts_per_step // processes)
+            * settings.group_size,
+            num_generations=settings.group_size,
+            max_completion_length=settings.max_new_tokens,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            loss_type="dapo",
+            beta=0.0,
+            epsilon=settings.clip_low,
+            epsilon_high=settings.clip_high,
+            learning_rate=settings.learning_rate,
+            lr_scheduler_type="constant_with_warmup",
+            warmup_steps=settings.warmup_steps * updates,
+            weight_decay=settings.weight_decay,
+            optim="adamw_torch_fused",
+            # Clipped in the training step, where a ruined gradient can still be dropped.
+            max_grad_norm=settings.max_grad_norm if deepspeed else 0.0,
+            bf16=settings.dtype == "bfloat16",
+            gradient_checkpointing=settings.gradient_checkpointing,
+            use_cpu=not torch.cuda.is_available(),
+            seed=settings.seed,
+            save_strategy="no",
+            save_total_limit=KEPT,
+            logging_steps=1,
+            report_to="none",
+            disable_tqdm=True,
+            log_level="error",
+            ddp_find_unused_parameters=False,
+            use_vllm=vllm is not None,
+            vllm_mode=vllm or "colocate",
+            vllm_server_base_url=settings.vllm_server,
+        )
 
 
 def _lora(settings: LoraSettings | None) -> Any:
@@ -245,7 +248,7 @@ def _placeholder() -> Any:
 
 def _watch(trainer: DapoTrainer, output: Path, total: int, progress: Progress) -> Any:
     from transformers import PrinterCallback
-    from transformers.integrations import TensorBoardCallback
+    from transformers.integrations.integration_utils import TensorBoardCallback
 
     from .watch import Watch
 

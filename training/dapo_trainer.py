@@ -14,7 +14,7 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 from torch.utils.data import DataLoader
-from trl import GRPOTrainer
+from trl.trainer.grpo_trainer import GRPOTrainer
 
 from ..harness.models.memory import is_out_of_memory
 from ..tasks.errors import RedoneError
@@ -140,8 +140,8 @@ class DapoTrainer(GRPOTrainer):
         super().log(logs, start_time)
 
     def _rate(self) -> float:
-        assert self.optimizer is not None
-        return float(self.optimizer.param_groups[0]["lr"])
+        optimizer: Any = self.optimizer
+        return float(optimizer.param_groups[0]["lr"])
 
     # --- rollouts --------------------------------------------------------------------------------
 
@@ -184,9 +184,10 @@ class DapoTrainer(GRPOTrainer):
             for place in places[rank::processes]
         ]
         began = time.perf_counter()
-        self.model.eval()
+        model: Any = self.model
+        model.eval()
         written = self.writer.write(mine) if mine else []
-        self.model.train()
+        model.train()
         self._generating += time.perf_counter() - began
         began = time.perf_counter()
         judged = self.work.rewards.judge(
