@@ -190,7 +190,7 @@ def _decision(row: CorpusRow, solved: Solved | None, kept: bool) -> Decision:
     if solved is None:
         text = "No answer to it was judged: it has no target, or its question is too long."
         return Decision(row.id, row.task, 0, "not judged", text)
-    told = f"It was solved {solved.solved} times in {solved.draws}"
+    told = f"It was solved in {solved.solved} of {solved.draws} draws"
     more = {"draws": solved.draws, "solved": solved.solved}
     if kept:
         return Decision(row.id, row.task, 1, solved.kind, f"{told}.", more=more)

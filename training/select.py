@@ -9,11 +9,13 @@ parted twice:
 
 p(b) is the bucket's priority. A slice takes that of its whole task if that is higher (it has fewer
 items, so a wider interval); what is left of a task beside its weak slices has `contrast` times the
-priority: such rows are no weakness, but without them one label would be learnt for all. C is the number of capabilities with a bucket to fill, P(c) the sum over tasks
-of their highest p. So every capability is there, important buckets get more, and of a small bucket
-a larger part is taken. Inside a bucket a row's chance is its weight times `cell ** -rarity`, its
-cell being the rows of the bucket with its language and label: rare labels are not drowned. What a
-group cannot fill goes to the others.
+priority: such rows are no weakness, but without them one label would be learnt for all. C is the
+number of capabilities with a bucket to fill, P(c) the sum over tasks of their highest p. So every
+capability is there, important buckets get more, and of a small bucket a larger part is taken.
+
+Inside a bucket a row's chance is its weight times `cell ** -rarity`, its cell being the rows of the
+bucket with its language and label: rare labels are not drowned. What a group cannot fill goes to
+the others.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ class SelectSettings:
         budget: Rows in all; None: every row that matches, with general ones to their share.
         general_share: Of general rows in the whole, 0..1.
         evenness: How far capabilities share alike, 0 (by priority) to 1 (the same for each).
-        contrast: What the rest of a task counts beside its weak slices, 0 to 1.
+        contrast: What the rest of a task counts beside its weak slices, above 0 and up to 1.
         rarity: How far small buckets and rare labels are preferred, 0 (not) to 1.
         repeats: How often a row may be drawn.
         seed: Of the draw.
@@ -196,7 +198,11 @@ def name_of(bucket: Bucket) -> str:
 
 
 def _possible(settings: SelectSettings) -> None:
-    for name in ("evenness", "contrast", "rarity"):
+    if not 0 < settings.contrast <= 1:
+        raise RedoneError(
+            f"A contrast of {settings.contrast} is not possible: above 0 and up to 1 is expected."
+        )
+    for name in ("evenness", "rarity"):
         if not 0 <= (value := getattr(settings, name)) <= 1:
             raise RedoneError(f"A {name} of {value} is not possible: 0 to 1 is expected.")
     if settings.repeats < 1:

@@ -151,9 +151,9 @@ def test_a_row_counts_for_its_slice_before_its_task_and_once(items):
     shares = {s.name: s for s in selection.shares}
     assert shares[f"{IRONY} label=irony"].rows == 20 and shares[IRONY].rows == 60
     assert len(selection.rows) == len({r.id for r in selection.rows}) == 80
-    half = select(rows, found, SelectSettings(budget=40, general_share=0), items)
+    half = select(rows, found, SelectSettings(budget=30, general_share=0), items)
     # 0.5 * 20 ** 0.5 to the rest's half of 0.5 * 60 ** 0.5: more of the slice than its quarter.
-    assert drawn_by_bucket(half) == {IRONY: 21, f"{IRONY} label=irony": 19}
+    assert drawn_by_bucket(half) == {IRONY: 14, f"{IRONY} label=irony": 16}
 
 
 def test_rare_labels_are_weighted_up_inside_a_bucket(items):
@@ -208,7 +208,7 @@ def test_evidence_of_the_diagnosis_is_refused_by_its_id_alone(items):
 
 
 @pytest.mark.parametrize(
-    "setting", [{"evenness": 2}, {"contrast": 2}, {"rarity": -1}, {"repeats": 0}]
+    "setting", [{"evenness": 2}, {"contrast": 0}, {"rarity": -1}, {"repeats": 0}]
 )
 def test_impossible_settings_are_refused(setting, items):
     found = diagnosis(bucket(IRONY, "c", 0.5))
