@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..tasks.errors import MissingData, RedoneError
+from ..tasks.terminal import Parser
 
 if TYPE_CHECKING:
     from .job import Means
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="redone-train",
         description="Train a model in stages with a gate behind each: evaluate, select data, "
         "train, evaluate, gate. What was stopped goes on with the same command.",
@@ -178,6 +179,7 @@ def order_of(options: argparse.Namespace, recipe: Recipe) -> Order:
         recipe.stage(options.stage)
     return Order(
         recipe=recipe,
+        name=Path(options.recipe).stem,
         model=model,
         corpora=corpora,
         until=options.stage,

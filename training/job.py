@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -81,6 +82,8 @@ class Job(Strict):
 
 def train(job: Job, progress: Progress) -> StageResult:
     """Runs the trainer of a job in this process, or goes on where it stopped."""
+    # Said by transformers of a setting that TRL still needs under its old name.
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
     if job.kind == "dpo":
         from .dpo import read_pairs, train_dpo
 

@@ -18,7 +18,7 @@ from .errors import GateStopped
 from .evaluations import Evaluator, diagnose_run, judge_gate
 from .job import JOB, RESULT, Train, save_job, save_result
 from .manifest import Facts, Manifest, digest_of, digest_of_file
-from .pages import report
+from .pages import report, rows
 from .plan import leaves, needs_diagnosis, steps_of
 from .progress import StepBar, spelled
 from .recipe import OnRegression, Recipe
@@ -35,6 +35,7 @@ class Order:
 
     Attributes:
         recipe: What to do.
+        name: Of the recipe.
         model: The base model.
         corpora: The user's own, beside the recipe's.
         until: Stage to end after; None for all.
@@ -42,6 +43,7 @@ class Order:
     """
 
     recipe: Recipe
+    name: str
     model: Path
     corpora: tuple[Path, ...] = ()
     until: str | None = None
@@ -312,4 +314,14 @@ class Pipeline:
             [page],
             lambda: report(self.recipe, runs, page, chain=chain),
         )
+        if "final/row" in self._plan:
+            measured = "-report" if "final/measure" in self._plan else ""
+            ends = {
+                f"{self.order.model.name} {self.order.name} {model.label}": self.folder
+                / "runs"
+                / f"{model.label}{measured}"
+                for model in models[1:]
+            }
+            board = self.folder / "leaderboard"
+            self._do("final/row", hashes, [board], lambda: rows(ends, board))
         return page

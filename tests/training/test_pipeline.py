@@ -1,7 +1,6 @@
 """The whole of `redone2-laptop` with a tiny model on invented tweets: its way, its kills, its gates."""
 
 import json
-from pathlib import Path
 
 import pytest
 from killing import redone_train
@@ -216,27 +215,6 @@ def test_a_ruinous_learning_rate_ends_at_the_gate(beginner, tweets, tmp_path):
     assert (out / "report.html").is_file()
 
 
-def test_a_rollback_goes_on_from_what_passed(beginner, tweets, tmp_path):
-    out, log = tmp_path / "out", tmp_path / "log.txt"
-    changes = {
-        "tokens": 400,
-        "evaluation.limit": 16,
-        "data.generated": 3,
-        "gates.policy.resamples": 1000,
-        **{f"exploratory.{n}": v for n, v in RL.items()},
-        **{f"targeted.{n}": v for n, v in SFT.items()},
-        "targeted.train.learning_rate": 30.0,
-        "targeted.rows.choose": "balanced",
-    }
-    words = command("exploratory-targeted", beginner, out, tweets, changes)
-    assert redone_train([*words, "--on-regression", "rollback"], log) == 0, log.read_text()
-    told = log.read_text()
-    assert "The gate of stage targeted did not let pass." in told
-    assert "Keep the model of stage exploratory" in told
-    measured = {path.name for path in Path(out / "runs").glob("*-report")}
-    assert measured == {"base-report", "exploratory-report"}
-
-
 def test_a_dry_run_measures_and_leaves_nothing(beginner, tweets, tmp_path):
     out, log = tmp_path / "out", tmp_path / "log.txt"
     words = command("redone2-laptop", beginner, out, tweets, SMALL, "--dry-run")
@@ -246,7 +224,8 @@ def test_a_dry_run_measures_and_leaves_nothing(beginner, tweets, tmp_path):
         assert "steps" in lines[f"{stage}/train"]
     assert "2 steps" in lines["exploratory/train"]
     assert "106 items" in lines["base/evaluate"]
-    assert "16 answers" in lines["targeted/select"].replace("4 answers", "16 answers")
+    assert "4 answers" in lines["targeted/select"]
+    assert "78 answers" in lines["refinement/select"]
     assert [path.name for path in tmp_path.iterdir()] == ["log.txt"]
 
 

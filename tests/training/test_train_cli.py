@@ -48,7 +48,7 @@ def test_what_is_needed(capsys, left_out):
     given = [word for name, value in words.items() if name != left_out for word in (name, value)]
     with pytest.raises(SystemExit) as end:
         main(given)
-    assert end.value.code == 2
+    assert end.value.code == 64
     assert f"{left_out} is needed" in capsys.readouterr().err
 
 
