@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..tasks.errors import MissingData, RedoneError
 
 if TYPE_CHECKING:
+    from .job import Means
     from .pipeline import Order, Workers
     from .recipe import Recipe
 
@@ -184,7 +185,7 @@ def order_of(options: argparse.Namespace, recipe: Recipe) -> Order:
     )
 
 
-def workers_of(options: argparse.Namespace) -> tuple[Workers, object]:
+def workers_of(options: argparse.Namespace) -> tuple[Workers, Means]:
     """Who gathers, chooses and trains, and what judging may use."""
     from .job import Means, launched, train
     from .launch import config_of

@@ -61,7 +61,7 @@ class Evaluator:
         self.evaluation = evaluation
         self.data = data
         self.services = services
-        self._load = load or loader(evaluation)
+        self.load = load or loader(evaluation)
         self._loaded: tuple[Path, Model] | None = None
 
     def tasks(self, partition: Partition) -> list[Task]:
@@ -72,7 +72,7 @@ class Evaluator:
         """A model, loaded."""
         if self._loaded is None or self._loaded[0] != path:
             self.close()
-            self._loaded = (path, self._load(path))
+            self._loaded = (path, self.load(path))
         return self._loaded[1]
 
     def close(self) -> None:

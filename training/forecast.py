@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from .job import Job
 from .manifest import Manifest
 from .pipeline import Order, Workers
 from .plan import Step, steps_of
-from .recipe import Recipe, Rows
+from .recipe import Recipe
+from .recipe_stages import Rows
 from .settings import DapoSettings, SftSettings
 from .stages import Choice, job_of
 from .steps import Step as TrainingStep
@@ -186,9 +186,7 @@ class _WarmUp:
         return Cost(steps * one.seconds, steps * one.tokens, disk), f"{steps:,} steps"
 
 
-def planned_steps(
-    stage: Any, budget: int | None, measured: TrainingStep
-) -> tuple[int, Cost]:
+def planned_steps(stage: Any, budget: int | None, measured: TrainingStep) -> tuple[int, Cost]:
     """Optimiser steps of a stage, and what one costs.
 
     Args:

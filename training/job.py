@@ -1,7 +1,7 @@
 """One stage's training as a file, so that one process or many can run it.
 
 `python -m redone.training.job JOB.json` trains; `accelerate launch` starts it on every device.
-The first process writes RESULT beside the job.
+The first process writes `result.json` into the stage's folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .settings import DapoSettings, DpoSettings, SftSettings, Strict
 from .shaping import Shaping
 from .steps import Progress, StageResult
 
-RESULT = "result.json"
+JOB, RESULT = "job.json", "result.json"
 Train = Callable[["Job", Progress], StageResult]
 
 
@@ -114,7 +114,7 @@ def launched(config: Path) -> Train:
     from .launch import accelerate
 
     def train_there(job: Job, progress: Progress) -> StageResult:
-        path = job.output / "job.json"
+        path = job.output / JOB
         (job.output / RESULT).unlink(missing_ok=True)
         save_job(job, path)
         accelerate(config, path, job.output / "launch.log")

@@ -74,6 +74,64 @@ class TokenTree:
         return (nodes[:, None] >= nodes) & (nodes[:, None] < ends)
 
 
+_PACK = 640
+"""Nodes that go through the model together: more spills the caches, and attention is over all."""
+
+
+def micro_batches(
+    sequences: Sequence[Sequence[int]], rows: int, shared: bool = False
+) -> list[list[int]]:
+    """Share sequences out to forward passes.
+
+    Args:
+        sequences: Token ids.
+        rows: Sequences in one pass, 1 or more. With `shared` a pass holds the tokens of as many of
+            the longest, so that what sequences have in common makes room for more of them.
+        shared: Whether common beginnings are computed once.
+
+    Returns:
+        Indices of each pass; neighbours are alike in length or, with `shared`, in their beginnings.
+    """
+    if not sequences:
+        return []
+    if not shared:
+        order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
+        return [order[i : i + rows] for i in range(0, len(order), rows)]
+    longest = max(map(len, sequences))
+    most = max(longest, min(rows * longest, _PACK))
+    batches: list[list[int]] = []
+    nodes, before = 0, list[int]()
+    for i in sorted(range(len(sequences)), key=lambda i: list(sequences[i])):
+        now = list(sequences[i])
+        new = len(now) - common_length(before, now)
+        if batches and nodes + new <= most:
+            batches[-1].append(i)
+            nodes += new
+        else:
+            batches.append([i])
+            nodes = len(now)
+        before = now
+    return batches
+
+
+def padded(lists: Sequence[Sequence[Any]], fill: Any, left: bool = False) -> tuple[Tensor, Tensor]:
+    """Lists of numbers as one tensor, and the mask of what is no filling.
+
+    Returns:
+        Both of shape [lists, longest].
+    """
+    import torch
+
+    width = max(map(len, lists))
+    rows, mask = [], torch.zeros((len(lists), width), dtype=torch.long)
+    for number, values in enumerate(lists):
+        filling = [fill] * (width - len(values))
+        rows.append([*filling, *values] if left else [*values, *filling])
+        place = slice(width - len(values), width) if left else slice(0, len(values))
+        mask[number, place] = 1
+    return torch.tensor(rows), mask
+
+
 def tree_logprobs(
     model: Model,
     sequences: Sequence[Sequence[int]],
@@ -119,3 +177,42 @@ def tree_logprobs(
     index = {node: i for i, node in enumerate(scored)}
     chosen = [torch.tensor([index[n] for n in answer], device=device) for answer in answers]
     return [logprobs[c] for c in chosen], [entropies[c] for c in chosen]
+
+
+_PROBE = ((5, 9, 3, 7, 11), (5, 9, 3, 4), (5, 9, 3, 7, 2, 8))
+_CLOSE = 1e-3  # of log-probabilities in float32; another formula is far off
+
+
+def packs(model: Model) -> bool:
+    """Whether a model gives a tree's log-probabilities as it does those of single sequences.
+
+    It does not where a layer attends to some of the earlier tokens only, or keeps a state: the
+    configuration tells of the former, a trial of the latter.
+
+    Args:
+        model: A causal language model of transformers.
+    """
+    import torch
+
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"} or (
+        getattr(config, "sliding_window", None) and not hasattr(config, "layer_types")
+    ):
+        return False
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            found, _ = tree_logprobs(model, _PROBE, [2] * len(_PROBE))
+            for ids, logprobs in zip(_PROBE, found, strict=True):
+                logits = model(input_ids=torch.tensor([ids], device=model.device)).logits[0, 1:-1]
+                right = logits.float().log_softmax(-1)
+                right = right[range(len(ids) - 2), list(ids[2:])]
+                if not torch.allclose(logprobs, right, atol=_CLOSE):
+                    return False
+        return True
+    except (TypeError, ValueError, RuntimeError, AttributeError):
+        return False
+    finally:
+        model.train(training)

@@ -122,20 +122,24 @@ class StepLog:
         folder: Of the stage; made if it is not there.
         after: The step that training goes on from: lines of later steps, left by a start that did
             not come to its next checkpoint, are dropped.
+        writes: False in the other processes of a launch: they only remember.
 
     Raises:
         DiskFull: No space left.
     """
 
-    def __init__(self, folder: Path, after: int = 0) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise (_full(folder) if disk_full(error) else error) from error
+    def __init__(self, folder: Path, after: int = 0, writes: bool = True) -> None:
         self._journal = Journal(folder / STEPS)
-        self._journal.repair()
-        self.steps: list[Step] = [s for s in read_steps(folder) if s.step <= after]
-        self._keep_to(after)
+        self._writes = writes
+        if writes:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise (_full(folder) if disk_full(error) else error) from error
+            self._journal.repair()
+        self.steps: list[Step] = [s for s in read_steps(folder) if s.step <= after] if after else []
+        if writes:
+            self._keep_to(after)
 
     def append(self, step: Step) -> None:
         """Add a line.
@@ -143,7 +147,8 @@ class StepLog:
         Raises:
             DiskFull: No space left; the lines before are intact.
         """
-        self._journal.append({k: v for k, v in asdict(step).items() if v is not None})
+        if self._writes:
+            self._journal.append({k: v for k, v in asdict(step).items() if v is not None})
         self.steps.append(step)
 
     def close(self) -> None:
