@@ -186,6 +186,14 @@ def test_chances_are_in_proportion_to_weights():
     assert min(seen[r.id] for r in rows[:10]) > 200  # expected 240 each
 
 
+def test_a_smaller_draw_is_among_a_larger_one_and_a_new_row_changes_little():
+    rows = [row(n) for n in range(200)]
+    few, many = (set(drawn(rows, [1.0] * 200, count, 1, "s")) for count in (40, 90))
+    assert few < many
+    more = set(drawn([*rows, row(200)], [1.0] * 201, 40, 1, "s"))
+    assert len(few - more) <= 1
+
+
 def test_equal_weights_repeat_no_row_before_all_came():
     rows = [row(n) for n in range(30)]
     assert set(drawn(rows, [1.0] * 30, 45, 3, "s").values()) == {1, 2}
