@@ -160,7 +160,7 @@ def judge_gate(base: Path, candidate: Path, policy: Policy, target: Path) -> Gat
         ScoredRun(base),
         ScoredRun(candidate),
         role=policy.scoring,
-        partition=None if policy.partition == "all" else policy.partition,
+        partition=policy.partition,
         resamples=policy.resamples,
         seed=policy.seed,
     )
