@@ -236,3 +236,24 @@ def test_a_dry_run_of_a_finished_pipeline_has_nothing_to_do(whole, beginner, twe
     assert redone_train(words, log) == 0
     assert "base/evaluate                   done" in log.read_text()
     assert "0 s" in log.read_text().splitlines()[-2]
+
+
+def test_the_predecessor_s_order(beginner, tweets, tmp_path):
+    out, log = tmp_path / "out", tmp_path / "log.txt"
+    plain = {name: value for name, value in SFT.items() if "soft_labels" not in name}
+    changes = {
+        "tokens": 1000,
+        "evaluation.limit": 4,
+        "data.generated": 3,
+        "gates.policy.resamples": 1000,
+        **{f"{stage}.{n}": v for stage in ("pretraining", "sft") for n, v in plain.items()},
+        **{f"preference.{n}": v for n, v in plain.items() if n != "rows.general"},
+        "preference.pairs.max_tokens": 10,
+    }
+    words = command("redone1", beginner, out, tweets, changes)
+    assert redone_train(words, log) == 0, log.read_text()
+    found = steps(out)
+    for stage in ("pretraining", "sft", "preference"):
+        assert found[f"{stage}/train"]["facts"]["tokens_trained"] > 0
+    assert found["preference/select"]["facts"]["pairs"] > 0
+    assert "pretraining/gate" not in found
