@@ -62,13 +62,13 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     """Read, judge, write."""
     from ..harness.gate.policy import load_policy, policy_of
     from ..harness.store import replacing
+    from ..harness.wording import visible
     from .drawing import FORMATS, write_picture
     from .examples import MOST, examples
     from .provenance import provenance
     from .seesaw import seesaw
     from .stages import open_report
     from .verdict import verdict
-    from .wording import visible
 
     output = Path(options.output or f"report.{options.format or 'html'}")
     form = options.format or ("md" if output.suffix == ".md" else "html")
