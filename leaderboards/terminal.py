@@ -1,0 +1,116 @@
+"""The board in a terminal, and readable where its output is piped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..harness.wording import visible
+from . import wording
+from .board import Board, Sheet
+from .columns import Column
+from .derivation import Finding
+from .rows import Row
+
+PIPED = 200
+"""Columns of output that is no terminal's: wide enough that nothing is cut."""
+MOST = 40
+"""Characters of a model's name that are shown here; the other forms have all of it."""
+
+
+def show(board: Board, findings: Sequence[Finding]) -> None:
+    """Prints every sheet: a table of the means, and one of the categories."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else PIPED
+    console = Console(highlight=False, soft_wrap=False, width=width)
+    for sheet in board.sheets:
+        console.print(f"[bold]{_plain(sheet.title)}[/]" + _demonstration(sheet))
+        totals = [c for c in sheet.columns if c.total]
+        parts = [c for c in sheet.columns if not c.total]
+        if totals:
+            console.print(_means(sheet, totals))
+        if parts:
+            console.print(_categories(sheet, parts))
+        for note in wording.notes(sheet):
+            console.print(f"[dim]{_plain(note)}[/]")
+        console.print()
+    for line in checked(findings):
+        console.print(_plain(line))
+
+
+def checked(findings: Sequence[Finding]) -> Iterator[str]:
+    """What was computed again, a line each."""
+    if findings:
+        yield "Computed again from the printed figures:"
+        yield from (f"  {wording.finding(found)}" for found in findings)
+
+
+def _means(sheet: Sheet, columns: Sequence[Column]) -> Any:
+    table = _table(sheet, columns)
+    for number, row in enumerate(sheet.rows):
+        cells = []
+        for column in columns:
+            cell = row.cells.get(column.key)
+            place = sheet.ranks.of(number, column.key) if sheet.ranks else None
+            told = [wording.figure(cell), wording.spread(cell)] if cell else []
+            cells.append(" ".join(filter(None, [*told, wording.rank(place)])))
+        table.add_row(
+            *_head(sheet, row), *map(_plain, cells), style="bold" if row.measured else None
+        )
+    return table
+
+
+def _categories(sheet: Sheet, columns: Sequence[Column]) -> Any:
+    table = _table(sheet, columns)
+    for number, row in enumerate(sheet.rows):
+        cells = []
+        for column in columns:
+            cell = row.cells.get(column.key)
+            place = sheet.ranks.of(number, column.key) if sheet.ranks else None
+            mark = f"({place.mark})" if place and place.mark else ""
+            cells.append(wording.figure(cell) + mark if cell else "")
+        table.add_row(
+            *_head(sheet, row), *map(_plain, cells), style="bold" if row.measured else None
+        )
+    return table
+
+
+def _table(sheet: Sheet, columns: Sequence[Column]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    if any(row.measured for row in sheet.rows):
+        table.add_column("origin")
+    for column in columns:
+        table.add_column(_plain(column.title), justify="right", min_width=6)
+    return table
+
+
+def _head(sheet: Sheet, row: Row) -> list[str]:
+    """Name, and where it comes from if the sheet holds both kinds."""
+    label = row.label if len(row.label) <= MOST else f"{row.label[: MOST - 1]}…"
+    mixed = any(other.measured for other in sheet.rows)
+    name = f"{wording.MARKS[row.measured]} {label}" if mixed else label
+    return [_plain(name), *([_plain(wording.origin(row))] if mixed else [])]
+
+
+def _style(row: Row) -> str:
+    return "bold" if row.measured else ""
+
+
+def _demonstration(sheet: Sheet) -> str:
+    return (
+        " [yellow](demonstration)[/]"
+        if sheet.demonstration and "emonstration" not in sheet.title
+        else ""
+    )
+
+
+def _plain(text: str) -> str:
+    """Text of others: no markup, no control characters, one line."""
+    from rich.markup import escape
+
+    return escape(" ".join(visible(text).split()))
