@@ -142,6 +142,6 @@ def _further(paper: Paper, table: Table) -> Sheet:
         if columns[-1].key == MEAN:
             cells[MEAN] = Cell(mean([cells[key].value for key in over]))
         facts = (("trained from", row.after),) if row.after else ()
-        rows.append(Row(row.name, False, "official", "as the paper", source, cells, facts))
+        rows.append(Row(row.name, False, "official", "", source, cells, facts))
     title = f"{paper.title}, {table.number}: {table.title}"
     return Sheet(table.number, title, columns, tuple(rows), None, (f"Printed rows: {source}.",))

@@ -47,7 +47,7 @@ class Row:
         label: The model.
         measured: False: as a paper prints them.
         scoring: `official` or `corrected`, or both where all figures are the same.
-        samples: How many, of how many.
+        samples: How many, and whether that is all of them; "" for printed rows.
         source: Paper and table, or who measured.
         cells: By column; a figure that is not whole is absent.
         facts: Name and value of what else is known.
@@ -100,7 +100,7 @@ def printed_row(paper: Paper, model: str, columns: Sequence[Column]) -> Row:
                 cells[column.key] = Cell(mean([again[key] for key in over]))
     size = next((s for s, models in paper.size_classes.items() if model in models), "")
     facts = (("size", size),) if size else ()
-    return Row(model, False, "official", "as the paper", paper.source, cells, facts)
+    return Row(model, False, "official", "", paper.source, cells, facts)
 
 
 def measured_rows(

@@ -40,7 +40,7 @@ def rank(place: Place | None, full: bool = False) -> str:
 def origin(row: Row) -> str:
     """Whether a row is printed or measured here, under which scoring, on how much."""
     scoring = "official = corrected" if row.scoring == "both" else row.scoring
-    return f"{ORIGINS[row.measured]}, {scoring}, {row.samples}"
+    return ", ".join(filter(None, [ORIGINS[row.measured], scoring, row.samples]))
 
 
 def notes(sheet: Sheet) -> list[str]:
