@@ -55,7 +55,7 @@ def write_results(
     """
     run = folder.run or {}
     seed = run.get("request", {}).get("seed", 0)
-    figures = {role: _figures(role, judged, resamples, seed) for role in ROLES}
+    figures = {role: figures_of(role, judged, resamples, seed) for role in ROLES}
     by_task: dict[str, Any] = {}
     for name, effort in judged.efforts.items():
         task = tasks[name]
@@ -94,7 +94,7 @@ def write_results(
                     "name": row.name,
                     "title": row.title,
                     "of": list(row.of),
-                    **_mean(row.groups, figures[role]).record(),
+                    **mean_of(row.groups, figures[role]).record(),
                     "signature": _signed(
                         row.name, run, [judged.tallies[t][role] for t in row.of], services
                     ),
@@ -148,8 +148,8 @@ class Figure:
         return figures | ({"item_resamples": self.few} if self.few is not None else {})
 
 
-def _figures(role: str, judged: Judged, resamples: int, seed: int) -> dict[str, Figure]:
-    """The primary metric of every task under one scoring."""
+def figures_of(role: str, judged: Judged, resamples: int, seed: int) -> dict[str, Figure]:
+    """The primary metric of every task under one role of scoring, by task."""
     chosen = {
         name: found[role]
         for name, found in judged.tallies.items()
@@ -206,7 +206,7 @@ def _exact_interval(proportion: tuple[int, int] | None, sums: Sums) -> tuple[flo
     return wilson_interval(hits, count)
 
 
-def _mean(groups: Sequence[Any], figures: Mapping[str, Figure]) -> Figure:
+def mean_of(groups: Sequence[Any], figures: Mapping[str, Figure]) -> Figure:
     """The mean over nested groups of task names."""
     if len(groups) == 1 and isinstance(groups[0], str):
         return figures[groups[0]]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..tasks.errors import RedoneError, UnknownName
+from ..tasks.terminal import Parser
 
 if TYPE_CHECKING:
     from .submission import Submission
@@ -19,9 +20,9 @@ CHECKOUT = Path("leaderboards/results")
 FORMATS = ("html", "md", "csv")
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="redone-leaderboard",
         description="Prints the board: figures as papers print them, and results measured here, "
         "each with its signature. Only figures that were made alike are ranked.",

@@ -12,6 +12,7 @@ from ..tasks.registry import BENCHMARKS, CATEGORIES, SUITES
 MEAN = "mean"
 """Key of the mean over outside averages and benchmarks: what a paper's headline compares."""
 PARTS = {"bleu": "BLEU", "chrf++": "chrF++"}
+DIRECTIONS = {"zh_en": "zh→en", "en_zh": "en→zh"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def columns_of(suite: str, paper: Paper | None = None) -> tuple[Column, ...]:
             of, title = frozenset(task.name for task in tasks), CATEGORIES[category]
             parts.append(Column(name, title, "category", of))
             for metric in paper.parts.get(name, ()) if paper else ():
-                titled = f"{title}, {PARTS.get(metric, metric)}"
+                titled = f"{DIRECTIONS.get(category, title)} {PARTS.get(metric, metric)}"
                 parts.append(Column(f"{name}:{metric}", titled, "part", of, metric))
     means = [_benchmark(key) for key in benchmarks]
     every = frozenset(name for mean in means for name in mean.tasks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,22 +12,20 @@ from .columns import Column
 from .derivation import Finding
 from .rows import Row
 
-PIPED = 200
-"""Columns of output that is no terminal's: wide enough that nothing is cut."""
 MOST = 40
 """Characters of a model's name that are shown here; the other forms have all of it."""
 
 
 def show(board: Board, findings: Sequence[Finding]) -> None:
     """Prints every sheet: a table of the means, and one of the categories."""
-    from rich.console import Console
+    from ..tasks.terminal import output
 
-    width = None if sys.stdout.isatty() else PIPED
-    console = Console(highlight=False, soft_wrap=False, width=width)
+    console = output()
     for sheet in board.sheets:
         console.print(f"[bold]{_plain(sheet.title)}[/]" + _demonstration(sheet))
         totals = [c for c in sheet.columns if c.total]
-        parts = [c for c in sheet.columns if not c.total]
+        split = {c.key.rpartition(":")[0] for c in sheet.columns if c.kind == "part"}
+        parts = [c for c in sheet.columns if not c.total and c.key not in split]
         if totals:
             console.print(_means(sheet, totals))
         if parts:
@@ -48,7 +45,7 @@ def checked(findings: Sequence[Finding]) -> Iterator[str]:
 
 
 def _means(sheet: Sheet, columns: Sequence[Column]) -> Any:
-    table = _table(sheet, columns)
+    table = _table(sheet, columns, "origin")
     for number, row in enumerate(sheet.rows):
         cells = []
         for column in columns:
@@ -63,7 +60,7 @@ def _means(sheet: Sheet, columns: Sequence[Column]) -> Any:
 
 
 def _categories(sheet: Sheet, columns: Sequence[Column]) -> Any:
-    table = _table(sheet, columns)
+    table = _table(sheet, columns, "scoring")
     for number, row in enumerate(sheet.rows):
         cells = []
         for column in columns:
@@ -77,24 +74,24 @@ def _categories(sheet: Sheet, columns: Sequence[Column]) -> Any:
     return table
 
 
-def _table(sheet: Sheet, columns: Sequence[Column]) -> Any:
+def _table(sheet: Sheet, columns: Sequence[Column], beside: str) -> Any:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("model", no_wrap=True)
     if any(row.measured for row in sheet.rows):
-        table.add_column("origin")
+        table.add_column(beside)
     for column in columns:
         table.add_column(_plain(column.title), justify="right", min_width=6)
     return table
 
 
-def _head(sheet: Sheet, row: Row) -> list[str]:
-    """Name, and where it comes from if the sheet holds both kinds."""
+def _head(sheet: Sheet, row: Row, beside: str) -> list[str]:
+    """Name, and what stands beside it if the sheet holds measured rows."""
     label = row.label if len(row.label) <= MOST else f"{row.label[: MOST - 1]}…"
     mixed = any(other.measured for other in sheet.rows)
     name = f"{wording.MARKS[row.measured]} {label}" if mixed else label
-    return [_plain(name), *([_plain(wording.origin(row))] if mixed else [])]
+    return [_plain(name), *([_plain(beside)] if mixed else [])]
 
 
 def _style(row: Row) -> str:
