@@ -53,9 +53,7 @@ def _means(sheet: Sheet, columns: Sequence[Column]) -> Any:
             place = sheet.ranks.of(number, column.key) if sheet.ranks else None
             told = [wording.figure(cell), wording.spread(cell)] if cell else []
             cells.append(" ".join(filter(None, [*told, wording.rank(place)])))
-        table.add_row(
-            *_head(sheet, row), *map(_plain, cells), style="bold" if row.measured else None
-        )
+        _add(table, sheet, row, wording.origin(row), cells)
     return table
 
 
@@ -68,9 +66,7 @@ def _categories(sheet: Sheet, columns: Sequence[Column]) -> Any:
             place = sheet.ranks.of(number, column.key) if sheet.ranks else None
             mark = f"({place.mark})" if place and place.mark else ""
             cells.append(wording.figure(cell) + mark if cell else "")
-        table.add_row(
-            *_head(sheet, row), *map(_plain, cells), style="bold" if row.measured else None
-        )
+        _add(table, sheet, row, row.scoring, cells)
     return table
 
 
@@ -79,23 +75,22 @@ def _table(sheet: Sheet, columns: Sequence[Column], beside: str) -> Any:
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("model", no_wrap=True)
-    if any(row.measured for row in sheet.rows):
+    if _mixed(sheet):
         table.add_column(beside)
     for column in columns:
         table.add_column(_plain(column.title), justify="right", min_width=6)
     return table
 
 
-def _head(sheet: Sheet, row: Row, beside: str) -> list[str]:
-    """Name, and what stands beside it if the sheet holds measured rows."""
+def _add(table: Any, sheet: Sheet, row: Row, beside: str, cells: Sequence[str]) -> None:
+    """Adds a line; what stands beside the name does so only where measured rows are about."""
     label = row.label if len(row.label) <= MOST else f"{row.label[: MOST - 1]}…"
-    mixed = any(other.measured for other in sheet.rows)
-    name = f"{wording.MARKS[row.measured]} {label}" if mixed else label
-    return [_plain(name), *([_plain(beside)] if mixed else [])]
+    head = [f"{wording.MARKS[row.measured]} {label}", beside] if _mixed(sheet) else [label]
+    table.add_row(*map(_plain, [*head, *cells]), style="bold" if row.measured else "")
 
 
-def _style(row: Row) -> str:
-    return "bold" if row.measured else ""
+def _mixed(sheet: Sheet) -> bool:
+    return any(row.measured for row in sheet.rows)
 
 
 def _demonstration(sheet: Sheet) -> str:
