@@ -294,8 +294,8 @@ def model_of(options: argparse.Namespace, plan: Plan) -> Model:
 
 def default_folder(options: argparse.Namespace, plan: Plan, model: Model) -> Path:
     """runs/MODEL-SUITE-HASH: the same request finds its folder again, another one never hits it."""
-    from .results import digest
     from .runner import request_of
+    from .signature import digest
 
     names = options.suite or (options.tasks or "sns-mini")
     label = f"{Path(model.name).name}-{names}"
