@@ -69,7 +69,7 @@ class FastEngine:
         return FastEngine(decoder, batch_size) if error < _CLOSE else None
 
     def refresh(self) -> None:
-        """See the adapters of a kept model as they are now; its weights are seen anyway."""
+        """See a kept model as it is now."""
         self._decoder.refresh()
 
     def describe(self) -> dict[str, Any]:
