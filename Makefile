@@ -25,6 +25,8 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/redone-leaderboard validate
+	$(BIN)/redone-leaderboard --check
 
 model: $(MODEL)/config.json
 

@@ -89,12 +89,14 @@ class Journal:
             yield record
 
     def located(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Offset and record of every line, in order."""
+        """Offset and record of every line, in order; a torn last line does not count."""
         if not self.path.exists():
             return
         offset = 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    return
                 try:
                     yield offset, orjson.loads(line)
                 except orjson.JSONDecodeError as error:
@@ -166,6 +168,7 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         import filelock
 
+        self._new = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -184,7 +187,16 @@ class RunFolder:
             self.samples.close()
             self.responses.close()
         finally:
+            if self._new and not (self.path / "run.json").exists():
+                self._discard()
             self._lock.release()
+
+    def _discard(self) -> None:
+        """Takes away a folder that never became a run: there is nothing to go on with."""
+        with contextlib.suppress(OSError):
+            self.samples.path.unlink(missing_ok=True)
+            (self.path / ".lock").unlink(missing_ok=True)
+            self.path.rmdir()
 
     @property
     def run(self) -> dict[str, Any] | None:

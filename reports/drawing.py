@@ -15,11 +15,11 @@ from html import escape
 from pathlib import Path
 
 from ..harness.store import replacing
+from ..harness.wording import change
 from ..tasks.errors import RedoneError
 from . import palette
 from .charts import axis_title, base_on_the_left, tick_label, ticks
 from .seesaw import Seesaw, frame, shows_published
-from .wording import change
 
 WIDTH, HEIGHT = 760, 520
 LEFT, RIGHT, TOP, BOTTOM = 68, 16, 16, 58

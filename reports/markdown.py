@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from ..harness.wording import UNKNOWN, cell, change, interval, probability, score, visible
 from .diagnoses import diagnosed
 from .examples import Examples
 from .heatmap import heat_map
@@ -14,7 +15,6 @@ from .seesaw import Seesaw
 from .stages import Report, notes_of
 from .tables import by_effect, significant
 from .verdict import verdict
-from .wording import UNKNOWN, change, interval, probability, score, visible
 
 EXAMPLES = 10
 """Flips shown of each stage unless more are asked for."""
@@ -38,12 +38,6 @@ def markdown(report: Report, found: Seesaw, kept: Examples, origin: Provenance) 
         lines += _alone(report)
     lines += [*_diagnoses(report), *_examples(kept), *_provenance(origin)]
     return "\n".join(lines) + "\n"
-
-
-def cell(text: str) -> str:
-    """Text that cannot break out of a line or a table."""
-    flat = " ".join(visible(text).split())
-    return re.sub(r"([\\|`<>*_\[\]#~&@])", r"\\\1", flat)
 
 
 def _table(head: Sequence[str], right: int, rows: Iterable[Sequence[str]]) -> list[str]:

@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..harness import wording
 from ..harness.gate.decision import Judged
 from ..tasks.registry import CATEGORIES, TASKS
 from ..tasks.schema import FAILURES
-from . import wording
 from .charts import seesaw_figure
 from .diagnoses import tables as diagnosis_tables
 from .drawing import svg

@@ -121,8 +121,12 @@ class EvaluationTexts:
         found = {i: ("exact", 1.0) for i in same}
         grams = _grams("\n".join([*texts.asked, *texts.answered]))
         first = np.searchsorted(self._grams, grams, "left")
+        # Nearly all n-grams of nearly all rows are in no item.
+        inside = first < len(self._grams)
+        inside[inside] = self._grams[first[inside]] == grams[inside]
+        first, grams = first[inside], grams[inside]
         last = np.searchsorted(self._grams, grams, "right")
-        held = [self._owners[a:b] for a, b in zip(first, last, strict=True) if b > a]
+        held = [self._owners[a:b] for a, b in zip(first, last, strict=True)]
         if held:
             owners, counts = np.unique(np.concatenate(held), return_counts=True)
             shares = counts / self._sizes[owners]

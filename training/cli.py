@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..tasks.errors import MissingData, RedoneError
+from ..tasks.terminal import Parser
 
 if TYPE_CHECKING:
+    from .job import Means
     from .pipeline import Order, Workers
     from .recipe import Recipe
 
 INTERRUPTED = 130
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="redone-train",
         description="Train a model in stages with a gate behind each: evaluate, select data, "
         "train, evaluate, gate. What was stopped goes on with the same command.",
@@ -177,6 +179,7 @@ def order_of(options: argparse.Namespace, recipe: Recipe) -> Order:
         recipe.stage(options.stage)
     return Order(
         recipe=recipe,
+        name=Path(options.recipe).stem,
         model=model,
         corpora=corpora,
         until=options.stage,
@@ -184,7 +187,7 @@ def order_of(options: argparse.Namespace, recipe: Recipe) -> Order:
     )
 
 
-def workers_of(options: argparse.Namespace) -> tuple[Workers, object]:
+def workers_of(options: argparse.Namespace) -> tuple[Workers, Means]:
     """Who gathers, chooses and trains, and what judging may use."""
     from .job import Means, launched, train
     from .launch import config_of

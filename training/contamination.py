@@ -31,7 +31,8 @@ class Cleaned:
     Attributes:
         rows: Those that may be trained on, in order.
         dropped: Why each of the others may not: `item` (its id is an item's), `cluster` (it is
-            about an item's text), `exact` (it repeats one) or `near` (it holds most of one).
+            about an item's text), `exact` (it repeats one), `near` (it holds most of one); or
+            `repeated`: a row with its id is there already.
     """
 
     rows: tuple[CorpusRow, ...]
@@ -67,8 +68,13 @@ class EvaluationItems:
         """Parts rows into those that may be trained on and those that repeat an item."""
         kept: list[CorpusRow] = []
         dropped: list[Decision] = []
+        seen: set[str] = set()
         for row in rows:
             decision = self._decision(row)
+            if row.id in seen:
+                text = "A row with this id is there already."
+                decision = Decision(row.id, row.task, 0, "repeated", text)
+            seen.add(row.id)
             if decision is None:
                 kept.append(row)
             else:

@@ -22,6 +22,7 @@ from ..tasks.prompts import messages, prompt_for
 from ..tasks.registry import BENCHMARKS, by_name
 from ..tasks.schema import Message, Services, Task
 from ..tasks.sources import cluster_of, kind
+from .rewards import Rewards
 from .row import NAMES, CorpusRow, behind, worded
 
 __all__ = ["CorpusRow", "is_general", "read_corpus", "reasonable", "write_corpus"]
@@ -47,7 +48,7 @@ def read_corpus(path: str | Path, services: Services | None = None) -> list[Corp
             out, or holds an answer that its task does not count as right; names file, row and
             field.
     """
-    return list(_read(Path(path), services or Services()))
+    return list(_read(Path(path), Rewards(services)))
 
 
 def write_corpus(rows: Iterable[CorpusRow], path: str | Path) -> None:
@@ -68,26 +69,23 @@ def is_general(task: Task) -> bool:
     )
 
 
-def reasonable(row: CorpusRow, services: Services | None = None) -> bool:
+def reasonable(row: CorpusRow, rewards: Rewards | None = None) -> bool:
     """Whether the row's task reads the answer as well behind a rationale as alone.
 
     It does where answers are read out of a text, and does not where the whole text is the answer
     (copying, layouts, search queries): asking those for reasons would ask for failure.
+
+    Args:
+        row: Of the corpus.
+        rewards: The tasks' own judgement, with its services.
     """
     if not row.judgeable:
         return bool(row.rationale)
-    rationale = row.rationale or worded(_PROBE, row.language)
-    alone, reasoned = _values(
-        row, services or Services(), row.answer, behind(rationale, row.answer, row.language)
-    )
-    return alone is not None and reasoned is not None and reasoned >= alone - ROUNDING
-
-
-def _values(row: CorpusRow, services: Services, *texts: str) -> list[float | None]:
-    # Judgement of rows is one for the whole package; that module needs the type of a row.
-    from .rewards import Rewards
-
-    return [j.value for j in Rewards(services).judge([row] * len(texts), texts)]
+    text = behind(row.rationale or worded(_PROBE, row.language), row.answer, row.language)
+    alone, reasoned = (rewards or Rewards()).judge([row] * 2, [row.answer, text])
+    if alone.value is None or reasoned.value is None:
+        return False
+    return reasoned.value >= alone.value - ROUNDING
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -98,7 +96,7 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}")
 _HASH = re.compile(r"[0-9a-f]{16}")
 
 
-def _read(path: Path, services: Services) -> Iterator[CorpusRow]:
+def _read(path: Path, rewards: Rewards) -> Iterator[CorpusRow]:
     seen: dict[str, int] = {}
     try:
         file = path.open("rb")
@@ -113,7 +111,7 @@ def _read(path: Path, services: Services) -> Iterator[CorpusRow]:
             if row.id in seen:
                 raise _bad(where, "id", f"{row.id!r} is the id of row {seen[row.id]} already.")
             seen[row.id] = number
-            _hold_against_its_task(row, where, services)
+            _hold_against_its_task(row, where, rewards)
             yield row
 
 
@@ -222,10 +220,13 @@ def _messages(
     return tuple(turns)
 
 
-def _hold_against_its_task(row: CorpusRow, where: str, services: Services) -> None:
-    if not row.judgeable or services.missing(by_name(row.task).scorings["corrected"].needs):
+def _hold_against_its_task(row: CorpusRow, where: str, rewards: Rewards) -> None:
+    if not row.judgeable:
         return
-    (value,) = _values(row, services, row.answer)
+    scoring = by_name(row.task).scorings["corrected"].given(rewards.services)
+    if rewards.services.missing(scoring.needs):
+        return
+    value = rewards.judge([row], [row.answer])[0].value
     if value is None:
         raise _bad(
             where,
@@ -241,7 +242,7 @@ def _hold_against_its_task(row: CorpusRow, where: str, services: Services) -> No
             f"{row.task} counts it as worth {value:.3g}, not 1. Mend answer or target; without a "
             "target the row is for SFT only.",
         )
-    if row.rationale and not reasonable(row, services):
+    if row.rationale and not reasonable(row, rewards):
         raise _bad(
             where,
             "rationale",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ..harness.diagnosis.solvability import threshold
@@ -59,7 +59,7 @@ class HardSettings:
     Attributes:
         budget: Rows in all, 400K in the paper; None: as many as keep the general share.
         general_share: Of general rows, 0..1. The paper gives none; this is stage 1's.
-        balance: Of tasks, as in `mixing`.
+        balance, emphasis: Of tasks, as in `mixing`.
         rationale_share: Of rows that are asked for their reasoning, 0..1.
         seed: Of ties, order and rationales.
     """
@@ -68,6 +68,7 @@ class HardSettings:
     general_share: float = GENERAL_SHARE
     balance: float = 0.5
     rationale_share: float = RATIONALE_SHARE
+    emphasis: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
 
 
@@ -130,7 +131,7 @@ def hardest(
         solved: As `solvability` gives it; rows that are not in it are left out.
         settings: How.
         items: What must not be trained on.
-        rewards: Whose services say which tasks can read an answer behind its reasons.
+        rewards: Says which tasks can read an answer behind its reasons.
 
     Raises:
         RedoneError: A row is an evaluation item, an id comes twice, a setting is not possible, or
@@ -153,12 +154,11 @@ def hardest(
     for kind, count in zip((False, True), counts, strict=True):
         times |= _hardest(of_kind[kind], solved, count, settings)
     chosen = repeated(judged, times, f"{settings.seed}|order")
-    services = rewards.services if rewards else None
     offered = Counter(solved[row.id].kind for row in judged)
     kept = Counter(solved[row.id].kind for row in chosen)
     return Hard(
         rows=tuple(chosen),
-        rationale=assigned(chosen, settings.rationale_share, settings.seed, services),
+        rationale=assigned(chosen, settings.rationale_share, settings.seed, rewards),
         offered={kind: offered[kind] for kind in ORDER},
         chosen={kind: kept[kind] for kind in ORDER},
         decisions=tuple(_decision(row, solved.get(row.id), row.id in times) for row in rows),
@@ -174,7 +174,8 @@ def _hardest(
         for row in rows:
             if solved[row.id].kind == kind:
                 groups.setdefault(row.task, []).append(row)
-        for task, quota in balanced(groups, count - len(times), settings.balance).items():
+        left = count - len(times)
+        for task, quota in balanced(groups, left, settings.balance, settings.emphasis).items():
             seed = f"{settings.seed}|hard|{task}"
             first = sorted(groups[task], key=lambda row: _rank(row, solved[row.id], seed))
             times |= {row.id: 1 for row in first[:quota]}
@@ -189,7 +190,7 @@ def _decision(row: CorpusRow, solved: Solved | None, kept: bool) -> Decision:
     if solved is None:
         text = "No answer to it was judged: it has no target, or its question is too long."
         return Decision(row.id, row.task, 0, "not judged", text)
-    told = f"It was solved {solved.solved} times in {solved.draws}"
+    told = f"It was solved in {solved.solved} of {solved.draws} draws"
     more = {"draws": solved.draws, "solved": solved.solved}
     if kept:
         return Decision(row.id, row.task, 1, solved.kind, f"{told}.", more=more)

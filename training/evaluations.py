@@ -61,7 +61,7 @@ class Evaluator:
         self.evaluation = evaluation
         self.data = data
         self.services = services
-        self._load = load or loader(evaluation)
+        self.load = load or loader(evaluation)
         self._loaded: tuple[Path, Model] | None = None
 
     def tasks(self, partition: Partition) -> list[Task]:
@@ -72,7 +72,7 @@ class Evaluator:
         """A model, loaded."""
         if self._loaded is None or self._loaded[0] != path:
             self.close()
-            self._loaded = (path, self._load(path))
+            self._loaded = (path, self.load(path))
         return self._loaded[1]
 
     def close(self) -> None:
@@ -160,7 +160,7 @@ def judge_gate(base: Path, candidate: Path, policy: Policy, target: Path) -> Gat
         ScoredRun(base),
         ScoredRun(candidate),
         role=policy.scoring,
-        partition=None if policy.partition == "all" else policy.partition,
+        partition=policy.partition,
         resamples=policy.resamples,
         seed=policy.seed,
     )

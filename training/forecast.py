@@ -19,7 +19,8 @@ from .job import Job
 from .manifest import Manifest
 from .pipeline import Order, Workers
 from .plan import Step, steps_of
-from .recipe import Recipe, Rows
+from .recipe import Recipe
+from .recipe_stages import Rows
 from .settings import DapoSettings, SftSettings
 from .stages import Choice, job_of
 from .steps import Step as TrainingStep

@@ -36,8 +36,16 @@ def fault(loss: float, norm: float | None, before: Sequence[Step]) -> str | None
     return None
 
 
-def stop(steps: Sequence[Step]) -> str | None:
-    """Why training should end after these steps, None if it should go on."""
+def stop(steps: Sequence[Step], budget: int | None = None) -> str | None:
+    """Why training should end after these steps, None if it should go on.
+
+    Args:
+        steps: So far.
+        budget: Tokens that may be generated and trained on, over all steps.
+    """
+    spent = sum(step.tokens_generated + step.tokens_trained for step in steps)
+    if budget is not None and spent >= budget:
+        return f"Ended at step {steps[-1].step}: its {budget:,} tokens are processed ({spent:,})."
     skipped = []
     for step in reversed(steps):
         if step.skipped is None:

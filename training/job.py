@@ -1,13 +1,14 @@
 """One stage's training as a file, so that one process or many can run it.
 
 `python -m redone.training.job JOB.json` trains; `accelerate launch` starts it on every device.
-The first process writes RESULT beside the job.
+The first process writes `result.json` into the stage's folder.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +22,7 @@ from .settings import DapoSettings, DpoSettings, SftSettings, Strict
 from .shaping import Shaping
 from .steps import Progress, StageResult
 
-RESULT = "result.json"
+JOB, RESULT = "job.json", "result.json"
 Train = Callable[["Job", Progress], StageResult]
 
 
@@ -81,8 +82,11 @@ class Job(Strict):
 
 def train(job: Job, progress: Progress) -> StageResult:
     """Runs the trainer of a job in this process, or goes on where it stopped."""
+    # Said by transformers of a setting that TRL still needs under its old name.
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
     if job.kind == "dpo":
-        from .dpo import read_pairs, train_dpo
+        from .dpo import train_dpo
+        from .preferences import read_pairs
 
         assert job.dpo is not None
         return train_dpo(job.dpo, job.model, read_pairs(job.rows), job.output, progress=progress)
@@ -114,7 +118,7 @@ def launched(config: Path) -> Train:
     from .launch import accelerate
 
     def train_there(job: Job, progress: Progress) -> StageResult:
-        path = job.output / "job.json"
+        path = job.output / JOB
         (job.output / RESULT).unlink(missing_ok=True)
         save_job(job, path)
         accelerate(config, path, job.output / "launch.log")

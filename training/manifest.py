@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class Manifest:
         inputs: Mapping[str, str],
         outputs: Iterable[Path],
         work: Callable[[], Facts],
-        workspace: Path | None = None,
+        workspace: Sequence[Path] = (),
     ) -> Facts:
         """Does a step, or finds that it was done.
 
@@ -76,7 +76,7 @@ class Manifest:
             inputs: Name -> hash of all that its result depends on.
             outputs: Files and folders inside the folder that it makes.
             work: Makes them; returns what is worth knowing. May find its own half-done work.
-            workspace: A folder of its own in which `work` keeps what it needs to go on.
+            workspace: What else it makes and needs to go on; dropped with it, not vouched for.
 
         Returns:
             What `work` returned, now or then.
@@ -87,13 +87,15 @@ class Manifest:
         """
         outputs = list(outputs)
         record = self.steps.get(step)
+        if record is not None and record["state"] == "begun" and not self._left(record):
+            record = None
         if record is not None:
             self._refuse_changed_inputs(step, record, inputs)
             if record["state"] == "finished":
                 self._refuse_changed_outputs(step, record)
                 return record["facts"]
         else:
-            owned = [str(p.relative_to(self.folder)) for p in (*outputs, workspace) if p]
+            owned = [str(p.relative_to(self.folder)) for p in (*outputs, *workspace)]
             self.steps[step] = {"state": "begun", "inputs": dict(inputs), "owns": owned}
             self.save()
         start = time.monotonic()
@@ -152,6 +154,10 @@ class Manifest:
                     option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
                 )
             )
+
+    def _left(self, record: Mapping[str, Any]) -> bool:
+        """Whether a step that was begun left anything to go on with."""
+        return any((self.folder / owned).exists() for owned in record["owns"])
 
     def _refuse_changed_inputs(
         self, step: str, record: Mapping[str, Any], inputs: Mapping[str, str]

@@ -8,8 +8,8 @@ same for each (the exponent is one over the temperature of multilingual sampling
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ..tasks.errors import RedoneError
 from .contamination import EvaluationItems
@@ -33,6 +33,7 @@ class MixSettings:
         reasoned: Whether general rows without a rationale are left out, as in the paper.
         repeats: How often a row may be drawn, so that small tasks reach their share.
         judgeable: Whether rows without a target are left out: RL needs one, SFT does not.
+        emphasis: By task: what its share is multiplied by, above 0; 1 where it is not named.
         seed: Of the draw.
     """
 
@@ -42,6 +43,7 @@ class MixSettings:
     reasoned: bool = True
     repeats: int = 1
     judgeable: bool = True
+    emphasis: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
 
 
@@ -121,7 +123,8 @@ def mix(rows: Sequence[CorpusRow], settings: MixSettings, items: EvaluationItems
     times: dict[str, int] = {}
     for kind, count in ((False, social), (True, general)):
         own = {task: group for (is_general, task), group in groups.items() if is_general == kind}
-        for task, quota in balanced(own, count, settings.balance, settings.repeats).items():
+        quotas = balanced(own, count, settings.balance, settings.emphasis, settings.repeats)
+        for task, quota in quotas.items():
             weights = [row.weight for row in own[task]]
             seed = f"{settings.seed}|mix|{task}"
             times |= drawn(own[task], weights, quota, settings.repeats, seed)
@@ -135,15 +138,37 @@ def mix(rows: Sequence[CorpusRow], settings: MixSettings, items: EvaluationItems
 
 
 def balanced(
-    groups: dict[str, list[CorpusRow]], count: int, balance: float, repeats: int = 1
+    groups: Mapping[str, Sequence[CorpusRow]],
+    count: int,
+    balance: float,
+    emphasis: Mapping[str, float] | None = None,
+    repeats: int = 1,
 ) -> dict[str, int]:
-    """Rows to draw of each task, so that the long tail stays visible."""
-    sizes = {task: math.fsum(row.weight for row in group) for task, group in groups.items()}
+    """Rows to draw of each task, so that the long tail stays visible.
+
+    Args:
+        groups: The rows of each task.
+        count: Rows to draw of all.
+        balance: Power of a task's size, 0..1.
+        emphasis: Factors of the shares, by task.
+        repeats: How often a row may be drawn.
+    """
+    factors = emphasis or {}
+    if bad := [task for task, factor in factors.items() if not 0 < factor < math.inf]:
+        raise RedoneError(
+            f"An emphasis of {factors[bad[0]]} for {bad[0]} is not possible: a number above 0 is "
+            "expected."
+        )
     return apportioned(
-        {task: size**balance for task, size in sizes.items()},
+        {task: size**balance * factors.get(task, 1.0) for task, size in sizes(groups).items()},
         {task: len(group) * repeats for task, group in groups.items()},
         count,
     )
+
+
+def sizes(groups: Mapping[str, Sequence[CorpusRow]]) -> dict[str, float]:
+    """The sum of the rows' weights, by task."""
+    return {task: math.fsum(row.weight for row in group) for task, group in groups.items()}
 
 
 def checked(rows: Sequence[CorpusRow], items: EvaluationItems) -> None:

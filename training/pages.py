@@ -1,7 +1,8 @@
-"""The page at the end: `redone-report` on the pipeline's runs."""
+"""What stands at the end: the page of `redone-report`, a row for `redone-leaderboard`."""
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from .errors import LaunchFailed
 from .launch import module
 from .manifest import Facts
 from .recipe import Recipe
@@ -35,6 +37,28 @@ def report(recipe: Recipe, runs: Sequence[Path], page: Path, *, chain: bool) -> 
         words = [*map(str, runs), "--output", str(page), "--policy", str(policy)]
         told = module("redone.reports.cli", [*words, *([] if chain else ["--candidates"])])
     return {"verdict": told.strip().splitlines()[0] if told.strip() else ""}
+
+
+def rows(runs: Mapping[str, Path], folder: Path) -> Facts:
+    """Makes a result file of finished runs, for the leaderboard.
+
+    Args:
+        runs: By the name that the board shows.
+        folder: Where the files go.
+
+    Returns:
+        What the board says of each; a run that it does not take is no reason to fail.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    told: Facts = {}
+    for name, run in runs.items():
+        words = ["submit", str(run), "--name", name, "--output", str(folder)]
+        try:
+            told[name] = Path(module("redone.leaderboards.cli", words).strip()).name
+        except LaunchFailed as error:
+            told[name] = str(error)
+            print(error, file=sys.stderr)
+    return told
 
 
 def as_toml(table: Mapping[str, Any], prefix: str = "") -> str:

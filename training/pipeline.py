@@ -13,15 +13,18 @@ from typing import Any
 
 from ..harness.models.fingerprint import fingerprint
 from .candidate import Candidate, Ending
+from .chosen import CHOICE, DECISIONS, ROWS
 from .errors import GateStopped
 from .evaluations import Evaluator, diagnose_run, judge_gate
-from .job import RESULT, Train, save_job, save_result
+from .job import JOB, RESULT, Train, save_job, save_result
 from .manifest import Facts, Manifest, digest_of, digest_of_file
-from .pages import report
+from .pages import report, rows
 from .plan import leaves, needs_diagnosis, steps_of
 from .progress import StepBar, spelled
 from .recipe import OnRegression, Recipe
+from .shaping import Shaping
 from .stages import Choice, Chooser, Gatherer, job_of
+from .steps import STEPS
 
 GATE_FILES = ("gate.json", "gate.md", "gate.xml")
 
@@ -32,6 +35,7 @@ class Order:
 
     Attributes:
         recipe: What to do.
+        name: Of the recipe.
         model: The base model.
         corpora: The user's own, beside the recipe's.
         until: Stage to end after; None for all.
@@ -39,6 +43,7 @@ class Order:
     """
 
     recipe: Recipe
+    name: str
     model: Path
     corpora: tuple[Path, ...] = ()
     until: str | None = None
@@ -129,7 +134,7 @@ class Pipeline:
         inputs: Mapping[str, str],
         outputs: Sequence[Path],
         work: Callable[[], Facts],
-        workspace: Path | None = None,
+        workspace: Sequence[Path] = (),
     ) -> Facts:
         done = self.manifest.finished(name)
         place = f"[{self._plan.index(name) + 1}/{len(self._plan)}] " if name in self._plan else ""
@@ -194,15 +199,11 @@ class Pipeline:
         inputs = {"model": start.hash, **self.manifest.hashes("corpus")}
         if diagnosis is not None:
             inputs["diagnosis"] = digest_of_file(diagnosis)
-        rows, report = folder / "rows.jsonl", folder / "choice.json"
         inputs["recipe"] = digest_of({k: v for k, v in shown.items() if k != "train"})
-        self._do(
-            f"{stage.name}/select",
-            inputs,
-            [rows, report],
-            lambda: self._choose(choice),
-            folder,
-        )
+        if stage.kind == "dapo":
+            inputs["overlong"] = digest_of(Shaping.of(stage.train).model_dump())
+        outputs = [folder / name for name in (ROWS, CHOICE, DECISIONS)]
+        self._do(f"{stage.name}/select", inputs, outputs, lambda: self._choose(choice), [folder])
         return self._train(stage, choice, start)
 
     def _choose(self, choice: Choice) -> Facts:
@@ -215,7 +216,7 @@ class Pipeline:
 
         def work() -> Facts:
             self.evaluator.close()
-            save_job(job, folder / "job.json")
+            save_job(job, folder / JOB)
             with StepBar(stage.name) as bar:
                 result = self.workers.train(job, bar)
             if result.stopped:
@@ -239,9 +240,9 @@ class Pipeline:
                 **self.manifest.hashes(f"{stage.name}/select"),
                 "settings": digest_of(settings),
             },
-            [folder / "model", folder / "steps.jsonl", folder / RESULT],
+            [folder / name for name in ("model", STEPS, JOB, RESULT)],
             work,
-            folder / "checkpoints",
+            [folder / name for name in ("checkpoints", "tensorboard", "launch.log")],
         )
         return Candidate(stage.name, folder / "model", fingerprint(folder / "model"))
 
@@ -313,4 +314,14 @@ class Pipeline:
             [page],
             lambda: report(self.recipe, runs, page, chain=chain),
         )
+        if "final/row" in self._plan:
+            measured = "-report" if "final/measure" in self._plan else ""
+            ends = {
+                f"{self.order.model.name} {self.order.name} {model.label}": self.folder
+                / "runs"
+                / f"{model.label}{measured}"
+                for model in models[1:]
+            }
+            board = self.folder / "leaderboard"
+            self._do("final/row", hashes, [board], lambda: rows(ends, board))
         return page

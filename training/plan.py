@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from .evaluations import partitions
 from .recipe import Recipe
 
 Verb = Literal[
-    "corpus", "evaluate", "diagnose", "select", "train", "gate", "measure", "report", "board"
+    "corpus", "evaluate", "diagnose", "select", "train", "gate", "measure", "report", "row"
 ]
 
 
@@ -56,6 +57,16 @@ def _steps(recipe: Recipe) -> Iterator[Step]:
     if any("report" in partitions(task) for task in recipe.evaluation.tasks()):
         yield Step("final", "measure")
     yield Step("final", "report")
+    if has_board():
+        yield Step("final", "row")
+
+
+def has_board() -> bool:
+    """Whether `redone-leaderboard` is installed."""
+    try:
+        return importlib.util.find_spec("redone.leaderboards.cli") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def needs_diagnosis(stage: Any) -> bool:

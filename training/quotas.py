@@ -56,10 +56,11 @@ def apportioned(
 def drawn(
     rows: Sequence[CorpusRow], weights: Sequence[float], count: int, repeats: int, seed: str
 ) -> dict[str, int]:
-    """Draws rows with unequal chances: systematic sampling over a seeded order (Madow 1949).
+    """Draws rows with unequal chances: Pareto sampling (Rosen 1997) by a seeded number of each row.
 
     A row is expected `count * weight / sum(weights)` times, at most `repeats`, and drawn that often
-    rounded down or up. With equal weights no row comes twice before every row came once.
+    rounded down or up. A row's number does not depend on the others, so with equal weights a
+    smaller count draws among the rows of a larger one, and a new row changes little.
 
     Args:
         rows: To draw from, ids all different.
@@ -71,23 +72,22 @@ def drawn(
     Returns:
         How often each row is drawn, by id; only those that are.
     """
-    order = sorted(range(len(rows)), key=lambda i: place(seed, rows[i].id))
-    expected = _capped([weights[i] for i in order], count, repeats)
-    reached, taken, found = 0.0, 0, {}
-    start = int.from_bytes(place(seed, "start")[:6], "big") / (1 << 48)
-    for number, i in enumerate(order):
-        reached += expected[number]
-        # Sums of floats fall short of whole numbers by rounding, so the last row closes the count.
-        upto = count if number == len(order) - 1 else min(count, math.floor(reached + start))
-        times = min(repeats, upto - taken)
-        if times > 0:
-            found[rows[i].id] = times
-            taken += times
-    return found
+    expected = _capped(weights, count, repeats)
+    times = [math.floor(each) for each in expected]
+    ranks = []
+    for number, (row, each) in enumerate(zip(rows, expected, strict=True)):
+        if (part := each - times[number]) > 0:
+            chance = (int.from_bytes(place(seed, row.id)[:6], "big") + 0.5) / (1 << 48)
+            ranks.append((chance / (1 - chance) * (1 - part) / part, row.id, number))
+    for _, _, number in sorted(ranks)[: count - sum(times)]:
+        times[number] += 1
+    return {row.id: n for row, n in zip(rows, times, strict=True) if n}
 
 
 def _capped(weights: Sequence[float], count: int, repeats: int) -> list[float]:
     """Expected draws in proportion to weights, none above `repeats`, `count` together."""
+    if count >= repeats * len(weights):
+        return [float(repeats)] * len(weights)
     expected = [0.0] * len(weights)
     open_, left = list(range(len(weights))), float(count)
     while open_:

@@ -10,9 +10,9 @@ import orjson
 
 from ..harness.store import replacing
 from ..tasks.errors import BadRow, MissingData, RedoneError
-from ..tasks.schema import Services
 from .corpus import reasonable
 from .quotas import place
+from .rewards import Rewards
 from .row import CorpusRow
 
 
@@ -58,7 +58,7 @@ def written(rows: Sequence[CorpusRow]) -> Rationales:
 
 
 def assigned(
-    rows: Sequence[CorpusRow], share: float, seed: int, services: Services | None = None
+    rows: Sequence[CorpusRow], share: float, seed: int, rewards: Rewards | None = None
 ) -> Rationales:
     """A share of the rows, by a seeded order: stage 3.
 
@@ -69,7 +69,7 @@ def assigned(
         rows: All that are trained on; a row may come several times.
         share: Of the rows, 0..1; with too few that can, it stays below.
         seed: Of the order.
-        services: As `corpus.reasonable` uses them.
+        rewards: As `corpus.reasonable` uses it.
 
     Raises:
         RedoneError: The share is not possible.
@@ -84,7 +84,7 @@ def assigned(
     for row in sorted(first.values(), key=lambda row: place(f"{seed}|rationale", row.id)):
         if left <= 0:
             break
-        if times[row.id] <= left and reasonable(row, services):
+        if times[row.id] <= left and reasonable(row, rewards):
             ids.add(row.id)
             left -= times[row.id]
     return Rationales(frozenset(ids))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ def explained(
     error: ValidationError,
     raw: Mapping[str, Any],
     path: Path,
-    models: Iterable[type[BaseModel]],
+    model: type[BaseModel],
 ) -> str:
     """The message for a recipe that is not valid.
 
@@ -24,9 +24,9 @@ def explained(
         error: pydantic's.
         raw: What the file says, for the stages' names.
         path: Of the file.
-        models: The tables that a recipe is made of, for names near an unknown one.
+        model: Of a whole recipe, for names near an unknown one.
     """
-    known = sorted({name for model in models for name in model.model_fields})
+    known = sorted(_names(model.model_json_schema()))
     errors = error.errors()
     if len(errors) > 1:
         # A stage that is not valid counts as missing, too: said once is enough.
@@ -65,3 +65,9 @@ def _where(loc: tuple[int | str, ...], raw: Mapping[str, Any]) -> str:
     name = stage.get("name", f"number {loc[1] + 1}") if isinstance(stage, dict) else loc[1]
     rest = loc[3:] if isinstance(stage, dict) and loc[2:3] == (stage.get("kind"),) else loc[2:]
     return f"stage {name}" + (f", {'.'.join(map(str, rest))}" if rest else "")
+
+
+def _names(schema: Mapping[str, Any]) -> set[str]:
+    """Every field of every table of a schema."""
+    tables = [schema, *schema.get("$defs", {}).values()]
+    return {name for table in tables for name in table.get("properties", {})}

@@ -7,12 +7,15 @@ parted twice:
     capability c:   evenness / C + (1 - evenness) * P(c) / sum of P
     bucket b of c:  p(b) * rows(b) ** (1 - rarity)
 
-p(b) is the bucket's priority, or that of its whole task if that is higher (a slice has fewer items,
-so a wider interval). C is the number of capabilities with a bucket to fill, P(c) the sum over tasks
-of their highest p. So every capability is there, important buckets get more, and of a small bucket
-a larger part is taken. Inside a bucket a row's chance is its weight times `cell ** -rarity`, its
-cell being the rows of the bucket with its language and label: rare labels are not drowned. What a
-group cannot fill goes to the others.
+p(b) is the bucket's priority. A slice takes that of its whole task if that is higher (it has fewer
+items, so a wider interval); what is left of a task beside its weak slices has `contrast` times the
+priority: such rows are no weakness, but without them one label would be learnt for all. C is the
+number of capabilities with a bucket to fill, P(c) the sum over tasks of their highest p. So every
+capability is there, important buckets get more, and of a small bucket a larger part is taken.
+
+Inside a bucket a row's chance is its weight times `cell ** -rarity`, its cell being the rows of the
+bucket with its language and label: rare labels are not drowned. What a group cannot fill goes to
+the others.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ class SelectSettings:
         budget: Rows in all; None: every row that matches, with general ones to their share.
         general_share: Of general rows in the whole, 0..1.
         evenness: How far capabilities share alike, 0 (by priority) to 1 (the same for each).
+        contrast: What the rest of a task counts beside its weak slices, above 0 and up to 1.
         rarity: How far small buckets and rare labels are preferred, 0 (not) to 1.
         repeats: How often a row may be drawn.
         seed: Of the draw.
@@ -50,6 +54,7 @@ class SelectSettings:
     budget: int | None = None
     general_share: float = GENERAL_SHARE
     evenness: float = 0.5
+    contrast: float = 0.5
     rarity: float = 0.5
     repeats: int = 1
     seed: int = 0
@@ -153,7 +158,7 @@ def select(
         settings.budget,
     )
     quotas = _quotas(filled, buckets, targeted, settings)
-    beside_quotas = balanced(general, beside, 0.5, settings.repeats)
+    beside_quotas = balanced(general, beside, 0.5, repeats=settings.repeats)
     times: dict[str, int] = {}
     for place, quota in quotas.items():
         own, seed = filled[place], f"{settings.seed}|select|{name_of(buckets[place])}"
@@ -193,6 +198,10 @@ def name_of(bucket: Bucket) -> str:
 
 
 def _possible(settings: SelectSettings) -> None:
+    if not 0 < settings.contrast <= 1:
+        raise RedoneError(
+            f"A contrast of {settings.contrast} is not possible: above 0 and up to 1 is expected."
+        )
     for name in ("evenness", "rarity"):
         if not 0 <= (value := getattr(settings, name)) <= 1:
             raise RedoneError(f"A {name} of {value} is not possible: 0 to 1 is expected.")
@@ -217,15 +226,13 @@ def _quotas(
 ) -> dict[int, int]:
     """Rows to draw of each bucket, by its place."""
     rows = {place: len(own) for place, own in filled.items()}
-    whole_task = {bucket.task: bucket.priority for bucket in buckets if bucket.slice is None}
+    importance = _importance(buckets, settings.contrast)
     within: dict[str, list[int]] = {}
-    importance: dict[int, float] = {}
     highest: dict[tuple[str, str], float] = {}
     for place in filled:
         bucket = buckets[place]
         within.setdefault(bucket.capability, []).append(place)
         key = (bucket.capability, bucket.task)
-        importance[place] = max(bucket.priority, whole_task.get(bucket.task, 0.0))
         highest[key] = max(highest.get(key, 0.0), importance[place])
     whole = sum(highest.values())
     need = {c: sum(p for (of, _), p in highest.items() if of == c) / whole for c in within}
@@ -244,6 +251,17 @@ def _quotas(
     return quotas
 
 
+def _importance(buckets: Sequence[Bucket], contrast: float) -> list[float]:
+    whole = {b.task: b.priority for b in buckets if b.slice is None}
+    sliced = {b.task for b in buckets if b.slice is not None}
+    return [
+        max(b.priority, whole.get(b.task, 0.0))
+        if b.slice is not None
+        else b.priority * (contrast if b.task in sliced else 1.0)
+        for b in buckets
+    ]
+
+
 def _weights(rows: Sequence[CorpusRow], rarity: float) -> list[float]:
     cells = Counter((row.language, row.tags.get("label")) for row in rows)
     return [row.weight * cells[row.language, row.tags.get("label")] ** -rarity for row in rows]
@@ -258,10 +276,10 @@ def _decision(
         text = "The general share is full without it."
         return Decision(row.id, row.task, 0, "general share", text)
     if place is None:
-        if row.task not in diagnosis.tasks:
-            why, text = "not diagnosed", f"The diagnosis says nothing of {row.task}."
-        elif any(bucket.task == row.task for bucket in buckets):
+        if any(bucket.task == row.task for bucket in buckets):
             why, text = "outside", f"It lies outside the weak slices of {row.task}."
+        elif row.task not in diagnosis.tasks:
+            why, text = "not diagnosed", f"The diagnosis says nothing of {row.task}."
         else:
             why, text = "not weak", f"{row.task} shows no gap beyond noise."
         return Decision(row.id, row.task, 0, why, text)

@@ -111,7 +111,7 @@ class DapoSettings(Optimised):
     top_p: float = Field(default=1.0, gt=0, le=1)
     updates_per_rollout: int = Field(default=1, ge=1)
     max_resamples: int = Field(default=3, ge=0)
-    beta: Literal[0, 0.0] = 0.0
+    beta: float = Field(default=0.0, ge=0, le=0)
     engine: Engine = "hf"
     vllm_server: str | None = None
 

@@ -34,7 +34,7 @@ class Watch(TrainerCallback):
         step = trainer.finish_step()
         trainer.work.log.append(step)
         self._progress(step.step, self._total, told(step))
-        self.stopped = stop(trainer.work.log.steps)
+        self.stopped = stop(trainer.work.log.steps, trainer.work.settings.token_budget)
         if self.stopped:
             control.should_training_stop = True
         due = step.step - self._saved >= trainer.work.settings.save_every

@@ -59,6 +59,7 @@ def test_changed_inputs_are_refused(manifest, finished):
     if finished:
         manifest.do("one", {"x": "1", "y": "2"}, outputs, write(manifest))
     else:
+        write(manifest)()  # something of the half-done step is there
         with pytest.raises(AssertionError):
             manifest.do("one", {"x": "1", "y": "2"}, outputs, never)
     with pytest.raises(StepChanged) as error:
@@ -69,6 +70,14 @@ def test_changed_inputs_are_refused(manifest, finished):
     assert "x:" not in told
     assert "--redo one" in told
     assert error.value.exit_code == 3
+
+
+def test_a_step_that_left_nothing_begins_anew(manifest):
+    outputs = [manifest.folder / "a.txt"]
+    with pytest.raises(AssertionError):
+        manifest.do("one", {"x": "1"}, outputs, never)
+    manifest.do("one", {"x": "2"}, outputs, write(manifest))
+    assert manifest.steps["one"]["inputs"] == {"x": "2"}
 
 
 def test_changed_outputs_are_refused(manifest):

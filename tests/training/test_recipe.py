@@ -7,7 +7,7 @@ import pytest
 from redone.tasks.errors import RedoneError, UnknownName
 from redone.training.errors import RecipeInvalid
 from redone.training.pages import as_toml
-from redone.training.plan import leaves, needs_diagnosis, steps_of
+from redone.training.plan import has_board, leaves, needs_diagnosis, steps_of
 from redone.training.recipe import RECIPES, load_recipe, shipped
 from redone.training.settings import DapoSettings, SftSettings
 
@@ -128,6 +128,7 @@ def test_steps_in_order():
         "refinement/gate",
         "final/measure",
         "final/report",
+        *(["final/row"] if has_board() else []),
     ]
     assert leaves(load_recipe("redone2-laptop")) == ["refinement"]
 
