@@ -14,6 +14,10 @@ import orjson
 from ..harness.errors import DiskFull, disk_full
 from ..harness.store import replacing
 
+MODEL = "model"
+CHECKPOINTS = "checkpoints"
+KEPT = 2
+"""Checkpoints: should the newest not come to its end, there is the one before."""
 PREFIX = "checkpoint-"
 MARK = "complete.json"
 """Written last: a checkpoint without it was being saved when something happened."""
@@ -91,3 +95,31 @@ def full(folder: Path) -> DiskFull:
         f"No space left on the disk while saving {folder}. The last whole checkpoint is intact: "
         "free some space and start again to go on from it."
     )
+
+
+def save_model(trainer: Any, folder: Path) -> None:
+    """Write a trained model, adapters merged, and its tokenizer: whole or not at all.
+
+    Args:
+        trainer: A Trainer of transformers, in every process.
+        folder: Takes its place when everything is written.
+
+    Raises:
+        DiskFull: No space left.
+    """
+    if not trainer.is_world_process_zero():
+        # Sharded weights are gathered from every process; only the first one writes.
+        if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+            trainer.save_model(str(folder))
+        trainer.accelerator.wait_for_everyone()
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    with whole_folder(folder) as temporary:
+        if hasattr(model, "merge_and_unload"):
+            model.merge_and_unload().save_pretrained(temporary)
+        elif trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+            trainer.save_model(str(temporary))
+        else:
+            model.save_pretrained(temporary)
+        trainer.processing_class.save_pretrained(temporary)
+    trainer.accelerator.wait_for_everyone()

@@ -16,21 +16,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..tasks.errors import RedoneError
-from .checkpoints import drop_broken, full, newest_complete, out_of_space, whole_folder
+from .adapters import lora_config
+from .checkpoints import (
+    CHECKPOINTS,
+    KEPT,
+    MODEL,
+    drop_broken,
+    full,
+    newest_complete,
+    out_of_space,
+    save_model,
+)
 from .rewards import Rewards
 from .row import CorpusRow
-from .settings import DapoSettings, LoraSettings
+from .settings import DapoSettings
 from .steps import Progress, StageResult, StepLog
 
 if TYPE_CHECKING:
     from ..harness.models.checkpoint import Checkpoint
     from .dapo_trainer import DapoTrainer
-
-MODEL = "model"
-CHECKPOINTS = "checkpoints"
-TENSORBOARD = "tensorboard"
-KEPT = 2
-"""Checkpoints: should the newest not come to its end, there is the one before."""
 
 PINNED: Mapping[str, tuple[str, ...]] = {
     "_compute_loss": ("self", "model", "inputs"),
@@ -112,7 +116,9 @@ def train_dapo(
     )
     if trainer.is_world_process_zero():
         drop_broken(output / CHECKPOINTS)
-    watch = _watch(trainer, output, total, progress)
+    from .watch import watched
+
+    watch = watched(trainer, output, total, progress)
     log = trainer.work.log
     try:
         trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
@@ -171,7 +177,7 @@ def make_trainer(
         args=arguments,
         train_dataset=_placeholder(),
         processing_class=source.tokenizer,
-        peft_config=_lora(settings.lora),
+        peft_config=lora_config(settings.lora),
     )
     _choose_ways(trainer, source)
     return trainer
@@ -224,42 +230,11 @@ def _arguments(settings: DapoSettings, checkpoints: Path) -> Any:
         )
 
 
-def _lora(settings: LoraSettings | None) -> Any:
-    if settings is None:
-        return None
-    from peft import LoraConfig
-
-    modules = settings.target_modules
-    return LoraConfig(
-        r=settings.r,
-        lora_alpha=settings.alpha,  # type: ignore[arg-type]
-        lora_dropout=settings.dropout,
-        target_modules=modules if isinstance(modules, str) else list(modules),
-        task_type="CAUSAL_LM",
-    )
-
-
 def _placeholder() -> Any:
     """A data set for a constructor that asks for one; prompts are drawn elsewhere."""
     from datasets import Dataset
 
     return Dataset.from_dict({"prompt": ["none"]})
-
-
-def _watch(trainer: DapoTrainer, output: Path, total: int, progress: Progress) -> Any:
-    from transformers import PrinterCallback
-    from transformers.integrations.integration_utils import TensorBoardCallback
-
-    from .watch import Watch
-
-    watch = Watch(trainer, total, progress)
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(watch)
-    if trainer.is_world_process_zero():
-        from torch.utils.tensorboard import SummaryWriter
-
-        trainer.add_callback(TensorBoardCallback(SummaryWriter(str(output / TENSORBOARD))))
-    return watch
 
 
 def _choose_ways(trainer: DapoTrainer, source: Checkpoint) -> None:
@@ -290,31 +265,3 @@ def _choose_ways(trainer: DapoTrainer, source: Checkpoint) -> None:
 
     rank = trainer.accelerator.process_index
     trainer.writer = TrainerWriter(generate, renderer, eos, size, settings.seed, rank)
-
-
-def save_model(trainer: Any, folder: Path) -> None:
-    """Write a trained model, adapters merged, and its tokenizer: whole or not at all.
-
-    Args:
-        trainer: A Trainer of transformers, in every process.
-        folder: Takes its place when everything is written.
-
-    Raises:
-        DiskFull: No space left.
-    """
-    if not trainer.is_world_process_zero():
-        # Sharded weights are gathered from every process; only the first one writes.
-        if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-            trainer.save_model(str(folder))
-        trainer.accelerator.wait_for_everyone()
-        return
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    with whole_folder(folder) as temporary:
-        if hasattr(model, "merge_and_unload"):
-            model.merge_and_unload().save_pretrained(temporary)
-        elif trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-            trainer.save_model(str(temporary))
-        else:
-            model.save_pretrained(temporary)
-        trainer.processing_class.save_pretrained(temporary)
-    trainer.accelerator.wait_for_everyone()

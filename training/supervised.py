@@ -11,8 +11,16 @@ import orjson
 
 from ..harness.store import replacing
 from ..tasks.errors import RedoneError
-from .checkpoints import drop_broken, full, newest_complete, out_of_space
-from .dapo import CHECKPOINTS, KEPT, MODEL, TENSORBOARD, save_model
+from .checkpoints import (
+    CHECKPOINTS,
+    KEPT,
+    MODEL,
+    drop_broken,
+    full,
+    newest_complete,
+    out_of_space,
+    save_model,
+)
 from .guards import stop
 from .settings import Supervised
 from .steps import Progress, StageResult, StepLog, read_steps
@@ -112,6 +120,7 @@ def run(
     Raises:
         DiskFull: No space left; the last whole checkpoint is intact.
     """
+    from .watch import watched
     from .whole_batches import Work
 
     checkpoints = output / CHECKPOINTS
@@ -121,7 +130,7 @@ def run(
         drop_broken(checkpoints)
     log = StepLog(output, int(found[1]["step"]) if found else 0, writes=leads)
     trainer.begin(Work(settings, order, log))
-    watch = _watch(trainer, output, order.steps, progress)
+    watch = watched(trainer, output, order.steps, progress)
     try:
         trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
     except Exception as error:
@@ -132,19 +141,3 @@ def run(
         log.close()
     save_model(trainer, output / MODEL)
     return log.result(output / MODEL, watch.stopped)
-
-
-def _watch(trainer: Any, output: Path, total: int, progress: Progress) -> Any:
-    from transformers import PrinterCallback
-    from transformers.integrations.integration_utils import TensorBoardCallback
-
-    from .watch import Watch
-
-    watch = Watch(trainer, total, progress)
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(watch)
-    if trainer.is_world_process_zero():
-        from torch.utils.tensorboard import SummaryWriter
-
-        trainer.add_callback(TensorBoardCallback(SummaryWriter(str(output / TENSORBOARD))))
-    return watch

@@ -1,11 +1,12 @@
-"""What happens between the steps of a DAPO stage: its log, its checkpoints, its end."""
+"""What happens between the steps of a stage: its log, its checkpoints, its end."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
+from transformers.integrations.integration_utils import TensorBoardCallback
 
 from .checkpoints import PREFIX, mark_complete
 from .guards import stop
@@ -13,6 +14,9 @@ from .steps import Progress, Step
 
 if TYPE_CHECKING:
     from .dapo_trainer import DapoTrainer
+    from .whole_batches import WholeBatches
+
+TENSORBOARD = "tensorboard"
 
 
 class Watch(TrainerCallback):
@@ -24,7 +28,7 @@ class Watch(TrainerCallback):
         progress: Called after each.
     """
 
-    def __init__(self, trainer: DapoTrainer, total: int, progress: Progress) -> None:
+    def __init__(self, trainer: DapoTrainer | WholeBatches, total: int, progress: Progress) -> None:
         self._trainer, self._total, self._progress = trainer, total, progress
         self._saved = trainer.work.log.steps[-1].step if trainer.work.log.steps else 0
         self.stopped: str | None = None
@@ -50,6 +54,20 @@ class Watch(TrainerCallback):
             mark_complete(folder, {"step": state.global_step, "place": trainer.place})
 
 
+def watched(
+    trainer: DapoTrainer | WholeBatches, output: Path, total: int, progress: Progress
+) -> Watch:
+    """Has a stage's trainer watched, and its steps drawn by TensorBoard."""
+    watch = Watch(trainer, total, progress)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(watch)
+    if trainer.is_world_process_zero():
+        from torch.utils.tensorboard import SummaryWriter
+
+        trainer.add_callback(TensorBoardCallback(SummaryWriter(str(output / TENSORBOARD))))
+    return watch
+
+
 def told(step: Step) -> str:
     """A step in one line: what each task is worth beside what needs no skill."""
     if step.skipped:
@@ -58,5 +76,7 @@ def told(step: Step) -> str:
         f"{name} {mean.value:.2f} (chance {mean.chance:.2f})" for name, mean in step.tasks.items()
     )
     groups = "" if step.kept is None else f"  {step.kept} groups, {step.dropped} dropped"
-    reward = "" if step.reward is None else f"reward {step.reward:.2f}  "
+    if step.reward is None:
+        return "" if step.loss is None else f"loss {step.loss:.3f}"
+    reward = f"reward {step.reward:.2f}  "
     return f"{reward}{', '.join(tasks)}{groups}"
