@@ -96,7 +96,7 @@ def plain(plan: dict[str, Any], rows: list[CorpusRow], output: Path, clock: Cloc
         lr_scheduler_type="constant",
         gradient_checkpointing=plan["checkpointing"],
         bf16=plan["bf16"],
-        optim="adamw_torch_fused" if plan["fused"] else "adamw_torch",
+        optim="adamw_torch_fused",
         use_cpu=True,
         report_to="none",
         save_strategy="no",
@@ -133,6 +133,7 @@ def ours(plan: dict[str, Any], rows: list[CorpusRow], output: Path, clock: Clock
         max_resamples=0,
     )
     trainer = make_trainer(settings, Path(plan["model"]), rows, Alternating(), output)
+    trainer.shares_prefixes &= plan.get("shared", True)
     trainer._order = range(len(rows))  # type: ignore[assignment]  # the prompts of the other side
     clock.wrap(trainer.writer, "write", "generation")
     clock.wrap(trainer, "_get_per_token_logps_and_entropies", "log-probabilities")

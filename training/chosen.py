@@ -19,6 +19,7 @@ from ..harness.store import replacing
 from .corpus import write_corpus
 from .decisions import Decision, counted, write_decisions
 from .manifest import Facts
+from .preferences import Pair, write_pairs
 from .rationales import Rationales
 from .row import CorpusRow
 from .shaping import Shaping
@@ -42,7 +43,7 @@ class Chosen:
     rationale: Rationales
     decisions: Sequence[Decision]
     facts: Mapping[str, Any]
-    pairs: Sequence[Any] | None = None
+    pairs: Sequence[Pair] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,6 @@ def write(folder: Path, chosen: Chosen, given: Given, kind: str, model: Path) ->
     if chosen.pairs is None:
         write_corpus(chosen.rows, folder / ROWS)
     else:
-        from .dpo import write_pairs
-
         write_pairs(chosen.pairs, folder / ROWS)
     write_decisions(chosen.decisions, folder / DECISIONS)
     count = len(chosen.rows)

@@ -85,7 +85,8 @@ def train(job: Job, progress: Progress) -> StageResult:
     # Said by transformers of a setting that TRL still needs under its old name.
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
     if job.kind == "dpo":
-        from .dpo import read_pairs, train_dpo
+        from .dpo import train_dpo
+        from .preferences import read_pairs
 
         assert job.dpo is not None
         return train_dpo(job.dpo, job.model, read_pairs(job.rows), job.output, progress=progress)

@@ -144,7 +144,7 @@ def tree_logprobs(
         model: A causal language model of transformers whose every layer attends to all earlier
             tokens (or its DDP wrapper); gradients flow through the log-probabilities.
         sequences: Token ids, prompt and answer.
-        prompts: How many tokens of each sequence are the prompt, 1 or more.
+        prompts: How many tokens of each sequence are the prompt, 1 or more, and not all of them.
         temperature: Logits are divided by it.
 
     Returns:
@@ -153,10 +153,10 @@ def tree_logprobs(
     """
     import torch
 
-    tree = TokenTree.of(sequences)
-    answers = [path[length:] for path, length in zip(tree.paths, prompts, strict=True)]
-    scored = sorted({node for answer in answers for node in answer})
-    sources = sorted({tree.parents[node] for node in scored})
+    # The last token of a sequence is only looked up: nothing is asked of what follows it.
+    tree = TokenTree.of([ids[:-1] for ids in sequences])
+    before = [path[length - 1 :] for path, length in zip(tree.paths, prompts, strict=True)]
+    sources = sorted({node for nodes in before for node in nodes})
     place = {node: i for i, node in enumerate(sources)}
     device = next(model.parameters()).device
     logits = model(
@@ -169,14 +169,12 @@ def tree_logprobs(
     logits = logits.float() / temperature
     total = logits.logsumexp(-1)
     with torch.no_grad():
-        entropies = total - (logits.softmax(-1) * logits).sum(-1)
-    rows = torch.tensor([place[tree.parents[node]] for node in scored], device=device)
-    targets = torch.tensor([tree.tokens[node] for node in scored], device=device)
-    logprobs = logits[rows, targets] - total[rows]
-    entropies = entropies[rows]
-    index = {node: i for i, node in enumerate(scored)}
-    chosen = [torch.tensor([index[n] for n in answer], device=device) for answer in answers]
-    return [logprobs[c] for c in chosen], [entropies[c] for c in chosen]
+        spread = total - (logits.softmax(-1) * logits).sum(-1)
+    rows = torch.tensor([place[node] for nodes in before for node in nodes], device=device)
+    targets = [token for ids, n in zip(sequences, prompts, strict=True) for token in ids[n:]]
+    logprobs = logits[rows, torch.tensor(targets, device=device)] - total[rows]
+    lengths = [len(nodes) for nodes in before]
+    return list(logprobs.split(lengths)), list(spread[rows].split(lengths))
 
 
 _PROBE = ((5, 9, 3, 7, 11), (5, 9, 3, 4), (5, 9, 3, 7, 2, 8))

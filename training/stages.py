@@ -24,6 +24,7 @@ from .evaluations import Evaluator
 from .job import Job
 from .manifest import Facts
 from .mixing import MixSettings, mix, sizes
+from .preferences import preferences
 from .rationales import Rationales, assigned
 from .recipe import Recipe
 from .recipe_stages import Rows
@@ -110,9 +111,7 @@ def choose(choice: Choice, evaluator: Evaluator) -> Facts:
     if wanted.soft_labels:
         chosen = _softened(asked, chosen)
     if choice.stage.kind == "dpo":
-        from .pairs import paired
-
-        chosen = paired(choice.stage.pairs, chosen, evaluator, choice.model, choice.folder)
+        chosen = _paired(asked, chosen)
     return write(choice.folder, chosen, given, choice.stage.kind, choice.model)
 
 
@@ -279,6 +278,29 @@ def _softened(asked: _Asked, chosen: Chosen) -> Chosen:
     }
     decisions = (*chosen.decisions, *found.decisions)
     return replace(chosen, rows=found.rows, decisions=decisions, facts=facts)
+
+
+def _paired(asked: _Asked, chosen: Chosen) -> Chosen:
+    """Preference pairs of the model's own answers to the rows."""
+    pairs = asked.choice.stage.pairs
+    settings = DrawSettings(
+        draws=pairs.candidates,
+        temperature=pairs.temperature,
+        max_tokens=pairs.max_tokens,
+        seed=asked.wanted.seed,
+    )
+    with Progress(len(chosen.rows) * settings.draws) as bar:
+        found = preferences(
+            chosen.rows,
+            asked.evaluator.model(asked.choice.model),
+            settings,
+            rewards=asked.rewards,
+            journal=asked.choice.folder / "draws.jsonl",
+            told=bar.answered,
+        )
+    decisions = (*chosen.decisions, *found.decisions)
+    facts = {**chosen.facts, "preferences": counted(found.decisions)}
+    return replace(chosen, decisions=decisions, facts=facts, pairs=found.pairs)
 
 
 def job_of(choice: Choice) -> Job:

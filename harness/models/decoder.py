@@ -146,13 +146,11 @@ class Decoder:
     Args:
         model: One for which `unsupported` gives None; without `keep` it cannot be used afterwards.
         arithmetic: The dtype to compute in; with `keep`, the model's own, float32.
-        keep: Share the weights with the model. What changes in it is then seen here, adapters of
-            peft's after `refresh`.
+        keep: Share the weights with the model. What changes in it is then seen here, after
+            `refresh`.
     """
 
-    def __init__(
-        self, model: PreTrainedModel, arithmetic: torch.dtype, keep: bool = False
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, arithmetic: torch.dtype, keep: bool = False) -> None:
         config: Any = model.config
         inner: Any = model.model
         self.dtype = arithmetic
@@ -163,9 +161,14 @@ class Decoder:
         self._eps: float = config.rms_norm_eps
         self._rotary = inner.rotary_emb
         self._cos = self._sin = torch.empty(0)
+        self._kept: Any = model if keep else None
+        self._take_over(model, arithmetic, keep)
+
+    def _take_over(self, model: Any, arithmetic: torch.dtype, keep: bool) -> None:
+        inner = model.model
         self._norm = inner.norm.weight.detach().to(arithmetic)
         self._embedding = inner.embed_tokens.weight.detach().to(arithmetic)
-        head: Tensor = model.lm_head.weight.detach()  # type: ignore[union-attr]
+        head = model.lm_head.weight.detach()
         tied = head.data_ptr() == inner.embed_tokens.weight.data_ptr()
         self._head = self._embedding if tied else head.to(arithmetic)
         self.layers: list[_Layer] = []
@@ -181,7 +184,17 @@ class Decoder:
         return 2 * len(self.layers) * self.kv_heads * self.size * self._norm.element_size()
 
     def refresh(self) -> None:
-        """Take over what a kept model's adapters have become since."""
+        """Make sure that a kept model's weights are seen as they are.
+
+        Adapters are taken over; weights are seen anyway, unless somebody (a wrapper for several
+        processes) has moved the model's parameters to other memory: then they are shared anew.
+        """
+        if self._kept is None:
+            return
+        embedding = self._kept.model.embed_tokens.weight
+        if embedding.data_ptr() != self._embedding.data_ptr():
+            self._take_over(self._kept, self.dtype, keep=True)
+            return
         with torch.no_grad():
             for layer in self.layers:
                 for linear in (layer.qkv, layer.out, layer.gate_up, layer.down):

@@ -69,7 +69,7 @@ class FastEngine:
         return FastEngine(decoder, batch_size) if error < _CLOSE else None
 
     def refresh(self) -> None:
-        """See the adapters of a kept model as they are now; its weights are seen anyway."""
+        """See a kept model as it is now."""
         self._decoder.refresh()
 
     def describe(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class FastEngine:
                 for seat in reversed(batch.seats):
                     _put_back(queue, seat.group, fresh(seat.row))
                 for group, _ in queue:
-                    group.prefix = None
+                    group.forget()
 
     def _run(self, batch: Batch, queue: deque[tuple[Group, deque[Row]]]) -> Iterator[Row]:
         """Until queue and batch are empty; rows are in one of the two at any time."""
@@ -222,11 +222,16 @@ def _queue(rows: list[Row]) -> deque[tuple[Group, deque[Row]]]:
     does not suffice is noticed early.
     """
     rows = sorted(rows, key=_context)
+    nodes = best_groups([_context(row) for row in rows], _WORTH)
+    shared = [_context(rows[node.first])[: node.depth] for node in nodes]
     queue = []
-    for node in best_groups([_context(row) for row in rows], _WORTH):
-        members = sorted(rows[node.first : node.end], key=lambda row: -row.room)
-        group = Group(_context(members[0])[: node.depth])
-        queue.append((group, deque(members)))
+    for outer in best_groups(shared, _WORTH):
+        within = Group(shared[outer.first][: outer.depth]) if outer.depth else None
+        for node, ids in zip(nodes[outer.first : outer.end], shared[outer.first :], strict=False):
+            members = sorted(rows[node.first : node.end], key=lambda row: -row.room)
+            # A group without tokens of its own beyond the shared ones has nothing to read.
+            inside = within if within is not None and len(ids) > within.depth else None
+            queue.append((Group(ids, inside), deque(members)))
     return deque(sorted(queue, key=lambda pair: -_limit(pair[1])))
 
 
