@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..tasks.errors import RedoneError
 from .adapters import lora_config
+from .arithmetic import mixed
 from .checkpoints import (
     CHECKPOINTS,
     KEPT,
@@ -213,7 +214,7 @@ def _arguments(settings: DapoSettings, checkpoints: Path) -> Any:
             optim="adamw_torch_fused",
             # Clipped in the training step, where a ruined gradient can still be dropped.
             max_grad_norm=settings.max_grad_norm if deepspeed else 0.0,
-            bf16=settings.dtype == "bfloat16",
+            bf16=mixed(settings),
             gradient_checkpointing=settings.gradient_checkpointing,
             use_cpu=not torch.cuda.is_available(),
             seed=settings.seed,

@@ -14,7 +14,7 @@ from .adapters import lora_config
 from .preferences import Pair, read_pairs, write_pairs
 from .settings import DpoSettings
 from .steps import Progress, StageResult
-from .supervised import arguments, check_trl, placeholder, run, tell_left_out, trained
+from .supervised import arguments, check_trl, placeholder, quietly, run, tell_left_out, trained
 
 __all__ = ["Pair", "read_pairs", "train_dpo", "write_pairs"]
 
@@ -78,18 +78,19 @@ def train_dpo(
     from .whole_batches import Order
 
     order = Order.of(settings, len(both))
-    trainer = DpoTrainer(
-        both,
-        settings.micro_batch,
-        model=source.load(),
-        args=DPOConfig(
-            **arguments(settings, output, order.steps),
-            beta=settings.beta,
-            max_length=None,
-            precompute_ref_log_probs=True,
-        ),
-        train_dataset=placeholder(prompt="a", chosen="b", rejected="c"),
-        processing_class=source.tokenizer,
-        peft_config=lora_config(settings.lora),
-    )
+    with quietly():
+        trainer = DpoTrainer(
+            both,
+            settings.micro_batch,
+            model=source.load(),
+            args=DPOConfig(
+                **arguments(settings, output, order.steps),
+                beta=settings.beta,
+                max_length=None,
+                precompute_ref_log_probs=True,
+            ),
+            train_dataset=placeholder(prompt="a", chosen="b", rejected="c"),
+            processing_class=source.tokenizer,
+            peft_config=lora_config(settings.lora),
+        )
     return run(trainer, settings, order, output, progress)

@@ -47,7 +47,7 @@ class Optimised(Strict):
             speed, not the loss.
         save_every: Optimiser steps between resumable checkpoints, 1 or more.
         dtype: Of the arithmetic: `float32`, or `bfloat16` (mixed precision: the weights stay
-            float32).
+            float32; on a CPU only where it has AMX, others are faster in float32).
         gradient_checkpointing: Activations are computed again in the backward pass: less
             memory, about a third more time.
         lora: Adapters; None trains the full weights.

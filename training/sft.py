@@ -13,7 +13,7 @@ from .adapters import lora_config
 from .row import CorpusRow
 from .settings import SftSettings
 from .steps import Progress, StageResult
-from .supervised import arguments, check_trl, placeholder, run, tell_left_out, trained
+from .supervised import arguments, check_trl, placeholder, quietly, run, tell_left_out, trained
 
 
 def train_sft(
@@ -74,19 +74,20 @@ def train_sft(
     from .whole_batches import Order
 
     order, network = Order.of(settings, len(packs)), source.load()
-    trainer = SftTrainer(
-        tokens,
-        packs,
-        model=network,
-        args=SFTConfig(
-            **arguments(settings, output, order.steps),
-            max_length=None,
-            dataset_kwargs={"skip_prepare_dataset": True},
-        ),
-        train_dataset=placeholder(),
-        processing_class=source.tokenizer,
-        peft_config=lora_config(settings.lora),
-    )
+    with quietly():
+        trainer = SftTrainer(
+            tokens,
+            packs,
+            model=network,
+            args=SFTConfig(
+                **arguments(settings, output, order.steps),
+                max_length=None,
+                dataset_kwargs={"skip_prepare_dataset": True},
+            ),
+            train_dataset=placeholder(),
+            processing_class=source.tokenizer,
+            peft_config=lora_config(settings.lora),
+        )
     # On a GPU padded batches keep it busy anyway; there the tree's mask would cost more.
     trainer.shares_prefixes = trainer.args.device.type == "cpu" and shares(network)
     return run(trainer, settings, order, output, progress)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ import orjson
 
 from ..harness.store import replacing
 from ..tasks.errors import RedoneError
+from .arithmetic import mixed
 from .checkpoints import (
     CHECKPOINTS,
     KEPT,
@@ -77,7 +81,7 @@ def arguments(settings: Supervised, output: Path, steps: int) -> dict[str, Any]:
         "optim": "adamw_torch_fused",
         # Clipped in the training step, where a ruined gradient can still be dropped.
         "max_grad_norm": settings.max_grad_norm if deepspeed else 0.0,
-        "bf16": settings.dtype == "bfloat16",
+        "bf16": mixed(settings),
         "gradient_checkpointing": settings.gradient_checkpointing,
         "use_cpu": not torch.cuda.is_available(),
         "seed": settings.seed,
@@ -90,6 +94,14 @@ def arguments(settings: Supervised, output: Path, steps: int) -> dict[str, Any]:
         "ddp_find_unused_parameters": False,
         "remove_unused_columns": False,
     }
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without the warnings that TRL's own use of transformers brings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def placeholder(**columns: Any) -> Any:
@@ -132,7 +144,8 @@ def run(
     trainer.begin(Work(settings, order, log))
     watch = watched(trainer, output, order.steps, progress)
     try:
-        trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
+        with quietly():
+            trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
     except Exception as error:
         if out_of_space(error):
             raise full(checkpoints) from error
