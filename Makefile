@@ -11,7 +11,7 @@ AXE ?= build/axe-core
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-vllm check model embedder axe clean bench
+.PHONY: demo test test-vllm check model embedder axe clean bench picture
 .DELETE_ON_ERROR:
 
 demo: $(STAMP) $(MODEL)/config.json
@@ -59,6 +59,11 @@ $(AXE)/axe.min.js:
 	cd $(AXE) && npm pack --silent axe-core@4.14.1
 	cd $(AXE) && tar -xzf axe-core-*.tgz --strip-components=1 package/axe.min.js package/LICENSE
 	touch $@
+
+# The README's picture of a report, by the report's own browser test.
+picture: $(STAMP)
+	$(BIN)/python -m pytest tests/reports/test_browser.py -k readmes_picture
+	cp build/screenshots/report.png docs/report.png
 
 bench: $(STAMP) $(MODEL)/config.json
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]'

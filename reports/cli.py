@@ -39,6 +39,14 @@ def parser() -> Parser:
         action="store_true",
         help="the runs after the base are candidates beside one another, not stages of a chain",
     )
+    p.add_argument(
+        "--training",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="also show the training logged there: a stage's folder, or redone-train's --output "
+        "(found by itself for runs that redone-train made)",
+    )
     p.add_argument("--seesaw", metavar="FILE", help="also draw the seesaw as .svg or .png")
     judged = p.add_argument_group("how they are judged")
     judged.add_argument("--policy", metavar="FILE", help="of redone-gate (default: its default)")
@@ -94,6 +102,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     from .provenance import provenance
     from .seesaw import seesaw
     from .stages import open_report
+    from .training_log import training_logs
     from .verdict import verdict
 
     output = Path(options.output or f"report.{options.format or 'html'}")
@@ -119,6 +128,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
         chain=not options.candidates,
         allowed={f.strip() for f in options.allow.split(",") if f.strip()},
     )
+    logs = training_logs(report, [Path(folder) for folder in options.training])
     found = seesaw(report)
     origin = provenance(report, argv)
     most = MOST if options.examples is None else options.examples
@@ -128,12 +138,12 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
         if options.examples is None:
             most = EXAMPLES
         kept = examples(report.compared, None if options.all_examples else most, options.seed)
-        content = markdown(report, found, kept, origin)
+        content = markdown(report, found, kept, origin, logs)
     else:
         from .page import html
 
         kept = examples(report.compared, None if options.all_examples else most, options.seed)
-        content = html(report, found, kept, origin)
+        content = html(report, found, kept, origin, logs)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with replacing(output) as temporary:

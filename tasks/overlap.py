@@ -206,7 +206,13 @@ def _grams(text: str) -> np.ndarray:
     if len(letters) == 0:
         return np.empty(0, np.uint64)
     width = min(_BYTES, len(letters))
+    count = len(letters) - width + 1
+    shifted = letters.astype(np.uint64) + np.uint64(1)
     # A polynomial hash of every window; overflow is the modulus.
-    weights = np.array([pow(0x9E3779B97F4A7C15, k, 1 << 64) for k in range(width)], np.uint64)
-    windows = np.lib.stride_tricks.sliding_window_view(letters, width).astype(np.uint64)
-    return np.unique(((windows + np.uint64(1)) * weights).sum(axis=1, dtype=np.uint64))
+    hashes = shifted[:count] * _WEIGHTS[0]
+    for place in range(1, width):
+        hashes += shifted[place : place + count] * _WEIGHTS[place]
+    return np.unique(hashes)
+
+
+_WEIGHTS = np.array([pow(0x9E3779B97F4A7C15, k, 1 << 64) for k in range(_BYTES)], np.uint64)

@@ -1,6 +1,7 @@
 """Rows to learn from: where they come from, how they are kept, and what is wrong with bad ones."""
 
 import json
+from pathlib import Path
 
 import pytest
 from corpora import LABELS, row, write_tweets
@@ -233,3 +234,11 @@ def test_a_row_is_judged_as_the_evaluation_judges_its_sample():
     score = scoring.judge(one.sample(), [Completion("Yes, it is.")], Services())
     assert Rewards().judge([one], ["Yes, it is."])[0].value == score.value == 1.0
     assert one.sample().partition == one.sample().split == "train"
+
+
+def test_the_rows_that_the_documentation_shows_can_be_read(tmp_path):
+    text = (Path(__file__).parents[2] / "docs/corpus.md").read_text("utf-8")
+    shown = [line.strip() for line in text.splitlines() if line.startswith('    {"id"')]
+    tweet, pears = read_corpus(written(tmp_path, *shown))
+    assert tweet.judgeable and tweet.messages[0]["role"] == "system"
+    assert pears.general and pears.rationale and reasonable(pears)
