@@ -153,7 +153,8 @@ class TestSeesaw:
         keep(page, "chain-light")
 
     def test_the_readmes_picture_is_of_this_page(self, opened):
-        page = opened("chain", viewport={"width": 1040, "height": 1330})
+        size = {"width": 1040, "height": 1560}
+        page = opened("chain", viewport=size, device_scale_factor=0.8)
         page.wait_for_timeout(300)
         path = SCREENSHOTS / "report.png"
         page.screenshot(path=path)
