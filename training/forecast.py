@@ -14,6 +14,7 @@ from typing import Any
 
 from ..tasks.schema import Partition
 from ..tasks.sources import samples
+from .checkpoints import KEPT
 from .evaluations import Evaluator
 from .job import Job
 from .manifest import Manifest
@@ -41,11 +42,13 @@ class Cost:
         seconds: Wall time on this machine.
         tokens: Generated and trained on.
         bytes: On disk when it is done.
+        passing: Beside these, on disk while it is going on.
     """
 
     seconds: float = 0.0
     tokens: float = 0.0
     bytes: float = 0.0
+    passing: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +185,9 @@ class _WarmUp:
         self.workers.train(job, lambda done, total, line: None)
         measured = list(read_steps(choice.folder))[-1]
         steps, one = planned_steps(stage, self.recipe.budget(stage), measured)
-        disk = sum(_size(choice.folder / name) for name in ("model", "checkpoints"))
-        return Cost(steps * one.seconds, steps * one.tokens, disk), f"{steps:,} steps"
+        stays, passes = (_size(choice.folder / name) for name in ("model", "checkpoints"))
+        cost = Cost(steps * one.seconds, steps * one.tokens, stays, KEPT * passes)
+        return cost, f"{steps:,} steps"
 
 
 def planned_steps(stage: Any, budget: int | None, measured: TrainingStep) -> tuple[int, Cost]:
@@ -219,7 +223,7 @@ def _small(stage: Any) -> Any:
         count = train.batch * STEPS
     if isinstance(train, SftSettings):
         change["packed"] = False
-    change |= {"steps": STEPS, "save_every": STEPS, "token_budget": None}
+    change |= {"steps": STEPS, "save_every": 1, "token_budget": None}
     rows = stage.rows.model_copy(
         update={
             "choose": "balanced",

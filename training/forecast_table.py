@@ -26,6 +26,9 @@ def show(lines: Sequence[Line], folder: Path) -> None:
         f"{'to do in ' + str(folder):48}{sum(c.tokens for c in costs):>12,.0f}"
         f"{spelled(sum(c.seconds for c in costs)):>10}{sized(sum(c.bytes for c in costs)):>10}"
     )
+    passing = max((cost.passing for cost in costs), default=0.0)
+    if passing:
+        print(f"While a stage trains, its checkpoints take another {sized(passing)} at most.")
     print(
         "From a measured warm-up of this machine: RL with few prompts, scaled up; answers as long "
         "as the base model's. Loading, judging and the report are not in it."

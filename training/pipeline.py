@@ -5,6 +5,7 @@ Every step goes through the manifest, so the same call goes on where the last on
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -222,6 +223,8 @@ class Pipeline:
             if result.stopped:
                 print(f"{stage.name}: {result.stopped}", file=sys.stderr)
             save_result(result, folder / RESULT)
+            # Several times the model's size each, and of no use behind a finished stage.
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
             return {
                 "steps": result.steps,
                 "skipped": result.skipped,

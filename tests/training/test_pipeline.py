@@ -109,6 +109,7 @@ def test_every_stage_trains(whole):
         facts = found[f"{stage}/train"]["facts"]
         assert facts["steps"] >= 2, log
         assert facts["tokens_trained"] > 0
+        assert not (folder / "stages" / stage / "checkpoints").exists()
         lines = (folder / "stages" / stage / "steps.jsonl").read_text().splitlines()
         assert len(lines) == facts["steps"]
     assert found["targeted/train"]["facts"]["tokens_generated"] == 0
@@ -228,6 +229,7 @@ def test_a_dry_run_measures_and_leaves_nothing(beginner, tweets, tmp_path):
     for stage in ("exploratory", "targeted", "refinement"):
         assert "steps" in lines[f"{stage}/train"]
     assert "2 steps" in lines["exploratory/train"]
+    assert "its checkpoints take another" in log.read_text()
     assert "106 items" in lines["base/evaluate"]
     assert "4 answers" in lines["targeted/select"]
     assert "78 answers" in lines["refinement/select"]
