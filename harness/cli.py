@@ -106,6 +106,21 @@ def parser() -> argparse.ArgumentParser:
         metavar="JSON",
         help="settings of one backend, e.g. '{\"concurrency\": 64}' (docs/backends.md)",
     )
+    many = p.add_argument_group("many workers (docs/workers.md)")
+    many.add_argument(
+        "--workers", type=positive, metavar="N", help="copies of the model that share the work"
+    )
+    many.add_argument(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="a Ray cluster for them (auto: the one of this machine; default: this machine alone)",
+    )
+    many.add_argument(
+        "--gpus-per-worker",
+        type=gpus,
+        metavar="G",
+        help="0.5: two share a GPU (default: what the backend uses, where there are GPUs)",
+    )
     files = p.add_argument_group("files")
     files.add_argument(
         "--data-dir",
@@ -134,6 +149,14 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def gpus(text: str) -> float:
+    """A number of GPUs: a fraction of one, or a whole number."""
+    number = float(text)
+    if not 0 <= number < float("inf") or (number > 1 and number != int(number)):
+        raise argparse.ArgumentTypeError(f"{text} is neither a fraction of 1 nor a whole number")
     return number
 
 
