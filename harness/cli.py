@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..tasks.errors import RedoneError, UnknownName
 from ..tasks.general.in_use import data_in_use
+from ..tasks.terminal import Parser
 
 if TYPE_CHECKING:
     from ..tasks.schema import Services, Task
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="redone-eval",
         description="Judge a language model on social-network tasks. A run that was stopped "
         "goes on with the same command.",
@@ -211,6 +212,11 @@ def rescore(options: argparse.Namespace) -> int:
     from .errors import RunUnreadable
     from .store import RunFolder
 
+    if ignored := asked_anew(options):
+        raise RedoneError(
+            f"--rescore judges the answers that a run has: {', '.join(ignored)} cannot change "
+            "them. Leave it out, or evaluate again without --rescore."
+        )
     path = Path(options.rescore)
     if not (path / "run.json").is_file():
         raise RunUnreadable(f"{path} is not a run folder: there is no run.json in it.")
@@ -223,6 +229,20 @@ def rescore(options: argparse.Namespace) -> int:
                 f"{path} was made with other versions of {', '.join(changed)}. Evaluate again."
             )
         return conclude(folder, None, None, services_of(options, tasks), options.json)
+
+
+JUDGING = ("rescore", "embedder", "allow_code", "data_dir", "mirror", "json")
+"""Options that mean something when a run is scored again."""
+
+
+def asked_anew(options: argparse.Namespace) -> list[str]:
+    """The options given that only a new question to the model could obey."""
+    usual = vars(parser().parse_args([]))
+    return [
+        f"--{name.replace('_', '-')}"
+        for name, value in vars(options).items()
+        if name not in JUDGING and value != usual[name]
+    ]
 
 
 def plan_of(options: argparse.Namespace, tasks: Sequence[Task]) -> Plan:

@@ -9,7 +9,7 @@ as if one more item had been seen that is fixed or broken: a task on which nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +87,7 @@ class Comparison:
         base: A run.
         candidate: The run that is to be judged beside it.
         role: Of the scoring.
-        partition: What was compared, None for all.
+        partition: What was compared, one or `all`.
         differences: In the order of the tables.
         pairs: By task.
         overridden: Mismatches that were allowed.
@@ -99,7 +99,7 @@ class Comparison:
     base: ScoredRun
     candidate: ScoredRun
     role: str
-    partition: str | None
+    partition: str
     differences: list[Difference]
     pairs: Mapping[str, Pairs]
     overridden: list[Mismatch]
@@ -113,13 +113,24 @@ class Comparison:
         found = [d for d in self.differences if (d.level, d.name) == (level, name)]
         return found[0] if found else None
 
+    def allowance(self, beside: Collection[str] = ()) -> str:
+        """The sentence that owns up to mismatches that were allowed; "" where there are none.
+
+        Args:
+            beside: Fields that the reader is told of elsewhere.
+        """
+        fields = sorted({m.field for m in self.overridden} - set(beside))
+        if not fields:
+            return ""
+        return f"The runs differ in {', '.join(fields)}; the comparison was allowed by hand."
+
 
 def compare(
     base: ScoredRun,
     candidate: ScoredRun,
     *,
     role: str = "corrected",
-    partition: str | None = None,
+    partition: str = "all",
     allowed: Iterable[str] = (),
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -155,7 +166,7 @@ def compare(
             else:
                 notes.append(f"{name}: no sample is scored in both runs; it is left out.")
     if not matched:
-        where = f" of partition {partition!r}" if partition else ""
+        where = f" of partition {partition!r}" if partition != "all" else ""
         raise RedoneError(
             f"{base.path} and {candidate.path} share no scored sample{where}. Evaluate both on the "
             "same tasks and partition."

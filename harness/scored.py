@@ -145,14 +145,12 @@ class ScoredRun:
             scoring = scoring.without
         return scoring
 
-    def scores(
-        self, role: str = "corrected", partition: str | None = None
-    ) -> dict[str, TaskScores]:
+    def scores(self, role: str = "corrected", partition: str = "all") -> dict[str, TaskScores]:
         """The judgements of every task under one role of scoring.
 
         Args:
             role: `corrected` or `official`.
-            partition: Only samples of this partition; None: all that the run has.
+            partition: Only samples of this one; `all` that the run has.
         """
         scorings = {name: self.scoring(name, role) for name in self.tasks}
         table = self.table(role, COLUMNS + ("task", "draw"))
@@ -163,7 +161,7 @@ class ScoredRun:
             rows = np.flatnonzero(codes == code)
             if name in scorings and len(rows):
                 scores = _task_scores(self.tasks[name], scorings[name], table.take(rows))
-                if partition is not None:
+                if partition != "all":
                     scores = scores.at(scores.partitions == partition)
                 found[name] = scores
         return {name: found[name] for name in self.tasks if name in found}

@@ -166,6 +166,7 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         import filelock
 
+        self._new = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -184,7 +185,16 @@ class RunFolder:
             self.samples.close()
             self.responses.close()
         finally:
+            if self._new and not (self.path / "run.json").exists():
+                self._discard()
             self._lock.release()
+
+    def _discard(self) -> None:
+        """Takes away a folder that never became a run: there is nothing to go on with."""
+        with contextlib.suppress(OSError):
+            self.samples.path.unlink(missing_ok=True)
+            (self.path / ".lock").unlink(missing_ok=True)
+            self.path.rmdir()
 
     @property
     def run(self) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,11 @@ def show(results: Mapping[str, Any], folder: Path) -> None:
         results: Content of results.json.
         folder: The run folder.
     """
-    from rich.console import Console
     from rich.markup import escape
 
-    # A table that is not for a screen is not cut to one.
-    width = None if sys.stdout.isatty() else 140
-    console = Console(highlight=False, soft_wrap=True, width=width)
+    from ..tasks.terminal import output
+
+    console = output()
     console.print(_tasks(results))
     for line in _means(results):
         console.print(line)

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..tasks.errors import RedoneError
+from ..tasks.terminal import Parser
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="redone-report",
         description="One self-contained page about finished runs: the verdict, the seesaw, every "
         "task, and the examples that were fixed and broken. The first run is the base.",

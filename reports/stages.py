@@ -125,7 +125,7 @@ def _judged(
         base,
         run,
         role=policy.scoring,
-        partition=None if policy.partition == "all" else policy.partition,
+        partition=policy.partition,
         allowed={*allowed, "tasks"} if refused else allowed,
         resamples=policy.resamples,
         seed=policy.seed,
@@ -137,10 +137,8 @@ def _judged(
             f"Only the {len(comparison.pairs)} tasks that both runs have are compared; the gate "
             "refuses such a pair."
         )
-    if comparison.overridden:
-        fields = ", ".join(sorted({m.field for m in comparison.overridden} - {"tasks"}))
-        if fields:
-            notes.append(f"The runs differ in {fields}; the comparison was allowed by hand.")
+    if allowance := comparison.allowance(beside={"tasks"}):
+        notes.append(allowance)
     notes += _other_verdict(base, run, gate)
     return Stage(label, run, gate, refused, tuple(notes))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from .errors import RedoneError
 from .general.commands import add_verbs
 from .general.in_use import data_in_use
+from .terminal import Parser, output
 
 if TYPE_CHECKING:
     from .check import Report
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="redone-tasks", description="The tasks: what there is, what they ask, and their data."
     )
     verbs = p.add_subparsers(dest="verb", metavar="VERB", required=True)
-    data = argparse.ArgumentParser(add_help=False)
+    data = Parser(add_help=False)
     data.add_argument(
         "--data-dir", metavar="DIR", help="data folder (default: $REDONE_DATA, else the user's own)"
     )
@@ -250,7 +251,7 @@ def check_tasks(options: argparse.Namespace) -> int:
     folder = data_folder(options.data_dir)
     reports: list[Report] = []
     left_out: list[str] = []
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    console = output()
     with Console(stderr=True, highlight=False).status("") as status:
         for task in tasks:
             status.update(f"{task.name} ({len(reports) + 1} of {len(tasks)})")

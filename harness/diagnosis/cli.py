@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...tasks.errors import RedoneError, UnknownName
+from ...tasks.terminal import Parser
 
 if TYPE_CHECKING:
     from .diagnose import Question
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="redone-diagnose",
         description="Turns a finished run into a capability map, ranked weaknesses, failure "
         "buckets and reward hints, written to RUN/diagnosis.json.",

@@ -131,7 +131,7 @@ def read_items(run: ScoredRun, role: str, partition: str) -> dict[str, TaskItems
         RedoneError: No task has an item of the partition.
     """
     _require_characters(run)
-    scores = run.scores(role, None if partition == "all" else partition)
+    scores = run.scores(role, partition)
     if not any(len(s) for s in scores.values()):
         raise _nothing(run, role, partition)
     table = run.table(role, COLUMNS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,11 +24,11 @@ def show(diagnosis: Diagnosis, path: Path) -> None:
         diagnosis: What was found.
         path: Where the whole of it is.
     """
-    from rich.console import Console
     from rich.markup import escape
 
-    width = None if sys.stdout.isatty() else 150
-    console = Console(highlight=False, soft_wrap=True, width=width)
+    from ...tasks.terminal import output
+
+    console = output()
     against = f" ({diagnosis.against})" if diagnosis.against else ""
     console.print(
         f"[bold]{_plain(diagnosis.run.name)}[/]: {diagnosis.partition} items, "

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from ...tasks.errors import RedoneError
+from ...tasks.terminal import USAGE, Parser
 from ..errors import NotComparable
-
-USAGE = 64
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse ends bad usage with 2, which here means undecided."""
-
-    def error(self, message: str) -> NoReturn:
-        """Prints usage and message; exit code 64."""
-        self.print_usage(sys.stderr)
-        self.exit(USAGE, f"{self.prog}: {message}\n")
 
 
 def parser() -> Parser:
@@ -77,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
 
 
-def run(options: argparse.Namespace, judge: bool) -> int:
+def run(options: Namespace, judge: bool) -> int:
     """Compare, decide, write, print."""
     from ..comparison import compare
     from ..flips import write_flips
@@ -105,7 +94,7 @@ def run(options: argparse.Namespace, judge: bool) -> int:
                 base,
                 candidate,
                 role=policy.scoring,
-                partition=None if policy.partition == "all" else policy.partition,
+                partition=policy.partition,
                 allowed=[f.strip() for f in options.allow.split(",") if f.strip()],
                 resamples=policy.resamples,
                 seed=policy.seed,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ def record(gate: Gate) -> dict[str, Any]:
         "base": _run(comparison.base, comparison.role),
         "candidate": _run(comparison.candidate, comparison.role),
         "scoring": comparison.role,
-        "partition": comparison.partition or "all",
+        "partition": comparison.partition,
         "overridden": [_mismatch(m) for m in comparison.overridden],
         "told": [_mismatch(m) for m in comparison.told],
         "notes": comparison.notes,
@@ -143,12 +142,12 @@ def markdown(gate: Gate) -> str:
 
 def show(gate: Gate) -> None:
     """Prints the decision as a table on stdout."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    width = None if sys.stdout.isatty() else 150
-    console = Console(highlight=False, soft_wrap=True, width=width)
+    from ...tasks.terminal import output
+
+    console = output()
     level = 100 * (1 - 2 * gate.policy.level)
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("suite / category / task", no_wrap=True)
@@ -186,9 +185,8 @@ def _stamps(gate: Gate, bullet: str) -> list[str]:
     """What qualifies the verdict: overridden mismatches, told differences, notes."""
     comparison = gate.comparison
     lines = [f"{bullet}{_cell(note)}" for note in comparison.notes]
-    if comparison.overridden:
-        fields = ", ".join(sorted({m.field for m in comparison.overridden}))
-        lines.append(f"{bullet}The runs differ in {fields}; the comparison was allowed by hand.")
+    if allowance := comparison.allowance():
+        lines.append(f"{bullet}{allowance}")
     if comparison.told:
         told = "; ".join(_cell(str(m)) for m in comparison.told)
         lines.append(f"{bullet}They also differ in {told}.")

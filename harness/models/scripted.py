@@ -6,6 +6,7 @@ It comes first in every test, and it scores outputs that were made elsewhere, wi
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,4 +149,9 @@ def load(name: str, tasks: Sequence[Task], folder: Path) -> ScriptedModel:
         if key not in ids:
             raise BadRow(f"{path}, row {number}: {task} has no row {index} in split {key[1]!r}.")
         table[ids[key]] = text
+    if strangers := len(table.keys() - set(ids.values())):
+        print(
+            f"{path}: {strangers} of {len(table)} predictions are for no sample of these tasks.",
+            file=sys.stderr,
+        )
     return ScriptedModel(table, name=path.name)

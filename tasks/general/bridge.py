@@ -151,7 +151,7 @@ def make(
         prompts=PROMPTS,
         settings=Settings(max_tokens=asking.MAX_TOKENS),
         scorings={"corrected": scoring, "official": scoring},
-        gold=gold,
+        gold=program if code else gold,
         guesses=GUESSES,
         chance=chance or Chance(0.0, 0.0),
         reward="sandbox" if code else "exact",
@@ -240,6 +240,17 @@ def gold(sample: Sample) -> str:
     if asks[0]["kind"] == "loglikelihood" and isinstance(target, int) and target < len(asks):
         return asks[target]["continuation"]
     return target if isinstance(target, str) else str(target)
+
+
+SOLUTIONS = ("canonical_solution", "code")
+"""Where HumanEval's and MBPP's documents keep a program that is right; their target is the tests."""
+
+
+def program(sample: Sample) -> str:
+    """The reference program of a document, its target where none is known."""
+    document = sample.fields["document"]
+    found = document if isinstance(document, dict) else {}
+    return next((found[name] for name in SOLUTIONS if name in found), gold(sample))
 
 
 GUESSES = Guesses(

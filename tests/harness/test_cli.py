@@ -52,6 +52,24 @@ def test_rescore_needs_no_model_and_changes_nothing(tmp_path, capsys):
     assert (tmp_path / "run/scores.parquet").exists()
 
 
+def test_a_command_that_asks_nothing_leaves_no_folder(tmp_path, capsys):
+    _, said = fails(capsys, *SCRIPTED, "gold", "--partition", "report", "--output", "run")
+    assert "report" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_predictions_of_samples_that_were_not_asked_for_are_counted(tmp_path, capsys):
+    assert main([*SCRIPTED, "gold", "--tasks", "sns_mini/ner", "--output", "run"]) == 0
+    rows = [{"id": "no such sample", "prediction": "x"}]
+    for line in (tmp_path / "run/responses.jsonl").read_text("utf-8").splitlines():
+        row = json.loads(line)
+        rows.append({"id": row["sample"], "prediction": row["text"]})
+    (tmp_path / "answers.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    capsys.readouterr()
+    assert main([*SCRIPTED, "answers.jsonl", "--tasks", "sns_mini/ner", "--output", "again"]) == 0
+    assert "1 of 17 predictions" in capsys.readouterr().err
+
+
 def test_the_same_command_finds_its_folder_again(capsys):
     for _ in range(2):
         assert main([*SCRIPTED, "gold", "--limit", "2"]) == 0
@@ -102,6 +120,7 @@ def test_bad_input_gets_one_message_that_helps(capsys, argv, said):
         (("--backend", "scripted", "--model", "golden"), "'gold'"),
         (("--model", "no/such/folder"), "no/such/folder"),
         (("--rescore", "nowhere"), "run.json"),
+        (("--rescore", "run", "--suite", "sns", "--limit", "3"), "--suite, --limit"),
         (("--model", "x", "--chat-template-args", "{"), "--chat-template-args"),
     ],
 )
@@ -128,7 +147,7 @@ def test_another_request_on_the_folder_names_the_fields(capsys):
 def test_no_model_is_a_usage_error(capsys):
     with pytest.raises(SystemExit) as error:
         main([])
-    assert error.value.code == 2
+    assert error.value.code == 64
     assert "--model" in capsys.readouterr().err
 
 

@@ -96,6 +96,14 @@ def test_the_real_sandbox_tells_right_from_wrong(tmp_path):
     assert list(values.values()) == [1.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("name", ["lm_eval:humaneval", "lm_eval:mbpp"])
+def test_the_gold_answer_is_the_reference_program(tmp_path, name):
+    task = by_name(name)
+    (sample,) = samples(task, tmp_path)
+    box = Services(sandbox=Box("return 2 * n"))
+    assert task.scorings["corrected"].judge(sample, [Completion(task.gold(sample))], box).value == 1
+
+
 def test_a_sandbox_that_fails_stops_the_run(tmp_path):
     class Broken(Box):
         def run(self, program, tests, *, seconds=10.0):

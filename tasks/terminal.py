@@ -1,0 +1,31 @@
+"""How every command meets a terminal: one width, one exit code for bad usage."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+USAGE = 64
+WIDTH = 150
+"""Columns of what is not for a screen: a table in a pipe or a log is not cut to one."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Ends bad usage with 64, as every other mistake of a user; argparse's own 2 is a verdict."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints usage and message; exit code 64."""
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: {message}\n")
+
+
+def output() -> Console:
+    """Standard output, for tables and text that is marked up already."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else WIDTH
+    return Console(highlight=False, soft_wrap=True, width=width)
