@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -42,11 +43,8 @@ class RaySession:
                 "--workers needs Ray, which is not installed: pip install 'redone[ray]'. Without "
                 "--workers one process does the same work."
             )
-        if address is not None and "://" in address:
-            raise RedoneError(
-                f"--ray-address {address!r}: run redone-eval on a machine of the cluster and give "
-                "HOST:PORT of its head (6379 by default), or auto."
-            )
+        if address is not None:
+            _reach(address)
         for name, value in (QUIET if address else QUIET | ALONE).items():
             os.environ.setdefault(name, value)
         import ray
@@ -61,7 +59,9 @@ class RaySession:
             "logging_level": logging.CRITICAL,
         }
         if address is None:
-            self._folder = tempfile.mkdtemp(prefix="redone-ray-")
+            # Ray's sockets lie there, and a socket's path has 107 bytes at most.
+            short = len(tempfile.gettempdir()) < 20
+            self._folder = tempfile.mkdtemp(prefix="redone-ray-", dir=None if short else "/tmp")
             options |= {
                 "include_dashboard": False,
                 "num_cpus": cores(),
@@ -96,6 +96,26 @@ class RaySession:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+
+
+def _reach(address: str) -> None:
+    """Raises if nobody listens at a cluster's address: Ray itself would try for minutes."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or "/" in host:
+        raise RedoneError(
+            f"--ray-address {address!r}: run redone-eval on a machine of the cluster and give "
+            "HOST:PORT of its head (6379 by default), or auto."
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise RedoneError(
+            f"Nobody answers at --ray-address {address} ({error}). `ray start --head` starts a "
+            "cluster and prints its address; without --ray-address the workers run on this "
+            "machine."
+        ) from None
 
 
 def cores() -> int:

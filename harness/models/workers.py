@@ -101,6 +101,15 @@ class WorkersModel:
                 self._loaded(done)
         return {**self._environment, "workers": self._workers}
 
+    def load(self) -> None:
+        """Starts the workers and waits for all of them, which `run` does not."""
+        import ray
+
+        while len(self._present()) < len(self._deaths):
+            self._start()
+            for done in ray.wait(list(self._loading))[0]:
+                self._loaded(done)
+
     def overflow(self, request: Request) -> int:
         """By how many tokens prompt and limits exceed the context; 0 or less: they fit."""
         return self._front.overflow(request)
