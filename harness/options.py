@@ -19,8 +19,8 @@ def parser() -> Parser:
     what.add_argument(
         "--model",
         metavar="PATH",
-        help="model folder; for endpoint: the server's name of the model; for scripted: a sheet "
-        "(gold, empty, everything) or a file of predictions",
+        help="model folder, GGUF file or LoRA adapter; for endpoint: the server's name of the "
+        "model; for scripted: a sheet (gold, empty, everything) or a file of predictions",
     )
     what.add_argument(
         "--backend", default="hf", metavar="NAME", help="hf (default), vllm, endpoint or scripted"
@@ -65,6 +65,21 @@ def parser() -> Parser:
         "model that thinks)",
     )
     engine = p.add_argument_group("engine")
+    engine.add_argument(
+        "--base", metavar="PATH", help="the model below a LoRA adapter (default: as it names it)"
+    )
+    engine.add_argument(
+        "--allow-pickle",
+        action="store_true",
+        help="load weights saved as pickles (.bin, .pt): a pickle can hold a program that loading "
+        "starts, so only where you trust who made the file",
+    )
+    engine.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="import Python files that come with the model: they run with all your rights and in "
+        "no sandbox, so only those that you have read",
+    )
     engine.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
     engine.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: cuda if any)")
     engine.add_argument(

@@ -1,52 +1,87 @@
-"""A model folder: its tokenizer, its limits and its weights."""
+"""A model on disk: its tokenizer, its limits and its weights."""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...tasks.errors import RedoneError
+from .model_files import Trust, model_files
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+_CODE = (
+    " Models that bring their own code are not run, unless you have read it and say "
+    "--trust-remote-code."
+)
+_QUANTISED = (
+    " Its weights are quantised ({}): transformers needs that method's package, and often a GPU. "
+    "--backend vllm reads many of them."
+)
 
 
 class Checkpoint:
-    """What a model folder holds, read safely: safetensors only, no code of the folder is run.
+    """What lies at a model's path, read safely: no pickles and no code of the folder by default.
 
     Args:
-        path: The folder.
+        path: A folder, a GGUF file, or the folder of a LoRA adapter.
         dtype: `auto` or the name of a torch dtype.
         device: A torch device; None: a GPU if there is one.
+        base: The model below an adapter; None: the one that the adapter names.
+        trust: What of it may run as a program.
 
     Raises:
-        RedoneError: No such folder, not a model, pickled weights, unknown device.
+        RedoneError: No such path, not a model, unknown device, an adapter for another base.
     """
 
-    def __init__(self, path: str, dtype: str, device: str | None) -> None:
-        self.folder = Path(path).expanduser()
-        _check(self.folder, path)
+    def __init__(
+        self,
+        path: str,
+        dtype: str,
+        device: str | None,
+        *,
+        base: str | None = None,
+        trust: Trust | None = None,
+    ) -> None:
+        trust = trust or Trust()
+        self.files = files = model_files(path, trust, base)
         import torch
         from transformers import AutoConfig, AutoTokenizer
 
         self.device = _device(device)
+        reading: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust.code}
+        own_file = {"gguf_file": files.gguf} if files.gguf else {}
+        self._reading = reading | own_file
         try:
-            self.config = AutoConfig.from_pretrained(self.folder, local_files_only=True)
-            self.tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+            self.config = AutoConfig.from_pretrained(files.folder, **self._reading)
+            self.tokenizer = AutoTokenizer.from_pretrained(
+                files.tokenizer, **reading | ({} if files.tokenizer == files.adapter else own_file)
+            )
         except Exception as error:
             raise RedoneError(
                 f"{path} holds a model or tokenizer that transformers cannot read: "
-                f"{_first_line(error)}. Models that bring their own code are not run."
+                f"{_first_line(error)}.{_CODE if not trust.code else ''}"
             ) from error
+        if files.adapter is not None:
+            from .adapter import refuse_other_base
+
+            refuse_other_base(files.adapter, self.config, str(files.folder), trust.code)
         text = self.config.get_text_config()
         own = getattr(text, "dtype", None) or torch.float32
         self.dtype: torch.dtype = getattr(torch, dtype) if dtype != "auto" else own
         self.context = self._context(text)
+
+    @property
+    def quantised(self) -> str | None:
+        """How the weights are quantised, None if they are not (those of GGUF files are undone)."""
+        told = getattr(self.config, "quantization_config", None)
+        if told is None or self.files.gguf:
+            return None
+        method = told.get("quant_method") if isinstance(told, dict) else told.quant_method
+        return str(getattr(method, "value", method) or "quantised")
 
     @property
     def pad(self) -> int:
@@ -60,7 +95,7 @@ class Checkpoint:
 
         ids: list[Any] = [self.tokenizer.eos_token_id, self.config.get_text_config().eos_token_id]
         with contextlib.suppress(OSError, ValueError):
-            ids.append(GenerationConfig.from_pretrained(self.folder).eos_token_id)
+            ids.append(GenerationConfig.from_pretrained(self.files.folder).eos_token_id)
         flat = [i for entry in ids for i in (entry if isinstance(entry, list) else [entry])]
         return frozenset(int(i) for i in flat if i is not None)
 
@@ -76,19 +111,32 @@ class Checkpoint:
 
         # Its progress bar would stand in the middle of ours.
         logging.disable_progress_bar()
+        files = self.files
+        # Quantised weights cannot be moved once they are loaded.
+        place = {"device_map": {"": self.device}} if self.quantised else {}
         try:
-            model = AutoModelForCausalLM.from_pretrained(
-                self.folder,
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                files.folder,
                 dtype=self.dtype,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
+                use_safetensors=not files.pickled,
+                **self._reading,
+                **place,
             )
-        except (ValueError, OSError, KeyError, SafetensorError) as error:
+        except (ValueError, OSError, KeyError, ImportError, SafetensorError) as error:
             raise RedoneError(
-                f"{self.folder} cannot be loaded as a causal language model: {_first_line(error)}"
+                f"{files.path} cannot be loaded as a causal language model: {_first_line(error)}."
+                f"{_QUANTISED.format(self.quantised) if self.quantised else ''}"
             ) from error
-        model.to(self.device)  # type: ignore[arg-type]
+        if files.gguf:
+            # They would announce weights that are quantised no longer.
+            model.hf_quantizer = None
+            model.config.__dict__.pop("quantization_config", None)
+        if files.adapter is not None:
+            from .adapter import put_on
+
+            model = put_on(model, files.adapter)
+        if not self.quantised:
+            model.to(self.device)
         return model.eval()
 
     def _context(self, config: Any) -> int | None:
@@ -102,33 +150,6 @@ class Checkpoint:
         if isinstance(limit, int) and limit < 10**9:
             known.append(limit)
         return min(known, default=None)
-
-
-def _check(folder: Path, path: str) -> None:
-    if not folder.exists():
-        parent = folder.parent if folder.parent.is_dir() else Path()
-        names = [p.name for p in parent.iterdir() if p.is_dir()] if parent.is_dir() else []
-        near = difflib.get_close_matches(folder.name, names, n=3, cutoff=0.5)
-        hint = f" Did you mean {' or '.join(str(parent / n) for n in near)}?" if near else ""
-        raise RedoneError(
-            f"Model path {path!r} does not exist.{hint} Expected a folder with config.json, a "
-            "tokenizer and safetensors weights; models of the Hugging Face Hub are fetched with "
-            "`hf download ORGANISATION/NAME --local-dir FOLDER`."
-        )
-    if not (folder / "config.json").is_file():
-        raise RedoneError(
-            f"{path!r} is not a model folder: it has no config.json. Give the folder that holds "
-            "config.json, the tokenizer and the safetensors weights."
-        )
-    if not any(folder.glob("*.safetensors")):
-        pickled = sorted(p.name for pattern in _PICKLED for p in folder.glob(pattern))
-        if pickled:
-            raise RedoneError(
-                f"The weights in {path!r} are pickled ({pickled[0]}): loading them would run code "
-                "from the file. Save the model as safetensors where you trust it: "
-                "`model.save_pretrained(FOLDER)` in transformers."
-            )
-        raise RedoneError(f"{path!r} has no weights: no *.safetensors file in it.")
 
 
 def _device(device: str | None) -> torch.device:

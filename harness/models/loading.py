@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...tasks.errors import RedoneError, UnknownName
 from . import BACKENDS
 from .backend_args import json_object, settings_of
+from .model_files import Trust
 
 if TYPE_CHECKING:
     from ...tasks.schema import Task
@@ -26,6 +27,9 @@ BELONGS = {
     "thinking": ("hf", "vllm", "endpoint"),
     "base_url": ("endpoint",),
     "tokenizer": ("endpoint",),
+    "base": ("hf", "vllm"),
+    "allow_pickle": ("hf", "vllm"),
+    "trust_remote_code": ("hf", "vllm"),
 }
 """Options that mean something to some backends only. Elsewhere they are refused, not ignored."""
 
@@ -95,7 +99,7 @@ def _one(options: argparse.Namespace, tasks: Sequence[Task], data: Path) -> Mode
     if backend not in BACKENDS:
         raise UnknownName("backend", backend, BACKENDS)
     for name, backends in BELONGS.items():
-        if backend not in backends and getattr(options, name) not in (None, "auto"):
+        if backend not in backends and getattr(options, name) not in (None, "auto", False):
             raise RedoneError(
                 f"--{name.replace('_', '-')} means nothing to the backend {backend} "
                 f"(it does to {' and '.join(backends)}). Leave it out."
@@ -119,6 +123,7 @@ def _one(options: argparse.Namespace, tasks: Sequence[Task], data: Path) -> Mode
             thinking=options.thinking,
             options=settings_of(EndpointOptions, backend, given),
         )
+    trust = Trust(pickles=options.allow_pickle, code=options.trust_remote_code)
     if backend == "vllm":
         from .vllm import VllmModel
 
@@ -128,6 +133,8 @@ def _one(options: argparse.Namespace, tasks: Sequence[Task], data: Path) -> Mode
             chat_template_args=template,
             thinking=options.thinking,
             args=given,
+            base=options.base,
+            trust=trust,
         )
     from .hf import HfModel
 
@@ -141,4 +148,6 @@ def _one(options: argparse.Namespace, tasks: Sequence[Task], data: Path) -> Mode
         chat_template_args=template,
         thinking=options.thinking,
         engine=settings_of(HfSettings, backend, given).engine,
+        base=options.base,
+        trust=trust,
     )
