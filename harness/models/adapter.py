@@ -44,7 +44,7 @@ def base_of(folder: Path, path: str, given: str | None) -> str:
             "it was made (`merge_and_unload()` in PEFT) and give the merged model."
         )
     named = config.get("base_model_name_or_path") or ""
-    places = [p for p in (Path(named).expanduser(), folder / named) if named and p.exists()]
+    places = [p for p in (Path(named).expanduser(), folder / named) if named and p.exists()][:1]
     if given is None:
         if places:
             return str(places[0])
@@ -52,11 +52,11 @@ def base_of(folder: Path, path: str, given: str | None) -> str:
             f"{path!r} is an adapter for {named or 'a base that it does not name'!r}, which is no "
             "path here. Give the model that it was made for: --base PATH."
         )
-    own, other = Path(given).expanduser(), places[0] if places else None
-    known = other is not None and all((p / "config.json").is_file() for p in (own, other))
-    if known and fingerprint(own) != fingerprint(other):
+    own = Path(given).expanduser()
+    known = [p for p in (own, *places) if (p / "config.json").is_file()]
+    if own in known and any(fingerprint(p) != fingerprint(own) for p in known[1:]):
         raise RedoneError(
-            f"The adapter {path!r} was made for {str(other)!r}, and --base {given!r} is another "
+            f"The adapter {path!r} was made for {str(known[1])!r}, and --base {given!r} is another "
             "model: their files differ. Leave --base out."
         )
     return given

