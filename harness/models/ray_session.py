@@ -75,8 +75,9 @@ class RaySession:
             reason = (str(error).strip().splitlines() or [repr(error)])[0][:300].rstrip(".")
             where = f"No Ray cluster at {address}" if address else "Ray cannot start"
             raise RedoneError(
-                f"{where}: {reason}. `ray start --head` starts a cluster and prints its address; "
-                "without --ray-address the workers run on this machine."
+                f"{where}: {reason}. `ray start --head` starts a cluster and prints its address "
+                "(one with tokens wants RAY_AUTH_MODE=token here, too); without --ray-address the "
+                "workers run on this machine."
             ) from error
 
     @staticmethod

@@ -141,7 +141,7 @@ class VllmModel:
         return {
             "backend": self.backend,
             "dtype": str(config.model_config.dtype).removeprefix("torch."),
-            "device": str(config.device_config.device_type),
+            "device": self._device,
             "vllm": version,
             "engine_args": self._args,
         }
@@ -202,7 +202,7 @@ class VllmModel:
                         yield request, Completion("", logprob=0.0, greedy=True)
                 if not open_parts:
                     return
-                for output in self._engine.step():
+                for output in self._step():
                     if output.finished:
                         asked = open_parts.pop(output.request_id)
                         completion = self._taken(asked, output)
@@ -217,6 +217,10 @@ class VllmModel:
         if self._engine is not None:
             engine, self._engine = self._engine, None
             engine.engine_core.shutdown(timeout=PARTING)
+
+    @property
+    def _device(self) -> str:
+        return str(self._engine.vllm_config.device_config.device_type)
 
     def _for_adapter(self) -> dict[str, Any]:
         """Engine arguments that an adapter needs."""
@@ -239,11 +243,29 @@ class VllmModel:
             ids = self._renderer.encode([rendered])[0] or [self._renderer.first_token]
             self._send(asked, ids, 0, self._sampling(request))
             return asked
+        if self._lora is not None and self._device == "cpu":
+            raise RedoneError(
+                "vLLM on a CPU cannot give log-likelihoods with an adapter, which these tasks "
+                "need: --backend hf can, or merge the adapter and give the merged model."
+            )
         # vLLM keeps room for a token even where none is asked for.
         room = None if self.context is None else self.context - 1
         for ids, scored in self._renderer.scored_windows(request, room):
             self._send(asked, ids, scored, {"max_tokens": 1, "prompt_logprobs": 1})
         return asked
+
+    def _step(self) -> Any:
+        """What the engine has got on with."""
+        from vllm.v1.engine.exceptions import EngineDeadError  # pyright: ignore
+
+        try:
+            return self._engine.step()
+        except EngineDeadError as error:
+            raise RedoneError(
+                "vLLM's engine died; what it said about it stands above. Every answer so far is "
+                "kept: run the same command to go on, with less gpu_memory_utilization or "
+                "max_num_seqs in --backend-args if memory was short."
+            ) from error
 
     def _send(self, asked: Asked, ids: list[int], scored: int, params: dict[str, Any]) -> None:
         from vllm import SamplingParams  # pyright: ignore

@@ -185,21 +185,22 @@ def test_an_adapter_answers_like_the_merged_model(adapted, real_model):
     adapter, merged = adapted
     questions = ("Count to ten.", "What is a cat?", "Say yes.")
     requests = [Request(q, chat(q), Settings(max_tokens=12)) for q in questions]
-    start = "The capital of France is"
-    requests.append(Request("likely", start, Settings(), "loglikelihood", " Paris"))
     found = []
     for model in (
         VllmModel(adapter, dtype="float32", args=ARGS),
         HfModel(merged, dtype="float32"),
         HfModel(real_model, dtype="float32"),
     ):
-        found.append({r.sample: (c.text, c.logprob) for r, c in model.run(requests)})
+        found.append({r.sample: c.text for r, c in model.run(requests)})
+        if not isinstance(model, VllmModel):
+            continue
+        if model.environment()["device"] == "cpu":
+            likely = Request("likely", "Paris is", Settings(), "loglikelihood", " big")
+            with pytest.raises(RedoneError, match="--backend hf can"):
+                list(model.run([likely]))
         model.close()
     vllm, hf, base = found
-    likely = [side.pop("likely")[1] for side in found]
     assert vllm == hf != base
-    assert likely[0] == pytest.approx(likely[1], abs=5e-3)
-    assert abs(likely[0] - likely[2]) > 0.05
     assert VllmModel(adapter).identity() != VllmModel(real_model).identity()
 
 
