@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...tasks.errors import RedoneError
 from ...tasks.schema import Completion
+from . import memory
 from .pieces import Piece
 
 if TYPE_CHECKING:
@@ -42,11 +43,13 @@ class Worker:
     Args:
         build: Makes the model.
         threads: Of arithmetic on the CPU.
+        share: Part of the machine's memory that is this worker's.
     """
 
-    def __init__(self, build: Callable[[], Model], threads: int) -> None:
+    def __init__(self, build: Callable[[], Model], threads: int, share: float) -> None:
         # Read when torch is loaded, which is when the model is made.
         os.environ["OMP_NUM_THREADS"] = str(threads)
+        memory.SHARE = share
         self._build = build
         self._model: Model | None = None
 

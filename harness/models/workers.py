@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -81,6 +82,7 @@ class WorkersModel:
         self._resources = {"num_cpus": cpus, "num_gpus": gpus}
         own = os.environ.get("OMP_NUM_THREADS", "")
         self._threads = int(own) if own.isdecimal() else max(1, cpus)
+        self._share = 1 / math.ceil(workers / len(nodes))
         self._deaths = dict.fromkeys(range(workers), 0)
         self._actors: dict[int, Any] = {}
         self._loading: dict[Any, int] = {}
@@ -184,7 +186,7 @@ class WorkersModel:
         for number in self._deaths:
             if number not in self._actors:
                 kind: Any = ray.remote(max_restarts=0, **self._resources)(Worker)
-                actor = self._actors[number] = kind.remote(self._build, self._threads)
+                actor = self._actors[number] = kind.remote(self._build, self._threads, self._share)
                 self._loading[actor.ready.remote()] = number
 
     def _loaded(self, done: Any) -> None:

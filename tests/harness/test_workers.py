@@ -292,10 +292,13 @@ def test_who_stops_reading_answers_may_ask_again(ray):
     model.close()
 
 
-def test_threads_are_divided(ray, monkeypatch):
+def test_threads_and_memory_are_divided(ray, monkeypatch):
     def threads(request):
         import os
 
+        from redone.harness.models import memory
+
+        assert memory.SHARE == 0.5
         return os.environ["OMP_NUM_THREADS"]
 
     for own, expected in (("3", "3"), ("", str(max(1, cpus_each(ray.nodes(), 2, 0))))):
