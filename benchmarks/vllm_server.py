@@ -38,8 +38,9 @@ def serving(setup: dict[str, Any]) -> Iterator[str]:
         for part in (f"--{name.replace('_', '-')}", str(value))
     ]
     command = [
-        setup["vllm_python"], "-m", "vllm.entrypoints.cli.main", "serve", setup["model"],
-        "--host", "127.0.0.1", "--port", str(port), "--dtype", setup["dtype"],
+        setup["vllm_python"], "-m", "vllm.entrypoints.openai.api_server",
+        "--model", setup["model"], "--dtype", setup["dtype"],
+        "--host", "127.0.0.1", "--port", str(port),
         "--generation-config", "vllm", *engine,
     ]  # fmt: skip
     # A session of its own: its engine is another process, and both must end.
