@@ -11,7 +11,7 @@ AXE ?= build/axe-core
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-vllm check model embedder axe clean bench
+.PHONY: demo test test-vllm check model embedder axe clean bench picture
 .DELETE_ON_ERROR:
 
 demo: $(STAMP) $(MODEL)/config.json
@@ -25,6 +25,8 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/redone-leaderboard validate
+	$(BIN)/redone-leaderboard --check
 
 model: $(MODEL)/config.json
 
@@ -40,7 +42,7 @@ test-vllm: $(MODEL)/config.json
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[demo,dev,general]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[demo,dev,general,train]'
 	touch $@
 
 $(MODEL)/config.json: | $(STAMP)
@@ -57,6 +59,11 @@ $(AXE)/axe.min.js:
 	cd $(AXE) && npm pack --silent axe-core@4.14.1
 	cd $(AXE) && tar -xzf axe-core-*.tgz --strip-components=1 package/axe.min.js package/LICENSE
 	touch $@
+
+# The README's picture of a report, by the report's own browser test.
+picture: $(STAMP)
+	$(BIN)/python -m pytest tests/reports/test_browser.py -k readmes_picture
+	cp build/screenshots/report.png docs/report.png
 
 bench: $(STAMP) $(MODEL)/config.json
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]'

@@ -30,7 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         p.error("--model is needed (or --rescore RUN)")
     try:
         with data_in_use(options.data_dir, options.mirror):
-            return rescore(options) if options.rescore else evaluate(options, argv)
+            folder = rescore(options) if options.rescore else evaluate(options, argv)
+        if options.open:
+            from .summary import open_page
+
+            open_page(folder)
+        return 0
     except RedoneError as error:
         print(f"redone-eval: {error}", file=sys.stderr)
         return error.exit_code
@@ -44,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
-def evaluate(options: argparse.Namespace, argv: Sequence[str] | None) -> int:
-    """Prepare, ask, judge, print."""
+def evaluate(options: argparse.Namespace, argv: Sequence[str] | None) -> Path:
+    """Prepare, ask, judge, print; returns the run folder."""
     from ..tasks.registry import find
     from .progress import Progress
     from .runner import ask, prepare
@@ -62,13 +67,14 @@ def evaluate(options: argparse.Namespace, argv: Sequence[str] | None) -> int:
             total = prepare(folder, plan, model, told(options, argv, model))
             with Progress(total) as bar:
                 ask(folder, plan, model, bar)
-            return conclude(folder, plan, model, services, options.json)
+            conclude(folder, plan, model, services, options.json)
+            return folder.path
     finally:
         model.close()
 
 
-def rescore(options: argparse.Namespace) -> int:
-    """Derive the files of a run again."""
+def rescore(options: argparse.Namespace) -> Path:
+    """Derive the files of a run again; returns the run folder."""
     from ..tasks.registry import by_name
     from .errors import RunUnreadable
     from .store import RunFolder
@@ -89,10 +95,11 @@ def rescore(options: argparse.Namespace) -> int:
             raise RunUnreadable(
                 f"{path} was made with other versions of {', '.join(changed)}. Evaluate again."
             )
-        return conclude(folder, None, None, services_of(options, tasks), options.json)
+        conclude(folder, None, None, services_of(options, tasks), options.json)
+        return folder.path
 
 
-JUDGING = ("rescore", "embedder", "allow_code", "data_dir", "mirror", "json")
+JUDGING = ("rescore", "embedder", "allow_code", "data_dir", "mirror", "json", "open")
 """Options that mean something when a run is scored again."""
 
 
@@ -178,8 +185,8 @@ def model_of(options: argparse.Namespace, plan: Plan) -> Model:
 
 def default_folder(options: argparse.Namespace, plan: Plan, model: Model) -> Path:
     """runs/MODEL-SUITE-HASH: the same request finds its folder again, another one never hits it."""
-    from .results import digest
     from .runner import request_of
+    from .signature import digest
 
     names = options.suite or (options.tasks or "sns-mini")
     label = f"{Path(model.name).name}-{names}"
@@ -210,7 +217,7 @@ def conclude(
     model: Model | None,
     services: Services,
     as_json: bool,
-) -> int:
+) -> None:
     """Judges, writes the derived files, prints."""
     from ..tasks.registry import by_name
     from .results import write_results
@@ -225,7 +232,6 @@ def conclude(
         sys.stdout.write((folder.path / "results.json").read_text(encoding="utf-8"))
     else:
         show(results, folder.path)
-    return 0
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 from ..tasks.errors import UnknownName
 from .errors import NotComparable
 from .scored import ScoredRun
+from .signature import services_of
 from .store import flatten, shown
 
 FIELDS = (
@@ -32,7 +33,6 @@ FIELDS = (
 
 _LIMITS = ("max_tokens", "stop", "max_thinking_tokens")
 _SAMPLING = ("temperature", "top_p", "top_k")
-_OF_SIGNATURE = {"v", "prompt", "data", "gen", "part", "n", "seed", "redone"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +131,7 @@ def _asked(run: ScoredRun, task: str, role: str) -> Mapping[str, Any]:
     asked = run.request["tasks"][task]
     settings = asked["settings"]
     record = run.results["tasks"][task]["scorings"][role]
-    parts = dict(p.partition(":")[::2] for p in record["signature"].split("|")[1:])
-    services = {k: v for k, v in parts.items() if k not in _OF_SIGNATURE | {"scoring"}}
+    services = services_of(record["signature"])
     return {
         "version": asked["version"],
         "samples": asked["data"],

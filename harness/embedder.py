@@ -12,7 +12,7 @@ import json
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,15 @@ class FolderEmbedder:
             raise MissingData(f"{self._folder} holds no weights ({', '.join(_WEIGHTS)}).")
         self._pooling = self._read_pooling()
         self.identity = f"{self._folder.name}@{self._fingerprint()}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, it is the name of its folder and how it is read; nothing is carried along."""
+        return partial(
+            FolderEmbedder,
+            device=self._device,
+            batch_size=self._batch_size,
+            remembered=self._remembered,
+        ), (self._folder,)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors of texts.

@@ -142,6 +142,7 @@ def parser() -> Parser:
     files.add_argument(
         "--json", action="store_true", help="print results.json instead of the table"
     )
+    files.add_argument("--open", action="store_true", help="open the run's page in the browser")
     return p
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,11 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import orjson
 
 from ..tasks.registry import table_of
 from ..tasks.schema import Metric, Services, Task
 from .scores import Judged, Tally
+from .signature import Counted, signature
 from .stats import (
     Sums,
     bca_interval,
@@ -56,7 +55,7 @@ def write_results(
     """
     run = folder.run or {}
     seed = run.get("request", {}).get("seed", 0)
-    figures = {role: _figures(role, judged, resamples, seed) for role in ROLES}
+    figures = {role: figures_of(role, judged, resamples, seed) for role in ROLES}
     by_task: dict[str, Any] = {}
     for name, effort in judged.efforts.items():
         task = tasks[name]
@@ -76,7 +75,7 @@ def write_results(
                 role: _scoring_record(
                     tally,
                     figures[role][name],
-                    signature(name, run, [tally], services),
+                    _signed(name, run, [tally], services),
                     services.missing(tally.scoring.needs),
                 )
                 for role, tally in judged.tallies.get(name, {}).items()
@@ -95,8 +94,8 @@ def write_results(
                     "name": row.name,
                     "title": row.title,
                     "of": list(row.of),
-                    **_mean(row.groups, figures[role]).record(),
-                    "signature": signature(
+                    **mean_of(row.groups, figures[role]).record(),
+                    "signature": _signed(
                         row.name, run, [judged.tallies[t][role] for t in row.of], services
                     ),
                 }
@@ -149,8 +148,8 @@ class Figure:
         return figures | ({"item_resamples": self.few} if self.few is not None else {})
 
 
-def _figures(role: str, judged: Judged, resamples: int, seed: int) -> dict[str, Figure]:
-    """The primary metric of every task under one scoring."""
+def figures_of(role: str, judged: Judged, resamples: int, seed: int) -> dict[str, Figure]:
+    """The primary metric of every task under one role of scoring, by task."""
     chosen = {
         name: found[role]
         for name, found in judged.tallies.items()
@@ -207,7 +206,7 @@ def _exact_interval(proportion: tuple[int, int] | None, sums: Sums) -> tuple[flo
     return wilson_interval(hits, count)
 
 
-def _mean(groups: Sequence[Any], figures: Mapping[str, Figure]) -> Figure:
+def mean_of(groups: Sequence[Any], figures: Mapping[str, Figure]) -> Figure:
     """The mean over nested groups of task names."""
     if len(groups) == 1 and isinstance(groups[0], str):
         return figures[groups[0]]
@@ -240,45 +239,24 @@ def _scoring_record(
     }
 
 
-def signature(
-    name: str, run: Mapping[str, Any], tallies: Sequence[Tally], services: Services
-) -> str:
-    """What a figure was made of, short enough to stand beside it (the idea is sacrebleu's).
+def _signed(name: str, run: Mapping[str, Any], tallies: Sequence[Tally], services: Services) -> str:
+    """The signature of a figure of this run."""
 
-    Args:
-        name: Of a task, category, benchmark or suite.
-        run: Content of run.json.
-        tallies: Of the tasks that the figure is made of.
-        services: Those that scoring used.
-    """
-    request = run.get("request", {})
-    tasks = {t.task.name: request.get("tasks", {}).get(t.task.name, {}) for t in tallies}
-
-    def of_all(*fields: str) -> str:
-        found = [[asked.get(field) for field in fields] for asked in tasks.values()]
-        single = found[0][0] if len(found) == len(fields) == 1 else None
-        return single[:8] if isinstance(single, str) else digest(found)
-
-    parts: dict[str, Any] = {
-        "v": "+".join(sorted({str(t.task.version) for t in tallies})),
-        "scoring": "+".join(sorted({t.scoring.name for t in tallies})),
-        "prompt": of_all("prompt"),
-        "data": of_all("data"),
-        "gen": digest([of_all("settings"), request.get("draws"), request.get("system")]),
-        "part": request.get("partition"),
-        "n": sum(len(t.values) for t in tallies),
-        "seed": request.get("seed"),
-    }
-    for need in sorted({n for t in tallies for n in t.scoring.needs}):
+    def identity(need: str) -> str:
         service = getattr(services, need)
-        parts[need] = service.identity if service else "none"
-    parts["redone"] = version("redone")
-    return "|".join([name, *(f"{k}:{v}" for k, v in parts.items())])
+        return service.identity if service else "none"
 
-
-def digest(value: Any) -> str:
-    """8 hex digits of a JSON value."""
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:8]
+    counted = [
+        Counted(
+            tally.task.name,
+            tally.task.version,
+            tally.scoring.name,
+            len(tally.values),
+            {need: identity(need) for need in tally.scoring.needs},
+        )
+        for tally in tallies
+    ]
+    return signature(name, run.get("request", {}), counted, version("redone"))
 
 
 def _json(value: float) -> float | None:

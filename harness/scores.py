@@ -48,6 +48,28 @@ class Tally:
         """Whether a metric is made from the parsed answers themselves."""
         return any(metric.from_items for metric in self.scoring.metrics)
 
+    def add(self, scores: Sequence[Score], cluster: int) -> None:
+        """Counts one sample.
+
+        Args:
+            scores: Of each of its draws, which count as one item: their mean.
+            cluster: Number of the sample's cluster in the run.
+        """
+        scored = [s for s in scores if s.scored]
+        self.failures.update(s.failure for s in scored if s.failure)
+        if not scored:
+            self.not_scored += 1
+            return
+        self.clusters.append(cluster)
+        if self.keeps_items:
+            self.items.append([s.parsed for s in scored])
+        if len(scored) == 1:
+            self.stats.append(np.asarray(scored[0].stats, dtype=np.float64))
+            self.values.append(scored[0].value)
+            return
+        self.stats.append(np.mean([s.stats for s in scored], axis=0))
+        self.values.append(math.fsum(s.value for s in scored) / len(scored))
+
 
 @dataclass
 class Effort:
@@ -112,7 +134,7 @@ def judge(
                     }
                 effort = judged.efforts.setdefault(task.name, Effort())
                 records = index.of(item["id"])
-                draws = _draws(item, records)
+                draws = complete_draws(item, records)
                 _count(effort, item, draws, records)
                 if not draws:
                     continue
@@ -123,18 +145,18 @@ def judge(
                     # Tasks of lm-eval's have one scoring in both roles: it is asked once.
                     scores = judgements.get(id(tally.scoring))
                     if scores is None:
-                        scores = _scores(tally.scoring, sample, draws, services)
+                        scores = judgements_of(tally.scoring, sample, draws, services)
                         judgements[id(tally.scoring)] = scores
                         for draw, score in enumerate(scores):
                             table.add(sample, tally.scoring.name, draw, score, draws[draw])
-                    _add(tally, scores, code)
+                    tally.add(scores, code)
     finally:
         index.close()
     judged.clusters = len(codes)
     return judged
 
 
-def _scores(
+def judgements_of(
     scoring: Scoring, sample: Sample, draws: Sequence[Sequence[Completion]], services: Services
 ) -> list[Score]:
     """The judgement of each draw; none where a service is missing, which is not zero."""
@@ -143,7 +165,7 @@ def _scores(
     return [scoring.judge(sample, draw, services) for draw in draws]
 
 
-def _draws(item: Item, records: Sequence[Mapping[str, Any]]) -> list[list[Completion]]:
+def complete_draws(item: Item, records: Sequence[Mapping[str, Any]]) -> list[list[Completion]]:
     """The completions of each complete draw, in the order of the item's requests."""
     by_key = {(r["draw"], r["request"]): r for r in records}
     hashes = [r["hash"] for r in item["requests"]]
@@ -171,24 +193,6 @@ def _count(
         effort.prompt_tokens += completion.prompt_tokens
         effort.tokens += completion.tokens
         effort.truncated += completion.finish == "length"
-
-
-def _add(tally: Tally, scores: Sequence[Score], cluster: int) -> None:
-    scored = [s for s in scores if s.scored]
-    tally.failures.update(s.failure for s in scored if s.failure)
-    if not scored:
-        tally.not_scored += 1
-        return
-    tally.clusters.append(cluster)
-    if tally.keeps_items:
-        tally.items.append([s.parsed for s in scored])
-    if len(scored) == 1:
-        tally.stats.append(np.asarray(scored[0].stats, dtype=np.float64))
-        tally.values.append(scored[0].value)
-        return
-    # Several draws of one sample count as one item: the mean over its draws.
-    tally.stats.append(np.mean([s.stats for s in scored], axis=0))
-    tally.values.append(math.fsum(s.value for s in scored) / len(scored))
 
 
 def score_schema() -> Any:

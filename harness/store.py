@@ -89,12 +89,14 @@ class Journal:
             yield record
 
     def located(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Offset and record of every line, in order."""
+        """Offset and record of every line, in order; a torn last line does not count."""
         if not self.path.exists():
             return
         offset = 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    return
                 try:
                     yield offset, orjson.loads(line)
                 except orjson.JSONDecodeError as error:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from ..tasks.errors import RedoneError
 
 
 def show(results: Mapping[str, Any], folder: Path) -> None:
@@ -34,6 +39,26 @@ def show(results: Mapping[str, Any], folder: Path) -> None:
         if table["level"] == "suite":
             console.print(f"[dim]{escape(table['signature'])}[/]")
     console.print(f"[dim]Everything: {escape(str(folder))}[/]")
+    console.print(f"[dim]As a page: redone-report {escape(shlex.quote(str(folder)))}[/]")
+
+
+def open_page(folder: Path) -> None:
+    """Makes the run's page, beside its results, and opens it in the browser.
+
+    Reports read runs, and nothing here reads reports: `redone-report` is asked as a person would.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        RedoneError: It made no page.
+    """
+    words = [str(folder), "--output", str(folder / "report.html"), "--open"]
+    command = [sys.executable, "-m", "redone.reports.cli", *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RedoneError(f"The run is complete, but has no page: {done.stderr.strip()}")
+    print(done.stdout + done.stderr, end="", file=sys.stderr)
 
 
 def _tasks(results: Mapping[str, Any]) -> Any:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ..harness.wording import MINUS, change, interval
 from . import palette
 from .seesaw import Change, Move, Point, Seesaw, frame, shows_published
-from .wording import MINUS, change, interval
 
 CORNERS = (
     (1, 1, "BOTH UP"),

@@ -15,11 +15,11 @@ from html import escape
 from pathlib import Path
 
 from ..harness.store import replacing
+from ..harness.wording import change
 from ..tasks.errors import RedoneError
 from . import palette
 from .charts import axis_title, base_on_the_left, tick_label, ticks
 from .seesaw import Seesaw, frame, shows_published
-from .wording import change
 
 WIDTH, HEIGHT = 760, 520
 LEFT, RIGHT, TOP, BOTTOM = 68, 16, 16, 58
@@ -74,23 +74,23 @@ def _axes(
     right, top = place(xs[1], ys[1])
     for x in ticks(*xs):
         at, _ = place(x, 0)
-        yield _line(at, top, at, bottom, palette.GRID, "s-grid")
-        yield _text(at, bottom + 18, tick_label(x), anchor="middle")
+        yield svg_line(at, top, at, bottom, palette.GRID, "s-grid")
+        yield svg_text(at, bottom + 18, tick_label(x), anchor="middle")
     for y in ticks(*ys):
         _, at = place(0, y)
-        yield _line(left, at, right, at, palette.GRID, "s-grid")
-        yield _text(left - 8, at + 4, tick_label(y), anchor="end")
+        yield svg_line(left, at, right, at, palette.GRID, "s-grid")
+        yield svg_text(left - 8, at + 4, tick_label(y), anchor="end")
     across, down = place(0, 0)
-    yield _line(across, top, across, bottom, palette.FAINT, "s-faint-line")
-    yield _line(left, down, right, down, palette.FAINT, "s-faint-line")
+    yield svg_line(across, top, across, bottom, palette.FAINT, "s-faint-line")
+    yield svg_line(left, down, right, down, palette.FAINT, "s-faint-line")
     for axis, along in ((found.x, "x"), (found.y, "y")):
         if axis is None:
             continue
         at = place(-axis.margin, -axis.margin)
         if along == "x" and left < at[0] < right:
-            yield _line(at[0], top, at[0], bottom, palette.DOWN, dash="5 4")
+            yield svg_line(at[0], top, at[0], bottom, palette.DOWN, dash="5 4")
         if along == "y" and top < at[1] < bottom:
-            yield _line(left, at[1], right, at[1], palette.DOWN, dash="5 4")
+            yield svg_line(left, at[1], right, at[1], palette.DOWN, dash="5 4")
     for x, y, lines in (
         (right - 6, top + 14, ("BOTH UP",)),
         (right - 6, bottom - 20, ("TRADED", "domain up, robustness down")),
@@ -99,11 +99,13 @@ def _axes(
     ):
         for row, words in enumerate(lines):
             anchor = "end" if x > (left + right) / 2 else "start"
-            yield _text(x, y + 12 * row, words, anchor=anchor, size=10, faint=True)
+            yield svg_text(x, y + 12 * row, words, anchor=anchor, size=10, faint=True)
     middle = (left + right) / 2
-    yield _text(middle, HEIGHT - 12, axis_title(found, "x"), anchor="middle", size=13)
+    yield svg_text(middle, HEIGHT - 12, axis_title(found, "x"), anchor="middle", size=13)
     turn = f' transform="rotate(-90 16 {(top + bottom) / 2:.1f})"'
-    yield _text(16, (top + bottom) / 2, axis_title(found, "y"), anchor="middle", size=13, more=turn)
+    yield svg_text(
+        16, (top + bottom) / 2, axis_title(found, "y"), anchor="middle", size=13, more=turn
+    )
 
 
 def _moves(found: Seesaw, place: Place) -> Iterator[str]:
@@ -112,13 +114,15 @@ def _moves(found: Seesaw, place: Place) -> Iterator[str]:
         start = places.get(move.after)
         one = place(start.x, start.y) if start else place(0, 0)
         two = place(move.x, move.y)
-        yield _line(*one, *two, palette.FAINT, "s-faint-line", dash="2 3")
+        yield svg_line(*one, *two, palette.FAINT, "s-faint-line", dash="2 3")
         yield (
             f'<circle class="s-faint" cx="{two[0]:.1f}" cy="{two[1]:.1f}" r="3" '
             f'fill="{palette.FAINT}"/>'
         )
         across, down, anchor = _SIDES[move.side]
-        yield _text(two[0] + across, two[1] + down, move.name, anchor=anchor, size=10, faint=True)
+        yield svg_text(
+            two[0] + across, two[1] + down, move.name, anchor=anchor, size=10, faint=True
+        )
 
 
 _SIDES = {"left": (-6, 4, "end"), "right": (6, 4, "start"), "bottom": (0, 14, "middle")}
@@ -129,7 +133,7 @@ def _stages(found: Seesaw, place: Place, left: bool) -> Iterator[str]:
     origin = place(0, 0)
     for number, end in enumerate(at):
         start = at[number - 1] if found.chain and number else origin
-        yield _line(*start, *end, palette.FAINT, "s-faint-line", width=2)
+        yield svg_line(*start, *end, palette.FAINT, "s-faint-line", width=2)
     for number, point in enumerate(found.points):
         if point.x is None or point.y is None:
             continue
@@ -139,13 +143,13 @@ def _stages(found: Seesaw, place: Place, left: bool) -> Iterator[str]:
             f'<path d="{_SHAPES[marker]}" transform="translate({x:.1f} {y:.1f})" fill="{colour}" '
             f'class="s-mark" stroke="{palette.PAPER}"/>'
         )
-        yield _text(x, y - 12, point.label, anchor="middle", size=14, more=' font-weight="600"')
+        yield svg_text(x, y - 12, point.label, anchor="middle", size=14, more=' font-weight="600"')
     yield (
         f'<circle class="s-base" cx="{origin[0]:.1f}" cy="{origin[1]:.1f}" r="5" '
         f'fill="{palette.PAPER}" stroke="{palette.INK}" stroke-width="2"/>'
     )
     across, anchor = (8, "start") if left else (-8, "end")
-    yield _text(origin[0] + across, origin[1] + 16, "base", anchor=anchor)
+    yield svg_text(origin[0] + across, origin[1] + 16, "base", anchor=anchor)
 
 
 def _regions(found: Seesaw, place: Place) -> Iterator[str]:
@@ -173,10 +177,11 @@ _SHAPES = {
 }
 
 
-def _line(
+def svg_line(
     x1: float, y1: float, x2: float, y2: float, colour: str, kind: str = "",
     dash: str = "", width: float = 1,
 ) -> str:  # fmt: skip
+    """A line; `kind` is the class by which a style sheet recolours it."""
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
     return (
         f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
@@ -184,10 +189,11 @@ def _line(
     )
 
 
-def _text(
+def svg_text(
     x: float, y: float, words: str, *, anchor: str = "start", size: int = 12,
     faint: bool = False, more: str = "",
 ) -> str:  # fmt: skip
+    """Words, outlined in the colour of the paper so that lines do not cross them."""
     colour, kind = (palette.FAINT, "s-faint") if faint else (palette.INK, "s-ink")
     return (
         f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" '

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from ..harness.wording import UNKNOWN, cell, change, interval, probability, score, visible
 from .diagnoses import diagnosed
 from .examples import Examples
 from .heatmap import heat_map
@@ -13,8 +14,8 @@ from .provenance import Provenance
 from .seesaw import Seesaw
 from .stages import Report, notes_of
 from .tables import by_effect, significant
+from .training_log import TrainingLog
 from .verdict import verdict
-from .wording import UNKNOWN, change, interval, probability, score, visible
 
 EXAMPLES = 10
 """Flips shown of each stage unless more are asked for."""
@@ -22,8 +23,14 @@ LONG = 600
 """Characters of a text that are shown."""
 
 
-def markdown(report: Report, found: Seesaw, kept: Examples, origin: Provenance) -> str:
-    """The whole document."""
+def markdown(
+    report: Report,
+    found: Seesaw,
+    kept: Examples,
+    origin: Provenance,
+    logs: Sequence[TrainingLog] = (),
+) -> str:
+    """The whole document; `logs` are of the training that made the runs' models."""
     top = verdict(report, found)
     lines = [f"## {top.badge}: {cell(' → '.join(stage.label for stage in report.runs))}", ""]
     lines += [
@@ -36,14 +43,8 @@ def markdown(report: Report, found: Seesaw, kept: Examples, origin: Provenance) 
         lines += [*_seesaw(found), *_tasks(report), *_heat_map(report)]
     else:
         lines += _alone(report)
-    lines += [*_diagnoses(report), *_examples(kept), *_provenance(origin)]
+    lines += [*_diagnoses(report), *_training(logs), *_examples(kept), *_provenance(origin)]
     return "\n".join(lines) + "\n"
-
-
-def cell(text: str) -> str:
-    """Text that cannot break out of a line or a table."""
-    flat = " ".join(visible(text).split())
-    return re.sub(r"([\\|`<>*_\[\]#~&@])", r"\\\1", flat)
 
 
 def _table(head: Sequence[str], right: int, rows: Iterable[Sequence[str]]) -> list[str]:
@@ -153,6 +154,27 @@ def _diagnoses(report: Report) -> list[str]:
         table = _table(("weakness", "slice", "failure", "gap, points"), 3, rows)
         lines += table or ["", "No weakness: no gap is beyond noise."]
     return lines
+
+
+def _training(logs: Sequence[TrainingLog]) -> list[str]:
+    def course_of(log: TrainingLog, name: str) -> str:
+        known = [value for value in log.scalars.get(name, ()) if value is not None]
+        return f"{score(known[0], 3)} → {score(known[-1], 3)}" if known else UNKNOWN
+
+    rows = [
+        (
+            cell(log.label),
+            f"{len(log.steps):,}" + (f" ({log.skipped:,} skipped)" if log.skipped else ""),
+            course_of(log, "loss"),
+            course_of(log, "reward"),
+            f"{log.total('tokens_generated'):,.0f}",
+            f"{log.total('tokens_trained'):,.0f}",
+        )
+        for log in logs
+    ]
+    head = ("stage", "steps", "loss", "reward", "tokens written", "tokens trained on")
+    table = _table(head, 1, rows)
+    return ["", "### Training, first step to last", *table] if table else []
 
 
 def _examples(kept: Examples) -> Iterator[str]:

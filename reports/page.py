@@ -8,11 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..harness import wording
 from ..harness.gate.decision import Judged
 from ..tasks.registry import CATEGORIES, TASKS
 from ..tasks.schema import FAILURES
-from . import wording
 from .charts import seesaw_figure
+from .curves import course, look, steps_table
 from .diagnoses import tables as diagnosis_tables
 from .drawing import svg
 from .examples import Examples
@@ -23,12 +24,19 @@ from .provenance import Provenance
 from .seesaw import Seesaw
 from .stages import Report, notes_of
 from .tables import Table, changes, failures, places, scores
+from .training_log import TrainingLog
 from .verdict import BADGES, of_stage, verdict
 
 TEMPLATES = Path(__file__).with_name("templates")
 
 
-def html(report: Report, found: Seesaw, kept: Examples, origin: Provenance) -> str:
+def html(
+    report: Report,
+    found: Seesaw,
+    kept: Examples,
+    origin: Provenance,
+    logs: Sequence[TrainingLog] = (),
+) -> str:
     """The whole page.
 
     Args:
@@ -36,9 +44,12 @@ def html(report: Report, found: Seesaw, kept: Examples, origin: Provenance) -> s
         found: The seesaw.
         kept: The examples that the page holds.
         origin: Where the figures come from.
+        logs: Of the training that made the runs' models.
     """
     diagnoses, of_diagnoses = diagnosis_tables(report)
     tables = [changes(report), scores(report), places(found), failures(report), *of_diagnoses]
+    if logs:
+        tables.append(steps_table(logs))
     figure = seesaw_figure(found) if found.whole else None
     plotly = _plotly() if figure else Script("", "")
     script = (TEMPLATES / "page.js").read_text("utf-8")
@@ -74,6 +85,7 @@ def html(report: Report, found: Seesaw, kept: Examples, origin: Provenance) -> s
             failing=_failing(next(t for t in tables if t.name == "failures"), report),
             kinds=FAILURES,
             diagnoses=diagnoses,
+            courses=[course(log) for log in logs],
             examples=kept,
             shown=_shown(kept),
             origin=origin,
@@ -125,7 +137,7 @@ def _environment() -> Any:
         "count": wording.count,
         "probability": wording.probability,
     }
-    environment.globals |= {"interval": wording.interval, "zip": zip}
+    environment.globals |= {"interval": wording.interval, "look": look, "zip": zip}
     environment.tests["deciding"] = lambda judged: isinstance(judged, Judged) and judged.decides
     return environment
 

@@ -8,19 +8,24 @@ sqrt(-2 ln 0.05), the chi-squared quantile with two degrees of freedom).
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from ..harness.published.paper import SHIPPED, TableRow, load_paper
 from ..harness.stats import percentile_interval
 from ..tasks.registry import SUITES
 from .stages import Report, Stage
 
-MOVES = Path(__file__).with_name("published_moves.toml")
+MOVES = SHIPPED / "redone2.toml"
+MOVES_TABLE = "table 3"
+SIDES = {
+    "SFT, then RL": "left",
+    "Exploratory learning": "left",
+    "+ refinement: RedOne 2.0": "right",
+}
+"""Where a published name stands beside its dot; the others stand below."""
 LEVEL = 0.95
 RADIUS = math.sqrt(-2 * math.log(1 - LEVEL))
 CLOUD = 300
@@ -223,22 +228,30 @@ def _change(stage: Stage, axis: Axis | None, alpha: float) -> Change | None:
     return Change(value, *percentile_interval(resampled, 1 - 2 * alpha), resampled)
 
 
-def published_moves(path: Path = MOVES) -> tuple[tuple[Move, ...], str]:
-    """The published moves, and where they are printed."""
-    raw = tomllib.loads(path.read_text("utf-8"))
-    origin = _place(raw["base"])
-    moves = tuple(_move(row, origin) for row in raw["recipe"])
-    return moves, f"{raw['paper']}, {raw['table']} ({raw['version']}), base {raw['base_model']}"
+def published_moves() -> tuple[tuple[Move, ...], str]:
+    """The published moves, and where they are printed.
+
+    They were measured on another base model and another suite of general benchmarks: for
+    orientation only.
+    """
+    paper = load_paper(MOVES)
+    base, *recipes = paper.table(MOVES_TABLE).rows
+    origin = _place(base)
+    moves = tuple(_move(row, origin, base.name) for row in recipes)
+    where = f"{MOVES_TABLE.capitalize()} ({paper.paper}{paper.version})"
+    return moves, f"{paper.title}, {where}, base {base.name}"
 
 
-def _move(row: dict[str, Any], origin: np.ndarray) -> Move:
+def _move(row: TableRow, origin: np.ndarray, base: str) -> Move:
     x, y = (_place(row) - origin).round(3).tolist()
-    return Move(row["name"], x, y, row.get("after", ""), row["side"])
+    after = "" if row.after == base else row.after
+    return Move(row.name, x, y, after, SIDES.get(row.name, "bottom"))
 
 
-def _place(row: dict[str, Any]) -> np.ndarray:
-    domain = (row["sns_bench"] + row["sns_transbench"]) / 2
-    return np.array([domain, row["general_bench"]])
+def _place(row: TableRow) -> np.ndarray:
+    """Domain (the mean of both benchmarks, as the suite `sns` takes it) and general ability."""
+    domain = (row.figures["sns_bench"] + row.figures["sns_trans"]) / 2
+    return np.array([domain, row.figures["general_bench"]])
 
 
 def frame(found: Seesaw, published: bool) -> tuple[tuple[float, float], tuple[float, float]]:

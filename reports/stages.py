@@ -18,7 +18,7 @@ from ..harness.comparison import compare
 from ..harness.gate.decision import Gate, Judged, decide
 from ..harness.gate.policy import Policy
 from ..harness.scored import ScoredRun
-from .wording import visible
+from ..harness.wording import visible
 
 NOT_COMPARABLE = "not comparable"
 

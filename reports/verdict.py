@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..harness.gate.decision import Judged
+from ..harness.wording import change, interval
 from .seesaw import Point, Seesaw
 from .stages import NOT_COMPARABLE, Report, Stage
-from .wording import change, interval
 
 BADGES = {
     "pass": "Pass",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,10 +56,12 @@ class TrainingTexts(NamedTuple):
     Attributes:
         asked: Questions, prompts, plain text: each alone may be an evaluation item.
         answered: Answers; with what was asked they may hold an item, alone they are none.
+        clusters: Hashes (`cluster_of`) of the source texts that the row is about.
     """
 
     asked: Sequence[str]
     answered: Sequence[str] = ()
+    clusters: Sequence[str] = ()
 
 
 class EvaluationTexts:
@@ -91,6 +94,15 @@ class EvaluationTexts:
     def __len__(self) -> int:
         return len(self._items)
 
+    @cached_property
+    def ids(self) -> frozenset[str]:
+        """Of all items."""
+        return frozenset(sample for _, sample, _ in self._items)
+
+    def about(self, cluster: str) -> list[tuple[str, str, str]]:
+        """Task, id and partition of the items with this hash (`cluster_of`) of text or question."""
+        return [self._items[i] for i in self._exact.get(cluster, ())]
+
     @property
     def short(self) -> int:
         """Items with too little text to be looked for inside rows: only exact copies are found."""
@@ -104,12 +116,17 @@ class EvaluationTexts:
             texts: Its texts.
             threshold: Share of an item's n-grams, above 0 and up to 1.
         """
-        same = [i for text in texts.asked for i in self._exact.get(cluster_of(text), ())]
+        hashes = [*texts.clusters, *map(cluster_of, texts.asked)]
+        same = [i for cluster in hashes for i in self._exact.get(cluster, ())]
         found = {i: ("exact", 1.0) for i in same}
         grams = _grams("\n".join([*texts.asked, *texts.answered]))
         first = np.searchsorted(self._grams, grams, "left")
+        # Nearly all n-grams of nearly all rows are in no item.
+        inside = first < len(self._grams)
+        inside[inside] = self._grams[first[inside]] == grams[inside]
+        first, grams = first[inside], grams[inside]
         last = np.searchsorted(self._grams, grams, "right")
-        held = [self._owners[a:b] for a, b in zip(first, last, strict=True) if b > a]
+        held = [self._owners[a:b] for a, b in zip(first, last, strict=True)]
         if held:
             owners, counts = np.unique(np.concatenate(held), return_counts=True)
             shares = counts / self._sizes[owners]
@@ -189,7 +206,13 @@ def _grams(text: str) -> np.ndarray:
     if len(letters) == 0:
         return np.empty(0, np.uint64)
     width = min(_BYTES, len(letters))
+    count = len(letters) - width + 1
+    shifted = letters.astype(np.uint64) + np.uint64(1)
     # A polynomial hash of every window; overflow is the modulus.
-    weights = np.array([pow(0x9E3779B97F4A7C15, k, 1 << 64) for k in range(width)], np.uint64)
-    windows = np.lib.stride_tricks.sliding_window_view(letters, width).astype(np.uint64)
-    return np.unique(((windows + np.uint64(1)) * weights).sum(axis=1, dtype=np.uint64))
+    hashes = shifted[:count] * _WEIGHTS[0]
+    for place in range(1, width):
+        hashes += shifted[place : place + count] * _WEIGHTS[place]
+    return np.unique(hashes)
+
+
+_WEIGHTS = np.array([pow(0x9E3779B97F4A7C15, k, 1 << 64) for k in range(_BYTES)], np.uint64)

@@ -32,7 +32,11 @@ HEAVY = {
     "httpx",
     "pyarrow",
 }
-LATE = {"tasks": HEAVY, "reports": {"plotly", "jinja2", *HEAVY}}
+LATE = {
+    "tasks": HEAVY,
+    "reports": {"plotly", "jinja2", *HEAVY},
+    "leaderboards": {"jinja2", *HEAVY},
+}
 """Imported inside functions only, so that every `--help` answers at once."""
 MODELS = "redone.harness.models"
 FILES = sorted(p for room in MAY_IMPORT for p in (ROOT / room).rglob("*.py"))

@@ -6,20 +6,16 @@ buckets and hints never look at them, for they also rest on items that training 
 
 from __future__ import annotations
 
-import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from ...tasks.errors import BadRow, MissingData, UnknownName
-from ...tasks.registry import BENCHMARKS
+from ...tasks.errors import UnknownName
+from ..published.conditions import why_apart
+from ..published.paper import Paper, load_paper, path_of, shipped
 from ..scored import ScoredRun
 from .schema import Published, PublishedFigure
 from .task_schema import Estimate
-
-SHIPPED = Path(__file__).parent.parent / "published"
 
 
 @dataclass(frozen=True)
@@ -28,16 +24,16 @@ class PublishedRow:
 
     Attributes:
         row: The model.
-        source: Paper, table and version.
-        figures: By category (`benchmark/category`), in points.
-        samples, prompts: Hashes of what the authors asked, by task.
+        paper: Whose table it is.
     """
 
     row: str
-    source: str
-    figures: Mapping[str, float]
-    samples: Mapping[str, str]
-    prompts: Mapping[str, str]
+    paper: Paper
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """By category (`benchmark/category`), in points."""
+        return self.paper.figures(self.row)
 
 
 def published_row(text: str) -> PublishedRow:
@@ -50,57 +46,16 @@ def published_row(text: str) -> PublishedRow:
         UnknownName: No such table or row.
         MissingData, BadRow: A file that cannot be read, or has another form.
     """
-    path, row = _path(text), ""
+    path, row = path_of(text), ""
     if path is None:
         name, _, row = text.rpartition(":")
-        path = _path(name)
+        path = path_of(name)
     if path is None:
-        known = [*(p.stem for p in SHIPPED.glob("*.toml"))]
-        raise UnknownName("run folder, or published table with :MODEL,", text, known)
-    table = _table(path)
-    if row not in table["rows"]:
-        raise UnknownName(f"model in {path.name} (write {path.stem}:MODEL)", row, table["rows"])
-    figures = {
-        name: math.fsum(f) / len(f) if isinstance(f, list) else float(f)
-        for name, f in table["rows"][row].items()
-    }
-    return PublishedRow(row, table["source"], figures, table["samples"], table["prompts"])
-
-
-def _path(text: str) -> Path | None:
-    shipped = SHIPPED / f"{text}.toml"
-    if text and shipped.parent == SHIPPED and shipped.is_file():
-        return shipped
-    return Path(text) if Path(text).is_file() else None
-
-
-def _table(path: Path) -> dict[str, Any]:
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise MissingData(f"{path} cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadRow(f"{path} is not TOML: {error}.") from None
-    table = {"title": "", "samples": {}, "prompts": {}, **raw}
-    shape = {"title": str, "source": str, "samples": dict[str, str], "prompts": dict[str, str]}
-    shape["rows"] = dict[str, dict[str, float | list[float]]]
-    for name, kind in shape.items():
-        try:
-            TypeAdapter(kind).validate_python(table.get(name), strict=True)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, (name, *first["loc"])))
-            raise BadRow(f"{path}, field {where}: {first['msg']}.") from None
-    categories = {f"{key}/{c}" for key, b in BENCHMARKS.items() for c in b.categories}
-    for row, figures in table["rows"].items():
-        for name, figure in figures.items():
-            if name not in categories:
-                raise UnknownName(f"category in {path}, row {row!r}:", name, categories)
-            if figure == []:
-                raise BadRow(f"{path}, row {row!r}, {name!r}: a list without a figure.")
-    return table
+        raise UnknownName("run folder, or published table with :MODEL,", text, shipped())
+    paper = load_paper(path)
+    if row not in paper.rows:
+        raise UnknownName(f"model in {path.name} (write {path.stem}:MODEL)", row, paper.rows)
+    return PublishedRow(row, paper)
 
 
 def beside(run: ScoredRun, row: PublishedRow) -> Published:
@@ -114,7 +69,9 @@ def beside(run: ScoredRun, row: PublishedRow) -> Published:
         key=lambda f: (-(f.gap.low or 0.0), f.name),
     )
     rank = {figure.name: place for place, figure in enumerate(order, 1)}
-    return Published(row.row, row.source, tuple(replace(f, rank=rank.get(f.name)) for f in figures))
+    return Published(
+        row.row, row.paper.source, tuple(replace(f, rank=rank.get(f.name)) for f in figures)
+    )
 
 
 def _figure(
@@ -143,20 +100,5 @@ def _figure(
 
 def _reasons(run: ScoredRun, row: PublishedRow, name: str, of: list[str]) -> list[str]:
     """Why a category may not be ranked beside the printed figure."""
-    benchmark, _, category = name.partition("/")
-    tasks = [task.name for task in BENCHMARKS[benchmark].categories[category]]
-    asked = run.request["tasks"]
-    reasons = []
-    if absent := sorted(set(tasks) - set(of)):
-        reasons.append(f"without {', '.join(absent)}")
-    if any(asked[t]["data"] != row.samples.get(t) for t in of):
-        reasons.append("not the published samples in full")
-    if any(t not in row.prompts for t in of):
-        reasons.append("the authors' prompt is not published")
-    elif any(asked[t]["prompt"] != row.prompts[t] for t in of):
-        reasons.append("not the authors' prompt")
-    for task in of:
-        record = run.results["tasks"][task]["scorings"]["official"]
-        if record["scoring"] != "official" or record["not_scored"]:
-            reasons.append(f"scored without a service ({record['scoring']})")
-    return reasons
+    judged = {task: run.results["tasks"][task]["scorings"]["official"] for task in of}
+    return why_apart(row.paper, name, of, run.request["tasks"], judged)

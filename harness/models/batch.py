@@ -25,16 +25,32 @@ class Group:
 
     Attributes:
         ids: The shared tokens, maybe none.
+        within: A group of groups whose shared tokens these ones begin with.
         prefix: Their keys and values while rows of the group are about.
     """
 
     ids: list[int]
+    within: Group | None = None
     prefix: Prefix | None = None
     users: int = 0
 
     @property
     def depth(self) -> int:
         return len(self.ids)
+
+    def read(self, decoder: Decoder) -> Prefix:
+        """The keys and values of the shared tokens, computed if they are not there."""
+        if self.prefix is None:
+            before = self.within.read(decoder) if self.within is not None else None
+            known = before.length if before is not None else 0
+            self.prefix = read_prefix(decoder, self.ids[known:], before)
+        return self.prefix
+
+    def forget(self) -> None:
+        """Give memory back; what is needed again is computed again."""
+        self.prefix = None
+        if self.within is not None:
+            self.within.forget()
 
 
 @dataclass(slots=True, eq=False)
@@ -90,8 +106,8 @@ class Batch:
         Returns:
             Rows that are finished already; the others have a seat.
         """
-        if group.depth and group.prefix is None:
-            group.prefix = read_prefix(self._decoder, group.ids)
+        if group.depth:
+            group.read(self._decoder)
         for row in rows:
             row.start()
         new = [Seat(row, group, len(row.ids) - group.depth) for row in rows]

@@ -50,6 +50,7 @@ class Checkpoint:
     ) -> None:
         trust = trust or Trust()
         self.files = files = model_files(path, trust, base)
+        self.folder = files.folder
         import torch
         from transformers import AutoConfig, AutoTokenizer
 
@@ -98,7 +99,7 @@ class Checkpoint:
         ids: list[Any] = [self.tokenizer.eos_token_id, self.config.get_text_config().eos_token_id]
         if not self.files.gguf:  # what lies beside such a file may belong to another one
             with contextlib.suppress(OSError, ValueError):
-                ids.append(GenerationConfig.from_pretrained(self.files.folder).eos_token_id)
+                ids.append(GenerationConfig.from_pretrained(self.folder).eos_token_id)
         flat = [i for entry in ids for i in (entry if isinstance(entry, list) else [entry])]
         return frozenset(int(i) for i in flat if i is not None)
 
@@ -138,7 +139,7 @@ class Checkpoint:
         place = {"device_map": {"": self.device}} if self.quantised else {}
         with contextlib.redirect_stderr(silence):
             model: Any = AutoModelForCausalLM.from_pretrained(
-                self.files.folder,
+                self.folder,
                 dtype=self.dtype,
                 use_safetensors=not self.files.pickled,
                 **self._reading,

@@ -53,13 +53,26 @@ def unsupported(model: PreTrainedModel) -> str | None:
 class _Linear:
     """A linear map whose weights are laid out for the dtype of the arithmetic."""
 
-    def __init__(self, modules: list[torch.nn.Linear], dtype: torch.dtype) -> None:
-        self._weight = torch.cat([m.weight.detach() for m in modules]).to(dtype)
+    def __init__(
+        self, modules: list[torch.nn.Linear], dtype: torch.dtype, keep: bool = False
+    ) -> None:
+        self._weight = torch.cat([_effective(m) for m in modules]).to(dtype)
         self.inputs = self._weight.shape[1]
         biases = [m.bias for m in modules if m.bias is not None]
         self.bias = torch.cat([b.detach() for b in biases]).to(dtype) if biases else None
+        self._stale = modules if keep and any(map(_adapted, modules)) else []
+        if keep and not self._stale:
+            # The model's parameters become parts of these: what an optimiser writes is seen here.
+            _share([m.weight for m in modules], self._weight)
+            if self.bias is not None:
+                _share(biases, self.bias)
         # oneDNN's 16-bit products are faster with the weights packed once instead of at each call.
         self._packed = None if dtype == torch.float32 else _packed(self._weight)
+
+    def refresh(self) -> None:
+        """Take over what adapters have become."""
+        if self._stale:
+            torch.cat([_effective(m) for m in self._stale], out=self._weight)
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """Outputs [tokens, outputs], added to the residual if there is one."""
@@ -73,6 +86,26 @@ class _Linear:
             turned = None if residual is None else residual.t()
             out = _product(self._weight, x.contiguous().t(), turned).t()
         return out if self.bias is None else out.add_(self.bias)
+
+
+def _share(parameters: list[Any], whole: Tensor) -> None:
+    """Make parameters parts of one tensor that holds their values one behind the other."""
+    for parameter, part in zip(parameters, whole.split([len(p) for p in parameters]), strict=True):
+        parameter.data = part
+
+
+def _adapted(module: Any) -> bool:
+    """Whether a linear layer carries a low-rank adapter of peft's."""
+    return hasattr(module, "get_delta_weight")
+
+
+def _effective(module: Any) -> Tensor:
+    """The weight of a linear layer, adapters included."""
+    weight = module.weight.detach()
+    if _adapted(module):
+        for name in module.active_adapters:
+            weight = weight + module.get_delta_weight(name).detach()
+    return weight
 
 
 def _product(a: Tensor, b: Tensor, added: Tensor | None) -> Tensor:
@@ -91,12 +124,12 @@ def _packed(weight: Tensor) -> Tensor | None:
 
 
 class _Layer:
-    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
+    def __init__(self, layer: Any, dtype: torch.dtype, keep: bool = False) -> None:
         attention, mlp = layer.self_attn, layer.mlp
-        self.qkv = _Linear([attention.q_proj, attention.k_proj, attention.v_proj], dtype)
-        self.out = _Linear([attention.o_proj], dtype)
-        self.gate_up = _Linear([mlp.gate_proj, mlp.up_proj], dtype)
-        self.down = _Linear([mlp.down_proj], dtype)
+        self.qkv = _Linear([attention.q_proj, attention.k_proj, attention.v_proj], dtype, keep)
+        self.out = _Linear([attention.o_proj], dtype, keep)
+        self.gate_up = _Linear([mlp.gate_proj, mlp.up_proj], dtype, keep)
+        self.down = _Linear([mlp.down_proj], dtype, keep)
         self.norm = layer.input_layernorm.weight.detach().to(dtype)
         self.mlp_norm = layer.post_attention_layernorm.weight.detach().to(dtype)
         norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
@@ -107,14 +140,17 @@ class Decoder:
     """The weights of a model and its forward pass.
 
     The model's own weights are given up layer by layer as they are taken over, so that two copies
-    are never held.
+    are never held. With `keep` they become parts of the decoder's instead: there is one copy still,
+    and the model goes on being usable, and trainable.
 
     Args:
-        model: One for which `unsupported` gives None; it cannot be used afterwards.
-        arithmetic: The dtype to compute in.
+        model: One for which `unsupported` gives None; without `keep` it cannot be used afterwards.
+        arithmetic: The dtype to compute in; with `keep`, the model's own, float32.
+        keep: Share the weights with the model. What changes in it is then seen here, after
+            `refresh`.
     """
 
-    def __init__(self, model: PreTrainedModel, arithmetic: torch.dtype) -> None:
+    def __init__(self, model: PreTrainedModel, arithmetic: torch.dtype, keep: bool = False) -> None:
         config: Any = model.config
         inner: Any = model.model
         self.dtype = arithmetic
@@ -125,22 +161,44 @@ class Decoder:
         self._eps: float = config.rms_norm_eps
         self._rotary = inner.rotary_emb
         self._cos = self._sin = torch.empty(0)
+        self._kept: Any = model if keep else None
+        self._take_over(model, arithmetic, keep)
+
+    def _take_over(self, model: Any, arithmetic: torch.dtype, keep: bool) -> None:
+        inner = model.model
         self._norm = inner.norm.weight.detach().to(arithmetic)
         self._embedding = inner.embed_tokens.weight.detach().to(arithmetic)
-        head: Tensor = model.lm_head.weight.detach()  # type: ignore[union-attr]
+        head = model.lm_head.weight.detach()
         tied = head.data_ptr() == inner.embed_tokens.weight.data_ptr()
         self._head = self._embedding if tied else head.to(arithmetic)
         self.layers: list[_Layer] = []
         with torch.no_grad():
             for layer in inner.layers:
-                self.layers.append(_Layer(layer, arithmetic))
-                for parameter in layer.parameters():
+                self.layers.append(_Layer(layer, arithmetic, keep))
+                for parameter in () if keep else layer.parameters():
                     parameter.data = torch.empty(0)
 
     @property
     def token_bytes(self) -> int:
         """Memory that keys and values of one token take."""
         return 2 * len(self.layers) * self.kv_heads * self.size * self._norm.element_size()
+
+    def refresh(self) -> None:
+        """Make sure that a kept model's weights are seen as they are.
+
+        Adapters are taken over; weights are seen anyway, unless somebody (a wrapper for several
+        processes) has moved the model's parameters to other memory: then they are shared anew.
+        """
+        if self._kept is None:
+            return
+        embedding = self._kept.model.embed_tokens.weight
+        if embedding.data_ptr() != self._embedding.data_ptr():
+            self._take_over(self._kept, self.dtype, keep=True)
+            return
+        with torch.no_grad():
+            for layer in self.layers:
+                for linear in (layer.qkv, layer.out, layer.gate_up, layer.down):
+                    linear.refresh()
 
     def forward(
         self,

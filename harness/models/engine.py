@@ -42,7 +42,10 @@ class FastEngine:
 
     @staticmethod
     def of(
-        model: PreTrainedModel, batch_size: int, arithmetic: torch.dtype | None = None
+        model: PreTrainedModel,
+        batch_size: int,
+        arithmetic: torch.dtype | None = None,
+        keep: bool = False,
     ) -> FastEngine | None:
         """The engine for a model, None if the decoder does not compute what transformers does.
 
@@ -50,17 +53,24 @@ class FastEngine:
         own forward pass gave before.
 
         Args:
-            model: On the CPU, of a kind that the decoder knows; not usable afterwards.
+            model: On the CPU, of a kind that the decoder knows; without `keep` not usable
+                afterwards.
             batch_size: Rows decoded together.
             arithmetic: The dtype to compute in, None: what this machine is fastest in.
+            keep: Share the weights with the model, which goes on being trained.
         """
         probe = torch.arange(_PROBE) * 37 % model.config.get_text_config().vocab_size
-        with torch.inference_mode():
+        # Weights made in inference mode could not be trained.
+        with torch.no_grad() if keep else torch.inference_mode():
             expected = model(input_ids=probe[None], use_cache=False).logits[0].float()
-            decoder = Decoder(model, arithmetic or fastest_arithmetic(model))
+            decoder = Decoder(model, arithmetic or fastest_arithmetic(model), keep)
             found = decoder.logits(read(decoder, [probe.tolist()], wanted=torch.arange(_PROBE)))
         error = float((found - expected).norm() / expected.norm())
         return FastEngine(decoder, batch_size) if error < _CLOSE else None
+
+    def refresh(self) -> None:
+        """See a kept model as it is now."""
+        self._decoder.refresh()
 
     def describe(self) -> dict[str, Any]:
         return {"path": "fast", "arithmetic": str(self._decoder.dtype).removeprefix("torch.")}
@@ -81,7 +91,7 @@ class FastEngine:
                 for seat in reversed(batch.seats):
                     _put_back(queue, seat.group, fresh(seat.row))
                 for group, _ in queue:
-                    group.prefix = None
+                    group.forget()
 
     def _run(self, batch: Batch, queue: deque[tuple[Group, deque[Row]]]) -> Iterator[Row]:
         """Until queue and batch are empty; rows are in one of the two at any time."""
@@ -212,11 +222,16 @@ def _queue(rows: list[Row]) -> deque[tuple[Group, deque[Row]]]:
     does not suffice is noticed early.
     """
     rows = sorted(rows, key=_context)
+    nodes = best_groups([_context(row) for row in rows], _WORTH)
+    shared = [_context(rows[node.first])[: node.depth] for node in nodes]
     queue = []
-    for node in best_groups([_context(row) for row in rows], _WORTH):
-        members = sorted(rows[node.first : node.end], key=lambda row: -row.room)
-        group = Group(_context(members[0])[: node.depth])
-        queue.append((group, deque(members)))
+    for outer in best_groups(shared, _WORTH):
+        within = Group(shared[outer.first][: outer.depth]) if outer.depth else None
+        for node, ids in zip(nodes[outer.first : outer.end], shared[outer.first :], strict=False):
+            members = sorted(rows[node.first : node.end], key=lambda row: -row.room)
+            # A group without tokens of its own beyond the shared ones has nothing to read.
+            inside = within if within is not None and len(ids) > within.depth else None
+            queue.append((Group(ids, inside), deque(members)))
     return deque(sorted(queue, key=lambda pair: -_limit(pair[1])))
 
 

@@ -15,7 +15,7 @@ import sys
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Any, Literal
 
 from ...tasks.errors import RedoneError
 from ...tasks.schema import Outcome
@@ -62,6 +62,7 @@ class ForkSandbox:
             )
         if workers is None:
             workers = min(MOST_WORKERS, len(os.sched_getaffinity(0)) if _LINUX else 2)
+        self._memory = memory
         self._workers = [Worker(isolation, memory) for _ in range(max(1, workers))]
         self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         for worker in self._workers:
@@ -83,6 +84,10 @@ class ForkSandbox:
             )
         python = ".".join(platform.python_version_tuple()[:2])
         self.identity: str = f"fork-{RULES}-py{python}-{self.isolation.level}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, it is the order to start as many servers with the same isolation over there."""
+        return ForkSandbox, (len(self._workers), self._memory, self.isolation.level)
 
     def _start(self, worker: Worker) -> None:
         try:

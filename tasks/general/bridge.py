@@ -243,7 +243,7 @@ def gold(sample: Sample) -> str:
 
 
 SOLUTIONS = ("canonical_solution", "code")
-"""Where HumanEval's and MBPP's documents keep a program that is right; their target is the tests."""
+"""Where documents of HumanEval and MBPP keep a right program; their target is the tests."""
 
 
 def program(sample: Sample) -> str:

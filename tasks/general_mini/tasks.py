@@ -82,6 +82,7 @@ class TrainingRow:
         question: The user's message.
         rationale: The way to the answer.
         answer: The text of a perfect answer.
+        row: The item as the task's own reader yields it.
     """
 
     task: str
@@ -90,6 +91,7 @@ class TrainingRow:
     question: str
     rationale: str
     answer: str
+    row: Row
 
 
 def training_rows(
@@ -123,6 +125,7 @@ def training_rows(
                 question=item.question,
                 rationale=item.rationale,
                 answer=item.text,
+                row=_row(item, "train", name),
             )
 
 
@@ -148,18 +151,22 @@ class FamilyReader:
         """The rows; no data folder is looked at."""
         for split, family in (("test", self.evaluation), ("train", self.train)):
             for item in draw(family, self.seed, self.count):
-                yield Row(
-                    fields={"question": item.question, "options": list(item.options)},
-                    target={
-                        "form": item.form,
-                        "answer": item.answer,
-                        "rules": [list(rule) for rule in item.rules],
-                    },
-                    language=item.language,
-                    source=item.source,
-                    split=split,
-                    tags={"family": family.name, "skill": item.skill},
-                )
+                yield _row(item, split, family.name)
+
+
+def _row(item: Item, split: str, family: str) -> Row:
+    return Row(
+        fields={"question": item.question, "options": list(item.options)},
+        target={
+            "form": item.form,
+            "answer": item.answer,
+            "rules": [list(rule) for rule in item.rules],
+        },
+        language=item.language,
+        source=item.source,
+        split=split,
+        tags={"family": family, "skill": item.skill},
+    )
 
 
 # --- answers without skill -----------------------------------------------------------------------

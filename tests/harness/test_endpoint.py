@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from conftest import tiny_tokenizer
 from misbehaving_server import MisbehavingServer, reply_with
+from tiny_models import tiny_tokenizer
 
 from redone.harness.models.endpoint import EndpointModel
 from redone.harness.models.endpoint_options import EndpointOptions

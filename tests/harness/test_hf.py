@@ -86,6 +86,31 @@ def test_rows_are_sorted_by_length_when_that_pays(tiny_model, monkeypatch):
     assert {k: c.text for k, c in fast.items()} == {k: c.text for k, c in plain.items()}
 
 
+def test_what_prompts_of_several_groups_share_is_read_once(tiny_model, monkeypatch):
+    """Several answers to each of several questions that begin with one instruction."""
+    from redone.harness.models import batch
+
+    seen, right = [], batch.read_prefix
+
+    def reading(decoder, ids, before=None):
+        seen.append((before.length if before else 0, len(ids)))
+        return right(decoder, ids, before)
+
+    prompts = ["Instruction. " * 10 + f"{name} " * 40 for name in ("one", "two", "three")]
+    asked = [
+        Request(f"s{i}", prompts[i // 4], Settings(max_tokens=8, temperature=1.0), seed=i)
+        for i in range(12)
+    ]
+    monkeypatch.setattr(batch, "read_prefix", reading)
+    fast, _ = answers(tiny_model("llama"), asked)
+    (start, shared), *groups = seen
+    assert start == 0
+    assert shared == len("Instruction. " * 10)
+    assert [before for before, _ in groups] == [shared] * 3
+    plain, _ = answers(tiny_model("llama"), asked, engine="plain")
+    assert {k: c.text for k, c in fast.items()} == {k: c.text for k, c in plain.items()}
+
+
 def test_sixteen_bits_in_sixteen_bit_arithmetic(tiny_model):
     import torch
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from reading import Page
+from step_logs import dapo, logged, sft
 
 from redone.reports.cli import main
 
@@ -68,8 +69,12 @@ def files(base, tuned, refined, run_both, scripted_run, tmp_path_factory):
         "alone": [refined],
         "fewer": [base, other, refined],
     }
+    logged(folder / "stages" / "exploratory", 120, dapo)
+    logged(folder / "stages" / "targeted", 40, sft)
     for name, runs in found.items():
         options = ["--seesaw", str(folder / "seesaw.png")] if name == "chain" else []
+        if name in ("chain", "attacked"):
+            options += ["--training", str(folder)]
         page = str(folder / f"{name}.html")
         assert main([*map(str, runs), "--output", page, *options]) == 0
     return folder
@@ -115,6 +120,22 @@ def sideways(page):
     return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
 
 
+class TestTraining:
+    def test_curves_are_drawn_with_and_without_a_script(self, opened):
+        page = opened("chain")
+        pictures = page.locator("#training .curves figure > svg")
+        assert pictures.count() == 5
+        boxes = pictures.evaluate_all("all => all.map(s => s.getBoundingClientRect().height)")
+        assert min(boxes) > 100
+        page.locator("#training").screenshot(path=SCREENSHOTS / "training.png")
+
+    def test_a_phone_has_them_below_one_another(self, opened):
+        page = opened("chain", viewport={"width": 390, "height": 844})
+        figures = page.locator("#training .curves figure")
+        lefts = figures.evaluate_all("all => all.map(f => f.getBoundingClientRect().left)")
+        assert len(set(lefts)) == 1 and sideways(page) <= 0
+
+
 class TestSeesaw:
     def test_is_drawn_with_every_stage_where_the_table_has_it(self, opened):
         page = opened("chain")
@@ -130,6 +151,14 @@ class TestSeesaw:
         shown = [[float(d.get_attribute("value")) for d in r.locator("data").all()] for r in table]
         assert [place for place in shown if place not in drawn] == []
         keep(page, "chain-light")
+
+    def test_the_readmes_picture_is_of_this_page(self, opened):
+        size = {"width": 1040, "height": 1560}
+        page = opened("chain", viewport=size, device_scale_factor=0.8)
+        page.wait_for_timeout(300)
+        path = SCREENSHOTS / "report.png"
+        page.screenshot(path=path)
+        assert 10_000 < path.stat().st_size < 200_000
 
     def test_published_moves_come_and_go(self, opened):
         page = opened("chain")

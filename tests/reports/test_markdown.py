@@ -6,9 +6,8 @@ import re
 import pytest
 
 from redone.harness.gate.cli import main as gate
+from redone.harness.wording import cell, change, score, visible
 from redone.reports.cli import main
-from redone.reports.markdown import cell
-from redone.reports.wording import change, score, visible
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from redone.harness.diagnosis.cli import main as diagnose
 from redone.harness.gate.cli import main as gate
-from redone.reports.wording import MINUS
+from redone.harness.wording import MINUS
 
 
 @pytest.fixture

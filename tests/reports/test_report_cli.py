@@ -27,6 +27,33 @@ def test_markdown_is_chosen_by_format_or_ending(base, tmp_path):
         assert (tmp_path / path).read_text("utf-8").startswith("## One run")
 
 
+def test_open_shows_the_page_in_the_browser(base, tmp_path, capsys, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    assert main([str(base), "--open"]) == 0
+    assert opened == [(tmp_path / "report.html").as_uri()]
+    monkeypatch.setattr("webbrowser.open", lambda address: False)
+    assert main([str(base), "--open"]) == 0
+    assert "no browser could be started; open report.html" in capsys.readouterr().err
+
+
+def test_an_evaluation_ends_by_naming_the_page_and_can_open_it(tmp_path, capsys, monkeypatch):
+    from redone.harness.cli import main as evaluate
+
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(browser))
+    command = ["--backend", "scripted", "--model", "gold", "--limit", "2", "--output", "a run"]
+    assert evaluate(command) == 0
+    assert "redone-report 'a run'" in capsys.readouterr().out
+    assert not (tmp_path / "opened").exists()
+    assert evaluate(["--rescore", "a run", "--open", "--json"]) == 0
+    page = tmp_path / "a run" / "report.html"
+    assert page.is_file() and (tmp_path / "opened").read_text().strip() == page.as_uri()
+    assert capsys.readouterr().out.startswith("{")
+
+
 def test_the_seesaw_is_drawn_beside_the_page(base, tuned, tmp_path):
     assert main([str(base), str(tuned), "--seesaw", "seesaw.svg"]) == 0
     assert (tmp_path / "seesaw.svg").read_text("utf-8").startswith("<svg")
@@ -46,6 +73,9 @@ def test_names_cannot_write_to_the_terminal(base, copied, capsys):
         (["--partition", "test"], "--partition test"),
         (["--policy", "none.toml"], "none.toml cannot be read"),
         (["--output", "file/report.html"], "Name another --output"),
+        (["--output", "report.pdf"], ".html or .md is expected"),
+        (["--output", "report"], ".html or .md is expected"),
+        (["--output", "report.md", "--open"], "needs an .html file"),
     ],
 )
 def test_errors_name_the_way_out(base, tuned, arguments, told, capsys, tmp_path):

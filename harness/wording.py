@@ -1,6 +1,8 @@
-"""How figures are written, alike on the page, in the Markdown twin and in the picture."""
+"""How figures and texts of others are written, alike on every page and in every terminal."""
 
 from __future__ import annotations
+
+import re
 
 MINUS = "\u2212"
 UNKNOWN = "–"
@@ -62,3 +64,9 @@ def visible(text: str) -> str:
         text: From anywhere. Tabs, newlines, joiners and the marks of right-to-left scripts stay.
     """
     return text.replace("\r\n", "\n").translate(_VISIBLE)
+
+
+def cell(text: str) -> str:
+    """Text for Markdown that cannot break out of a line or a table, and is no markup."""
+    flat = " ".join(visible(text).split())
+    return re.sub(r"([\\|`<>*_\[\]#~&@])", r"\\\1", flat)

@@ -1,0 +1,85 @@
+"""How many answers a second the reward of RL judges, task by task."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from importlib.metadata import version
+from itertools import cycle, islice
+from pathlib import Path
+from random import Random
+
+from redone.tasks.prompts import messages, prompt_for
+from redone.tasks.registry import find
+from redone.tasks.schema import Completion, Task
+from redone.tasks.sources import data_folder, samples
+from redone.training.rewards import Rewards
+from redone.training.row import CorpusRow
+from redone.training.shaping import Shaping
+
+RESULT = Path(__file__).parent / "results/reward_speed.json"
+SHAPING = Shaping(pattern=0.25, answer=0.25, language=0.25, length=1, max_tokens=64, buffer=32)
+
+
+def groups(
+    task: Task, folder: Path, count: int, size: int
+) -> tuple[list[CorpusRow], list[Completion]]:
+    """`count` answers in groups of `size`: half of them gold, half a guess in a sentence."""
+    random = Random(0)
+    found = [
+        CorpusRow(
+            id=sample.id,
+            task=task.name,
+            messages=messages(prompt_for(task, sample.language, {}), sample.fields),
+            answer=task.gold(sample),
+            language=sample.language,
+            fields=sample.fields,
+            target=sample.target,
+        )
+        for sample in samples(task, folder, limit=200)
+    ]
+    rows = [row for row in islice(cycle(found), count // size) for _ in range(size)]
+    texts = [
+        row.answer
+        if number % 2
+        else f"I think the answer is {task.guesses.random(row.sample(), random)}."
+        for number, row in enumerate(rows)
+    ]
+    return rows, [Completion(text, tokens=len(text) // 4) for text in texts]
+
+
+def main() -> None:
+    """Measures, prints and writes the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-dir")
+    parser.add_argument("--suite", default="sns-mini,general-mini,tweeteval")
+    parser.add_argument("--answers", type=int, default=4096)
+    parser.add_argument("--group", type=int, default=16, help="answers to one prompt")
+    options = parser.parse_args()
+    folder = data_folder(options.data_dir)
+    tasks = {}
+    for task in find(options.suite):
+        rows, completions = groups(task, folder, options.answers, options.group)
+        speeds = {}
+        for name, rewards in (("plain", Rewards()), ("shaped", Rewards(shaping=SHAPING))):
+            rewards.judge(rows[: options.group], completions[: options.group])  # imports
+            started = time.perf_counter()
+            rewards.judge(rows, completions)
+            speeds[name] = round(len(rows) / (time.perf_counter() - started))
+        tasks[task.name] = {"reward": task.reward, **speeds}
+        print(f"{task.name:36} {task.reward:8} {speeds['plain']:9,}/s {speeds['shaped']:9,}/s")
+    result = {
+        "answers": options.answers,
+        "group": options.group,
+        "slowest closed": min(t["shaped"] for t in tasks.values() if t["reward"] == "exact"),
+        "machine": {"processor": platform.machine(), "python": platform.python_version()},
+        "redone": version("redone"),
+        "judgements a second": tasks,
+    }
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Two processes that share the work of a stage (gloo, on the CPU) do what one does."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dapo_stage import Ruled, by_bytes, rows, settings
+from safetensors.torch import load_file
+
+from redone.training.dapo import train_dapo
+from redone.training.steps import read_steps
+
+SCRIPT = Path(__file__).with_name("dapo_process.py")
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+
+
+def launched(model, output, **changes):
+    """The stage, in two processes of a launch."""
+    command = [*LAUNCH, str(SCRIPT), str(model), str(output), json.dumps(changes)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def found(output):
+    return list(read_steps(output)), load_file(output / "model" / "model.safetensors")
+
+
+def test_two_processes_train_as_one_does(tiny_model, tmp_path):
+    """An odd number of groups, of which each process writes and learns its share."""
+    model = tiny_model()
+    # Adam's first steps are as long for a gradient that is rounding noise as for any other, so the
+    # rate is small enough for the noise not to be sampled from.
+    changes = {"steps": 3, "updates_per_rollout": 3, "learning_rate": 1e-5}
+    train_dapo(settings(**changes), model, rows(), Ruled(by_bytes), tmp_path / "one")
+    launched(model, tmp_path / "two", **changes)
+    (one, weights), (two, others) = found(tmp_path / "one"), found(tmp_path / "two")
+    assert any(abs(step.loss) > 1e-5 for step in one)
+    for a, b in zip(one, two, strict=True):
+        assert b.loss == pytest.approx(a.loss, abs=1e-6)
+        assert b.grad_norm == pytest.approx(a.grad_norm, rel=1e-3)
+        assert (a.kept, a.dropped, a.tasks) == (b.kept, b.dropped, b.tasks)
+        assert (a.tokens_generated, a.tokens_trained) == (b.tokens_generated, b.tokens_trained)
+    start = load_file(model / "model.safetensors")
+    moved = sum(float((weights[name] - start[name]).norm() ** 2) for name in start)
+    apart = sum(float((weights[name] - others[name]).norm() ** 2) for name in start)
+    assert apart < 0.01 * moved

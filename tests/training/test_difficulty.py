@@ -1,0 +1,147 @@
+"""Stage 3's rows: what the model solves sometimes, then never, then always."""
+
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+from corpora import row
+
+from redone.harness.models.scripted import ScriptedModel
+from redone.tasks.errors import RedoneError
+from redone.tasks.registry import by_name
+from redone.tasks.schema import Completion
+from redone.tasks.sources import samples
+from redone.training.contamination import EvaluationItems
+from redone.training.decisions import counted
+from redone.training.difficulty import (
+    RATIONALE_SHARE,
+    HardSettings,
+    Solved,
+    hardest,
+    solvability,
+)
+from redone.training.draws import Draws, DrawSettings, draw
+from redone.training.sources import generated_rows
+
+SOCIAL = [row(n) for n in range(60)] + [row(n, "tweeteval/emotion", "joy") for n in range(240)]
+GENERAL = list(generated_rows(count=15))
+ROWS = [*SOCIAL, *GENERAL]
+
+
+@pytest.fixture(scope="module")
+def items():
+    held = EvaluationItems([by_name("general_mini/facts")], Path())
+    held.tasks = frozenset(r.task for r in ROWS)
+    return held
+
+
+def skill(number):
+    """How often row `number` is solved of four draws: 0, 4, 1, 3, 2, then again."""
+    return (0, 4, 1, 3, 2)[number % 5]
+
+
+@pytest.fixture(scope="module")
+def solved():
+    place = {r.id: n for n, r in enumerate(ROWS)}
+    answers = {r.id: r.answer for r in ROWS}
+
+    def answer(request):
+        right = request.draw < skill(place[request.sample])
+        return answers[request.sample] if right else "I do not know what to say"
+
+    found = draw(ROWS, ScriptedModel(answer), DrawSettings(draws=4))
+    return solvability(ROWS, found)
+
+
+def test_solvability_is_the_tasks_own_judgement_of_several_draws(solved):
+    for number, r in enumerate(ROWS):
+        assert solved[r.id] == Solved(4, skill(number))
+    assert [Solved(4, n).kind for n in (0, 1, 3, 4)] == [
+        "never",
+        "sometimes",
+        "sometimes",
+        "always",
+    ]
+
+
+def test_graded_answers_count_as_solved_from_half():
+    task = by_name("sns_mini/zh_en")
+    sample = next(samples(task, Path()))
+    graded = row(1, task.name, fields=sample.fields, target=sample.target, answer=task.gold(sample))
+    gold = graded.answer
+    texts = [gold, gold[: len(gold) * 3 // 4], gold[:6], "nothing like it"]
+    found = solvability([graded], Draws({graded.id: [Completion(t) for t in texts]}))
+    assert found[graded.id] == Solved(4, 2)
+
+
+def test_sometimes_comes_before_never_and_never_before_always(solved, items):
+    share = {"general_share": 0.0}
+    few = hardest(ROWS, solved, HardSettings(budget=100, **share), items)
+    assert few.offered == {"sometimes": 252, "never": 84, "always": 84}
+    assert few.chosen == {"sometimes": 100, "never": 0, "always": 0}
+    more = hardest(ROWS, solved, HardSettings(budget=220, **share), items)
+    assert more.chosen == {"sometimes": 180, "never": 40, "always": 0}
+    most = hardest(ROWS, solved, HardSettings(budget=290, **share), items)
+    assert most.chosen == {"sometimes": 180, "never": 60, "always": 50}
+
+
+def test_among_rows_solved_sometimes_the_harder_come_first(solved, items):
+    emotion = [r for r in SOCIAL if r.task == "tweeteval/emotion"]
+    found = hardest(emotion, solved, HardSettings(budget=60, general_share=0.0), items)
+    assert Counter(solved[r.id].solved for r in found.rows) == {1: 48, 2: 12}
+
+
+def test_tasks_share_in_balance_and_general_rows_keep_theirs(solved, items):
+    found = hardest(ROWS, solved, HardSettings(budget=80, general_share=0.25), items)
+    tasks = Counter(r.task for r in found.rows if not r.general)
+    # Of 36 and 144 rows that are solved sometimes: roots 6 and 12.
+    assert tasks == {"tweeteval/irony": 20, "tweeteval/emotion": 40}
+    assert sum(r.general for r in found.rows) == 20
+    stressed = HardSettings(budget=80, general_share=0.25, emphasis={"tweeteval/irony": 2.0})
+    tasks = Counter(r.task for r in hardest(ROWS, solved, stressed, items).rows if not r.general)
+    assert tasks == {"tweeteval/irony": 30, "tweeteval/emotion": 30}
+
+
+def test_the_rationale_share_is_assigned_by_seed(solved, items):
+    found = hardest(ROWS, solved, HardSettings(budget=200), items)
+    assert found.rationale_share == pytest.approx(RATIONALE_SHARE, abs=1 / 200)
+    again = hardest(ROWS[::-1], solved, HardSettings(budget=200), items)
+    assert again.rationale == found.rationale
+    assert [r.to_json() for r in again.rows] == [r.to_json() for r in found.rows]
+    other = hardest(ROWS, solved, HardSettings(budget=200, seed=1), items)
+    assert other.rationale != found.rationale
+    # Both sources are there, and both are asked for reasons.
+    for general in (True, False):
+        assert any(found.rationale(r) for r in found.rows if r.general == general)
+
+
+def test_every_row_has_a_decision(solved, items):
+    untargeted = row("x", target=None)
+    found = hardest([*ROWS, untargeted], solved, HardSettings(budget=100), items)
+    assert len(found.decisions) == len(ROWS) + 1
+    why = counted(found.decisions)
+    assert why["sometimes"] == 100 and why["not judged"] == 1
+    assert found.decisions[2].reason.startswith("It was solved in 1 of 4 draws")
+    assert found.decisions[-1].kept == 0
+
+
+def test_without_a_judged_row_there_is_nothing_to_choose(items):
+    with pytest.raises(RedoneError, match="Of 1 rows none was judged"):
+        hardest([row(1)], {}, HardSettings(), items)
+    with pytest.raises(RedoneError, match="balance of 3"):
+        hardest([row(1)], {}, HardSettings(balance=3), items)
+
+
+def test_draws_depend_on_row_and_seed_not_on_order():
+    def answer(request):
+        return f"{Random(request.seed).random()}"
+
+    settings = DrawSettings(draws=3, seed=5)
+    one = draw(ROWS[:20], ScriptedModel(answer), settings)
+    two = draw(ROWS[19::-1], ScriptedModel(answer), settings)
+    assert one.answers == two.answers
+    texts = [a.text for found in one.answers.values() for a in found]
+    assert len(set(texts)) == 60
+    other = draw(ROWS[:20], ScriptedModel(answer), DrawSettings(draws=3, seed=6))
+    assert other.answers != one.answers

@@ -1,0 +1,208 @@
+"""What a gate's verdict does to the chain: models that are mere numbers, and the real gate."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+
+from redone.harness.models.scripted import ScriptedModel
+from redone.tasks.registry import find
+from redone.tasks.schema import Services
+from redone.tasks.sources import samples
+from redone.training import pipeline as module
+from redone.training.errors import GateStopped
+from redone.training.evaluations import Evaluator
+from redone.training.manifest import Manifest
+from redone.training.pipeline import Order, Pipeline, Workers
+from redone.training.plan import steps_of
+from redone.training.recipe import load_recipe
+from redone.training.steps import StageResult
+
+ANSWERS = {
+    sample.id: task.gold(sample)
+    for task in find("general-mini")
+    for sample in samples(task, Path())
+}
+
+
+def model_of(folder):
+    """A model that is right on a share of the items: the number in its configuration."""
+    share = orjson.loads((folder / "config.json").read_bytes())["share"]
+
+    def answer(request):
+        return ANSWERS[request.sample] if int(request.sample[:4], 16) / 65536 < share else "no"
+
+    return ScriptedModel(answer, fingerprint=f"{share}")
+
+
+def write_model(folder, share):
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(f'{{"share": {share}}}')
+    return folder
+
+
+class World:
+    """Three stages whose models are right on the given shares of the items."""
+
+    def __init__(self, folder, shares, base=0.6, **gates):
+        recipe = load_recipe("redone2-laptop")
+        stages = tuple(
+            stage.model_copy(
+                update={"rows": stage.rows.model_copy(update={"choose": "balanced"})}
+                | ({"reward": stage.reward.model_copy(update={"emphasis": None})}
+                   if stage.kind == "dapo" else {})
+            )
+            for stage in recipe.stages
+        )  # fmt: skip
+        policy = {
+            "resamples": 1000,
+            "undecided": "pass",
+            "suites": {"general-mini": {"role": "robustness", "margin": 8.0}},
+        }
+        changes = {"policy": policy | gates.pop("policy", {}), **gates}
+        self.recipe = recipe.model_copy(
+            update={
+                "stages": stages,
+                "evaluation": recipe.evaluation.model_copy(
+                    update={"domain": ("general-mini",), "robustness": (), "limit": 40}
+                ),
+                "gates": recipe.gates.model_copy(update=changes),
+            }
+        )
+        self.folder, self.shares = folder / "out", shares
+        self.model = write_model(folder / "base", base)
+        self.started_from = {}
+
+    def run(self, **order):
+        asked = Order(recipe=self.recipe, name="test", model=self.model)
+        evaluator = Evaluator(self.recipe.evaluation, Path(), Services(), model_of)
+        workers = Workers(self.gather, self.choose, self.train)
+        with Manifest(self.folder) as manifest:
+            return Pipeline(replace(asked, **order), manifest, evaluator, workers).run()
+
+    def gather(self, recipe, files, evaluator, path):
+        path.write_text("")
+        path.with_suffix(".json").write_text("{}")
+        return {}
+
+    def choose(self, choice, evaluator):
+        for name in ("rows.jsonl", "decisions.jsonl"):
+            (choice.folder / name).write_text("")
+        record = {"rationales": [], "shaping": {}, "weights": {}}
+        (choice.folder / "choice.json").write_bytes(orjson.dumps(record))
+        return {}
+
+    def train(self, job, progress):
+        origin = job.model.parent.name if job.model.name == "model" else "base"
+        self.started_from[job.stage] = origin
+        write_model(job.output / "model", self.shares[job.stage])
+        (job.output / "steps.jsonl").write_text("")
+        return StageResult(job.output / "model", 1, 0, 0, 1, 0.1)
+
+
+@pytest.fixture(autouse=True)
+def no_pages(monkeypatch):
+    def page(recipe, runs, path, *, chain):
+        path.write_text("\n".join(run.name for run in runs))
+        return {}
+
+    monkeypatch.setattr(module, "report", page)
+    monkeypatch.setattr("redone.training.plan.has_board", lambda: False)
+
+
+RISING = {"exploratory": 0.7, "targeted": 0.8, "refinement": 0.9}
+FALLING = {"exploratory": 0.7, "targeted": 0.2, "refinement": 0.9}
+
+
+def test_a_chain_that_rises_passes_every_gate(tmp_path):
+    world = World(tmp_path, RISING)
+    ending = world.run()
+    assert ending.exit_code == 0
+    assert ending.kept.label == "refinement"
+    assert world.started_from == {
+        "exploratory": "base",
+        "targeted": "exploratory",
+        "refinement": "targeted",
+    }
+    assert list(Manifest(world.folder).steps) == [step.name for step in steps_of(world.recipe)]
+    assert ending.report.read_text().split() == ["base", *RISING]
+
+
+def test_a_regression_stops_and_names_the_model_to_keep(tmp_path):
+    world = World(tmp_path, FALLING)
+    with pytest.raises(GateStopped) as stopped:
+        world.run()
+    told = str(stopped.value)
+    assert stopped.value.exit_code == 1
+    assert "Stage targeted did not pass its gate: regression." in told
+    assert f"Keep the model of stage exploratory: {world.folder}/stages/exploratory/model" in told
+    assert "regressed" in told
+    assert "refinement" not in world.started_from
+    # The same again says the same, without any work.
+    world.started_from.clear()
+    with pytest.raises(GateStopped):
+        world.run()
+    assert not world.started_from
+
+
+def test_continue_goes_on_and_the_end_counts(tmp_path):
+    world = World(tmp_path, FALLING)
+    ending = world.run(on_regression="continue")
+    assert ending.exit_code == 0
+    assert ending.regressed == ["targeted"]
+    assert world.started_from["refinement"] == "targeted"
+
+
+def test_continue_to_a_bad_end_is_no_success(tmp_path):
+    world = World(tmp_path, {**RISING, "refinement": 0.1})
+    ending = world.run(on_regression="continue")
+    assert ending.exit_code == 1
+    assert ending.kept.label == "targeted"
+
+
+def test_rollback_goes_on_from_what_passed(tmp_path):
+    world = World(tmp_path, FALLING)
+    ending = world.run(on_regression="rollback")
+    assert ending.exit_code == 0
+    assert world.started_from["refinement"] == "exploratory"
+
+
+def test_rollback_to_the_base_is_no_success(tmp_path):
+    world = World(tmp_path, dict.fromkeys(RISING, 0.1))
+    ending = world.run(on_regression="rollback")
+    assert ending.exit_code == 1
+    assert ending.kept.label == "base"
+    assert set(world.started_from.values()) == {"base"}
+
+
+def test_an_undecided_gate_stops_with_its_own_code(tmp_path):
+    world = World(tmp_path, {**RISING, "exploratory": 0.55}, policy={"undecided": "stop"})
+    with pytest.raises(GateStopped) as stopped:
+        world.run()
+    assert stopped.value.exit_code == 2
+    assert f"Keep the base model: {world.model}" in str(stopped.value)
+
+
+def test_against_the_base_a_fall_from_the_previous_passes(tmp_path):
+    shares = {"exploratory": 0.95, "targeted": 0.65, "refinement": 0.7}
+    assert World(tmp_path / "one", shares).run().exit_code == 0
+    with pytest.raises(GateStopped, match="Stage targeted"):
+        World(tmp_path / "two", shares, against="previous").run()
+
+
+def test_stage_ends_behind_a_stage(tmp_path):
+    world = World(tmp_path, RISING)
+    ending = world.run(until="targeted")
+    assert ending.report is None
+    assert ending.kept.label == "targeted"
+    assert "refinement" not in world.started_from
+    assert world.run().kept.label == "refinement"
+
+
+def test_another_base_model_is_refused(tmp_path):
+    world = World(tmp_path, RISING)
+    world.run(until="exploratory")
+    (world.model / "config.json").write_text('{"share": 0.5}')
+    with pytest.raises(Exception, match="Step base/evaluate .* other inputs"):
+        world.run()

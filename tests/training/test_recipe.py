@@ -1,0 +1,213 @@
+"""Recipes: what ships is consistent, and what is wrong is named with its way out."""
+
+import tomllib
+
+import pytest
+
+from redone.tasks.errors import RedoneError, UnknownName
+from redone.training.errors import RecipeInvalid
+from redone.training.pages import as_toml
+from redone.training.plan import has_board, leaves, needs_diagnosis, steps_of
+from redone.training.recipe import RECIPES, load_recipe, shipped
+from redone.training.settings import DapoSettings, SftSettings
+
+TABLE_3 = ("redone2-laptop", "sft-only", "sft-then-rl", "exploratory-only", "exploratory-targeted")
+
+
+def test_what_ships():
+    assert shipped() == [
+        "exploratory-only",
+        "exploratory-targeted",
+        "per-task-sft",
+        "redone1",
+        "redone2",
+        "redone2-laptop",
+        "sft-only",
+        "sft-then-rl",
+    ]
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_shipped_recipe_is_one_screen_and_consistent(name):
+    recipe = load_recipe(name)
+    assert len((RECIPES / f"{name}.toml").read_text().splitlines()) <= 90
+    suites = {*recipe.evaluation.domain, *recipe.evaluation.robustness}
+    assert set(recipe.policy().suites) == suites
+    assert recipe.policy().partition == "gate"
+    assert recipe.policy().gates == sum(stage.gate for stage in recipe.stages)
+    # A diagnosis of a model that does not exist cannot be asked for.
+    assert steps_of(recipe)[0].name == "corpus"
+    assert recipe.data.needs_corpus or recipe.data.tasks
+    for stage in recipe.stages:
+        general = stage.rows.general
+        assert not general or recipe.data.needs_corpus or recipe.data.generated * 8 >= general
+
+
+def test_the_paper_s_settings():
+    """RedOne 2.0, appendix: the table of settings, and the shares of section 3."""
+    recipe = load_recipe("redone2")
+    first, second, third = recipe.stages
+    for stage in (first, third):
+        train: DapoSettings = stage.train
+        assert (train.steps, train.prompts_per_step, train.group_size) == (500, 1024, 16)
+        assert train.prompts_per_step // train.updates_per_rollout == 256
+        assert (train.max_prompt_tokens, train.max_new_tokens) == (10_000, 8_192)
+        assert (train.overlong_buffer, train.overlong_penalty) == (4_096, 1.0)
+        assert (train.clip_low, train.clip_high, train.beta) == (0.2, 0.28, 0)
+        assert (train.learning_rate, train.warmup_steps, train.weight_decay) == (5e-6, 10, 0.1)
+    sft: SftSettings = second.train
+    assert (sft.epochs, sft.batch, sft.max_tokens, sft.packed) == (2, 64, 16_384, True)
+    assert (sft.learning_rate, sft.warmup_ratio, sft.schedule) == (5e-6, 0.1, "cosine")
+    assert (first.rows.domain, first.rows.general) == (750_000, 50_000)
+    assert (second.rows.domain, second.rows.general) == (1_700_000, 100_000)
+    assert second.rows.soft_labels.candidates == 8
+    assert third.rows.domain + third.rows.general == 400_000
+    assert third.rows.rationales == 0.5718
+
+
+def test_the_comparators_share_a_token_budget():
+    """What table 3 compares differs in order and kind of training, not in tokens."""
+    recipes = {name: load_recipe(name) for name in (*TABLE_3, "per-task-sft", "redone1")}
+    assert len({recipe.tokens for recipe in recipes.values()}) == 1
+    for recipe in recipes.values():
+        spent = sum(recipe.budget(stage) for stage in recipe.stages)
+        assert abs(spent - recipe.tokens) <= len(recipe.stages)
+    split = {
+        name: {stage.kind: 0 for stage in recipes[name].stages}
+        | {stage.kind: stage.token_share for stage in recipes[name].stages}
+        for name in TABLE_3
+    }
+    assert split["sft-only"] == {"sft": 1.0}
+    assert split["exploratory-only"] == {"dapo": 1.0}
+    both = recipes["exploratory-targeted"].stages
+    whole = recipes["redone2-laptop"].stages
+    assert both[0].token_share / both[1].token_share == pytest.approx(
+        whole[0].token_share / whole[1].token_share, rel=0.01
+    )
+
+
+def test_the_comparators_are_asked_the_same():
+    first, *others = [load_recipe(name) for name in TABLE_3]
+    for other in others:
+        assert other.evaluation == first.evaluation
+        assert other.gates == first.gates
+        assert other.data == first.data
+
+
+def test_the_ratios_inside_the_stages_are_the_paper_s():
+    first, second, third = load_recipe("redone2-laptop").stages
+    assert first.rows.domain / first.rows.general == 15
+    assert second.rows.general / (second.rows.general + second.rows.domain) == pytest.approx(
+        0.056, abs=0.001
+    )
+    assert third.rows.rationales == 0.5718
+
+
+def test_no_shipped_recipe_learns_a_held_out_task():
+    for name in shipped():
+        assert "tweeteval/sentiment" not in load_recipe(name).data.tasks
+
+
+def test_steps_in_order():
+    assert [step.name for step in steps_of(load_recipe("redone2-laptop"))] == [
+        "corpus",
+        "base/evaluate",
+        "exploratory/select",
+        "exploratory/train",
+        "exploratory/evaluate",
+        "exploratory/gate",
+        "exploratory/diagnose",
+        "targeted/select",
+        "targeted/train",
+        "targeted/evaluate",
+        "targeted/gate",
+        "targeted/diagnose",
+        "refinement/select",
+        "refinement/train",
+        "refinement/evaluate",
+        "refinement/gate",
+        "final/measure",
+        "final/report",
+        *(["final/row"] if has_board() else []),
+    ]
+    assert leaves(load_recipe("redone2-laptop")) == ["refinement"]
+
+
+def test_each_task_s_own_model_is_a_candidate():
+    recipe = load_recipe("per-task-sft")
+    assert leaves(recipe) == ["irony", "hate", "offensive", "emotion", "stance"]
+    assert not any(needs_diagnosis(stage) for stage in recipe.stages)
+
+
+def test_set_changes_a_field():
+    recipe = load_recipe(
+        "redone2-laptop",
+        [
+            "exploratory.train.steps=7",
+            "evaluation.limit=5",
+            "targeted.train.schedule=constant",
+            'data.tasks=["tweeteval/irony"]',
+            "refinement.reward.emphasis.weights=true",
+        ],
+    )
+    assert recipe.stage("exploratory").train.steps == 7
+    assert recipe.evaluation.limit == 5
+    assert recipe.stage("targeted").train.schedule == "constant"
+    assert recipe.data.tasks == ("tweeteval/irony",)
+    assert recipe.stage("refinement").reward.emphasis.weights
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("exploratory.train.learning_rat=1", "stage exploratory, train.learning_rat: no such field. Did you mean learning_rate?"),
+        ("exploratory.train.clip_low=2", "stage exploratory, train.clip_low: input should be less than or equal to 1 (given: 2)"),
+        ("exploratory.train.beta=0.1", "stage exploratory, train.beta"),
+        ("targeted.train.micro_batch=7", "micro_batch 7 does not divide batch 16"),
+        ("targeted.train.steps=7", "give epochs or steps, one of them"),
+        ("targeted.rows.domain=-1", "stage targeted, rows.domain"),
+        ("targeted.kind=rl", "'rl'"),
+        ("refinement.name=base", "stage names must be different"),
+        ("refinement.token_share=0.9", "must add up to 1"),
+        ("gates.policy.alpha=2", "alpha"),
+        ("gates.policy.partition=all", "cannot be set"),
+        ("evaluation.domain=[\"tweetevil\"]", "Did you mean 'tweeteval'?"),
+        ("exploratory=1", "STAGE.FIELD=VALUE is expected"),
+        ("exploratory.train.steps", "STAGE.FIELD=VALUE is expected"),
+        ("exploratry.train.steps=1", "Did you mean 'exploratory'?"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(change, told):
+    with pytest.raises(RedoneError) as error:
+        load_recipe("redone2-laptop", [change])
+    assert told in str(error.value)
+    assert "\n  stages: Tuple" not in str(error.value)
+
+
+def test_a_file_that_is_no_recipe(tmp_path):
+    with pytest.raises(UnknownName, match="Did you mean 'redone2'"):
+        load_recipe("redone22")
+    path = tmp_path / "mine.toml"
+    with pytest.raises(UnknownName, match="mine.toml"):
+        load_recipe(str(path))
+    path.write_text("title = ")
+    with pytest.raises(RecipeInvalid, match="mine.toml is not TOML"):
+        load_recipe(str(path))
+    path.write_text('title = "x"')
+    with pytest.raises(RecipeInvalid, match=r"stages: is missing") as error:
+        load_recipe(str(path))
+    assert "docs/training.md" in str(error.value)
+
+
+def test_files_of_a_recipe_are_beside_it(tmp_path):
+    text = (RECIPES / "sft-only.toml").read_text()
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace("generated = 400", 'generated = 400\nfiles = ["rows.jsonl"]'))
+    assert load_recipe(str(path)).data.files == (str(tmp_path / "rows.jsonl"),)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_the_policy_survives_toml(name):
+    policy = load_recipe(name).policy().model_dump(mode="json")
+    written = tomllib.loads(as_toml(policy))
+    assert written == {key: value for key, value in policy.items() if value is not None}

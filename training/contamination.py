@@ -1,0 +1,193 @@
+"""Nothing that is evaluated is trained on, and nothing is decided on what must stay unseen.
+
+Rows: an evaluation item of *any* partition may not be learnt, neither as itself nor as a copy, a
+near copy or a part of a longer row (`tasks.overlap` has the measure). Decisions: what to train on,
+and how, may follow from the `diagnose` partition alone; `gate` and `report` judge the outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..harness.diagnosis.schema import TRAINABLE
+from ..tasks.errors import RedoneError
+from ..tasks.overlap import THRESHOLD, EvaluationTexts, Overlap, TrainingTexts
+from ..tasks.registry import by_name
+from ..tasks.schema import Task
+from ..tasks.sources import cluster_of
+from .decisions import Decision
+from .row import CorpusRow
+
+_NAMED = 3
+"""Rows that an error names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """A corpus without evaluation items.
+
+    Attributes:
+        rows: Those that may be trained on, in order.
+        dropped: Why each of the others may not: `item` (its id is an item's), `cluster` (it is
+            about an item's text), `exact` (it repeats one), `near` (it holds most of one); or
+            `repeated`: a row with its id is there already.
+    """
+
+    rows: tuple[CorpusRow, ...]
+    dropped: tuple[Decision, ...]
+
+
+class EvaluationItems:
+    """What must not be trained on: the items of some tasks, of all evaluation partitions.
+
+    Args:
+        tasks: Whose items; `tasks_of` gives those that a corpus has to be held against.
+        folder: The data folder.
+        threshold: Share of an item's n-grams from which on a row is a near copy.
+
+    Raises:
+        MissingData: The data of a task are not in the folder.
+    """
+
+    def __init__(
+        self, tasks: Sequence[Task], folder: Path, *, threshold: float = THRESHOLD
+    ) -> None:
+        if not 0 < threshold <= 1:
+            raise RedoneError(f"A threshold of {threshold} is not possible: above 0 and up to 1.")
+        self.tasks = frozenset(task.name for task in tasks)
+        self._texts = EvaluationTexts(tasks, folder)
+        self._threshold = threshold
+        self._constant: dict[str, list[Overlap]] = {}
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def clean(self, rows: Iterable[CorpusRow]) -> Cleaned:
+        """Parts rows into those that may be trained on and those that repeat an item."""
+        kept: list[CorpusRow] = []
+        dropped: list[Decision] = []
+        seen: set[str] = set()
+        for row in rows:
+            decision = self._decision(row)
+            if row.id in seen:
+                text = "A row with this id is there already."
+                decision = Decision(row.id, row.task, 0, "repeated", text)
+            seen.add(row.id)
+            if decision is None:
+                kept.append(row)
+            else:
+                dropped.append(decision)
+        return Cleaned(tuple(kept), tuple(dropped))
+
+    def refuse(self, rows: Iterable[CorpusRow]) -> None:
+        """Stops where a row repeats an evaluation item.
+
+        Raises:
+            RedoneError: Some do; names the first of them.
+        """
+        _stop([found for row in rows if (found := self._decision(row))])
+
+    def refuse_named(self, rows: Iterable[CorpusRow]) -> None:
+        """Stops where a row's id or cluster is an evaluation item's: `refuse`, but instant.
+
+        Raises:
+            RedoneError: Some are, or a row's own task is not among those held against.
+        """
+        rows = list(rows)
+        if absent := sorted({row.task for row in rows} - self.tasks):
+            raise RedoneError(
+                f"The corpus was not held against the evaluation items of {', '.join(absent)}, of "
+                "which it has rows. `tasks_of` names the tasks that belong to a corpus."
+            )
+        _stop([found for row in rows if (found := self._named(row))])
+
+    def _named(self, row: CorpusRow) -> Decision | None:
+        if row.id in self._texts.ids:
+            return Decision(row.id, row.task, 0, "item", "It is an evaluation item.")
+        for task, sample, partition in self._texts.about(row.cluster):
+            return Decision(
+                row.id,
+                row.task,
+                0,
+                "cluster",
+                f"It is about the text of evaluation item {sample} of {task}, partition "
+                f"{partition}.",
+            )
+        return None
+
+    def _decision(self, row: CorpusRow) -> Decision | None:
+        if named := self._named(row):
+            return named
+        found = [*self._system(row), *self._texts.overlaps(1, _texts(row), self._threshold)]
+        if not found:
+            return None
+        worst = max(found, key=lambda overlap: (overlap.kind == "exact", overlap.share))
+        repeated = "repeats" if worst.kind == "exact" else f"holds {worst.share:.0%} of"
+        return Decision(
+            row.id,
+            row.task,
+            0,
+            worst.kind,
+            f"It {repeated} evaluation item {worst.sample} of {worst.task}, partition "
+            f"{worst.partition}.",
+            more={"share": round(worst.share, 4), "items": len(found)},
+        )
+
+    def _system(self, row: CorpusRow) -> list[Overlap]:
+        """Overlaps of the system text, which thousands of rows may share."""
+        found: list[Overlap] = []
+        for turn in row.messages:
+            text = turn["content"]
+            if turn["role"] == "system":
+                if text not in self._constant:
+                    texts = TrainingTexts([text])
+                    self._constant[text] = self._texts.overlaps(1, texts, self._threshold)
+                found += self._constant[text]
+        return found
+
+
+def tasks_of(rows: Iterable[CorpusRow], evaluated: Iterable[Task]) -> list[Task]:
+    """The tasks that a corpus is held against: those that are evaluated, and the rows' own."""
+    named = dict.fromkeys(row.task for row in rows)
+    return list({t.name: t for t in [*evaluated, *map(by_name, named)]}.values())
+
+
+def only_diagnose(partition: str, what: str) -> None:
+    """Refuses a training decision that was taken on another partition than `diagnose`.
+
+    Args:
+        partition: On which the decision rests.
+        what: What was decided or read ("the diagnosis of run X"), for the message.
+
+    Raises:
+        RedoneError: It is another partition.
+    """
+    if partition != TRAINABLE:
+        raise RedoneError(
+            f"{what} is of partition {partition!r}, and training may follow {TRAINABLE!r} alone: "
+            "what is tuned on the items that judge the outcome proves nothing. Diagnose with "
+            f"`--partition {TRAINABLE}`."
+        )
+
+
+def _texts(row: CorpusRow) -> TrainingTexts:
+    asked = [m["content"] for m in row.messages if m["role"] == "user"]
+    answered = [m["content"] for m in row.messages if m["role"] == "assistant"]
+    shown = [value for value in row.fields.values() if isinstance(value, str)]
+    # A short field ("Yes, No") may be the whole text of an item by accident; the longest is the
+    # text that the row is about.
+    clusters = [cluster_of(max(shown, key=len))] if shown else []
+    hidden = [text for text in shown if not any(text in question for question in asked)]
+    return TrainingTexts(asked, [*answered, row.answer, row.rationale, *hidden], clusters)
+
+
+def _stop(found: Sequence[Decision]) -> None:
+    if found:
+        named = "; ".join(f"{d.row} ({d.task}): {d.reason}" for d in found[:_NAMED])
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        raise RedoneError(
+            f"{len(found)} training row(s) repeat evaluation items: {named}{more}. Nothing that is "
+            "evaluated is trained on: clean the corpus (`EvaluationItems.clean`) first."
+        )

@@ -1,0 +1,370 @@
+"""The optimiser steps of DAPO, inside TRL's GRPOTrainer. Imports TRL: import it late."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor
+from torch.utils.data import DataLoader
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from ..harness.models.memory import is_out_of_memory
+from ..tasks.errors import RedoneError
+from .guards import fault
+from .packing import micro_batches, padded, tree_logprobs
+from .rewards import Rewards
+from .rollouts import Asking, Rollout, Writer
+from .row import CorpusRow
+from .sampling import Group, Harvest, PromptOrder, harvest
+from .settings import DapoSettings
+from .steps import Step, StepLog
+
+CORRECTION_MOST = 3.0
+"""Bound of the importance ratio between the training model and vLLM's arithmetic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One answer to train on.
+
+    Attributes:
+        prompt, answer: Its tokens.
+        advantage: In standard deviations of its group, times the weight of its loss.
+        sampled: Log-probabilities when it was sampled, by an engine of another arithmetic.
+        old: Log-probabilities before the first update on it; None: those of the update itself.
+    """
+
+    prompt: Sequence[int]
+    answer: Sequence[int]
+    advantage: float
+    sampled: Sequence[float] | None = None
+    old: Sequence[float] | None = None
+
+    @property
+    def tokens(self) -> list[int]:
+        return [*self.prompt, *self.answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a stage is made of.
+
+    Attributes:
+        settings: Of the stage.
+        rows: Those that fit.
+        rewards: Judges answers.
+        asking: Makes questions of rows.
+        log: The steps so far, of which the trainer adds its own.
+        place: In the order of prompts, where to go on.
+    """
+
+    settings: DapoSettings
+    rows: Sequence[CorpusRow]
+    rewards: Rewards
+    asking: Asking
+    log: StepLog
+    place: int = 0
+
+
+class DapoTrainer(GRPOTrainer):
+    """GRPOTrainer with dynamic sampling.
+
+    TRL's data loader only counts: prompts are drawn here, because how many a step needs is known
+    when their answers have been judged. TRL's loss (token-level, clipped) is used as it stands.
+
+    Args:
+        work: The stage.
+        arguments: As of GRPOTrainer.
+    """
+
+    def __init__(self, work: Work, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.current_gradient_accumulation_steps = 1  # TRL's loss divides by it
+        self.work = work
+        self.writer: Writer | None = None
+        self.shares_prefixes = False
+        self.place = work.place
+        self.micro_batch = work.settings.micro_batch
+        self.step: Step | None = None
+        self._order = PromptOrder(work.rows, work.settings.seed)
+        self._waiting: deque[list[Part]] = deque()
+        self._started = 0.0
+
+    @property
+    def between_rollouts(self) -> bool:
+        """Whether all that was sampled has been trained on."""
+        return not self._waiting
+
+    def get_train_dataloader(self) -> DataLoader:
+        """One empty batch a step, the same in every process."""
+        return DataLoader(range(self.args.max_steps), batch_size=1, collate_fn=list)  # type: ignore[arg-type]
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """The gradients of one optimiser step, rollouts first where none are waiting.
+
+        Returns:
+            The loss, without gradient; 0 for a step that is skipped, which leaves no gradients, so
+            that the optimiser changes nothing.
+        """
+        self._started = time.perf_counter()
+        step = Step(self.state.global_step + 1, learning_rate=self._rate())
+        if not self._waiting:
+            step = self._roll_out(model, step)
+        parts = self._waiting.popleft()
+        began = time.perf_counter()
+        loss = self._learn(model, parts) if parts else torch.zeros((), device=self.args.device)
+        if parts:
+            step = self._checked(model, step, parts, float(loss))
+        elif step.skipped is None:
+            step = replace(step, skipped="no group was left for it")
+        self.step = replace(step, seconds_training=time.perf_counter() - began)
+        return loss if self.step.skipped is None else torch.zeros_like(loss)
+
+    def finish_step(self) -> Step:
+        """The step just taken, with its time."""
+        assert self.step is not None
+        return replace(self.step, seconds=time.perf_counter() - self._started)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """TRL's figures and the step's own."""
+        if self.step is not None:
+            logs |= self.step.scalars()
+        super().log(logs, start_time)
+
+    def _rate(self) -> float:
+        optimizer: Any = self.optimizer
+        return float(optimizer.param_groups[0]["lr"])
+
+    # --- rollouts --------------------------------------------------------------------------------
+
+    def _roll_out(self, model: Any, step: Step) -> Step:
+        """Fill `_waiting` with the parts of each update; tell what was sampled."""
+        settings = self.work.settings
+        self._generating = self._judging = 0.0
+        found = harvest(self._draw, settings.prompts_per_step, settings.max_resamples)
+        answers = [r for group in found.groups for r in group.rollouts]
+        updates = settings.updates_per_rollout
+        kept = [_parts(group) for group in found.kept]
+        cuts = [number * len(kept) // updates for number in range(updates + 1)]
+        self._waiting.extend(
+            [part for group in kept[a:b] for part in group]
+            for a, b in zip(cuts, cuts[1:], strict=False)
+        )
+        if updates > 1 or self.use_vllm:
+            # Later updates, and vLLM's arithmetic, start from another model than the one trained.
+            self._waiting = deque(self._with_old(model, parts) for parts in self._waiting)
+        return replace(
+            step,
+            **_sampled(found),
+            completion_length=sum(len(r.answer) for r in answers) / len(answers),
+            truncated=sum(r.completion.finish == "length" for r in answers) / len(answers),
+            tokens_generated=sum(len(r.answer) for r in answers),
+            seconds_generating=self._generating,
+            seconds_judging=self._judging,
+        )
+
+    def _draw(self, count: int) -> list[Group]:
+        """The groups of the next prompts, each process doing its share."""
+        assert self.writer is not None
+        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
+        if self.writer.collective:
+            count = -(-count // processes) * processes
+        places = range(self.place, self.place + count)
+        self.place += count
+        mine = [
+            self.work.asking.question(place, self.work.rows[self._order[place]])
+            for place in places[rank::processes]
+        ]
+        began = time.perf_counter()
+        model: Any = self.model
+        model.eval()
+        written = self.writer.write(mine) if mine else []
+        model.train()
+        self._generating += time.perf_counter() - began
+        began = time.perf_counter()
+        judged = self.work.rewards.judge(
+            [q.row for q, group in zip(mine, written, strict=True) for _ in group],
+            [rollout.completion for group in written for rollout in group],
+        )
+        self._judging += time.perf_counter() - began
+        size = self.work.settings.group_size
+        groups = [
+            (q.place, Group(q.row.task, group, judged[i * size : (i + 1) * size]))
+            for i, (q, group) in enumerate(zip(mine, written, strict=True))
+        ]
+        everyone = gather_object(groups) if processes > 1 else groups
+        return [group for _, group in sorted(everyone, key=lambda pair: pair[0])]
+
+    def _with_old(self, model: Any, parts: list[Part]) -> list[Part]:
+        """The parts with the log-probabilities that the model gives them now."""
+        out = []
+        for start in range(0, len(parts), self.micro_batch):
+            some = parts[start : start + self.micro_batch]
+            inputs = self._inputs(some, 1)
+            with torch.no_grad():
+                logprobs, _, _ = self._get_per_token_logps_and_entropies(
+                    model,
+                    torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1),
+                    torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1),
+                    inputs["completion_ids"].shape[1],
+                )
+            out += [
+                replace(part, old=row[: len(part.answer)].tolist())
+                for part, row in zip(some, logprobs, strict=True)
+            ]
+        return out
+
+    # --- learning --------------------------------------------------------------------------------
+
+    def _learn(self, model: Any, parts: Sequence[Part]) -> Tensor:
+        """Gradients of the loss over parts; the loss of all processes together.
+
+        Raises:
+            RedoneError: Out of memory with a single answer, or in one process of several.
+        """
+        while True:
+            try:
+                return self._passes(model, parts)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.micro_batch == 1 or self.accelerator.num_processes > 1:
+                    raise RedoneError(
+                        f"Out of memory with micro_batch {self.micro_batch}: lower it, "
+                        "max_prompt_tokens or max_new_tokens, or switch gradient_checkpointing on."
+                    ) from error
+            self.micro_batch //= 2
+            model.zero_grad(set_to_none=True)
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _passes(self, model: Any, parts: Sequence[Part]) -> Tensor:
+        model.train()
+        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
+        first, end = (len(parts) * r // processes for r in (rank, rank + 1))
+        mine = parts[first:end]
+        chosen = micro_batches([p.tokens for p in mine], self.micro_batch, self.shares_prefixes)
+        batches = [[mine[i] for i in batch] for batch in chosen]
+        if processes > 1:
+            # Forward passes are collective when weights are sharded: every process makes as many.
+            count = int(self.accelerator.gather(self._scalar(len(batches))).max())  # type: ignore[union-attr]
+            weightless = [replace(parts[0], advantage=0.0)]
+            batches += [weightless] * (count - len(batches))
+        tokens = sum(len(part.answer) for part in parts)
+        total = torch.zeros((), device=self.args.device)
+        self._seen = {"entropy": 0.0, "clip_ratio/region_mean": 0.0}
+        for number, batch in enumerate(batches):
+            last = number == len(batches) - 1
+            self.accelerator.gradient_state._set_sync_gradients(last)
+            waits = contextlib.nullcontext() if last else self.accelerator.no_sync(model)
+            with waits:
+                loss = self._compute_loss(model, self._inputs(batch, tokens))
+                self.accelerator.backward(loss)
+            total += loss.detach()
+            share = sum(len(part.answer) for part in batch) / sum(
+                len(p.answer) for p in mine or batch
+            )
+            for name in self._seen:
+                self._seen[name] += share * self._metrics["train"][name][-1]
+        return self.accelerator.reduce(total, reduction="mean")  # type: ignore[return-value]
+
+    def _scalar(self, value: float) -> Tensor:
+        return torch.tensor([value], device=self.args.device)
+
+    def _inputs(self, parts: Sequence[Part], tokens: int) -> dict[str, Tensor]:
+        """Parts as TRL's loss takes them, normalised by the tokens of all parts of the step."""
+        device = self.args.device
+        pad = self._tokenizer.pad_token_id
+        prompts, prompt_mask = padded([p.prompt for p in parts], pad, left=True)
+        answers, mask = padded([p.answer for p in parts], pad)
+        inputs = {
+            "prompt_ids": prompts,
+            "prompt_mask": prompt_mask,
+            "completion_ids": answers,
+            "completion_mask": mask,
+            "advantages": torch.tensor([p.advantage for p in parts]),
+            "num_items_in_batch": torch.tensor(tokens),
+        }
+        old = [p.old for p in parts if p.old is not None]
+        if old:
+            inputs["old_per_token_logps"], _ = padded(old, 0.0)
+        if self.use_vllm and old:
+            sampled, _ = padded([p.sampled or () for p in parts], 0.0)
+            ratio = (inputs["old_per_token_logps"] - sampled).nan_to_num(0.0).exp()
+            inputs["importance_sampling_ratio"] = ratio.clamp(max=CORRECTION_MOST) * mask
+        return {name: tensor.to(device) for name, tensor in inputs.items()}
+
+    def _get_per_token_logps_and_entropies(  # type: ignore[override]
+        self,
+        model: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        *arguments: Any,
+        **options: Any,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """TRL's log-probabilities, what sequences have in common computed once where that pays."""
+        if not self.shares_prefixes:
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, *arguments, **options
+            )
+        seen = attention_mask.bool()
+        prompts = seen[:, :-logits_to_keep].sum(1).tolist()
+        sequences = [row[mask].tolist() for row, mask in zip(input_ids, seen, strict=True)]
+        with self.accelerator.autocast():
+            found, entropies = tree_logprobs(model, sequences, prompts, self.temperature)
+        both = (
+            torch.stack([torch.nn.functional.pad(x, (0, logits_to_keep - len(x))) for x in rows])
+            for rows in (found, entropies)
+        )
+        logprobs, spread = both
+        return logprobs, spread, None
+
+    def _checked(self, model: Any, step: Step, parts: Sequence[Part], loss: float) -> Step:
+        """The step with its gradient clipped; a gradient that is not to be used is dropped."""
+        norm = None
+        if not self.is_deepspeed_enabled:
+            limit = self.work.settings.max_grad_norm
+            norm = float(self.accelerator.clip_grad_norm_(model.parameters(), limit))  # type: ignore[arg-type]
+        reason = fault(loss, norm, self.work.log.steps)
+        if reason:
+            model.zero_grad(set_to_none=True)
+        return replace(
+            step,
+            loss=loss,
+            grad_norm=norm,
+            entropy=self._seen["entropy"],
+            clipped=self._seen["clip_ratio/region_mean"],
+            tokens_trained=sum(len(part.answer) for part in parts),
+            skipped=reason,
+        )
+
+
+def _parts(group: Group) -> list[Part]:
+    pairs = zip(group.rollouts, group.advantages(), strict=True)
+    return [_part(rollout, a) for rollout, a in pairs if a is not None and rollout.answer]
+
+
+def _part(rollout: Rollout, advantage: float) -> Part:
+    return Part(rollout.prompt, rollout.answer, advantage, rollout.logprobs)
+
+
+def _sampled(found: Harvest) -> dict[str, Any]:
+    return {
+        "reward": found.reward(),
+        "parts": found.parts(),
+        "tasks": found.tasks(),
+        "kept": len(found.kept),
+        "dropped": found.dropped,
+        "rounds": found.rounds,
+        "skipped": None if found.kept else found.barren,
+    }

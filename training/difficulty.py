@@ -1,0 +1,198 @@
+"""Stage 3's rows: hard ones first, as the model itself shows them to be (RedOne 2.0, section 3.3).
+
+Several sampled answers tell for each row how often the model solves it. Rows that it solves
+*sometimes* come first: in a group of answers that are all right or all wrong nothing can be learnt
+by RL. Then those that it *never* solves, then those that it *always* does. Among the first the less
+often solved come first. Within each of the three, tasks share by the rule of stage 1's mixture.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..harness.diagnosis.solvability import threshold
+from ..tasks.errors import RedoneError
+from ..tasks.registry import by_name
+from .contamination import EvaluationItems
+from .decisions import Decision
+from .draws import Draws
+from .mixing import GENERAL_SHARE, balanced, checked
+from .quotas import parted, place, repeated
+from .rationales import Rationales, assigned
+from .rewards import Rewards
+from .row import CorpusRow
+
+RATIONALE_SHARE = 0.5718
+"""Of stage 3's rows."""
+
+Class = Literal["sometimes", "never", "always"]
+ORDER: tuple[Class, ...] = ("sometimes", "never", "always")
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """How often a row was solved.
+
+    Attributes:
+        draws: Answers that were judged.
+        solved: Those whose value reaches the threshold of the task: 1, for graded answers 0.5.
+    """
+
+    draws: int
+    solved: int
+
+    @property
+    def kind(self) -> Class:
+        """In one word."""
+        if self.solved == 0:
+            return "never"
+        return "always" if self.solved == self.draws else "sometimes"
+
+
+@dataclass(frozen=True, slots=True)
+class HardSettings:
+    """How stage 3's rows are chosen.
+
+    Attributes:
+        budget: Rows in all, 400K in the paper; None: as many as keep the general share.
+        general_share: Of general rows, 0..1. The paper gives none; this is stage 1's.
+        balance, emphasis: Of tasks, as in `mixing`.
+        rationale_share: Of rows that are asked for their reasoning, 0..1.
+        seed: Of ties, order and rationales.
+    """
+
+    budget: int | None = None
+    general_share: float = GENERAL_SHARE
+    balance: float = 0.5
+    rationale_share: float = RATIONALE_SHARE
+    emphasis: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hard:
+    """What stage 3 trains on.
+
+    Attributes:
+        rows: In the order of training, mixed.
+        rationale: Which of them are asked for their reasoning.
+        offered, chosen: Rows by `sometimes`, `never` and `always`.
+        decisions: For every row that was offered.
+    """
+
+    rows: tuple[CorpusRow, ...]
+    rationale: Rationales
+    offered: Mapping[Class, int]
+    chosen: Mapping[Class, int]
+    decisions: tuple[Decision, ...]
+
+    @property
+    def rationale_share(self) -> float:
+        """Of rows that are asked for their reasoning, 0..1."""
+        return sum(map(self.rationale, self.rows)) / max(1, len(self.rows))
+
+
+def solvability(
+    rows: Sequence[CorpusRow], draws: Draws, rewards: Rewards | None = None
+) -> dict[str, Solved]:
+    """How often each row was solved; rows without a judged answer are left out.
+
+    Args:
+        rows: That were asked.
+        draws: Their answers.
+        rewards: The tasks' own judgement, with its services.
+    """
+    pairs = [(row, answer) for row in rows for answer in draws.answers.get(row.id, ())]
+    judged = (rewards or Rewards()).judge([p[0] for p in pairs], [p[1] for p in pairs])
+    limits = {row.task: threshold(by_name(row.task)) for row, _ in pairs}
+    found: dict[str, Solved] = {}
+    for (row, _), one in zip(pairs, judged, strict=True):
+        if one.value is not None:
+            old = found.get(row.id, Solved(0, 0))
+            solved = old.solved + (one.value >= limits[row.task])
+            found[row.id] = Solved(old.draws + 1, solved)
+    return found
+
+
+def hardest(
+    rows: Sequence[CorpusRow],
+    solved: Mapping[str, Solved],
+    settings: HardSettings,
+    items: EvaluationItems,
+    rewards: Rewards | None = None,
+) -> Hard:
+    """Chooses stage 3's rows; same rows, draws and settings give the same ones, bit for bit.
+
+    Args:
+        rows: Of the corpus, ids all different.
+        solved: As `solvability` gives it; rows that are not in it are left out.
+        settings: How.
+        items: What must not be trained on.
+        rewards: Says which tasks can read an answer behind its reasons.
+
+    Raises:
+        RedoneError: A row is an evaluation item, an id comes twice, a setting is not possible, or
+            no row has been judged.
+    """
+    checked(rows, items)
+    if not 0 <= settings.balance <= 1:
+        raise RedoneError(f"A balance of {settings.balance} is not possible: 0 to 1 is expected.")
+    judged = [row for row in rows if row.id in solved]
+    if not judged:
+        raise RedoneError(
+            f"Of {len(rows)} rows none was judged, so none can be called hard. Rows need a target, "
+            "and several drawn answers each (`training.draws.draw`)."
+        )
+    of_kind = {kind: [row for row in judged if row.general == kind] for kind in (False, True)}
+    counts = parted(
+        len(of_kind[False]), len(of_kind[True]), settings.general_share, settings.budget
+    )
+    times: dict[str, int] = {}
+    for kind, count in zip((False, True), counts, strict=True):
+        times |= _hardest(of_kind[kind], solved, count, settings)
+    chosen = repeated(judged, times, f"{settings.seed}|order")
+    offered = Counter(solved[row.id].kind for row in judged)
+    kept = Counter(solved[row.id].kind for row in chosen)
+    return Hard(
+        rows=tuple(chosen),
+        rationale=assigned(chosen, settings.rationale_share, settings.seed, rewards),
+        offered={kind: offered[kind] for kind in ORDER},
+        chosen={kind: kept[kind] for kind in ORDER},
+        decisions=tuple(_decision(row, solved.get(row.id), row.id in times) for row in rows),
+    )
+
+
+def _hardest(
+    rows: Sequence[CorpusRow], solved: Mapping[str, Solved], count: int, settings: HardSettings
+) -> dict[str, int]:
+    times: dict[str, int] = {}
+    for kind in ORDER:
+        groups: dict[str, list[CorpusRow]] = {}
+        for row in rows:
+            if solved[row.id].kind == kind:
+                groups.setdefault(row.task, []).append(row)
+        left = count - len(times)
+        for task, quota in balanced(groups, left, settings.balance, settings.emphasis).items():
+            seed = f"{settings.seed}|hard|{task}"
+            first = sorted(groups[task], key=lambda row: _rank(row, solved[row.id], seed))
+            times |= {row.id: 1 for row in first[:quota]}
+    return times
+
+
+def _rank(row: CorpusRow, solved: Solved, seed: str) -> tuple[float, bytes]:
+    return solved.solved / solved.draws, place(seed, row.id)
+
+
+def _decision(row: CorpusRow, solved: Solved | None, kept: bool) -> Decision:
+    if solved is None:
+        text = "No answer to it was judged: it has no target, or its question is too long."
+        return Decision(row.id, row.task, 0, "not judged", text)
+    told = f"It was solved in {solved.solved} of {solved.draws} draws"
+    more = {"draws": solved.draws, "solved": solved.solved}
+    if kept:
+        return Decision(row.id, row.task, 1, solved.kind, f"{told}.", more=more)
+    text = f"{told}, and the budget is full of harder ones or its task's share is."
+    return Decision(row.id, row.task, 0, f"{solved.kind}, left", text, more=more)

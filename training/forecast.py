@@ -1,0 +1,244 @@
+"""`--dry-run`: what would run, and what it would cost, from a warm-up measured on this machine.
+
+Two optimiser steps of every stage are really made, on few rows and, for RL, few prompts, and some
+items are really evaluated; the rest is multiplication. Nothing is written to the output folder.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..tasks.schema import Partition
+from ..tasks.sources import samples
+from .evaluations import Evaluator
+from .job import Job
+from .manifest import Manifest
+from .pipeline import Order, Workers
+from .plan import Step, steps_of
+from .recipe import Recipe
+from .recipe_stages import Rows
+from .settings import DapoSettings, SftSettings
+from .stages import Choice, job_of
+from .steps import Step as TrainingStep
+from .steps import read_steps
+
+STEPS = 2
+"""Of a warm-up: the first one also allocates and compiles, so the last one is measured."""
+PROMPTS = 4
+ITEMS = 4
+"""Evaluated items a task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one step of the pipeline.
+
+    Attributes:
+        seconds: Wall time on this machine.
+        tokens: Generated and trained on.
+        bytes: On disk when it is done.
+    """
+
+    seconds: float = 0.0
+    tokens: float = 0.0
+    bytes: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the forecast.
+
+    Attributes:
+        step: Of the pipeline.
+        done: Whether the output folder has it already.
+        cost: None where it is done.
+        about: What it is, in a few words.
+    """
+
+    step: Step
+    done: bool
+    cost: Cost | None
+    about: str = ""
+
+
+def forecast(
+    order: Order, manifest: Manifest, evaluator: Evaluator, workers: Workers
+) -> list[Line]:
+    """Measures a warm-up and multiplies.
+
+    Args:
+        order: What would run.
+        manifest: Of the output folder, read only.
+        evaluator: Evaluates the base model on a few `diagnose` items.
+        workers: Those who would do the work.
+    """
+    plan = steps_of(order.recipe)
+    open_ = [step for step in plan if not manifest.finished(step.name)]
+    place = _existing(manifest.folder)
+    with tempfile.TemporaryDirectory(prefix=".redone-warm-up-", dir=place) as name:
+        warm = _WarmUp(order, manifest, evaluator, workers, Path(name))
+        try:
+            return [
+                Line(step, False, *warm.cost(step)) if step in open_ else Line(step, True, None)
+                for step in plan
+            ]
+        finally:
+            evaluator.close()
+
+
+class _WarmUp:
+    """Measures once what several lines need."""
+
+    def __init__(
+        self,
+        order: Order,
+        manifest: Manifest,
+        evaluator: Evaluator,
+        workers: Workers,
+        folder: Path,
+    ) -> None:
+        self.order = order
+        self.recipe: Recipe = order.recipe
+        self.evaluator = evaluator
+        self.workers = workers
+        self.folder = folder
+        self._gathered = manifest.folder / "corpus.jsonl" if manifest.finished("corpus") else None
+        self._answer: Cost | None = None
+
+    def cost(self, step: Step) -> tuple[Cost, str]:
+        """Of one step, and what it is."""
+        match step.verb:
+            case "evaluate":
+                return self._evaluation("gate")
+            case "diagnose":
+                return self._evaluation("diagnose")
+            case "measure":
+                one, about = self._evaluation("report")
+                return Cost(2 * one.seconds, 2 * one.tokens), f"2 x {about}"
+            case "select":
+                return self._selection(self.recipe.stage(step.owner))
+            case "train":
+                return self._training(self.recipe.stage(step.owner))
+        return Cost(), ""
+
+    def _evaluation(self, partition: Partition) -> tuple[Cost, str]:
+        count = 0
+        for task in self.evaluator.tasks(partition):
+            found = samples(task, self.evaluator.data, partition=partition)
+            own = sum(1 for _ in found)
+            count += min(own, self.recipe.evaluation.limit or own)
+        one = self._per_answer()
+        return Cost(count * one.seconds, count * one.tokens), f"{count:,} items"
+
+    def _per_answer(self) -> Cost:
+        """Of one answer of the base model."""
+        if self._answer is None:
+            facts = self.evaluator.run(
+                self.order.model, self.folder / "run", "diagnose", "warm-up", limit=ITEMS
+            )
+            count = max(1, facts["answers"])
+            self._answer = Cost(facts["seconds"] / count, facts["tokens"] / count)
+        return self._answer
+
+    def _selection(self, stage: Any) -> tuple[Cost, str]:
+        """Answers that choosing the rows takes, each as dear as an evaluated one."""
+        rows: Rows = stage.rows
+        answers = 0.0
+        if rows.soft_labels:
+            answers += rows.general * rows.soft_labels.candidates
+        if rows.difficulty:
+            answers += (rows.domain + rows.general) * rows.difficulty.pool * rows.difficulty.draws
+        if stage.kind == "dpo":
+            answers += rows.domain * stage.pairs.candidates
+        one = self._per_answer()
+        about = f"{answers:,.0f} answers" if answers else "no answers"
+        return Cost(answers * one.seconds, answers * one.tokens), about
+
+    def _corpus(self) -> Path:
+        if self._gathered is None:
+            self._gathered = self.folder / "corpus.jsonl"
+            files = [*map(Path, self.recipe.data.files), *self.order.corpora]
+            self.workers.gather(self.recipe, files, self.evaluator, self._gathered)
+        return self._gathered
+
+    def _training(self, stage: Any) -> tuple[Cost, str]:
+        small = _small(stage)
+        choice = Choice(
+            stage=small,
+            model=self.order.model,
+            corpus=self._corpus(),
+            diagnosis=None,
+            folder=self.folder / stage.name,
+            budget=None,
+        )
+        choice.folder.mkdir()
+        self.workers.choose(choice, self.evaluator)
+        self.evaluator.close()
+        job: Job = job_of(choice)
+        self.workers.train(job, lambda done, total, line: None)
+        measured = list(read_steps(choice.folder))[-1]
+        steps, one = planned_steps(stage, self.recipe.budget(stage), measured)
+        disk = sum(_size(choice.folder / name) for name in ("model", "checkpoints"))
+        return Cost(steps * one.seconds, steps * one.tokens, disk), f"{steps:,} steps"
+
+
+def planned_steps(stage: Any, budget: int | None, measured: TrainingStep) -> tuple[int, Cost]:
+    """Optimiser steps of a stage, and what one costs.
+
+    Args:
+        stage: Of the recipe.
+        budget: Tokens that it may process.
+        measured: The last step of its warm-up.
+    """
+    train = stage.train
+    scale = 1.0
+    if isinstance(train, DapoSettings):
+        steps = train.steps * train.updates_per_rollout
+        scale = train.prompts_per_step / train.updates_per_rollout / PROMPTS
+    else:
+        rows = stage.rows.domain + stage.rows.general
+        steps = train.steps or math.ceil(rows * (train.epochs or 1) / train.batch)
+    tokens = scale * (measured.tokens_generated + measured.tokens_trained)
+    if budget is not None and tokens:
+        steps = min(steps, max(1, math.ceil(budget / tokens)))
+    return steps, Cost(scale * measured.seconds, tokens)
+
+
+def _small(stage: Any) -> Any:
+    """The stage with two steps on few rows that need no diagnosis."""
+    train = stage.train
+    if isinstance(train, DapoSettings):
+        change: dict[str, Any] = {"prompts_per_step": PROMPTS, "updates_per_rollout": 1}
+        count = PROMPTS * STEPS * (1 + train.max_resamples)
+    else:
+        change = {"epochs": None}
+        count = train.batch * STEPS
+    if isinstance(train, SftSettings):
+        change["packed"] = False
+    change |= {"steps": STEPS, "save_every": STEPS, "token_budget": None}
+    rows = stage.rows.model_copy(
+        update={
+            "choose": "balanced",
+            "domain": min(count, stage.rows.domain),
+            "general": min(count, stage.rows.general),
+            "soft_labels": None,
+            "difficulty": None,
+        }
+    )
+    changes: dict[str, Any] = {"train": train.model_copy(update=change), "rows": rows}
+    if stage.kind == "dapo":
+        changes["reward"] = stage.reward.model_copy(update={"emphasis": None})
+    return stage.model_copy(update=changes)
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder above a path that exists."""
+    return next(p for p in [path, *path.absolute().parents] if p.is_dir())
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

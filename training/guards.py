@@ -1,0 +1,68 @@
+"""When a step is not taken, and when training is stopped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median
+
+from .steps import Step
+
+BAD = 3
+"""Steps in a row with a ruined gradient after which training stops."""
+BARREN = 20
+"""Rollout steps in a row without a group to learn from after which training stops."""
+SPIKE = 20.0
+"""A gradient so many times the recent median is not trusted."""
+_RECENT, _ENOUGH = 50, 10
+
+NOT_FINITE = "the loss or its gradient was not finite"
+SPIKED = "the gradient spiked"
+
+
+def fault(loss: float, norm: float | None, before: Sequence[Step]) -> str | None:
+    """Why a gradient is not to be used, None if it is.
+
+    Args:
+        loss: Of the step.
+        norm: Of its gradient, before clipping; None where it is not known.
+        before: The steps so far.
+    """
+    if not math.isfinite(loss) or (norm is not None and not math.isfinite(norm)):
+        return NOT_FINITE
+    taken = [s.grad_norm for s in before[-_RECENT:] if s.skipped is None and s.grad_norm]
+    if norm is not None and len(taken) >= _ENOUGH and norm > SPIKE * median(taken):
+        return SPIKED
+    return None
+
+
+def stop(steps: Sequence[Step], budget: int | None = None) -> str | None:
+    """Why training should end after these steps, None if it should go on.
+
+    Args:
+        steps: So far.
+        budget: Tokens that may be generated and trained on, over all steps.
+    """
+    spent = sum(step.tokens_generated + step.tokens_trained for step in steps)
+    if budget is not None and spent >= budget:
+        return f"Ended at step {steps[-1].step}: its {budget:,} tokens are processed ({spent:,})."
+    skipped = []
+    for step in reversed(steps):
+        if step.skipped is None:
+            break
+        skipped.append(step.skipped)
+    if not skipped:
+        return None
+    number, newest = steps[-1].step, skipped[0]
+    bad = [reason in (NOT_FINITE, SPIKED) for reason in skipped]
+    if len(bad) >= BAD and all(bad[:BAD]):
+        return (
+            f"Stopped at step {number}: {newest} {BAD} times in a row. A lower learning_rate or a "
+            "longer warm-up may help."
+        )
+    if len(bad) >= BARREN and not any(bad[:BARREN]):
+        return (
+            f"Stopped at step {number}: {BARREN} steps in a row had nothing to learn from "
+            f"({newest}). Rows that the model solves sometimes, or a larger group_size, may help."
+        )
+    return None

@@ -1,0 +1,217 @@
+"""Stage 1's mixture: every task in sight, general rows with rationales beside (RedOne 2.0, 3.1).
+
+A task's share is its size to the power of `balance`: 1 is proportional, 0.5 the square root, 0 the
+same for each (the exponent is one over the temperature of multilingual sampling, Conneau and Lample
+2019). Its size is the sum of its rows' weights. Within a task rows are drawn by weight.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..tasks.errors import RedoneError
+from .contamination import EvaluationItems
+from .decisions import Decision
+from .quotas import apportioned, drawn, parted, repeated
+from .rationales import Rationales, written
+from .row import CorpusRow
+
+GENERAL_SHARE = 50 / 800
+"""750K rows of social networks beside 50K general ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class MixSettings:
+    """How a mixture is drawn.
+
+    Attributes:
+        budget: Rows in all; None: as many as there are and keep the general share.
+        balance: 0..1, see the module.
+        general_share: Of general rows in the whole, 0..1.
+        reasoned: Whether general rows without a rationale are left out, as in the paper.
+        repeats: How often a row may be drawn, so that small tasks reach their share.
+        judgeable: Whether rows without a target are left out: RL needs one, SFT does not.
+        emphasis: By task: what its share is multiplied by, above 0; 1 where it is not named.
+        seed: Of the draw.
+    """
+
+    budget: int | None = None
+    balance: float = 0.5
+    general_share: float = GENERAL_SHARE
+    reasoned: bool = True
+    repeats: int = 1
+    judgeable: bool = True
+    emphasis: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskShare:
+    """One task's part of a mixture.
+
+    Attributes:
+        task: Its name.
+        general: Whether its rows are general ones.
+        rows: That could be drawn.
+        drawn: Times that one was.
+        share: Of the mixture, 0..1.
+    """
+
+    task: str
+    general: bool
+    rows: int
+    drawn: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """What is trained on.
+
+    Attributes:
+        rows: In the order of training, mixed; a row drawn twice is there twice.
+        rationale: Which of them are asked for their reasoning.
+        shares: By task, those of social networks first.
+        decisions: For every row that was offered.
+    """
+
+    rows: tuple[CorpusRow, ...]
+    rationale: Rationales
+    shares: tuple[TaskShare, ...]
+    decisions: tuple[Decision, ...]
+
+    @property
+    def general_share(self) -> float:
+        """Of general rows, 0..1."""
+        return sum(row.general for row in self.rows) / max(1, len(self.rows))
+
+
+def mix(rows: Sequence[CorpusRow], settings: MixSettings, items: EvaluationItems) -> Mixture:
+    """Draws a mixture; the same rows, settings and seed give the same one, bit for bit.
+
+    Args:
+        rows: Of the corpus, ids all different.
+        settings: How.
+        items: What must not be trained on.
+
+    Raises:
+        RedoneError: A row is an evaluation item, an id comes twice, a setting is not possible, or a
+            kind of row that is asked for is not there.
+    """
+    checked(rows, items)
+    if not 0 <= settings.balance <= 1:
+        raise RedoneError(f"A balance of {settings.balance} is not possible: 0 to 1 is expected.")
+    if settings.repeats < 1:
+        raise RedoneError(f"{settings.repeats} repeats are not possible: 1 or more is expected.")
+    refused = {row.id: why for row in rows if (why := _unfit(row, settings))}
+    fit = [row for row in rows if row.id not in refused]
+    groups: dict[tuple[bool, str], list[CorpusRow]] = {}
+    for row in fit:
+        groups.setdefault((row.general, row.task), []).append(row)
+    offered = {
+        kind: sum(len(group) for (general, _), group in groups.items() if general == kind)
+        for kind in (False, True)
+    }
+    social, general = parted(
+        offered[False] * settings.repeats,
+        offered[True] * settings.repeats,
+        settings.general_share,
+        settings.budget,
+    )
+    times: dict[str, int] = {}
+    for kind, count in ((False, social), (True, general)):
+        own = {task: group for (is_general, task), group in groups.items() if is_general == kind}
+        quotas = balanced(own, count, settings.balance, settings.emphasis, settings.repeats)
+        for task, quota in quotas.items():
+            weights = [row.weight for row in own[task]]
+            seed = f"{settings.seed}|mix|{task}"
+            times |= drawn(own[task], weights, quota, settings.repeats, seed)
+    chosen = repeated(fit, times, f"{settings.seed}|order")
+    return Mixture(
+        rows=tuple(chosen),
+        rationale=written(chosen),
+        shares=tuple(_shares(groups, times, len(chosen))),
+        decisions=tuple(_decision(row, refused, times) for row in rows),
+    )
+
+
+def balanced(
+    groups: Mapping[str, Sequence[CorpusRow]],
+    count: int,
+    balance: float,
+    emphasis: Mapping[str, float] | None = None,
+    repeats: int = 1,
+) -> dict[str, int]:
+    """Rows to draw of each task, so that the long tail stays visible.
+
+    Args:
+        groups: The rows of each task.
+        count: Rows to draw of all.
+        balance: Power of a task's size, 0..1.
+        emphasis: Factors of the shares, by task.
+        repeats: How often a row may be drawn.
+    """
+    factors = emphasis or {}
+    if bad := [task for task, factor in factors.items() if not 0 < factor < math.inf]:
+        raise RedoneError(
+            f"An emphasis of {factors[bad[0]]} for {bad[0]} is not possible: a number above 0 is "
+            "expected."
+        )
+    return apportioned(
+        {task: size**balance * factors.get(task, 1.0) for task, size in sizes(groups).items()},
+        {task: len(group) * repeats for task, group in groups.items()},
+        count,
+    )
+
+
+def sizes(groups: Mapping[str, Sequence[CorpusRow]]) -> dict[str, float]:
+    """The sum of the rows' weights, by task."""
+    return {task: math.fsum(row.weight for row in group) for task, group in groups.items()}
+
+
+def checked(rows: Sequence[CorpusRow], items: EvaluationItems) -> None:
+    """What every choice of rows asks of them.
+
+    Raises:
+        RedoneError: A row is an evaluation item, or an id comes twice.
+    """
+    items.refuse_named(rows)
+    seen: set[str] = set()
+    for row in rows:
+        if row.id in seen:
+            raise RedoneError(
+                f"Two rows have the id {row.id!r}. Ids name rows in reports and seeds, so they "
+                "must differ: rename one, or leave the copy out."
+            )
+        seen.add(row.id)
+
+
+def _unfit(row: CorpusRow, settings: MixSettings) -> tuple[str, str] | None:
+    if settings.judgeable and not row.judgeable:
+        return "target", "It has no target, so no answer to it can be judged: for SFT only."
+    if settings.reasoned and row.general and not row.rationale:
+        return "rationale", "General rows are to have a rationale, and it has none."
+    return None
+
+
+def _decision(
+    row: CorpusRow, refused: dict[str, tuple[str, str]], times: dict[str, int]
+) -> Decision:
+    if row.id in refused:
+        return Decision(row.id, row.task, 0, *refused[row.id])
+    kept = times.get(row.id, 0)
+    if kept:
+        return Decision(row.id, row.task, kept, "drawn", "Drawn for its task's share.")
+    return Decision(row.id, row.task, 0, "share", "The share of its task is full without it.")
+
+
+def _shares(
+    groups: dict[tuple[bool, str], list[CorpusRow]], times: dict[str, int], total: int
+) -> list[TaskShare]:
+    found = []
+    for (general, task), group in groups.items():
+        count = sum(times.get(row.id, 0) for row in group)
+        found.append(TaskShare(task, general, len(group), count, count / max(1, total)))
+    return sorted(found, key=lambda line: (line.general, -line.drawn, line.task))

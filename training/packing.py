@@ -1,0 +1,216 @@
+"""Token log-probabilities of many sequences, what they have in common computed once.
+
+The G answers to one prompt repeat its tokens G times, the prompts of one task repeat its
+instruction, and many answers to a closed question are the same. In a padded batch all of that is
+computed, and its gradient too, again and again. Here the sequences become a tree of tokens in which
+every common beginning stands once; the tree goes through the model as one sequence, each token at
+its own position and seeing only its ancestors. Values and gradients are those of the padded batch:
+a shared token's gradient is the sum of what its descendants send back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..harness.models.sharing import common_length
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Model = Any
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTree:
+    """Sequences as a tree, nodes in the order of a walk from the root, parents first.
+
+    Attributes:
+        tokens: Token id of each node.
+        parents: Node before each node, -1 for a first token.
+        depths: Position of each node in its sequences, from 0.
+        ends: One more than the last node below each node: the nodes from a node to its end are
+            those that begin with it.
+        paths: The nodes of each sequence, in the order in which the sequences were given.
+    """
+
+    tokens: list[int]
+    parents: list[int]
+    depths: list[int]
+    ends: list[int]
+    paths: list[list[int]]
+
+    @staticmethod
+    def of(sequences: Sequence[Sequence[int]]) -> TokenTree:
+        """The tree of some token lists, none of them empty."""
+        tokens: list[int] = []
+        parents: list[int] = []
+        depths: list[int] = []
+        paths: list[list[int]] = [[] for _ in sequences]
+        before: Sequence[int] = []
+        path: list[int] = []
+        # In sorted order neighbours share the most, and nodes come in the order of the walk.
+        for number in sorted(range(len(sequences)), key=lambda i: list(sequences[i])):
+            now = list(sequences[number])
+            shared = common_length(before, now)
+            path = path[:shared] + list(range(len(tokens), len(tokens) + len(now) - shared))
+            tokens += now[shared:]
+            parents += [path[i - 1] if i else -1 for i in range(shared, len(now))]
+            depths += range(shared, len(now))
+            paths[number], before = path, now
+        ends = list(range(1, len(tokens) + 1))
+        for node in range(len(tokens) - 1, -1, -1):
+            if (parent := parents[node]) >= 0:
+                ends[parent] = max(ends[parent], ends[node])
+        return TokenTree(tokens, parents, depths, ends, paths)
+
+    def sight(self, device: Any = None) -> Tensor:
+        """What each token sees: bool, shape [nodes, nodes], True where column precedes row."""
+        import torch
+
+        ends = torch.tensor(self.ends, device=device)
+        nodes = torch.arange(len(self.tokens), device=device)
+        return (nodes[:, None] >= nodes) & (nodes[:, None] < ends)
+
+
+_PACK = 640
+"""Nodes that go through the model together: more spills the caches, and attention is over all."""
+
+
+def micro_batches(
+    sequences: Sequence[Sequence[int]], rows: int, shared: bool = False
+) -> list[list[int]]:
+    """Share sequences out to forward passes.
+
+    Args:
+        sequences: Token ids.
+        rows: Sequences in one pass, 1 or more. With `shared` a pass holds the tokens of as many of
+            the longest, so that what sequences have in common makes room for more of them.
+        shared: Whether common beginnings are computed once.
+
+    Returns:
+        Indices of each pass; neighbours are alike in length or, with `shared`, in their beginnings.
+    """
+    if not sequences:
+        return []
+    if not shared:
+        order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
+        return [order[i : i + rows] for i in range(0, len(order), rows)]
+    longest = max(map(len, sequences))
+    most = max(longest, min(rows * longest, _PACK))
+    batches: list[list[int]] = []
+    nodes, before = 0, list[int]()
+    for i in sorted(range(len(sequences)), key=lambda i: list(sequences[i])):
+        now = list(sequences[i])
+        new = len(now) - common_length(before, now)
+        if batches and nodes + new <= most:
+            batches[-1].append(i)
+            nodes += new
+        else:
+            batches.append([i])
+            nodes = len(now)
+        before = now
+    return batches
+
+
+def padded(lists: Sequence[Sequence[Any]], fill: Any, left: bool = False) -> tuple[Tensor, Tensor]:
+    """Lists of numbers as one tensor, and the mask of what is no filling.
+
+    Returns:
+        Both of shape [lists, longest].
+    """
+    import torch
+
+    width = max(map(len, lists))
+    rows, mask = [], torch.zeros((len(lists), width), dtype=torch.long)
+    for number, values in enumerate(lists):
+        filling = [fill] * (width - len(values))
+        rows.append([*filling, *values] if left else [*values, *filling])
+        place = slice(width - len(values), width) if left else slice(0, len(values))
+        mask[number, place] = 1
+    return torch.tensor(rows), mask
+
+
+def tree_logprobs(
+    model: Model,
+    sequences: Sequence[Sequence[int]],
+    prompts: Sequence[int],
+    temperature: float = 1.0,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Log-probabilities of answers, and the entropies of the distributions they were drawn from.
+
+    Args:
+        model: A causal language model of transformers whose every layer attends to all earlier
+            tokens (or its DDP wrapper); gradients flow through the log-probabilities.
+        sequences: Token ids, prompt and answer.
+        prompts: How many tokens of each sequence are the prompt, 1 or more, and not all of them.
+        temperature: Logits are divided by it.
+
+    Returns:
+        For each sequence the log-probabilities of its answer's tokens, and the entropies in nats
+        (without gradient), shape [tokens of the answer], float32.
+    """
+    import torch
+
+    # The last token of a sequence is only looked up: nothing is asked of what follows it.
+    tree = TokenTree.of([ids[:-1] for ids in sequences])
+    before = [path[length - 1 :] for path, length in zip(tree.paths, prompts, strict=True)]
+    sources = sorted({node for nodes in before for node in nodes})
+    place = {node: i for i, node in enumerate(sources)}
+    device = next(model.parameters()).device
+    logits = model(
+        input_ids=torch.tensor([tree.tokens], device=device),
+        attention_mask=tree.sight(device)[None, None],
+        position_ids=torch.tensor([tree.depths], device=device),
+        use_cache=False,
+        logits_to_keep=torch.tensor(sources, device=device),
+    ).logits[0]
+    logits = logits.float() / temperature
+    total = logits.logsumexp(-1)
+    with torch.no_grad():
+        spread = total - (logits.softmax(-1) * logits).sum(-1)
+    rows = torch.tensor([place[node] for nodes in before for node in nodes], device=device)
+    targets = [token for ids, n in zip(sequences, prompts, strict=True) for token in ids[n:]]
+    logprobs = logits[rows, torch.tensor(targets, device=device)] - total[rows]
+    lengths = [len(nodes) for nodes in before]
+    return list(logprobs.split(lengths)), list(spread[rows].split(lengths))
+
+
+_PROBE = ((5, 9, 3, 7, 11), (5, 9, 3, 4), (5, 9, 3, 7, 2, 8))
+_CLOSE = 1e-3  # of log-probabilities in float32; another formula is far off
+
+
+def packs(model: Model) -> bool:
+    """Whether a model gives a tree's log-probabilities as it does those of single sequences.
+
+    It does not where a layer attends to some of the earlier tokens only, or keeps a state: the
+    configuration tells of the former, a trial of the latter.
+
+    Args:
+        model: A causal language model of transformers.
+    """
+    import torch
+
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"} or (
+        getattr(config, "sliding_window", None) and not hasattr(config, "layer_types")
+    ):
+        return False
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            found, _ = tree_logprobs(model, _PROBE, [2] * len(_PROBE))
+            for ids, logprobs in zip(_PROBE, found, strict=True):
+                logits = model(input_ids=torch.tensor([ids], device=model.device)).logits[0, 1:-1]
+                right = logits.float().log_softmax(-1)
+                right = right[range(len(ids) - 2), list(ids[2:])]
+                if not torch.allclose(logprobs, right, atol=_CLOSE):
+                    return False
+        return True
+    except (TypeError, ValueError, RuntimeError, AttributeError):
+        return False
+    finally:
+        model.train(training)

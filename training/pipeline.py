@@ -1,0 +1,327 @@
+"""The pipeline: evaluate, select, train, evaluate, gate, diagnose, ... to the report.
+
+Every step goes through the manifest, so the same call goes on where the last one stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..harness.models.fingerprint import fingerprint
+from .candidate import Candidate, Ending
+from .chosen import CHOICE, DECISIONS, ROWS
+from .errors import GateStopped
+from .evaluations import Evaluator, diagnose_run, judge_gate
+from .job import JOB, RESULT, Train, save_job, save_result
+from .manifest import Facts, Manifest, digest_of, digest_of_file
+from .pages import report, rows
+from .plan import leaves, needs_diagnosis, steps_of
+from .progress import StepBar, spelled
+from .recipe import OnRegression, Recipe
+from .shaping import Shaping
+from .stages import Choice, Chooser, Gatherer, job_of
+from .steps import STEPS
+
+GATE_FILES = ("gate.json", "gate.md", "gate.xml")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked of one start of the pipeline.
+
+    Attributes:
+        recipe: What to do.
+        name: Of the recipe.
+        model: The base model.
+        corpora: The user's own, beside the recipe's.
+        until: Stage to end after; None for all.
+        on_regression: What a gate does that does not let pass.
+    """
+
+    recipe: Recipe
+    name: str
+    model: Path
+    corpora: tuple[Path, ...] = ()
+    until: str | None = None
+    on_regression: OnRegression = "stop"
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does the work: replaced in tests, and by `accelerate`.
+
+    Attributes:
+        gather: Makes the corpus.
+        choose: Chooses a stage's rows.
+        train: Runs a job.
+    """
+
+    gather: Gatherer
+    choose: Chooser
+    train: Train
+
+
+class Pipeline:
+    """One start of a pipeline.
+
+    Args:
+        order: What to do.
+        manifest: Of the output folder, locked.
+        evaluator: Evaluates models.
+        workers: Do the rest.
+    """
+
+    def __init__(
+        self, order: Order, manifest: Manifest, evaluator: Evaluator, workers: Workers
+    ) -> None:
+        self.order = order
+        self.recipe = order.recipe
+        self.manifest = manifest
+        self.folder = manifest.folder
+        self.evaluator = evaluator
+        self.workers = workers
+        self._plan = [step.name for step in steps_of(self.recipe)]
+
+    def run(self) -> Ending:
+        """Does what is not done yet.
+
+        Raises:
+            GateStopped: A gate did not let pass, and is to stop.
+            StepChanged: A finished step is no longer what it was.
+        """
+        try:
+            return self._run()
+        finally:
+            self.evaluator.close()
+
+    def _run(self) -> Ending:
+        corpus = self._corpus()
+        base = Candidate("base", self.order.model, fingerprint(self.order.model))
+        self._evaluate(base)
+        current = good = base
+        ends: list[Candidate] = []
+        regressed: list[str] = []
+        tips = leaves(self.recipe)
+        for stage in self.recipe.stages:
+            start = base if stage.start == "base" else current
+            candidate = self._trained(stage, start, corpus)
+            self._evaluate(candidate)
+            if stage.gate and self._gate(stage, candidate, base, good):
+                regressed.append(stage.name)
+                candidate = replace(candidate, passed=False)
+                if self.order.on_regression == "stop":
+                    self._stop(stage, candidate, good, base)
+            if candidate.passed:
+                good = candidate
+            rolled = self.order.on_regression == "rollback"
+            current = good if rolled and not candidate.passed else candidate
+            if stage.name in tips and current is not base:
+                ends.append(current)
+            if stage.name == self.order.until:
+                return Ending(kept=good, last=current, regressed=regressed)
+        page = self._finish([base, *(end for end in ends if end.label != base.label)])
+        return Ending(kept=good, last=current, regressed=regressed, report=page)
+
+    # --- the steps -------------------------------------------------------------------------------
+
+    def _do(
+        self,
+        name: str,
+        inputs: Mapping[str, str],
+        outputs: Sequence[Path],
+        work: Callable[[], Facts],
+        workspace: Sequence[Path] = (),
+    ) -> Facts:
+        done = self.manifest.finished(name)
+        place = f"[{self._plan.index(name) + 1}/{len(self._plan)}] " if name in self._plan else ""
+        if not done:
+            print(f"{place}{name}", file=sys.stderr)
+        facts = self.manifest.do(name, inputs, outputs, work, workspace)
+        seconds = self.manifest.steps[name]["seconds"]
+        print(f"{place}{name}: {'was done' if done else spelled(seconds)}", file=sys.stderr)
+        return facts
+
+    def _corpus(self) -> Path:
+        path = self.folder / "corpus.jsonl"
+        files = [*map(Path, self.recipe.data.files), *self.order.corpora]
+        inputs = {
+            "recipe.data": digest_of(self.recipe.data.model_dump(mode="json")),
+            "recipe.evaluation": digest_of(self.recipe.evaluation.model_dump(mode="json")),
+            **{f"corpus {file.name}": digest_of_file(file) for file in files if file.is_file()},
+        }
+        self._do(
+            "corpus",
+            inputs,
+            [path, path.with_suffix(".json")],
+            lambda: self.workers.gather(self.recipe, files, self.evaluator, path),
+        )
+        return path
+
+    def _evaluate(self, model: Candidate) -> None:
+        folder = self.folder / "runs" / model.label
+        self._do(
+            f"{model.label}/evaluate",
+            self._evaluation_inputs(model),
+            [folder],
+            lambda: self.evaluator.run(model.path, folder, "gate", model.label),
+        )
+
+    def _diagnose(self, model: Candidate) -> Path:
+        folder = self.folder / "runs" / f"{model.label}-diagnose"
+
+        def work() -> Facts:
+            facts = self.evaluator.run(model.path, folder, "diagnose", model.label)
+            return facts | diagnose_run(folder)
+
+        self._do(f"{model.label}/diagnose", self._evaluation_inputs(model), [folder], work)
+        return folder / "diagnosis.json"
+
+    def _evaluation_inputs(self, model: Candidate) -> dict[str, str]:
+        asked = self.recipe.evaluation.model_dump(mode="json")
+        return {"model": model.hash, "recipe.evaluation": digest_of(asked)}
+
+    def _trained(self, stage: Any, start: Candidate, corpus: Path) -> Candidate:
+        folder = self.folder / "stages" / stage.name
+        diagnosis = self._diagnose(start) if needs_diagnosis(stage) else None
+        choice = Choice(
+            stage=stage,
+            model=start.path,
+            corpus=corpus,
+            diagnosis=diagnosis,
+            folder=folder,
+            budget=self.recipe.budget(stage),
+        )
+        shown = stage.model_dump(mode="json")
+        inputs = {"model": start.hash, **self.manifest.hashes("corpus")}
+        if diagnosis is not None:
+            inputs["diagnosis"] = digest_of_file(diagnosis)
+        inputs["recipe"] = digest_of({k: v for k, v in shown.items() if k != "train"})
+        if stage.kind == "dapo":
+            inputs["overlong"] = digest_of(Shaping.of(stage.train).model_dump())
+        outputs = [folder / name for name in (ROWS, CHOICE, DECISIONS)]
+        self._do(f"{stage.name}/select", inputs, outputs, lambda: self._choose(choice), [folder])
+        return self._train(stage, choice, start)
+
+    def _choose(self, choice: Choice) -> Facts:
+        choice.folder.mkdir(parents=True, exist_ok=True)
+        return self.workers.choose(choice, self.evaluator)
+
+    def _train(self, stage: Any, choice: Choice, start: Candidate) -> Candidate:
+        folder = choice.folder
+        job = job_of(choice)
+
+        def work() -> Facts:
+            self.evaluator.close()
+            save_job(job, folder / JOB)
+            with StepBar(stage.name) as bar:
+                result = self.workers.train(job, bar)
+            if result.stopped:
+                print(f"{stage.name}: {result.stopped}", file=sys.stderr)
+            save_result(result, folder / RESULT)
+            return {
+                "steps": result.steps,
+                "skipped": result.skipped,
+                "tokens_generated": result.tokens_generated,
+                "tokens_trained": result.tokens_trained,
+                "token_budget": choice.budget,
+                "seconds": round(result.seconds, 1),
+                "stopped": result.stopped,
+            }
+
+        settings = job.model_dump(mode="json", include={"kind", "dapo", "sft", "dpo"})
+        self._do(
+            f"{stage.name}/train",
+            {
+                "model": start.hash,
+                **self.manifest.hashes(f"{stage.name}/select"),
+                "settings": digest_of(settings),
+            },
+            [folder / name for name in ("model", STEPS, JOB, RESULT)],
+            work,
+            [folder / name for name in ("checkpoints", "tensorboard", "launch.log")],
+        )
+        return Candidate(stage.name, folder / "model", fingerprint(folder / "model"))
+
+    def _gate(self, stage: Any, candidate: Candidate, base: Candidate, good: Candidate) -> bool:
+        """Whether the gate does not let pass."""
+        against = base if self.recipe.gates.against == "base" else good
+        policy, target = self.recipe.policy(), self.folder / "gates" / stage.name
+        runs = self.folder / "runs"
+
+        def work() -> Facts:
+            found = judge_gate(runs / against.label, runs / candidate.label, policy, target)
+            return {
+                "outcome": found.outcome,
+                "exit_code": found.exit_code,
+                "reasons": found.reasons,
+                "against": against.label,
+            }
+
+        inputs = {"policy": policy.hash, "base": against.hash, "candidate": candidate.hash}
+        outputs = [target / name for name in GATE_FILES]
+        facts = self._do(f"{stage.name}/gate", inputs, outputs, work)
+        print(f"Gate of {stage.name}: {facts['outcome']}.", *facts["reasons"], file=sys.stderr)
+        return facts["exit_code"] != 0
+
+    def _stop(self, stage: Any, candidate: Candidate, good: Candidate, base: Candidate) -> None:
+        facts = self.manifest.steps[f"{stage.name}/gate"]["facts"]
+        page = self.folder / "gates" / stage.name / "report.html"
+        runs = [self.folder / "runs" / label for label in (base.label, candidate.label)]
+        self._do(
+            f"{stage.name}/report",
+            {"base": base.hash, "candidate": candidate.hash},
+            [page],
+            lambda: report(self.recipe, runs, page, chain=True),
+        )
+        reasons = "".join(f"\n  {reason}" for reason in facts["reasons"])
+        raise GateStopped(
+            f"Stage {stage.name} did not pass its gate: {facts['outcome']}.{reasons}\n"
+            f"Keep {good.named}. The page: {page}\n"
+            "To go on all the same: --on-regression continue; to go on from the model to keep: "
+            f"--on-regression rollback; to train it otherwise: --redo {stage.name}/select with "
+            "other settings.",
+            facts["exit_code"],
+        )
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def _finish(self, models: Sequence[Candidate]) -> Path:
+        """Final figures where there are items that nothing was decided on, and the page."""
+        hashes = {model.label: model.hash for model in models}
+        if "final/measure" in self._plan:
+            folders = [self.folder / "runs" / f"{m.label}-report" for m in models]
+
+            def measure() -> Facts:
+                return {
+                    m.label: self.evaluator.run(m.path, folder, "report", m.label)
+                    for m, folder in zip(models, folders, strict=True)
+                }
+
+            asked = digest_of(self.recipe.evaluation.model_dump(mode="json"))
+            self._do("final/measure", hashes | {"recipe.evaluation": asked}, folders, measure)
+        page = self.folder / "report.html"
+        chain = len(leaves(self.recipe)) == 1
+        runs = [self.folder / "runs" / "base"] + [
+            self.folder / "runs" / stage.name for stage in self.recipe.stages
+        ]
+        self._do(
+            "final/report",
+            hashes | {"policy": self.recipe.policy().hash},
+            [page],
+            lambda: report(self.recipe, runs, page, chain=chain),
+        )
+        if "final/row" in self._plan:
+            measured = "-report" if "final/measure" in self._plan else ""
+            ends = {
+                f"{self.order.model.name} {self.order.name} {model.label}": self.folder
+                / "runs"
+                / f"{model.label}{measured}"
+                for model in models[1:]
+            }
+            board = self.folder / "leaderboard"
+            self._do("final/row", hashes, [board], lambda: rows(ends, board))
+        return page

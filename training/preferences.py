@@ -1,0 +1,175 @@
+"""Preference pairs: two answers of a model's own to one row, the better by the task's value.
+
+Several answers are sampled through a harness backend and judged as ever. The best and the worst
+become a pair where they differ by more than noise (`rewards.SPREAD`): a group whose answers are all
+alike prefers nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..harness.models.base import Model
+from ..harness.store import replacing
+from ..tasks.errors import BadRow
+from ..tasks.registry import by_name
+from ..tasks.schema import Completion, Message
+from ..tasks.sources import json_objects
+from .decisions import Decision
+from .draws import DrawSettings, Told, draw
+from .rewards import SPREAD, Judged, Rewards
+from .row import CorpusRow
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two answers to one row.
+
+    Attributes:
+        id, task: Of the row.
+        messages: What was asked.
+        chosen, rejected: The answers, thinking taken off; the chosen one came to its end.
+        values: What the task gives for them, 0..1.
+        cut: Whether a limit ended the rejected one, so that no end of the turn is part of it.
+    """
+
+    id: str
+    task: str
+    messages: tuple[Message, ...]
+    chosen: str
+    rejected: str
+    values: tuple[float, float] = (1.0, 0.0)
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """Pairs, and why a row has none.
+
+    Attributes:
+        pairs: In the order of the rows, one a row at most.
+        decisions: For every row.
+    """
+
+    pairs: tuple[Pair, ...]
+    decisions: tuple[Decision, ...]
+
+
+def preferences(
+    rows: Sequence[CorpusRow],
+    model: Model,
+    settings: DrawSettings,
+    *,
+    rewards: Rewards | None = None,
+    journal: Path | None = None,
+    told: Told = lambda tokens: None,
+) -> Preferences:
+    """Makes pairs of a model's own answers.
+
+    Args:
+        rows: What is asked; one that comes several times is asked once.
+        model: Any backend; in `redone1` the model that SFT made.
+        settings: Of the sampling.
+        rewards: The tasks' own judgement, with its services.
+        journal: Where answers are kept as they come, so that a stopped call goes on.
+        told: Of each answer.
+
+    Raises:
+        RedoneError: The settings are not possible.
+        DiskFull: The journal cannot grow; what it holds is intact.
+    """
+    asked = list({row.id: row for row in rows}.values())
+    drawn = draw(asked, model, settings, journal=journal, told=told)
+    given = [(row, done) for row in asked for done in drawn.answers.get(row.id, ())]
+    judged = (rewards or Rewards()).judge([row for row, _ in given], [done for _, done in given])
+    groups: dict[str, list[tuple[Completion, Judged]]] = {row.id: [] for row in asked}
+    for (row, done), one in zip(given, judged, strict=True):
+        groups[row.id].append((done, one))
+    pairs: list[Pair] = []
+    decisions: list[Decision] = []
+    for row in asked:
+        pair = _pair(row, groups[row.id])
+        if isinstance(pair, Pair):
+            pairs.append(pair)
+            better, worse = pair.values
+            text = f"An answer worth {better:.3g} against one worth {worse:.3g}."
+            decisions.append(Decision(row.id, row.task, 1, "pair", text))
+        else:
+            decisions.append(Decision(row.id, row.task, 0, *pair))
+    return Preferences(tuple(pairs), tuple(decisions))
+
+
+def _pair(row: CorpusRow, group: Sequence[tuple[Completion, Judged]]) -> Pair | tuple[str, str]:
+    """The pair of a row's answers, or the reason why there is none."""
+    if not group:
+        return "too long", "Its question does not fit the model's context."
+    worth = [(one.value, done) for done, one in group if one.value is not None]
+    if not worth:
+        return "not judged", "No answer to it can be judged."
+    whole = [(value, done) for value, done in worth if done.finish == "stop" and done.text.strip()]
+    if not whole:
+        return "no whole answer", "No answer to it came to its end."
+    # Among equals the first that was drawn, so that the same answers make the same pair.
+    best, chosen = max(whole, key=lambda pair: pair[0])
+    worst, rejected = min(worth, key=lambda pair: pair[0])
+    if best - worst <= SPREAD[by_name(row.task).reward]:
+        return "alike", f"All answers are worth about the same ({worst:.3g} to {best:.3g})."
+    cut = rejected.finish == "length"
+    texts = (chosen.text, rejected.text)
+    return Pair(row.id, row.task, row.messages, *texts, (best, worst), cut)
+
+
+def write_pairs(pairs: Iterable[Pair], path: str | Path) -> None:
+    """Writes pairs as JSON lines, whole or not at all.
+
+    Raises:
+        DiskFull: No space; a file that was there is as before.
+    """
+    with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+        for pair in pairs:
+            file.write(orjson.dumps(asdict(pair), option=orjson.OPT_APPEND_NEWLINE))
+
+
+def read_pairs(path: str | Path) -> list[Pair]:
+    """Reads pairs.
+
+    Raises:
+        MissingData: There is no such file.
+        BadRow: A line is no pair; names file, row and field.
+    """
+    path = Path(path)
+    return [_read(raw, f"{path}, row {n}") for n, raw in enumerate(json_objects(path), 1)]
+
+
+_TEXTS = ("id", "task", "chosen", "rejected")
+
+
+def _read(raw: Any, where: str) -> Pair:
+    if not isinstance(raw, dict):
+        raise BadRow(f"{where}: an object is expected.")
+    for name in _TEXTS:
+        if not isinstance(raw.get(name), str):
+            raise BadRow(f"{where}, field {name!r}: a text is expected.")
+    turns = raw.get("messages")
+    if (
+        not isinstance(turns, list)
+        or not turns
+        or not all(isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in turns)
+    ):
+        raise BadRow(f"{where}, field 'messages': a list of turns is expected.")
+    values = raw.get("values", (1.0, 0.0))
+    if (
+        not isinstance(values, list | tuple)
+        or len(values) != 2
+        or not all(isinstance(value, int | float) for value in values)
+    ):
+        raise BadRow(f"{where}, field 'values': two numbers are expected.")
+    texts = {name: raw[name] for name in _TEXTS}
+    return Pair(
+        **texts, messages=tuple(turns), values=(values[0], values[1]), cut=bool(raw.get("cut"))
+    )

@@ -1,0 +1,155 @@
+"""Shares of a budget in whole rows: apportioned among groups, then drawn within each.
+
+All of it is arithmetic on a seed: the same rows, weights and seed give the same draw, bit for bit,
+whatever the order of the rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from ..tasks.errors import RedoneError
+from .row import CorpusRow
+
+Key = TypeVar("Key")
+
+
+def apportioned(
+    weights: Mapping[Key, float], capacities: Mapping[Key, int], total: int
+) -> dict[Key, int]:
+    """Parts a total in proportion to weights, none above its capacity.
+
+    What one group cannot take goes to the others in proportion (water-filling); fractions go to
+    the largest remainders, the first by name among equals.
+
+    Args:
+        weights: Above 0 each.
+        capacities: Of the same keys.
+        total: To be parted; what exceeds all capacities together is left.
+    """
+    total = min(total, sum(capacities.values()))
+    filled: dict[Key, int] = {}
+    open_ = {key: weight for key, weight in weights.items() if capacities[key] > 0}
+    left = total
+    while open_:
+        whole = math.fsum(open_.values())
+        over = [k for k, weight in open_.items() if left * weight / whole >= capacities[k]]
+        if not over:
+            break
+        for key in over:
+            filled[key] = capacities[key]
+            left -= filled[key]
+            del open_[key]
+    whole = math.fsum(open_.values())
+    exact = {key: left * weight / whole for key, weight in open_.items()}
+    floors = {key: math.floor(value) for key, value in exact.items()}
+    rest = left - sum(floors.values())
+    order = sorted(exact, key=lambda key: (floors[key] - exact[key], str(key)))
+    for key in order[:rest]:
+        floors[key] += 1
+    return {key: filled.get(key, floors.get(key, 0)) for key in weights}
+
+
+def drawn(
+    rows: Sequence[CorpusRow], weights: Sequence[float], count: int, repeats: int, seed: str
+) -> dict[str, int]:
+    """Draws rows with unequal chances: Pareto sampling (Rosen 1997) by a seeded number of each row.
+
+    A row is expected `count * weight / sum(weights)` times, at most `repeats`, and drawn that often
+    rounded down or up. A row's number does not depend on the others, so with equal weights a
+    smaller count draws among the rows of a larger one, and a new row changes little.
+
+    Args:
+        rows: To draw from, ids all different.
+        weights: Above 0, of each row.
+        count: Draws, at most `repeats * len(rows)`.
+        repeats: How often a row may be drawn.
+        seed: Any text.
+
+    Returns:
+        How often each row is drawn, by id; only those that are.
+    """
+    expected = _capped(weights, count, repeats)
+    times = [math.floor(each) for each in expected]
+    ranks = []
+    for number, (row, each) in enumerate(zip(rows, expected, strict=True)):
+        if (part := each - times[number]) > 0:
+            chance = (int.from_bytes(place(seed, row.id)[:6], "big") + 0.5) / (1 << 48)
+            ranks.append((chance / (1 - chance) * (1 - part) / part, row.id, number))
+    for _, _, number in sorted(ranks)[: count - sum(times)]:
+        times[number] += 1
+    return {row.id: n for row, n in zip(rows, times, strict=True) if n}
+
+
+def _capped(weights: Sequence[float], count: int, repeats: int) -> list[float]:
+    """Expected draws in proportion to weights, none above `repeats`, `count` together."""
+    if count >= repeats * len(weights):
+        return [float(repeats)] * len(weights)
+    expected = [0.0] * len(weights)
+    open_, left = list(range(len(weights))), float(count)
+    while open_:
+        whole = math.fsum(weights[i] for i in open_)
+        over = {i for i in open_ if left * weights[i] / whole >= repeats}
+        if not over:
+            for i in open_:
+                expected[i] = left * weights[i] / whole
+            break
+        for i in over:
+            expected[i] = float(repeats)
+        left -= repeats * len(over)
+        open_ = [i for i in open_ if i not in over]
+    return expected
+
+
+def place(seed: str, identity: str) -> bytes:
+    """Where a row stands in the order of a seed."""
+    return hashlib.sha256(f"{seed}|{identity}".encode()).digest()
+
+
+def repeated(rows: Sequence[CorpusRow], times: Mapping[str, int], seed: str) -> list[CorpusRow]:
+    """The drawn rows as often as they were drawn, mixed: a second copy never before a first."""
+    passes = [
+        (copy, place(seed, row.id), row) for row in rows for copy in range(times.get(row.id, 0))
+    ]
+    return [row for _, _, row in sorted(passes, key=lambda each: each[:2])]
+
+
+def parted(social: int, general: int, share: float, budget: int | None) -> tuple[int, int]:
+    """The most rows of both kinds that keep the general share.
+
+    Args:
+        social: How many rows of social networks there are to draw.
+        general: How many general ones.
+        share: Of general rows in the whole, 0..1.
+        budget: Rows in all, None for as many as there are.
+
+    Returns:
+        Rows to draw of each kind.
+
+    Raises:
+        RedoneError: The share or the budget is not possible, or a kind that the share asks for has
+            no row.
+    """
+    if not 0 <= share <= 1:
+        raise RedoneError(f"A general share of {share} is not possible: 0 to 1 is expected.")
+    if budget is not None and budget < 1:
+        raise RedoneError(f"A budget of {budget} rows is not possible: 1 or more is expected.")
+    if share > 0 and not general:
+        raise RedoneError(
+            f"A general share of {share:.3g} is asked for and there is no general row to draw. Add "
+            "some (`training.sources.generated_rows` makes them), or ask for a share of 0."
+        )
+    if share < 1 and not social:
+        raise RedoneError(
+            "There is no row of social networks to draw. Add rows, or ask for a general share of 1."
+        )
+    total = social + general if budget is None else budget
+    if share > 0:
+        total = min(total, round(general / share))
+    if share < 1:
+        total = min(total, round(social / (1 - share)))
+    of_general = min(general, round(total * share))
+    return min(social, total - of_general), of_general

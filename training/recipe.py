@@ -1,0 +1,219 @@
+"""A recipe: which stages, on what data, judged how. One validated TOML file of a screen."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from ..harness.gate.policy import Policy, policy_of
+from ..tasks.errors import RedoneError, UnknownName
+from ..tasks.registry import find, suite_tasks
+from ..tasks.schema import Task
+from .errors import RecipeInvalid
+from .recipe_errors import explained
+from .recipe_stages import Count, Stage
+from .settings import Strict
+
+RECIPES = Path(__file__).with_name("recipes")
+OnRegression = Literal["stop", "continue", "rollback"]
+
+
+class Evaluation(Strict):
+    """What every model of the pipeline is asked.
+
+    Attributes:
+        domain: Suites that training is for.
+        robustness: Suites that must not fall.
+        limit: Items a task and partition, a seeded choice; None for all.
+        seed: Of that choice.
+        backend: `hf` or `vllm`.
+        dtype: `auto`, `float32`, `bfloat16` or `float16`.
+    """
+
+    domain: tuple[str, ...] = Field(min_length=1)
+    robustness: tuple[str, ...] = ()
+    limit: Count | None = None
+    seed: int = 0
+    backend: Literal["hf", "vllm"] = "hf"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+
+    @field_validator("domain", "robustness")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            suite_tasks(name)
+        return names
+
+    def tasks(self) -> list[Task]:
+        """Those of all suites, each once."""
+        return find(",".join([*self.domain, *self.robustness]))
+
+
+class Gates(Strict):
+    """What lets a stage's model go on.
+
+    Attributes:
+        against: What it is compared with: the `base` model, or the `previous` one of the chain.
+        on_regression: `stop` (exit code 1), `continue`, or `rollback` (the next stage starts from
+            the last model that passed).
+        policy: As in a policy file of `redone-gate`; `gates` is the number of gated stages, and
+            `partition` is `gate`: neither can be set.
+    """
+
+    against: Literal["base", "previous"] = "base"
+    on_regression: OnRegression = "stop"
+    policy: Mapping[str, Any] = {}
+
+
+class Sources(Strict):
+    """Where rows to learn from come from. `--corpus FILE` adds a file.
+
+    Attributes:
+        tasks: Tasks of the registry, or globs: their train splits.
+        generated: Rows of each train family of `general-mini`, made from `seed`; 0 for none.
+        seed: Of those.
+        files: Corpora (docs/corpus.md), relative to the recipe.
+        needs_corpus: The recipe is of no use without rows of the user's own.
+    """
+
+    tasks: tuple[str, ...] = ()
+    generated: int = Field(default=0, ge=0)
+    seed: int = 0
+    files: tuple[str, ...] = ()
+    needs_corpus: bool = False
+
+
+class Recipe(Strict):
+    """A whole pipeline.
+
+    Attributes:
+        title: One line.
+        about: What it is for, and what it was written for (model, machine).
+        tokens: Generated and trained tokens of all stages together; what pipelines that are
+            compared must share within 5 %. None: as many as the stages come to.
+        evaluation, gates, data: See there.
+        stages: In order.
+    """
+
+    title: str
+    about: str
+    tokens: Count | None = None
+    evaluation: Evaluation
+    gates: Gates = Gates()
+    data: Sources
+    stages: tuple[Stage, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [stage.name for stage in self.stages]
+        if twice := {name for name in names if names.count(name) > 1 or name in ("base", "final")}:
+            raise ValueError(f"stage names must be different, and not base or final: {twice}")
+        shares = [stage.token_share for stage in self.stages]
+        if self.tokens is None and any(share is not None for share in shares):
+            raise ValueError("token_share is a share of tokens, which is not given")
+        if self.tokens is not None and abs(sum(share or 0.0 for share in shares) - 1) > 1e-6:
+            raise ValueError(
+                f"the stages' token_share must add up to 1, and are {[s or 0 for s in shares]}"
+            )
+        self.policy()
+        return self
+
+    def policy(self) -> Policy:
+        """The gates' policy."""
+        for name in ("gates", "partition"):
+            if name in self.gates.policy:
+                raise ValueError(f"gates.policy.{name} cannot be set: the pipeline does")
+        gates = max(1, sum(stage.gate for stage in self.stages))
+        return policy_of({**self.gates.policy, "gates": gates, "partition": "gate"}, "gates.policy")
+
+    def stage(self, name: str) -> Any:
+        """A stage by name."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise UnknownName(
+            "stage", name, [s.name for s in self.stages], "the recipe names its stages."
+        )
+
+    def budget(self, stage: Any) -> int | None:
+        """Tokens that a stage may process."""
+        if self.tokens is None or stage.token_share is None:
+            return None
+        return round(self.tokens * stage.token_share)
+
+
+def shipped() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe.
+
+    Args:
+        name: Of a shipped one, or the path of a file.
+        changes: `STAGE.FIELD=VALUE` or `SECTION.FIELD=VALUE`, fields nested by dots, values as in
+            TOML; a value that is none is a text.
+
+    Raises:
+        RecipeInvalid: No TOML, or not a recipe; names the file, each field and what is known.
+        UnknownName: Neither a shipped recipe nor a file.
+    """
+    path = RECIPES / f"{name}.toml"
+    if not path.is_file():
+        path = Path(name)
+        if path.suffix != ".toml" or not path.is_file():
+            raise UnknownName("recipe", name, shipped(), "give one of these, or a .toml file.")
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RecipeInvalid(f"The recipe {path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeInvalid(f"The recipe {path} is not TOML: {error}.") from None
+    for change in changes:
+        _change(raw, change)
+    try:
+        recipe = Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise RecipeInvalid(explained(error, raw, path, Recipe)) from None
+    except RedoneError as error:
+        raise RecipeInvalid(f"The recipe {path}: {error}") from None
+    return recipe.model_copy(update={"data": _beside(recipe.data, path.parent)})
+
+
+def _beside(data: Sources, folder: Path) -> Sources:
+    """File names of a recipe are relative to it."""
+    files = tuple(str((folder / Path(name).expanduser()).resolve()) for name in data.files)
+    return data.model_copy(update={"files": files})
+
+
+def _change(raw: dict[str, Any], change: str) -> None:
+    """Applies one `--set`."""
+    where, equals, text = change.partition("=")
+    first, *rest = (part.strip() for part in where.split("."))
+    stages = {s.get("name"): s for s in raw.get("stages", []) if isinstance(s, dict)}
+    if not equals or (not rest and first in stages):
+        raise RecipeInvalid(
+            f"--set {change}: STAGE.FIELD=VALUE is expected, such as "
+            f"{next(iter(stages), 'exploratory')}.train.learning_rate=1e-5."
+        )
+    known = {*stages, *Recipe.model_fields} - {"stages"}
+    if first not in known:
+        raise UnknownName(f"stage or section in --set {change}:", first, known)
+    place, steps = (stages[first], rest) if first in stages else (raw, [first, *rest])
+    for step in steps[:-1]:
+        place = place.setdefault(step, {})
+        if not isinstance(place, dict):
+            raise RecipeInvalid(f"--set {change}: {step} has no fields of its own.")
+    place[steps[-1]] = _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

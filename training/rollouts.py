@@ -1,0 +1,280 @@
+"""Answers to train on: token by token what the model wrote, and what an evaluation reads in it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..harness.models.answer import Answer
+from ..harness.models.memory import is_out_of_memory
+from ..tasks.errors import RedoneError
+from ..tasks.registry import by_name
+from ..tasks.schema import Completion, Request, Settings
+from .row import CorpusRow
+
+if TYPE_CHECKING:
+    from ..harness.models.engine import FastEngine
+    from ..harness.models.rendering import Renderer
+    from .settings import DapoSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One answer.
+
+    Attributes:
+        prompt: Its tokens.
+        answer: The tokens that were sampled, the one that ended it included; never empty.
+        completion: What an evaluation would have of it.
+        logprobs: Of the tokens when they were sampled, from an engine of its own arithmetic.
+    """
+
+    prompt: Sequence[int]
+    answer: Sequence[int]
+    completion: Completion
+    logprobs: Sequence[float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A row as it is asked.
+
+    Attributes:
+        place: In the order of all prompts of the stage: decides the draws.
+        row: The row.
+        prompt: Its tokens.
+        settings: Limits, stop texts, sampling.
+        opened: Whether the prompt ends inside `<think>`.
+    """
+
+    place: int
+    row: CorpusRow
+    prompt: Sequence[int]
+    settings: Settings
+    opened: bool
+
+    def answer(self, decode: Callable[[Sequence[int]], str], eos: frozenset[int]) -> Traced:
+        """An answer to it, before its first token."""
+        return Traced(self.settings, decode, eos, self.opened)
+
+    def seed(self, seed: int, draw: int) -> int:
+        """Of the n-th answer: the same however rounds and processes share the work."""
+        text = f"{seed} {self.place} {draw}".encode()
+        return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big")
+
+
+class Traced(Answer):
+    """An answer that keeps the very tokens, also the one that ends it."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.sampled: list[int] = []
+        self._arguments = arguments
+        super().__init__(*arguments)
+
+    def again(self) -> Traced:
+        return Traced(*self._arguments)
+
+    def add(self, token: int) -> bool:
+        self.sampled.append(token)
+        return super().add(token)
+
+
+class Writer(Protocol):
+    """Something that answers questions.
+
+    Attributes:
+        collective: Whether all processes have to ask at the same time, and something each.
+    """
+
+    collective: bool
+
+    def write(self, questions: Sequence[Question]) -> list[list[Rollout]]:
+        """The answers of a group to each question."""
+        ...
+
+
+class Asking:
+    """From rows to questions.
+
+    Args:
+        renderer: The model's chat template and tokenizer.
+        settings: Of the stage.
+        context: Tokens that the model can hold, None: no bound.
+        rationale: Whether a row is asked to reason first.
+    """
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        settings: DapoSettings,
+        context: int | None,
+        rationale: Callable[[CorpusRow], bool],
+    ) -> None:
+        self.renderer, self._settings, self._rationale = renderer, settings, rationale
+        self._most = settings.max_prompt_tokens
+        if context is not None:
+            self._most = min(self._most, context - settings.max_new_tokens)
+
+    def fitting(self, rows: Sequence[CorpusRow]) -> list[CorpusRow]:
+        """The rows whose prompts are short enough.
+
+        Raises:
+            RedoneError: None is, or one cannot be judged.
+        """
+        for row in rows:
+            row.sample()  # refuses a row without target
+        rendered = [self.renderer.render(row.asked(self._rationale(row))) for row in rows]
+        lengths = [len(ids) for ids in self.renderer.encode(rendered)]
+        kept = [row for row, n in zip(rows, lengths, strict=True) if n <= self._most]
+        if not kept:
+            shortest = f", the shortest has {min(lengths)}" if lengths else ""
+            raise RedoneError(
+                f"None of {len(rows)} rows has a prompt of {self._most} tokens or fewer{shortest}. "
+                "Raise max_prompt_tokens (prompt and max_new_tokens together must fit into the "
+                "model's context), or give shorter rows."
+            )
+        return kept
+
+    def question(self, place: int, row: CorpusRow) -> Question:
+        """The row as it is asked at a place."""
+        settings, reasoned = self._settings, self._rationale(row)
+        rendered = self.renderer.render(row.asked(reasoned))
+        (ids,) = self.renderer.encode([rendered])
+        limits = Settings(
+            max_tokens=settings.max_new_tokens,
+            # The stop texts of an evaluation would cut the reasoning off before the answer.
+            stop=() if reasoned else by_name(row.task).settings.stop,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+        )
+        prompt = ids or [self.renderer.first_token]
+        return Question(place, row, prompt, limits, rendered.opened)
+
+
+class FastWriter:
+    """The harness's engine for CPUs, on the weights that are being trained.
+
+    Args:
+        engine: Shares its weights with the model in training.
+        renderer: For turning tokens to text.
+        eos: Tokens that end a text.
+        group: Answers to one question.
+        seed: Of the draws.
+    """
+
+    collective = False
+
+    def __init__(
+        self, engine: FastEngine, renderer: Renderer, eos: frozenset[int], group: int, seed: int
+    ) -> None:
+        self._engine, self._renderer, self._eos = engine, renderer, eos
+        self._group, self._seed = group, seed
+
+    def write(self, questions: Sequence[Question]) -> list[list[Rollout]]:
+        from ..harness.models.rows import Row
+        from ..harness.models.sampling import generator
+
+        rows: list[list[Row]] = []
+        for question in questions:
+            request = Request(question.row.id, question.row.messages, question.settings)
+            rows.append(
+                [
+                    Row(
+                        request,
+                        list(question.prompt),
+                        question.answer(self._renderer.decode, self._eos),
+                        source=generator(question.seed(self._seed, draw)),
+                    )
+                    for draw in range(self._group)
+                ]
+            )
+        self._engine.refresh()
+        for _ in self._engine.generate([row for group in rows for row in group]):
+            pass
+        return [
+            [_rollout(question, row.answer, row.completion()) for row in group]  # type: ignore[arg-type]
+            for question, group in zip(questions, rows, strict=True)
+        ]
+
+
+Generate = Callable[
+    [Sequence[Sequence[int]]], tuple[Sequence[Sequence[int]], Sequence[Sequence[float]] | None]
+]
+"""Prompts, each as often as it has answers, to the tokens of the answers and their log-probs."""
+
+
+class TrainerWriter:
+    """The trainer's own generation: transformers' on any device and sharding, or vLLM.
+
+    Args:
+        generate: As `Generate`.
+        renderer: For turning tokens to text.
+        eos: Tokens that end a text.
+        group: Answers to one question.
+        seed: Of the draws; vLLM has draws of its own.
+        rank: Of this process.
+    """
+
+    collective = True
+
+    def __init__(
+        self,
+        generate: Generate,
+        renderer: Renderer,
+        eos: frozenset[int],
+        group: int,
+        seed: int,
+        rank: int = 0,
+    ) -> None:
+        self._generate, self._renderer, self._eos = generate, renderer, eos
+        self._group, self._seed, self._rank = group, seed, rank
+
+    def write(self, questions: Sequence[Question]) -> list[list[Rollout]]:
+        import torch
+
+        started = time.perf_counter()
+        # Draws must not depend on what else used torch's generator, nor disturb it.
+        with torch.random.fork_rng():
+            torch.manual_seed(questions[0].seed(self._seed, self._rank))
+            prompts = [list(q.prompt) for q in questions for _ in range(self._group)]
+            try:
+                texts, logprobs = self._generate(prompts)
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise RedoneError(
+                        f"Out of memory while {len(prompts)} answers were being written: lower "
+                        "prompts_per_step, group_size or max_new_tokens, or use vLLM."
+                    ) from error
+                raise
+        seconds = (time.perf_counter() - started) / len(prompts)
+        out: list[list[Rollout]] = []
+        for number, question in enumerate(questions):
+            group = []
+            for i in range(number * self._group, (number + 1) * self._group):
+                answer = _read(question.answer(self._renderer.decode, self._eos), texts[i])
+                completion = answer.completion(len(question.prompt), seconds)
+                sampled = None if logprobs is None else logprobs[i]
+                group.append(_rollout(question, answer, completion, sampled))
+            out.append(group)
+        return out
+
+
+def _read(answer: Traced, tokens: Iterable[int]) -> Traced:
+    """Take tokens up to the one that ends the answer; the rest is as if it had not been sampled."""
+    for token in tokens:
+        if answer.add(int(token)):
+            break
+    return answer
+
+
+def _rollout(
+    question: Question,
+    answer: Traced,
+    completion: Completion,
+    logprobs: Sequence[float] | None = None,
+) -> Rollout:
+    kept = None if logprobs is None else list(logprobs[: len(answer.sampled)])
+    return Rollout(question.prompt, answer.sampled, completion, kept)

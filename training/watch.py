@@ -1,0 +1,82 @@
+"""What happens between the steps of a stage: its log, its checkpoints, its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import PrinterCallback, TrainerCallback
+from transformers.integrations.integration_utils import TensorBoardCallback
+
+from .checkpoints import PREFIX, mark_complete
+from .guards import stop
+from .steps import Progress, Step
+
+if TYPE_CHECKING:
+    from .dapo_trainer import DapoTrainer
+    from .whole_batches import WholeBatches
+
+TENSORBOARD = "tensorboard"
+
+
+class Watch(TrainerCallback):
+    """Writes the step log, asks for checkpoints where all rollouts are used up, and stops.
+
+    Args:
+        trainer: The stage's.
+        total: Optimiser steps in all.
+        progress: Called after each.
+    """
+
+    def __init__(self, trainer: DapoTrainer | WholeBatches, total: int, progress: Progress) -> None:
+        self._trainer, self._total, self._progress = trainer, total, progress
+        self._saved = trainer.work.log.steps[-1].step if trainer.work.log.steps else 0
+        self.stopped: str | None = None
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        trainer = self._trainer
+        step = trainer.finish_step()
+        trainer.work.log.append(step)
+        self._progress(step.step, self._total, told(step))
+        self.stopped = stop(trainer.work.log.steps, trainer.work.settings.token_budget)
+        if self.stopped:
+            control.should_training_stop = True
+        due = step.step - self._saved >= trainer.work.settings.save_every
+        if due and trainer.between_rollouts and step.step < self._total:
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        trainer = self._trainer
+        self._saved = state.global_step
+        trainer.accelerator.wait_for_everyone()
+        if trainer.is_world_process_zero():
+            folder = Path(args.output_dir) / f"{PREFIX}{state.global_step}"
+            mark_complete(folder, {"step": state.global_step, "place": trainer.place})
+
+
+def watched(
+    trainer: DapoTrainer | WholeBatches, output: Path, total: int, progress: Progress
+) -> Watch:
+    """Has a stage's trainer watched, and its steps drawn by TensorBoard."""
+    watch = Watch(trainer, total, progress)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(watch)
+    if trainer.is_world_process_zero():
+        from torch.utils.tensorboard import SummaryWriter
+
+        trainer.add_callback(TensorBoardCallback(SummaryWriter(str(output / TENSORBOARD))))
+    return watch
+
+
+def told(step: Step) -> str:
+    """A step in one line: what each task is worth beside what needs no skill."""
+    if step.skipped:
+        return f"skipped: {step.skipped}"
+    tasks = (
+        f"{name} {mean.value:.2f} (chance {mean.chance:.2f})" for name, mean in step.tasks.items()
+    )
+    groups = "" if step.kept is None else f"  {step.kept} groups, {step.dropped} dropped"
+    if step.reward is None:
+        return "" if step.loss is None else f"loss {step.loss:.3f}"
+    reward = f"reward {step.reward:.2f}  "
+    return f"{reward}{', '.join(tasks)}{groups}"
