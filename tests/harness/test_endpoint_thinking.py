@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import CHAT_TEMPLATE, tiny_tokenizer
 from misbehaving_server import MisbehavingServer
+from tiny_models import CHAT_TEMPLATE, tiny_tokenizer
 
 from redone.harness.cli import main
 

@@ -170,7 +170,7 @@ def gguf(tiny_model, tmp_path_factory):
     """The tiny Llama as a GGUF file."""
     library = pytest.importorskip("gguf")
     import numpy
-    from conftest import CHAT_TEMPLATE, MARKS, SPECIAL
+    from tiny_models import CHAT_TEMPLATE, MARKS, SPECIAL
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(tiny_model("llama"))
