@@ -142,7 +142,9 @@ def _measure(options: argparse.Namespace, path: Path, record: dict[str, Any]) ->
 
 def _agree(options: argparse.Namespace, path: Path, record: dict[str, Any]) -> None:
     setup = _setup(options, options.items or 17, "float32")
-    scratch = path.with_suffix(".agreement.part")  # has texts: never shown, gone at the end
+    # It has texts of the benchmark: never among the results, gone at the end.
+    scratch = HERE.parent / "build" / f"{options.name}_agreement.json"
+    scratch.parent.mkdir(exist_ok=True)
     texts = json.loads(scratch.read_text("utf-8")) if scratch.exists() else {}
     part = _kept(texts, "agreement", setup)
     for side, (script, elsewhere, more) in AGREE.items():
