@@ -21,6 +21,8 @@ EVERY = 2.0
 """Seconds between two looks at the folder."""
 LOG_EVERY = 30.0
 """Seconds between two lines where the output is no terminal."""
+BAR = 60
+"""Characters of the bar."""
 SHOWN = 8
 """Latest failures on the screen."""
 
@@ -91,7 +93,6 @@ def line(run: LiveRun) -> str:
 def view(run: LiveRun) -> Any:
     """The whole screen."""
     from rich.console import Group
-    from rich.progress_bar import ProgressBar
     from rich.text import Text
 
     parts: list[Any] = [
@@ -134,6 +135,14 @@ def _cells(state: TaskState) -> tuple[str, str, str]:
 def _figure(figure: Figure) -> str:
     found = figure.record()
     return f"{score(found['score'])} {interval(found['low'], found['high'], 1)}".strip()
+
+
+def _bar(run: LiveRun) -> Any:
+    """How far the answers are; full only when the last is there."""
+    from rich.text import Text
+
+    full = BAR * run.answered // max(1, run.total)
+    return Text.assemble(("━" * full, "bold"), ("━" * (BAR - full), "dim"))
 
 
 def _failure(found: Failure) -> Any:
