@@ -95,12 +95,9 @@ def view(run: LiveRun) -> Any:
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[Any] = [
-        Text.from_markup(f"[bold]{_plain(run.path.name)}[/]  {_plain(status(run))}")
-    ]
+    parts: list[Any] = [Text(visible(run.path.name), style="bold"), Text(status(run))]
     if run.prepared:
-        parts.append(ProgressBar(total=max(1, run.total), completed=run.answered, width=60))
-        parts.append(table(run))
+        parts += [_bar(run), Text()]
         for name, figure in run.suites().items():
             parts.append(Text(visible(f"{name}, so far: {_figure(figure)}")))
         if kinds := run.kinds():
@@ -108,6 +105,8 @@ def view(run: LiveRun) -> Any:
         parts += [_failure(found) for found in list(run.failures)[-SHOWN:]]
         if not run.texts:
             parts.append(Text("This run keeps no texts (--no-texts): scores come at its end."))
+        # Last, for a screen that is too low cuts what stands at the bottom.
+        parts += [Text(), table(run)]
     return Group(*parts)
 
 
