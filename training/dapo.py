@@ -28,6 +28,7 @@ from .checkpoints import (
     out_of_space,
     save_model,
 )
+from .guards import stop
 from .rewards import Rewards
 from .row import CorpusRow
 from .settings import DapoSettings
@@ -109,7 +110,8 @@ def train_dapo(
     """
     total = settings.steps * settings.updates_per_rollout
     if (output / MODEL).is_dir():
-        return StepLog(output, total, writes=False).result(output / MODEL)
+        log = StepLog(output, total, writes=False)
+        return log.result(output / MODEL, stop(log.steps, settings.token_budget))
     found = newest_complete(output / CHECKPOINTS)
     resumed, record = found if found else (None, {"step": 0, "place": 0})
     trainer = make_trainer(

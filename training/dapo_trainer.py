@@ -19,38 +19,14 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from ..harness.models.memory import is_out_of_memory
 from ..tasks.errors import RedoneError
 from .guards import fault
-from .packing import micro_batches, padded, tree_logprobs
+from .packing import micro_batches, tree_logprobs
+from .parts import Part, loss_inputs, parts_of
 from .rewards import Rewards
-from .rollouts import Asking, Rollout, Writer
+from .rollouts import Asking, Writer
 from .row import CorpusRow
 from .sampling import Group, Harvest, PromptOrder, harvest
 from .settings import DapoSettings
 from .steps import Step, StepLog
-
-CORRECTION_MOST = 3.0
-"""Bound of the importance ratio between the training model and vLLM's arithmetic."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One answer to train on.
-
-    Attributes:
-        prompt, answer: Its tokens.
-        advantage: In standard deviations of its group, times the weight of its loss.
-        sampled: Log-probabilities when it was sampled, by an engine of another arithmetic.
-        old: Log-probabilities before the first update on it; None: those of the update itself.
-    """
-
-    prompt: Sequence[int]
-    answer: Sequence[int]
-    advantage: float
-    sampled: Sequence[float] | None = None
-    old: Sequence[float] | None = None
-
-    @property
-    def tokens(self) -> list[int]:
-        return [*self.prompt, *self.answer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +128,7 @@ class DapoTrainer(GRPOTrainer):
         found = harvest(self._draw, settings.prompts_per_step, settings.max_resamples)
         answers = [r for group in found.groups for r in group.rollouts]
         updates = settings.updates_per_rollout
-        kept = [_parts(group) for group in found.kept]
+        kept = [parts_of(group) for group in found.kept]
         cuts = [number * len(kept) // updates for number in range(updates + 1)]
         self._waiting.extend(
             [part for group in kept[a:b] for part in group]
@@ -281,27 +257,9 @@ class DapoTrainer(GRPOTrainer):
         return torch.tensor([value], device=self.args.device)
 
     def _inputs(self, parts: Sequence[Part], tokens: int) -> dict[str, Tensor]:
-        """Parts as TRL's loss takes them, normalised by the tokens of all parts of the step."""
-        device = self.args.device
-        pad = self._tokenizer.pad_token_id
-        prompts, prompt_mask = padded([p.prompt for p in parts], pad, left=True)
-        answers, mask = padded([p.answer for p in parts], pad)
-        inputs = {
-            "prompt_ids": prompts,
-            "prompt_mask": prompt_mask,
-            "completion_ids": answers,
-            "completion_mask": mask,
-            "advantages": torch.tensor([p.advantage for p in parts]),
-            "num_items_in_batch": torch.tensor(tokens),
-        }
-        old = [p.old for p in parts if p.old is not None]
-        if old:
-            inputs["old_per_token_logps"], _ = padded(old, 0.0)
-        if self.use_vllm and old:
-            sampled, _ = padded([p.sampled or () for p in parts], 0.0)
-            ratio = (inputs["old_per_token_logps"] - sampled).nan_to_num(0.0).exp()
-            inputs["importance_sampling_ratio"] = ratio.clamp(max=CORRECTION_MOST) * mask
-        return {name: tensor.to(device) for name, tensor in inputs.items()}
+        pad: Any = self._tokenizer.pad_token_id
+        found = loss_inputs(parts, tokens, pad, self.use_vllm)
+        return {name: tensor.to(self.args.device) for name, tensor in found.items()}
 
     def _get_per_token_logps_and_entropies(  # type: ignore[override]
         self,
@@ -347,15 +305,6 @@ class DapoTrainer(GRPOTrainer):
             tokens_trained=sum(len(part.answer) for part in parts),
             skipped=reason,
         )
-
-
-def _parts(group: Group) -> list[Part]:
-    pairs = zip(group.rollouts, group.advantages(), strict=True)
-    return [_part(rollout, a) for rollout, a in pairs if a is not None and rollout.answer]
-
-
-def _part(rollout: Rollout, advantage: float) -> Part:
-    return Part(rollout.prompt, rollout.answer, advantage, rollout.logprobs)
 
 
 def _sampled(found: Harvest) -> dict[str, Any]:

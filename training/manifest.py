@@ -13,14 +13,17 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from ..harness.store import replacing, shown
+from ..harness.store import flatten, replacing, shown
 from .errors import FolderInUse, StepChanged
 
 SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 Facts = dict[str, Any]
 
 
@@ -73,7 +76,7 @@ class Manifest:
 
         Args:
             step: Its name.
-            inputs: Name -> hash of all that its result depends on.
+            inputs: All that its result depends on: hashes of files, settings as text, by name.
             outputs: Files and folders inside the folder that it makes.
             work: Makes them; returns what is worth knowing. May find its own half-done work.
             workspace: What else it makes and needs to go on; dropped with it, not vouched for.
@@ -203,9 +206,13 @@ def digest_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def digest_of(value: Any) -> str:
-    """The sha256 of a JSON value, 64 hex digits."""
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+def told(name: str, settings: BaseModel) -> dict[str, str]:
+    """Settings as inputs of a step: a line for each field, so that a change can be named."""
+    return {
+        f"{name}.{field}": orjson.dumps(value).decode()
+        for field, value in flatten(settings.model_dump(mode="json")).items()
+        if value is not None
+    }
 
 
 def _files(output: Path) -> Iterator[Path]:

@@ -17,7 +17,7 @@ from .chosen import CHOICE, DECISIONS, ROWS
 from .errors import GateStopped
 from .evaluations import Evaluator, diagnose_run, judge_gate
 from .job import JOB, RESULT, Train, save_job, save_result
-from .manifest import Facts, Manifest, digest_of, digest_of_file
+from .manifest import Facts, Manifest, digest_of_file, told
 from .pages import report, rows
 from .plan import leaves, needs_diagnosis, steps_of
 from .progress import StepBar, spelled
@@ -149,8 +149,8 @@ class Pipeline:
         path = self.folder / "corpus.jsonl"
         files = [*map(Path, self.recipe.data.files), *self.order.corpora]
         inputs = {
-            "recipe.data": digest_of(self.recipe.data.model_dump(mode="json")),
-            "recipe.evaluation": digest_of(self.recipe.evaluation.model_dump(mode="json")),
+            **told("data", self.recipe.data),
+            **told("evaluation", self.recipe.evaluation),
             **{f"corpus {file.name}": digest_of_file(file) for file in files if file.is_file()},
         }
         self._do(
@@ -181,8 +181,7 @@ class Pipeline:
         return folder / "diagnosis.json"
 
     def _evaluation_inputs(self, model: Candidate) -> dict[str, str]:
-        asked = self.recipe.evaluation.model_dump(mode="json")
-        return {"model": model.hash, "recipe.evaluation": digest_of(asked)}
+        return {"model": model.hash, **told("evaluation", self.recipe.evaluation)}
 
     def _trained(self, stage: Any, start: Candidate, corpus: Path) -> Candidate:
         folder = self.folder / "stages" / stage.name
@@ -195,13 +194,14 @@ class Pipeline:
             folder=folder,
             budget=self.recipe.budget(stage),
         )
-        shown = stage.model_dump(mode="json")
         inputs = {"model": start.hash, **self.manifest.hashes("corpus")}
         if diagnosis is not None:
             inputs["diagnosis"] = digest_of_file(diagnosis)
-        inputs["recipe"] = digest_of({k: v for k, v in shown.items() if k != "train"})
+        for part in ("rows", "reward", "pairs"):
+            if hasattr(stage, part):
+                inputs |= told(part, getattr(stage, part))
         if stage.kind == "dapo":
-            inputs["overlong"] = digest_of(Shaping.of(stage.train).model_dump())
+            inputs |= told("overlong", Shaping.of(stage.train))
         outputs = [folder / name for name in (ROWS, CHOICE, DECISIONS)]
         self._do(f"{stage.name}/select", inputs, outputs, lambda: self._choose(choice), [folder])
         return self._train(stage, choice, start)
@@ -232,13 +232,13 @@ class Pipeline:
                 "stopped": result.stopped,
             }
 
-        settings = job.model_dump(mode="json", include={"kind", "dapo", "sft", "dpo"})
         self._do(
             f"{stage.name}/train",
             {
                 "model": start.hash,
                 **self.manifest.hashes(f"{stage.name}/select"),
-                "settings": digest_of(settings),
+                "kind": job.kind,
+                **told("train", job.settings),
             },
             [folder / name for name in ("model", STEPS, JOB, RESULT)],
             work,
@@ -301,8 +301,8 @@ class Pipeline:
                     for m, folder in zip(models, folders, strict=True)
                 }
 
-            asked = digest_of(self.recipe.evaluation.model_dump(mode="json"))
-            self._do("final/measure", hashes | {"recipe.evaluation": asked}, folders, measure)
+            asked = told("evaluation", self.recipe.evaluation)
+            self._do("final/measure", hashes | asked, folders, measure)
         page = self.folder / "report.html"
         chain = len(leaves(self.recipe)) == 1
         runs = [self.folder / "runs" / "base"] + [

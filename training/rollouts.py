@@ -201,7 +201,8 @@ class FastWriter:
 
 
 Generate = Callable[
-    [Sequence[Sequence[int]]], tuple[Sequence[Sequence[int]], Sequence[Sequence[float]] | None]
+    [Sequence[Sequence[int]]],
+    tuple[Sequence[Sequence[int]], Sequence[Sequence[float | None]] | None],
 ]
 """Prompts, each as often as it has answers, to the tokens of the answers and their log-probs."""
 
@@ -274,7 +275,10 @@ def _rollout(
     question: Question,
     answer: Traced,
     completion: Completion,
-    logprobs: Sequence[float] | None = None,
+    logprobs: Sequence[float | None] | None = None,
 ) -> Rollout:
-    kept = None if logprobs is None else list(logprobs[: len(answer.sampled)])
+    kept = None
+    if logprobs is not None:  # vLLM gives None where it has no number
+        some = logprobs[: len(answer.sampled)]
+        kept = [float("nan") if x is None else x for x in some]
     return Rollout(question.prompt, answer.sampled, completion, kept)

@@ -6,7 +6,7 @@ from dapo_stage import TASK, Ruled, by_bytes, rows, settings
 
 from redone.tasks.schema import Completion
 from redone.training.dapo import make_trainer
-from redone.training.dapo_trainer import Part
+from redone.training.parts import CORRECTION_MOST, Part, loss_inputs
 from redone.training.rewards import Judged
 from redone.training.rollouts import Rollout
 from redone.training.sampling import Group
@@ -202,3 +202,14 @@ def assert_next_token(made, question):
         found = decoder.logits(read(decoder, [question.prompt]))
         expected = made.model(input_ids=torch.tensor([question.prompt])).logits[:, -1]
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_vllms_other_arithmetic_is_corrected_for():
+    """Ratio of training and sampling probabilities, bounded; a missing one corrects nothing."""
+    part = Part([1, 2], [3, 4, 5], 1.0, sampled=[-1.0, float("nan"), -9.0], old=[-1.5, -2.0, -1.0])
+    short = Part([1], [3], 1.0, sampled=[-0.5], old=[-0.5])
+    ratio = loss_inputs([part, short], 4, pad=0, corrected=True)["importance_sampling_ratio"]
+    expected = torch.tensor([[-0.5, 0.0, 0.0], [0.0, 0.0, 0.0]]).exp()
+    expected[0, 2] = CORRECTION_MOST
+    expected[1, 1:] = 0.0
+    torch.testing.assert_close(ratio, expected)

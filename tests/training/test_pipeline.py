@@ -172,7 +172,7 @@ def test_another_recipe_in_the_same_folder_is_refused(whole, beginner, tweets, t
     assert redone_train(command("redone2-laptop", beginner, folder, tweets, changed), log) == 3
     told = log.read_text()
     assert "Step targeted/train" in told
-    assert "settings: then" in told
+    assert "train.learning_rate: then '0.00005', now '0.0001'" in told
     assert "--redo targeted/train" in told
 
 
