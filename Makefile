@@ -42,7 +42,7 @@ test-vllm: $(MODEL)/config.json
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[demo,dev,general,train]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[demo,dev,general,train,ray]'
 	touch $@
 
 $(MODEL)/config.json: | $(STAMP)

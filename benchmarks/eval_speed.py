@@ -14,17 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-import time
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from harness_cost import measure_harness
+from machine import keep, machine
 from questions import SECTIONS, stop_with
 
 from redone.tasks.errors import RedoneError
@@ -40,12 +38,12 @@ def main() -> None:
     path = HERE / "results" / f"{options.name}.json"
     path.parent.mkdir(exist_ok=True)
     record: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    record["machine"] = _machine()
+    record["machine"] = machine("redone", "torch", "transformers", "lm-eval")
     try:
         for section in [options.only] if options.only else [*SECTIONS, "harness"]:
             if section == "harness":
                 record["harness"] = measure_harness(options.data_dir, record.get("harness", {}))
-                _keep(path, record)
+                keep(path, record)
             else:
                 _compare(section, options, path, record)
     except RedoneError as error:
@@ -97,13 +95,13 @@ def _compare(section: str, options: argparse.Namespace, path: Path, record: dict
                 run.pop("answers")
             run.pop("prompts", None)
             kept["runs"][side].append(run)
-            _keep(path, record)
+            keep(path, record)
     kept["summary"] = summary(kept["runs"])
     for runs in kept["runs"].values():
         for run in runs:
             # Answers hold pieces of the prompts, which are not ours to spread.
             run.pop("answers", None)
-    _keep(path, record)
+    keep(path, record)
 
 
 def _run(script: str, setup: dict[str, Any]) -> dict[str, Any]:
@@ -191,29 +189,6 @@ def markdown(record: dict[str, Any]) -> str:
                 f"| {cost['samples'] / cost['seconds']:,.0f} | {cost['peak_mb']:.0f} MB |"
             )
     return "\n".join(lines) + "\n"
-
-
-def _machine() -> dict[str, Any]:
-    processor = platform.processor() or platform.machine()
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                processor = line.partition(":")[2].strip()
-                break
-    except OSError:
-        pass
-    return {
-        "processor": processor,
-        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
-        "versions": {n: version(n) for n in ("redone", "torch", "transformers", "lm-eval")},
-        "date": time.strftime("%Y-%m-%d"),
-    }
-
-
-def _keep(path: Path, record: dict[str, Any]) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(record, indent=1, ensure_ascii=False), "utf-8")
-    part.replace(path)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ EVERY = 2.0
 """Seconds between two looks at the folder."""
 LOG_EVERY = 30.0
 """Seconds between two lines where the output is no terminal."""
+BAR = 60
+"""Characters of the bar."""
 SHOWN = 8
 """Latest failures on the screen."""
 
@@ -91,15 +93,11 @@ def line(run: LiveRun) -> str:
 def view(run: LiveRun) -> Any:
     """The whole screen."""
     from rich.console import Group
-    from rich.progress_bar import ProgressBar
     from rich.text import Text
 
-    parts: list[Any] = [
-        Text.from_markup(f"[bold]{_plain(run.path.name)}[/]  {_plain(status(run))}")
-    ]
+    parts: list[Any] = [Text(visible(run.path.name), style="bold"), Text(status(run))]
     if run.prepared:
-        parts.append(ProgressBar(total=max(1, run.total), completed=run.answered, width=60))
-        parts.append(table(run))
+        parts += [_bar(run), Text()]
         for name, figure in run.suites().items():
             parts.append(Text(visible(f"{name}, so far: {_figure(figure)}")))
         if kinds := run.kinds():
@@ -107,6 +105,8 @@ def view(run: LiveRun) -> Any:
         parts += [_failure(found) for found in list(run.failures)[-SHOWN:]]
         if not run.texts:
             parts.append(Text("This run keeps no texts (--no-texts): scores come at its end."))
+        # Last, for a screen that is too low cuts what stands at the bottom.
+        parts += [Text(), table(run)]
     return Group(*parts)
 
 
@@ -134,6 +134,14 @@ def _cells(state: TaskState) -> tuple[str, str, str]:
 def _figure(figure: Figure) -> str:
     found = figure.record()
     return f"{score(found['score'])} {interval(found['low'], found['high'], 1)}".strip()
+
+
+def _bar(run: LiveRun) -> Any:
+    """How far the answers are; full only when the last is there."""
+    from rich.text import Text
+
+    full = BAR * run.answered // max(1, run.total)
+    return Text.assemble(("━" * full, "bold"), ("━" * (BAR - full), "dim"))
 
 
 def _failure(found: Failure) -> Any:

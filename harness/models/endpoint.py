@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -25,6 +26,8 @@ from .endpoint_wire import (
     scoring,
 )
 from .rendering import Renderer
+
+_log = logging.getLogger("redone.endpoint")
 
 TEMPLATE_BYTES = 1024
 """Bytes that a server's chat template is taken to add at most, before the server is asked."""
@@ -80,7 +83,7 @@ class EndpointModel:
                 '--backend-args, api "completions": prompts are rendered here, which needs '
                 "--tokenizer PATH."
             )
-        self._counted = True
+        self._counted, self._warned = True, False
         self._server = Server()
         self._client = Client(self._url, key, self._options)
         self._background = Background()
@@ -180,9 +183,16 @@ class EndpointModel:
     async def _text(self, request: Request) -> Completion:
         path, body, opened = self._question(request)
         settings = request.settings
-        return await self._client.ask(
+        answer = await self._client.ask(
             path, body, lambda reply, took: completion(reply.json(), settings, opened, took)
         )
+        if answer.thinking is not None and not settings.max_thinking_tokens and not self._warned:
+            self._warned = True
+            _log.warning(
+                "%s thinks, and its thinking takes the tokens of its answers. Give it "
+                "--max-thinking-tokens N, or --thinking off if the server can.", self.name,
+            )  # fmt: skip
+        return answer
 
     def _question(self, request: Request) -> tuple[str, dict[str, Any], bool]:
         """Path and body of a request, and whether its prompt ends inside `<think>`."""

@@ -6,30 +6,43 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 _SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt", ".tiktoken"}
+PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt"})
+"""Endings of files of pickled weights."""
 _NO_MATTER = {"training_args.json", "trainer_state.json", "all_results.json", "eval_results.json"}
 
 
-def fingerprint(folder: Path) -> str:
+def fingerprint(
+    folder: Path, more: Collection[str] = (), names: Collection[str] | None = None
+) -> str:
     """16 hex digits over weights, configuration and tokenizer files: names and contents.
 
     The hash of each file is kept in the user's cache folder under path, size and modification time,
     so that gigabytes of weights are read once.
+
+    Args:
+        folder: The model's.
+        more: Endings of further files that count.
+        names: The only files that count; None: all of those endings.
     """
     known = _Known()
     whole = hashlib.sha256()
-    for path in _files(folder):
+    if names is None:
+        files = _files(folder, _SUFFIXES.union(more))
+    else:
+        files = map(folder.joinpath, sorted(names))
+    for path in files:
         whole.update(f"{path.name}\0{known.digest(path)}\0".encode())
     known.save()
     return whole.hexdigest()[:16]
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
-        if path.suffix in _SUFFIXES and path.name not in _NO_MATTER and path.is_file():
+        if path.suffix in suffixes and path.name not in _NO_MATTER and path.is_file():
             yield path
 
 

@@ -13,8 +13,8 @@ from ...tasks.schema import Completion, Request, Settings
 from .answer import Answer
 from .base import Thinking
 from .checkpoint import Checkpoint
-from .fingerprint import fingerprint
 from .memory import is_out_of_memory
+from .model_files import Trust
 from .rendering import Renderer
 from .rows import Engine, Row
 from .sampling import generator
@@ -35,7 +35,7 @@ class HfModel:
     path, format or setting is reported by the constructor.
 
     Args:
-        path: Model folder, safetensors weights.
+        path: Model folder, GGUF file, or folder of a LoRA adapter.
         dtype: Of the weights; `auto` is the checkpoint's own.
         device: A torch device; None: a GPU if there is one.
         batch_size: Rows decoded together; `auto` by device.
@@ -43,6 +43,8 @@ class HfModel:
         thinking: Thinking mode, for templates that have one.
         seed: Of sampling for requests that bring none.
         engine: `plain` keeps the fast engine out.
+        base: The model below an adapter.
+        trust: What of the model's files may run as a program.
 
     Raises:
         RedoneError: Folder, weights, dtype or chat template cannot be used.
@@ -61,6 +63,8 @@ class HfModel:
         thinking: Thinking = "auto",
         seed: int = 0,
         engine: Literal["auto", "plain"] = "auto",
+        base: str | None = None,
+        trust: Trust | None = None,
     ) -> None:
         if dtype not in DTYPES:
             raise UnknownName("dtype", dtype, DTYPES)
@@ -72,7 +76,7 @@ class HfModel:
             )
         self.name = str(path)
         give_way_when_busy()
-        self._checkpoint = Checkpoint(self.name, dtype, device)
+        self._checkpoint = Checkpoint(self.name, dtype, device, base=base, trust=trust)
         self._renderer = Renderer(self._checkpoint.tokenizer, chat_template_args or {}, thinking)
         self._thinking: Thinking = thinking
         self._batch_size: int | Literal["auto"] = batch_size
@@ -85,7 +89,7 @@ class HfModel:
     def identity(self) -> dict[str, Any]:
         """What changes an answer."""
         return {
-            "model": fingerprint(self._checkpoint.folder),
+            "model": self._checkpoint.files.fingerprint(),
             "chat_template": self._renderer.template_hash,
             "chat_template_args": dict(sorted(self._renderer.arguments.items())),
             "thinking": self._thinking,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+SHARE = 1.0
+"""Part of the free main memory that this process plans with: workers on one machine divide it."""
+
 _SIGNS = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory")
 
 
@@ -21,10 +24,10 @@ def free_bytes() -> int:
         with open("/proc/meminfo", encoding="ascii") as file:
             for line in file:
                 if line.startswith("MemAvailable:"):
-                    return _within_cgroup(int(line.split()[1]) * 1024)
+                    return int(SHARE * _within_cgroup(int(line.split()[1]) * 1024))
     except OSError:
         pass
-    return 4 << 30  # a machine that does not tell: assume a small one
+    return int(SHARE * (4 << 30))  # a machine that does not tell: assume a small one
 
 
 def _within_cgroup(available: int) -> int:

@@ -18,10 +18,11 @@ from typing import Any, get_args
 
 from ...tasks.errors import RedoneError, UnknownName
 from ...tasks.schema import Completion, Request
+from .adapter import rank
 from .answer import Answer
 from .base import Thinking
 from .checkpoint import Checkpoint
-from .fingerprint import fingerprint
+from .model_files import Trust, model_files
 from .rendering import Renderer
 
 WAITING = 4096
@@ -38,6 +39,8 @@ OURS = (
     "generation_config",
 )
 """Engine arguments that the backend sets itself."""
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Ranks of adapters that vLLM can be made ready for."""
 CHANGES_ANSWERS = ("quantization", "kv_cache_dtype", "hf_overrides", "revision")
 """Engine arguments that make another model of the same folder."""
 
@@ -69,11 +72,13 @@ class VllmModel:
     by the constructor.
 
     Args:
-        path: Model folder, safetensors weights.
+        path: Model folder, or folder of a LoRA adapter.
         dtype: Of the weights; `auto` is the checkpoint's own.
         chat_template_args: Extra arguments of the chat template.
         thinking: Thinking mode, for templates that have one.
         args: Arguments of vLLM's engine (`vllm.EngineArgs`).
+        base: The model below an adapter.
+        trust: What of the model's files may run as a program.
 
     Raises:
         RedoneError: vLLM is not installed, or folder or arguments cannot be used.
@@ -89,11 +94,19 @@ class VllmModel:
         chat_template_args: Mapping[str, Any] | None = None,
         thinking: Thinking = "auto",
         args: Mapping[str, Any] | None = None,
+        base: str | None = None,
+        trust: Trust | None = None,
     ) -> None:
         if thinking not in get_args(Thinking):
             raise UnknownName("thinking mode", thinking, get_args(Thinking))
         self.name = str(path)
-        self._checkpoint = Checkpoint(self.name, "auto", "cpu")
+        self._trust = trust or Trust()
+        if model_files(self.name, self._trust, base).gguf:
+            raise RedoneError(
+                f"vLLM reads no GGUF files by itself: {self.name}. --backend hf does (it undoes "
+                "the quantisation), or a server of llama.cpp with --backend endpoint."
+            )
+        self._checkpoint = Checkpoint(self.name, "auto", "cpu", base=base, trust=self._trust)
         if find_spec("vllm") is None:
             raise RedoneError(
                 "vLLM is not installed: pip install 'redone[vllm]' (Linux with a GPU), or "
@@ -103,6 +116,7 @@ class VllmModel:
         self._thinking: Thinking = thinking
         self._dtype, self._args = dtype, _checked(args or {})
         self._engine: Any = None
+        self._lora: Any = None
         self._ids = count()
         limits = (self._checkpoint.context, self._args.get("max_model_len"))
         self.context: int | None = min((n for n in limits if isinstance(n, int)), default=None)
@@ -111,7 +125,7 @@ class VllmModel:
     def identity(self) -> dict[str, Any]:
         """What changes an answer: the same as of the hf backend for the same folder."""
         return {
-            "model": fingerprint(self._checkpoint.folder),
+            "model": self._checkpoint.files.fingerprint(),
             "chat_template": self._renderer.template_hash,
             "chat_template_args": dict(sorted(self._renderer.arguments.items())),
             "thinking": self._thinking,
@@ -127,7 +141,7 @@ class VllmModel:
         return {
             "backend": self.backend,
             "dtype": str(config.model_config.dtype).removeprefix("torch."),
-            "device": str(config.device_config.device_type),
+            "device": self._device,
             "vllm": version,
             "engine_args": self._args,
         }
@@ -147,16 +161,23 @@ class VllmModel:
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         from vllm import EngineArgs, LLMEngine  # pyright: ignore
+        from vllm.lora.request import LoRARequest  # pyright: ignore
 
         try:
             engine_args = EngineArgs(
-                model=str(self._checkpoint.folder),
+                model=str(self._checkpoint.files.folder),
                 dtype=self._dtype,
+                trust_remote_code=self._trust.code,
                 # Otherwise the folder's own sampling settings would stand where ours are silent.
                 generation_config="vllm",
-                **{"enable_prefix_caching": True, "disable_log_stats": True} | self._args,
+                **{"enable_prefix_caching": True, "disable_log_stats": True}
+                | self._for_adapter()
+                | self._args,
             )
             self._engine = LLMEngine.from_engine_args(engine_args)
+            if (adapter := self._checkpoint.files.adapter) is not None:
+                self._lora = LoRARequest("adapter", 1, str(adapter.resolve()))
+                self._engine.add_lora(self._lora)
         except Exception as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise RedoneError(
@@ -181,7 +202,7 @@ class VllmModel:
                         yield request, Completion("", logprob=0.0, greedy=True)
                 if not open_parts:
                     return
-                for output in self._engine.step():
+                for output in self._step():
                     if output.finished:
                         asked = open_parts.pop(output.request_id)
                         completion = self._taken(asked, output)
@@ -197,6 +218,22 @@ class VllmModel:
             engine, self._engine = self._engine, None
             engine.engine_core.shutdown(timeout=PARTING)
 
+    @property
+    def _device(self) -> str:
+        return str(self._engine.vllm_config.device_config.device_type)
+
+    def _for_adapter(self) -> dict[str, Any]:
+        """Engine arguments that an adapter needs."""
+        folder = self._checkpoint.files.adapter
+        if folder is None:
+            return {}
+        largest = rank(folder)
+        return {
+            "enable_lora": True,
+            "max_loras": 1,
+            "max_lora_rank": next((n for n in RANKS if n >= largest), largest),
+        }
+
     def _add(self, request: Request) -> Asked:
         """Gives a request to the engine."""
         asked = Asked(request, monotonic())
@@ -206,11 +243,29 @@ class VllmModel:
             ids = self._renderer.encode([rendered])[0] or [self._renderer.first_token]
             self._send(asked, ids, 0, self._sampling(request))
             return asked
+        if self._lora is not None and self._device == "cpu":
+            raise RedoneError(
+                "vLLM on a CPU cannot give log-likelihoods with an adapter, which these tasks "
+                "need: --backend hf can, or merge the adapter and give the merged model."
+            )
         # vLLM keeps room for a token even where none is asked for.
         room = None if self.context is None else self.context - 1
         for ids, scored in self._renderer.scored_windows(request, room):
             self._send(asked, ids, scored, {"max_tokens": 1, "prompt_logprobs": 1})
         return asked
+
+    def _step(self) -> Any:
+        """What the engine has got on with."""
+        from vllm.v1.engine.exceptions import EngineDeadError  # pyright: ignore
+
+        try:
+            return self._engine.step()
+        except EngineDeadError as error:
+            raise RedoneError(
+                "vLLM's engine died; what it said about it stands above. Every answer so far is "
+                "kept: run the same command to go on, with less gpu_memory_utilization or "
+                "max_num_seqs in --backend-args if memory was short."
+            ) from error
 
     def _send(self, asked: Asked, ids: list[int], scored: int, params: dict[str, Any]) -> None:
         from vllm import SamplingParams  # pyright: ignore
@@ -221,7 +276,7 @@ class VllmModel:
         asked.prompt_tokens += len(ids)
         wanted = SamplingParams(output_kind=RequestOutputKind.FINAL_ONLY, **params)
         (prompt,) = self._engine.renderer.render_cmpl([{"prompt_token_ids": ids}])
-        self._engine.add_request(key, prompt, wanted)
+        self._engine.add_request(key, prompt, wanted, lora_request=self._lora)
 
     def _sampling(self, request: Request) -> dict[str, Any]:
         settings = request.settings

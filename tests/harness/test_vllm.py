@@ -143,3 +143,69 @@ def test_a_context_that_the_model_has_not(real_model):
     model = VllmModel(real_model, args={"max_model_len": 1 << 20})
     with pytest.raises(RedoneError, match="max_model_len"):
         model.load()
+
+
+@pytest.fixture(scope="module")
+def adapted(real_model, tmp_path_factory):
+    """A LoRA adapter of random weights for the real model, and the model with it merged by hand."""
+    import json
+    import shutil
+
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path_factory.mktemp("lora")
+    merged = shutil.copytree(real_model, folder / "merged")
+    (path,) = merged.glob("*.safetensors")
+    weights, lora = load_file(path), {}
+    source = torch.Generator().manual_seed(3)
+    for name in [n for n in weights if n.endswith(("q_proj.weight", "down_proj.weight"))]:
+        out, inside = weights[name].shape
+        a = torch.randn(12, inside, generator=source) / inside**0.5
+        b = torch.randn(out, 12, generator=source) * 0.02
+        stem = f"base_model.model.{name.removesuffix('.weight')}"
+        lora |= {f"{stem}.lora_A.weight": a, f"{stem}.lora_B.weight": b}
+        weights[name] = (weights[name].float() + 2 * b @ a).to(weights[name].dtype)
+    save_file(weights, path, {"format": "pt"})
+    adapter = folder / "adapter"
+    adapter.mkdir()
+    save_file(lora, adapter / "adapter_model.safetensors", {"format": "pt"})
+    config = {
+        "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 12, "lora_alpha": 24, "bias": "none",
+        "target_modules": ["q_proj", "down_proj"], "base_model_name_or_path": str(real_model),
+    }  # fmt: skip
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    return adapter, merged
+
+
+@on_vllm
+def test_an_adapter_answers_like_the_merged_model(adapted, real_model):
+    from redone.harness.models.hf import HfModel
+
+    adapter, merged = adapted
+    questions = ("Count to ten.", "What is a cat?", "Say yes.")
+    requests = [Request(q, chat(q), Settings(max_tokens=12)) for q in questions]
+    found = []
+    for model in (
+        VllmModel(adapter, dtype="float32", args=ARGS),
+        HfModel(merged, dtype="float32"),
+        HfModel(real_model, dtype="float32"),
+    ):
+        found.append({r.sample: c.text for r, c in model.run(requests)})
+        if not isinstance(model, VllmModel):
+            continue
+        if model.environment()["device"] == "cpu":
+            likely = Request("likely", "Paris is", Settings(), "loglikelihood", " big")
+            with pytest.raises(RedoneError, match="--backend hf can"):
+                list(model.run([likely]))
+        model.close()
+    vllm, hf, base = found
+    assert vllm == hf != base
+    assert VllmModel(adapter).identity() != VllmModel(real_model).identity()
+
+
+@on_vllm
+def test_a_gguf_file_goes_elsewhere(tmp_path):
+    (tmp_path / "m.gguf").write_bytes(b"")
+    with pytest.raises(RedoneError, match="--backend hf does"):
+        VllmModel(tmp_path / "m.gguf")

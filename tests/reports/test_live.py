@@ -148,7 +148,9 @@ class TestShowing:
         for told in (f"100 of {len(growing.lines)} answers", "8/8", "so far", " left"):
             assert told in text
         assert "\x1b" not in text and "\u202e" not in text and "[red]x[/red]" in text
-        assert max(map(len, text.splitlines())) <= 100
+        lines = [text.rstrip() for text in text.splitlines()]
+        assert max(map(len, lines)) <= 100
+        assert any(line.startswith("task ") for line in lines) and "━" * 60 in lines
 
     def test_elsewhere_lines_come_now_and_then_to_the_end(self, growing, capsys):
         growing.prepare()

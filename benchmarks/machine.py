@@ -1,0 +1,36 @@
+"""What a measurement says about where it was made, and how it is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+
+def machine(*packages: str) -> dict[str, Any]:
+    """Processor, threads, versions of packages, date."""
+    processor = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                processor = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    return {
+        "processor": processor,
+        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
+        "versions": {n: version(n) for n in packages},
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def keep(path: Path, record: dict[str, Any]) -> None:
+    """Writes a record so that it is there whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(record, indent=1, ensure_ascii=False), "utf-8")
+    part.replace(path)
