@@ -1,4 +1,4 @@
-"""One side of `dapo_step.py`: steps of plain GRPO of TRL's, or of `redone.training.dapo`."""
+"""One side of `dapo_step.py`: steps of plain GRPO of TRL's, or of our own DAPO trainer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from typing import Any
 from redone.tasks.prompts import messages
 from redone.tasks.registry import by_name
 from redone.tasks.sources import data_folder, samples
+from redone.training.corpus.row import CorpusRow
 from redone.training.rewards import Judged, Rewards
-from redone.training.row import CorpusRow
 
 TASK = "tweeteval/irony"
 
@@ -118,8 +118,8 @@ def plain(plan: dict[str, Any], rows: list[CorpusRow], output: Path, clock: Cloc
 
 
 def ours(plan: dict[str, Any], rows: list[CorpusRow], output: Path, clock: Clock) -> Any:
-    from redone.training.dapo import make_trainer
-    from redone.training.settings import DapoSettings
+    from redone.training.trainers.dapo import make_trainer
+    from redone.training.trainers.settings import DapoSettings
 
     settings = DapoSettings(
         steps=plan["steps"],

@@ -15,8 +15,8 @@ from redone.tasks.prompts import messages, prompt_for
 from redone.tasks.registry import find
 from redone.tasks.schema import Completion, Task
 from redone.tasks.sources import data_folder, samples
+from redone.training.corpus.row import CorpusRow
 from redone.training.rewards import Rewards
-from redone.training.row import CorpusRow
 from redone.training.shaping import Shaping
 
 RESULT = Path(__file__).parent / "results/reward_speed.json"

@@ -16,12 +16,12 @@ from typing import Any
 import orjson
 
 from ..harness.store import replacing
-from .corpus import write_corpus
-from .decisions import Decision, counted, write_decisions
+from .corpus.decisions import Decision, counted, write_decisions
+from .corpus.files import write_corpus
+from .corpus.preferences import Pair, write_pairs
+from .corpus.rationales import Rationales
+from .corpus.row import CorpusRow
 from .manifest import Facts
-from .preferences import Pair, write_pairs
-from .rationales import Rationales
-from .row import CorpusRow
 from .shaping import Shaping
 
 ROWS, CHOICE, DECISIONS = "rows.jsonl", "choice.json", "decisions.jsonl"

@@ -32,8 +32,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from ..harness.diagnosis.schema import TRAINABLE, Diagnosis, RewardHint, Term
 from ..tasks.errors import RedoneError, UnknownName
-from .settings import Strict
 from .shaping import TERMS, Shaping
+from .trainers.settings import Strict
 
 RULE: Mapping[str, str] = {
     "ratios": "max(own, low * min(1, most / form))",

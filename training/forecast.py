@@ -14,7 +14,6 @@ from typing import Any
 
 from ..tasks.schema import Partition
 from ..tasks.sources import samples
-from .checkpoints import KEPT
 from .evaluations import Evaluator
 from .job import Job
 from .manifest import Manifest
@@ -22,10 +21,11 @@ from .pipeline import Order, Workers
 from .plan import Step, steps_of
 from .recipe import Recipe
 from .recipe_stages import Rows
-from .settings import DapoSettings, SftSettings
 from .stages import Choice, job_of
-from .steps import Step as TrainingStep
-from .steps import read_steps
+from .trainers.checkpoints import KEPT
+from .trainers.settings import DapoSettings, SftSettings
+from .trainers.steps import Step as TrainingStep
+from .trainers.steps import read_steps
 
 STEPS = 2
 """Of a warm-up: the first one also allocates and compiles, so the last one is measured."""

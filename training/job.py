@@ -18,9 +18,9 @@ import orjson
 
 from ..harness.store import replacing
 from ..tasks.errors import RedoneError
-from .settings import DapoSettings, DpoSettings, SftSettings, Strict
 from .shaping import Shaping
-from .steps import Progress, StageResult
+from .trainers.settings import DapoSettings, DpoSettings, SftSettings, Strict
+from .trainers.steps import Progress, StageResult
 
 JOB, RESULT = "job.json", "result.json"
 Train = Callable[["Job", Progress], StageResult]
@@ -85,12 +85,12 @@ def train(job: Job, progress: Progress) -> StageResult:
     # Said by transformers of a setting that TRL still needs under its old name.
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
     if job.kind == "dpo":
-        from .dpo import train_dpo
-        from .preferences import read_pairs
+        from .corpus.preferences import read_pairs
+        from .trainers.dpo import train_dpo
 
         assert job.dpo is not None
         return train_dpo(job.dpo, job.model, read_pairs(job.rows), job.output, progress=progress)
-    from .corpus import read_corpus
+    from .corpus.files import read_corpus
 
     services = services_of(job.means)
     rows = read_corpus(job.rows, services)
@@ -99,15 +99,15 @@ def train(job: Job, progress: Progress) -> StageResult:
         return row.id in job.rationales
 
     if job.kind == "dapo":
-        from .dapo import train_dapo
         from .rewards import Rewards
+        from .trainers.dapo import train_dapo
 
         assert job.dapo is not None
         rewards = Rewards(services, job.shaping, weights=job.weights)
         return train_dapo(
             job.dapo, job.model, rows, rewards, job.output, rationale=rationale, progress=progress
         )
-    from .sft import train_sft
+    from .trainers.sft import train_sft
 
     assert job.sft is not None
     return train_sft(job.sft, job.model, rows, job.output, rationale=rationale, progress=progress)

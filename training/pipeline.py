@@ -25,7 +25,7 @@ from .progress import StepBar, spelled
 from .recipe import OnRegression, Recipe
 from .shaping import Shaping
 from .stages import Choice, Chooser, Gatherer, job_of
-from .steps import STEPS
+from .trainers.steps import STEPS
 
 GATE_FILES = ("gate.json", "gate.md", "gate.xml")
 

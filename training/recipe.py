@@ -16,7 +16,7 @@ from ..tasks.schema import Task
 from .errors import RecipeInvalid
 from .recipe_errors import explained
 from .recipe_stages import Count, Stage
-from .settings import Strict
+from .trainers.settings import Strict
 
 RECIPES = Path(__file__).with_name("recipes")
 OnRegression = Literal["stop", "continue", "rollback"]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from .emphasis import EmphasisSettings
-from .settings import DapoSettings, DpoSettings, SftSettings, Strict
+from .trainers.settings import DapoSettings, DpoSettings, SftSettings, Strict
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]

@@ -17,7 +17,7 @@ from ..harness.models.base import finished
 from ..tasks.errors import UnknownName
 from ..tasks.registry import by_name
 from ..tasks.schema import Completion, Failure, Prompt, Sample, Score, Scoring, Services, Task
-from .row import CorpusRow
+from .corpus.row import CorpusRow
 from .shaping import Shaping
 
 SPREAD: Mapping[str, float] = {"exact": 1e-6, "pattern": 1e-6, "sandbox": 1e-6, "metric": 0.02}

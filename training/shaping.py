@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 
 from ..harness.diagnosis.schema import Term
 from ..tasks.schema import Completion, Failure
-from .settings import DapoSettings, Strict
+from .trainers.settings import DapoSettings, Strict
 
 TERMS: tuple[Term, ...] = ("pattern", "answer", "language", "length")
 

@@ -14,25 +14,25 @@ from typing import Any
 from ..harness.progress import Progress
 from ..tasks.registry import find
 from .chosen import ROWS, Chosen, Given, read, write, write_json
-from .contamination import EvaluationItems, tasks_of
-from .corpus import read_corpus, write_corpus
-from .decisions import counted
-from .difficulty import HardSettings, hardest, solvability
-from .draws import DrawSettings, draw
+from .corpus.contamination import EvaluationItems, tasks_of
+from .corpus.decisions import counted
+from .corpus.difficulty import HardSettings, hardest, solvability
+from .corpus.draws import DrawSettings, draw
+from .corpus.files import read_corpus, write_corpus
+from .corpus.mixing import MixSettings, mix, sizes
+from .corpus.preferences import preferences
+from .corpus.rationales import Rationales, assigned
+from .corpus.row import CorpusRow
+from .corpus.select import SelectSettings, select
+from .corpus.soft_labels import SoftLabelSettings, soft_labels
 from .emphasis import emphasise
 from .evaluations import Evaluator
 from .job import Job
 from .manifest import Facts
-from .mixing import MixSettings, mix, sizes
-from .preferences import preferences
-from .rationales import Rationales, assigned
 from .recipe import Recipe
 from .recipe_stages import Rows
 from .rewards import Rewards
-from .row import CorpusRow
-from .select import SelectSettings, select
 from .shaping import Shaping
-from .soft_labels import SoftLabelSettings, soft_labels
 
 Gatherer = Callable[[Recipe, Sequence[Path], Evaluator, Path], Facts]
 
@@ -70,7 +70,7 @@ def gather(recipe: Recipe, files: Sequence[Path], evaluator: Evaluator, path: Pa
         evaluator: Whose items are never learnt.
         path: The corpus; what was left out and why stands beside it, in `.json`.
     """
-    from .sources import generated_rows, own_rows, registry_rows
+    from .corpus.sources import generated_rows, own_rows, registry_rows
 
     data = recipe.data
     rows: list[CorpusRow] = []
@@ -254,7 +254,7 @@ def _softened(asked: _Asked, chosen: Chosen) -> Chosen:
     general = sum(row.general for row in chosen.rows)
     judge = None
     if wanted.judge != "task":
-        from .rubric import RubricJudge
+        from .corpus.rubric import RubricJudge
 
         judge = RubricJudge(asked.evaluator.load(Path(wanted.judge)))
     try:

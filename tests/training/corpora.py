@@ -10,7 +10,7 @@ from redone.harness.diagnosis.schema import SCHEMA_VERSION, Bucket, Diagnosis, M
 from redone.harness.diagnosis.task_schema import Estimate, Slice
 from redone.tasks.registry import find
 from redone.tasks.sources import cluster_of, samples
-from redone.training.row import CorpusRow
+from redone.training.corpus.row import CorpusRow
 
 LABELS = {
     "irony": ("non_irony", "irony"),

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from dapo_stage import Ruled, by_bytes, rows, settings
 
-from redone.training.dapo import train_dapo
+from redone.training.trainers.dapo import train_dapo
 
 if __name__ == "__main__":
     model, output, changes = sys.argv[1:]

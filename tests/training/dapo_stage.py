@@ -1,8 +1,8 @@
 """A stage of reinforcement learning on a tiny random model, judged by rules of the test's own."""
 
+from redone.training.corpus.row import CorpusRow
 from redone.training.rewards import Judged, Rewards
-from redone.training.row import CorpusRow
-from redone.training.settings import DapoSettings
+from redone.training.trainers.settings import DapoSettings
 
 TASK = "tweeteval/irony"
 

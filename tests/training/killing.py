@@ -14,8 +14,8 @@ from pathlib import Path
 CONTEXT = multiprocessing.get_context("forkserver")
 HEAVY = [
     "redone.training.pipeline",
-    "redone.training.dapo_trainer",
-    "redone.training.sft_trainer",
+    "redone.training.trainers.dapo_trainer",
+    "redone.training.trainers.sft_trainer",
     "redone.harness.models.hf",
     "trl.trainer.grpo_trainer",
     "trl.trainer.sft_trainer",

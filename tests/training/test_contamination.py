@@ -9,12 +9,12 @@ from redone.tasks.errors import RedoneError
 from redone.tasks.registry import by_name, find
 from redone.tasks.schema import PARTITIONS
 from redone.tasks.sources import sourced
-from redone.training.contamination import EvaluationItems, only_diagnose, tasks_of
-from redone.training.decisions import counted
-from redone.training.difficulty import HardSettings, Solved, hardest
-from redone.training.mixing import MixSettings, mix
-from redone.training.select import SelectSettings, select
-from redone.training.sources import generated_rows, registry_rows
+from redone.training.corpus.contamination import EvaluationItems, only_diagnose, tasks_of
+from redone.training.corpus.decisions import counted
+from redone.training.corpus.difficulty import HardSettings, Solved, hardest
+from redone.training.corpus.mixing import MixSettings, mix
+from redone.training.corpus.select import SelectSettings, select
+from redone.training.corpus.sources import generated_rows, registry_rows
 
 IRONY = by_name("tweeteval/irony")
 

@@ -9,9 +9,9 @@ from corpora import LABELS, row, write_tweets
 from redone.tasks.errors import BadRow, MissingData, RedoneError
 from redone.tasks.registry import by_name, find
 from redone.tasks.schema import Completion, Services
-from redone.training.corpus import CorpusRow, read_corpus, reasonable, write_corpus
+from redone.training.corpus.files import CorpusRow, read_corpus, reasonable, write_corpus
+from redone.training.corpus.sources import generated_rows, own_rows, registry_rows, trainable_tasks
 from redone.training.rewards import Rewards
-from redone.training.sources import generated_rows, own_rows, registry_rows, trainable_tasks
 
 GOOD = {
     "id": "a",

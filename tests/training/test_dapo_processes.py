@@ -10,8 +10,8 @@ import pytest
 from dapo_stage import Ruled, by_bytes, rows, settings
 from safetensors.torch import load_file
 
-from redone.training.dapo import train_dapo
-from redone.training.steps import read_steps
+from redone.training.trainers.dapo import train_dapo
+from redone.training.trainers.steps import read_steps
 
 SCRIPT = Path(__file__).with_name("dapo_process.py")
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]

@@ -10,12 +10,12 @@ from safetensors.torch import load_file
 from redone.harness.errors import DiskFull
 from redone.tasks.errors import RedoneError
 from redone.tasks.registry import by_name
-from redone.training import checkpoints, dapo
-from redone.training.checkpoints import newest_complete
-from redone.training.dapo import make_trainer, train_dapo
-from redone.training.guards import BARREN, NOT_FINITE
-from redone.training.settings import LoraSettings
-from redone.training.steps import read_steps
+from redone.training.trainers import checkpoints, dapo
+from redone.training.trainers.checkpoints import newest_complete
+from redone.training.trainers.dapo import make_trainer, train_dapo
+from redone.training.trainers.guards import BARREN, NOT_FINITE
+from redone.training.trainers.settings import LoraSettings
+from redone.training.trainers.steps import read_steps
 
 
 class Killed(BaseException):
@@ -122,7 +122,7 @@ def test_a_judge_that_answers_nonsense_trains_nothing(tiny_model, tmp_path, valu
 
 
 def test_a_ruined_gradient_is_not_used_and_ends_the_stage(tiny_model, tmp_path, monkeypatch):
-    from redone.training.dapo_trainer import DapoTrainer
+    from redone.training.trainers.dapo_trainer import DapoTrainer
 
     honest = DapoTrainer._compute_loss
 
@@ -172,7 +172,7 @@ def test_a_disk_that_fills_while_the_model_is_saved(tiny_model, tmp_path, monkey
 
 
 def test_memory_that_runs_out_makes_smaller_micro_batches(tiny_model, tmp_path, monkeypatch):
-    from redone.training.dapo_trainer import DapoTrainer
+    from redone.training.trainers.dapo_trainer import DapoTrainer
 
     honest, sizes = DapoTrainer._compute_loss, []
 
@@ -200,7 +200,7 @@ def _padded(choose):
 
 
 def test_memory_for_not_even_one_answer_is_told(tiny_model, tmp_path, monkeypatch):
-    from redone.training.dapo_trainer import DapoTrainer
+    from redone.training.trainers.dapo_trainer import DapoTrainer
 
     def never(self, model, inputs):
         raise MemoryError
@@ -225,7 +225,7 @@ def test_rows_that_are_all_too_long_are_refused(tiny_model, tmp_path):
 
 @pytest.mark.parametrize("kind", ["gpt2", "sliding"])
 def test_a_model_without_fast_ways_is_trained_by_plain_ones(tiny_model, tmp_path, kind):
-    from redone.training.rollouts import TrainerWriter
+    from redone.training.trainers.rollouts import TrainerWriter
 
     made = make_trainer(settings(), tiny_model(kind), rows(), Ruled(by_bytes), tmp_path / "made")
     assert isinstance(made.writer, TrainerWriter)

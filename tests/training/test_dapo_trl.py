@@ -7,7 +7,7 @@ import trl
 from trl import GRPOTrainer
 
 from redone.tasks.errors import RedoneError
-from redone.training.dapo import PINNED, check_trl
+from redone.training.trainers.dapo import PINNED, check_trl
 
 
 def test_the_installed_version_has_what_is_needed():

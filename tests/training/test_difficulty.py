@@ -12,17 +12,17 @@ from redone.tasks.errors import RedoneError
 from redone.tasks.registry import by_name
 from redone.tasks.schema import Completion
 from redone.tasks.sources import samples
-from redone.training.contamination import EvaluationItems
-from redone.training.decisions import counted
-from redone.training.difficulty import (
+from redone.training.corpus.contamination import EvaluationItems
+from redone.training.corpus.decisions import counted
+from redone.training.corpus.difficulty import (
     RATIONALE_SHARE,
     HardSettings,
     Solved,
     hardest,
     solvability,
 )
-from redone.training.draws import Draws, DrawSettings, draw
-from redone.training.sources import generated_rows
+from redone.training.corpus.draws import Draws, DrawSettings, draw
+from redone.training.corpus.sources import generated_rows
 
 SOCIAL = [row(n) for n in range(60)] + [row(n, "tweeteval/emotion", "joy") for n in range(240)]
 GENERAL = list(generated_rows(count=15))

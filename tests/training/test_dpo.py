@@ -8,12 +8,12 @@ from tiny_models import tiny_tokenizer
 from redone.harness.models.scripted import ScriptedModel
 from redone.tasks.errors import BadRow, RedoneError
 from redone.tasks.schema import Completion
-from redone.training.dpo import train_dpo
-from redone.training.draws import DrawSettings
-from redone.training.preferences import Pair, preferences, read_pairs, write_pairs
-from redone.training.row import CorpusRow
-from redone.training.settings import DpoSettings, LoraSettings
-from redone.training.steps import read_steps
+from redone.training.corpus.draws import DrawSettings
+from redone.training.corpus.preferences import Pair, preferences, read_pairs, write_pairs
+from redone.training.corpus.row import CorpusRow
+from redone.training.trainers.dpo import train_dpo
+from redone.training.trainers.settings import DpoSettings, LoraSettings
+from redone.training.trainers.steps import read_steps
 
 IRONY = "tweeteval/irony"
 

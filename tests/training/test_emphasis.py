@@ -12,9 +12,9 @@ from redone.harness.scored import ScoredRun
 from redone.tasks.errors import RedoneError, UnknownName
 from redone.tasks.registry import find
 from redone.tasks.schema import Completion
+from redone.training.corpus.row import CorpusRow
 from redone.training.emphasis import EmphasisSettings, emphasise
 from redone.training.rewards import Rewards
-from redone.training.row import CorpusRow
 from redone.training.shaping import Shaping
 
 STORIES, FACTS, LISTS = "general_mini/stories", "general_mini/facts", "general_mini/lists"

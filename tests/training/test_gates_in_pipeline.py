@@ -17,7 +17,7 @@ from redone.training.manifest import Manifest
 from redone.training.pipeline import Order, Pipeline, Workers
 from redone.training.plan import steps_of
 from redone.training.recipe import load_recipe
-from redone.training.steps import StageResult
+from redone.training.trainers.steps import StageResult
 
 ANSWERS = {
     sample.id: task.gold(sample)

@@ -4,13 +4,13 @@ import orjson
 import pytest
 
 from redone.tasks.errors import UnknownName
-from redone.training.corpus import write_corpus
+from redone.training.corpus.files import write_corpus
+from redone.training.corpus.sources import generated_rows
 from redone.training.errors import LaunchFailed
 from redone.training.job import JOB, Job, launched, load_job, save_job
 from redone.training.launch import config_of, module
-from redone.training.settings import SftSettings
-from redone.training.sources import generated_rows
-from redone.training.steps import read_steps
+from redone.training.trainers.settings import SftSettings
+from redone.training.trainers.steps import read_steps
 
 
 def job_in(folder, model):

@@ -8,12 +8,12 @@ from corpora import row
 
 from redone.tasks.errors import BadRow, MissingData, RedoneError
 from redone.tasks.registry import by_name
-from redone.training.contamination import EvaluationItems
-from redone.training.decisions import counted, write_decisions
-from redone.training.mixing import GENERAL_SHARE, MixSettings, mix
-from redone.training.quotas import apportioned, drawn, parted
-from redone.training.rationales import Rationales, assigned
-from redone.training.sources import generated_rows
+from redone.training.corpus.contamination import EvaluationItems
+from redone.training.corpus.decisions import counted, write_decisions
+from redone.training.corpus.mixing import GENERAL_SHARE, MixSettings, mix
+from redone.training.corpus.quotas import apportioned, drawn, parted
+from redone.training.corpus.rationales import Rationales, assigned
+from redone.training.corpus.sources import generated_rows
 
 SIZES = {"tweeteval/irony": 900, "tweeteval/hate": 100, "tweeteval/stance": 25}
 LABELS = {"tweeteval/irony": "irony", "tweeteval/hate": "hate", "tweeteval/stance": "favor"}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from redone.training.packing import TokenTree, micro_batches, packs, padded, tree_logprobs
+from redone.training.trainers.packing import TokenTree, micro_batches, packs, padded, tree_logprobs
 
 TOKENS = st.lists(st.integers(0, 3), min_size=1, max_size=8)
 SEQUENCES = [

@@ -23,8 +23,8 @@ from redone.tasks.prompts import messages, prompt_for
 from redone.tasks.registry import TASKS, by_name, find
 from redone.tasks.schema import Completion, Outcome, Services
 from redone.tasks.sources import samples
+from redone.training.corpus.row import CorpusRow
 from redone.training.rewards import SPREAD, Raw, Rewards, columns_of
-from redone.training.row import CorpusRow
 from redone.training.shaping import Shaping
 
 PAIRS, ITEMS = 1_000, 25

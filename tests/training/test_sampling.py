@@ -6,11 +6,11 @@ import pytest
 from dapo_stage import TASK, rows
 
 from redone.tasks.schema import Completion
-from redone.training.guards import BAD, BARREN, NOT_FINITE, SPIKE, SPIKED, fault, stop
 from redone.training.rewards import SPREAD, Judged
-from redone.training.rollouts import Rollout
-from redone.training.sampling import Group, PromptOrder, harvest
-from redone.training.steps import Step
+from redone.training.trainers.guards import BAD, BARREN, NOT_FINITE, SPIKE, SPIKED, fault, stop
+from redone.training.trainers.rollouts import Rollout
+from redone.training.trainers.sampling import Group, PromptOrder, harvest
+from redone.training.trainers.steps import Step
 
 METRIC = "sns_trans/zh_en"
 

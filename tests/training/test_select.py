@@ -11,10 +11,10 @@ from redone.harness.diagnosis.task_schema import Slice
 from redone.tasks.errors import RedoneError
 from redone.tasks.registry import by_name, find
 from redone.tasks.sources import samples
-from redone.training.contamination import EvaluationItems, tasks_of
-from redone.training.decisions import counted
-from redone.training.select import GENERAL_SHARE, SelectSettings, name_of, select
-from redone.training.sources import generated_rows, registry_rows
+from redone.training.corpus.contamination import EvaluationItems, tasks_of
+from redone.training.corpus.decisions import counted
+from redone.training.corpus.select import GENERAL_SHARE, SelectSettings, name_of, select
+from redone.training.corpus.sources import generated_rows, registry_rows
 
 IRONY, EMOTION, FACTS = "tweeteval/irony", "tweeteval/emotion", "general_mini/facts"
 NO_GENERAL = SelectSettings(general_share=0)

@@ -11,11 +11,11 @@ from tiny_models import CHAT_TEMPLATE, tiny_tokenizer
 
 from redone.harness.errors import DiskFull
 from redone.tasks.errors import RedoneError
-from redone.training.row import CorpusRow
-from redone.training.sequences import TokenRow, packed_logprobs, packs_of, padded_logprobs
-from redone.training.settings import LoraSettings, SftSettings
-from redone.training.sft import train_sft
-from redone.training.steps import read_steps
+from redone.training.corpus.row import CorpusRow
+from redone.training.trainers.sequences import TokenRow, packed_logprobs, packs_of, padded_logprobs
+from redone.training.trainers.settings import LoraSettings, SftSettings
+from redone.training.trainers.sft import train_sft
+from redone.training.trainers.steps import read_steps
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
@@ -78,7 +78,7 @@ def load(folder):
 
 def as_tokens(folder, given, raw_text=False, rationale=lambda row: False):
     from redone.harness.models.checkpoint import Checkpoint
-    from redone.training.sequences import Tokeniser, token_rows
+    from redone.training.trainers.sequences import Tokeniser, token_rows
 
     tokeniser = Tokeniser.of(Checkpoint(str(folder), "float32", "cpu"))
     found, _ = token_rows(
@@ -170,7 +170,9 @@ def test_weights_count_as_rows_that_come_again(tiny_model, tmp_path):
 def test_the_micro_batch_changes_nothing(tiny_model, tmp_path, monkeypatch):
     model = tiny_model()
     for name, shares, micro in (("a", True, 1), ("b", False, 4), ("c", False, 1)):
-        monkeypatch.setattr("redone.training.packing.packs", lambda model, shares=shares: shares)
+        monkeypatch.setattr(
+            "redone.training.trainers.packing.packs", lambda model, shares=shares: shares
+        )
         train_sft(settings(steps=2, micro_batch=micro), model, rows(), tmp_path / name)
     a, b, c = (weights(tmp_path / name / "model") for name in "abc")
     for other in (b, c):
@@ -257,7 +259,7 @@ def test_a_finished_stage_is_not_trained_again(tiny_model, tmp_path):
 @pytest.fixture
 def spoilt(monkeypatch):
     """Spoils the loss from a step on."""
-    from redone.training.sft_trainer import SftTrainer
+    from redone.training.trainers.sft_trainer import SftTrainer
 
     right = SftTrainer.loss_of
 
@@ -289,7 +291,7 @@ def test_a_ruined_loss_stops_with_a_line_and_the_weights_of_before(
 
 
 def test_one_spike_is_passed_over(tiny_model, tmp_path, monkeypatch, spoilt):
-    from redone.training.sft_trainer import SftTrainer
+    from redone.training.trainers.sft_trainer import SftTrainer
 
     right = SftTrainer.loss_of
 
@@ -304,7 +306,7 @@ def test_one_spike_is_passed_over(tiny_model, tmp_path, monkeypatch, spoilt):
 
 
 def test_out_of_memory_halves_the_passes(tiny_model, tmp_path, monkeypatch):
-    from redone.training.sft_trainer import SftTrainer
+    from redone.training.trainers.sft_trainer import SftTrainer
 
     right, seen = SftTrainer.loss_of, []
 
@@ -314,7 +316,7 @@ def test_out_of_memory_halves_the_passes(tiny_model, tmp_path, monkeypatch):
             raise torch.OutOfMemoryError("out of memory")
         return right(self, model, chosen, whole)
 
-    monkeypatch.setattr("redone.training.packing.packs", lambda model: False)
+    monkeypatch.setattr("redone.training.trainers.packing.packs", lambda model: False)
     train_sft(settings(steps=2), tiny_model(), rows(), tmp_path / "whole")
     monkeypatch.setattr(SftTrainer, "loss_of", loss_of)
     result = train_sft(settings(steps=2), tiny_model(), rows(), tmp_path / "halved")
@@ -324,7 +326,7 @@ def test_out_of_memory_halves_the_passes(tiny_model, tmp_path, monkeypatch):
 
 
 def test_out_of_memory_with_one_row_says_what_to_lower(tiny_model, tmp_path, monkeypatch):
-    from redone.training.sft_trainer import SftTrainer
+    from redone.training.trainers.sft_trainer import SftTrainer
 
     def loss_of(self, model, chosen, whole):
         raise torch.OutOfMemoryError("out of memory")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from redone.training.steps import STEPS, StageResult, Step, StepLog, TaskMean, read_steps
+from redone.training.trainers.steps import STEPS, StageResult, Step, StepLog, TaskMean, read_steps
 
 
 def step(number, **fields):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import orjson
 
-from ..harness.store import replacing
-from ..tasks.errors import BadRow, MissingData, RedoneError
-from .corpus import reasonable
+from ...harness.store import replacing
+from ...tasks.errors import BadRow, MissingData, RedoneError
+from ..rewards import Rewards
+from .files import reasonable
 from .quotas import place
-from .rewards import Rewards
 from .row import CorpusRow
 
 

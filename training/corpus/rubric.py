@@ -10,9 +10,9 @@ from pathlib import Path
 
 import orjson
 
-from ..harness.models.base import Model
-from ..tasks.errors import RedoneError
-from ..tasks.schema import Request, Settings
+from ...harness.models.base import Model
+from ...tasks.errors import RedoneError
+from ...tasks.schema import Request, Settings
 from .draws import Told, answered
 from .row import CorpusRow
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from ..harness.store import replacing
-from ..tasks.errors import RedoneError
+from ...harness.store import replacing
+from ...tasks.errors import RedoneError
 from .arithmetic import mixed
 from .checkpoints import (
     CHECKPOINTS,

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..harness.diagnosis.schema import TRAINABLE
-from ..tasks.errors import RedoneError
-from ..tasks.overlap import THRESHOLD, EvaluationTexts, Overlap, TrainingTexts
-from ..tasks.registry import by_name
-from ..tasks.schema import Task
-from ..tasks.sources import cluster_of
+from ...harness.diagnosis.schema import TRAINABLE
+from ...tasks.errors import RedoneError
+from ...tasks.overlap import THRESHOLD, EvaluationTexts, Overlap, TrainingTexts
+from ...tasks.registry import by_name
+from ...tasks.schema import Task
+from ...tasks.sources import cluster_of
 from .decisions import Decision
 from .row import CorpusRow
 

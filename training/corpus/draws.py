@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
-from ..harness.models.base import Model
-from ..harness.runner import completion_of, response_record, seed_of
-from ..harness.store import Journal
-from ..tasks.errors import RedoneError
-from ..tasks.registry import by_name
-from ..tasks.schema import Completion, Request, Settings
+from ...harness.models.base import Model
+from ...harness.runner import completion_of, response_record, seed_of
+from ...harness.store import Journal
+from ...tasks.errors import RedoneError
+from ...tasks.registry import by_name
+from ...tasks.schema import Completion, Request, Settings
 from .row import CorpusRow
 
 Told = Callable[[int], None]

@@ -13,16 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..harness.diagnosis.solvability import threshold
-from ..tasks.errors import RedoneError
-from ..tasks.registry import by_name
+from ...harness.diagnosis.solvability import threshold
+from ...tasks.errors import RedoneError
+from ...tasks.registry import by_name
+from ..rewards import Rewards
 from .contamination import EvaluationItems
 from .decisions import Decision
 from .draws import Draws
 from .mixing import GENERAL_SHARE, balanced, checked
 from .quotas import parted, place, repeated
 from .rationales import Rationales, assigned
-from .rewards import Rewards
 from .row import CorpusRow
 
 RATIONALE_SHARE = 0.5718

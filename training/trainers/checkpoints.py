@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from ..harness.errors import DiskFull, disk_full
-from ..harness.store import replacing
+from ...harness.errors import DiskFull, disk_full
+from ...harness.store import replacing
 
 MODEL = "model"
 CHECKPOINTS = "checkpoints"

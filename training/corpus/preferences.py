@@ -14,15 +14,15 @@ from typing import Any
 
 import orjson
 
-from ..harness.models.base import Model
-from ..harness.store import replacing
-from ..tasks.errors import BadRow
-from ..tasks.registry import by_name
-from ..tasks.schema import Completion, Message
-from ..tasks.sources import json_objects
+from ...harness.models.base import Model
+from ...harness.store import replacing
+from ...tasks.errors import BadRow
+from ...tasks.registry import by_name
+from ...tasks.schema import Completion, Message
+from ...tasks.sources import json_objects
+from ..rewards import SPREAD, Judged, Rewards
 from .decisions import Decision
 from .draws import DrawSettings, Told, draw
-from .rewards import SPREAD, Judged, Rewards
 from .row import CorpusRow
 
 

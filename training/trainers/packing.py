@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..harness.models.sharing import common_length
+from ...harness.models.sharing import common_length
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..tasks.errors import RedoneError
+from ...tasks.errors import RedoneError
 from .contamination import EvaluationItems
 from .decisions import Decision
 from .quotas import apportioned, drawn, parted, repeated

@@ -16,14 +16,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from ..harness.models.memory import is_out_of_memory
-from ..tasks.errors import RedoneError
+from ...harness.models.memory import is_out_of_memory
+from ...tasks.errors import RedoneError
+from ..corpus.row import CorpusRow
+from ..parts import Part, loss_inputs, parts_of
+from ..rewards import Rewards
 from .guards import fault
 from .packing import micro_batches, tree_logprobs
-from .parts import Part, loss_inputs, parts_of
-from .rewards import Rewards
 from .rollouts import Asking, Writer
-from .row import CorpusRow
 from .sampling import Group, Harvest, PromptOrder, harvest
 from .settings import DapoSettings
 from .steps import Step, StepLog

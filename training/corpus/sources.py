@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..tasks.errors import BadRow, RedoneError
-from ..tasks.general_mini.tasks import ITEMS, FamilyReader, training_rows
-from ..tasks.prompts import messages, prompt_for
-from ..tasks.registry import TASKS, by_name
-from ..tasks.schema import Sample, Services, Task
-from ..tasks.sources import samples
-from .corpus import is_general, read_corpus, reasonable
+from ...tasks.errors import BadRow, RedoneError
+from ...tasks.general_mini.tasks import ITEMS, FamilyReader, training_rows
+from ...tasks.prompts import messages, prompt_for
+from ...tasks.registry import TASKS, by_name
+from ...tasks.schema import Sample, Services, Task
+from ...tasks.sources import samples
+from .files import is_general, read_corpus, reasonable
 from .row import CorpusRow
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from ..harness.store import replacing
+from ...harness.store import replacing
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from ..tasks.errors import RedoneError
+from ...tasks.errors import RedoneError
 from .row import CorpusRow
 
 Key = TypeVar("Key")

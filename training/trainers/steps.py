@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..harness.errors import DiskFull, disk_full
-from ..harness.store import Journal
+from ...harness.errors import DiskFull, disk_full
+from ...harness.store import Journal
 
 Progress = Callable[[int, int, str], None]
 """Called after each step with steps done, steps in all, and a line about the step just done."""

@@ -16,13 +16,13 @@ from typing import Any
 
 import orjson
 
-from ..harness.store import replacing
-from ..tasks.errors import BadRow, MissingData, RedoneError, UnknownName
-from ..tasks.prompts import messages, prompt_for
-from ..tasks.registry import BENCHMARKS, by_name
-from ..tasks.schema import Message, Services, Task
-from ..tasks.sources import cluster_of, kind
-from .rewards import Rewards
+from ...harness.store import replacing
+from ...tasks.errors import BadRow, MissingData, RedoneError, UnknownName
+from ...tasks.prompts import messages, prompt_for
+from ...tasks.registry import BENCHMARKS, by_name
+from ...tasks.schema import Message, Services, Task
+from ...tasks.sources import cluster_of, kind
+from ..rewards import Rewards
 from .row import NAMES, CorpusRow, behind, worded
 
 __all__ = ["CorpusRow", "is_general", "read_corpus", "reasonable", "write_corpus"]

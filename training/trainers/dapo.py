@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..tasks.errors import RedoneError
+from ...tasks.errors import RedoneError
+from ..corpus.row import CorpusRow
+from ..rewards import Rewards
 from .adapters import lora_config
 from .arithmetic import mixed
 from .checkpoints import (
@@ -29,13 +31,11 @@ from .checkpoints import (
     save_model,
 )
 from .guards import stop
-from .rewards import Rewards
-from .row import CorpusRow
 from .settings import DapoSettings
 from .steps import Progress, StageResult, StepLog
 
 if TYPE_CHECKING:
-    from ..harness.models.checkpoint import Checkpoint
+    from ...harness.models.checkpoint import Checkpoint
     from .dapo_trainer import DapoTrainer
 
 PINNED: Mapping[str, tuple[str, ...]] = {
@@ -160,8 +160,8 @@ def make_trainer(
     check_trl()
     from transformers.utils import logging
 
-    from ..harness.models.checkpoint import Checkpoint
-    from ..harness.models.rendering import Renderer
+    from ...harness.models.checkpoint import Checkpoint
+    from ...harness.models.rendering import Renderer
     from .rollouts import Asking
 
     logging.disable_progress_bar()  # they would stand in the middle of ours
@@ -242,9 +242,9 @@ def _placeholder() -> Any:
 
 def _choose_ways(trainer: DapoTrainer, source: Checkpoint) -> None:
     """The fastest way of writing and of learning that is right for model and device."""
-    from ..harness.models.decoder import unsupported
-    from ..harness.models.engine import FastEngine
-    from ..harness.models.hf import FAST_BATCH
+    from ...harness.models.decoder import unsupported
+    from ...harness.models.engine import FastEngine
+    from ...harness.models.hf import FAST_BATCH
     from .packing import packs
     from .rollouts import FastWriter, TrainerWriter
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from ..tasks.errors import RedoneError
-from ..tasks.schema import Message, Sample
+from ...tasks.errors import RedoneError
+from ...tasks.schema import Message, Sample
 
 _REASONING = {
     "en": 'Reason in a few sentences first, then write "Answer:" and the answer as the last line.',

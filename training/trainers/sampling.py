@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..tasks.registry import by_name
-from .rewards import SPREAD, Judged
-from .row import CorpusRow
+from ...tasks.registry import by_name
+from ..corpus.row import CorpusRow
+from ..rewards import SPREAD, Judged
 from .steps import TaskMean
 
 if TYPE_CHECKING:

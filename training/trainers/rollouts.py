@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..harness.models.answer import Answer
-from ..harness.models.memory import is_out_of_memory
-from ..tasks.errors import RedoneError
-from ..tasks.registry import by_name
-from ..tasks.schema import Completion, Request, Settings
-from .row import CorpusRow
+from ...harness.models.answer import Answer
+from ...harness.models.memory import is_out_of_memory
+from ...tasks.errors import RedoneError
+from ...tasks.registry import by_name
+from ...tasks.schema import Completion, Request, Settings
+from ..corpus.row import CorpusRow
 
 if TYPE_CHECKING:
-    from ..harness.models.engine import FastEngine
-    from ..harness.models.rendering import Renderer
+    from ...harness.models.engine import FastEngine
+    from ...harness.models.rendering import Renderer
     from .settings import DapoSettings
 
 
@@ -174,8 +174,8 @@ class FastWriter:
         self._group, self._seed = group, seed
 
     def write(self, questions: Sequence[Question]) -> list[list[Rollout]]:
-        from ..harness.models.rows import Row
-        from ..harness.models.sampling import generator
+        from ...harness.models.rows import Row
+        from ...harness.models.sampling import generator
 
         rows: list[list[Row]] = []
         for question in questions:

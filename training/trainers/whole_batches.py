@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import Trainer
 
-from ..harness.models.memory import is_out_of_memory
-from ..tasks.errors import RedoneError
+from ...harness.models.memory import is_out_of_memory
+from ...tasks.errors import RedoneError
 from .guards import fault
 from .settings import Supervised
 from .steps import Step, StepLog

@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..harness.models.base import CLOSE, plain_text
-from ..tasks.errors import RedoneError
-from ..tasks.schema import Message
-from .row import CorpusRow
+from ...harness.models.base import CLOSE, plain_text
+from ...tasks.errors import RedoneError
+from ...tasks.schema import Message
+from ..corpus.row import CorpusRow
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..harness.models.checkpoint import Checkpoint
-    from ..harness.models.rendering import Renderer
+    from ...harness.models.checkpoint import Checkpoint
+    from ...harness.models.rendering import Renderer
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Tokeniser:
     @classmethod
     def of(cls, source: Checkpoint) -> Tokeniser:
         """That of a model folder."""
-        from ..harness.models.rendering import Renderer
+        from ...harness.models.rendering import Renderer
 
         renderer = Renderer(source.tokenizer, {}, "auto")
         return cls(renderer, _turn_end(source))

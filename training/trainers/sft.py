@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..corpus.row import CorpusRow
 from .adapters import lora_config
-from .row import CorpusRow
 from .settings import SftSettings
 from .steps import Progress, StageResult
 from .supervised import arguments, check_trl, placeholder, quietly, run, tell_left_out, trained
@@ -49,7 +49,7 @@ def train_sft(
     check_trl()
     if (done := trained(settings, output)) is not None:
         return done
-    from ..harness.models.checkpoint import Checkpoint
+    from ...harness.models.checkpoint import Checkpoint
     from .sequences import Tokeniser, packs_of, token_rows
 
     # On a GPU, too, the trainer moves it: which device is this process's own, only it knows.

@@ -24,9 +24,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..harness.diagnosis.schema import Bucket, Diagnosis
-from ..tasks.errors import RedoneError
-from ..tasks.sources import characters
+from ...harness.diagnosis.schema import Bucket, Diagnosis
+from ...tasks.errors import RedoneError
+from ...tasks.sources import characters
 from .contamination import EvaluationItems, only_diagnose
 from .decisions import Decision
 from .mixing import balanced, checked

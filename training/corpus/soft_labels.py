@@ -17,14 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..harness.models.base import Model
-from ..tasks.errors import RedoneError
-from ..tasks.schema import Completion
-from .corpus import ROUNDING
+from ...harness.models.base import Model
+from ...tasks.errors import RedoneError
+from ...tasks.schema import Completion
+from ..rewards import Rewards
 from .decisions import Decision
 from .draws import DrawSettings, Told, draw
+from .files import ROUNDING
 from .quotas import place
-from .rewards import Rewards
 from .row import CorpusRow
 from .rubric import RubricJudge
 

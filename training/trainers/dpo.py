@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..tasks.errors import RedoneError
+from ...tasks.errors import RedoneError
+from ..corpus.preferences import Pair, read_pairs, write_pairs
 from .adapters import lora_config
-from .preferences import Pair, read_pairs, write_pairs
 from .settings import DpoSettings
 from .steps import Progress, StageResult
 from .supervised import arguments, check_trl, placeholder, quietly, run, tell_left_out, trained
@@ -47,7 +47,7 @@ def train_dpo(
     check_trl()
     if (done := trained(settings, output)) is not None:
         return done
-    from ..harness.models.checkpoint import Checkpoint
+    from ...harness.models.checkpoint import Checkpoint
     from .sequences import Tokeniser, TokenRow
 
     # On a GPU, too, the trainer moves it: which device is this process's own, only it knows.

@@ -1,0 +1,1 @@
+"""What is learnt from: rows, where they come from, and how they are chosen."""

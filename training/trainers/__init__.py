@@ -1,0 +1,1 @@
+"""Stages of training on TRL: reinforcement learning, fine-tuning, preferences."""
