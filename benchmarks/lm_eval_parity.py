@@ -60,9 +60,16 @@ def main() -> None:
         reports.append(report)
         print(line(report), flush=True)
     path = Path(__file__).parent / "results" / "lm_eval_parity.json"
-    path.write_text(json.dumps({"items": options.items, "tasks": reports}, indent=1), "utf-8")
+    path.write_text(json.dumps(beside_others(path, reports), indent=1), "utf-8")
     total = {side: sum(r["seconds"][side] for r in reports) for side in ("lm_eval", "redone")}
     print(f"answering: lm-eval {total['lm_eval']:.0f} s, redone {total['redone']:.0f} s; {path}")
+
+
+def beside_others(path: Path, reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """These reports, and those of other tasks that the file has: tasks may come one by one."""
+    kept = json.loads(path.read_text("utf-8")) if path.is_file() else []
+    new = {report["task"] for report in reports}
+    return [*(r for r in kept if r["task"] not in new), *reports]
 
 
 def measured(options: argparse.Namespace, name: str, side: str) -> dict[str, Any]:
