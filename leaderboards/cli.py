@@ -145,9 +145,9 @@ def _submissions(options: argparse.Namespace) -> list[Submission]:
                 "board shows checked results only."
             )
         found.append(submission)
-    own = [submission_of(ScoredRun(run)) for run in options.run]
-    known = {submission.file_name for submission in own}
-    return [*(s for s in found if s.file_name not in known), *own]
+    own = [submission_of(ScoredRun(run), sheets=True) for run in options.run]
+    known = {submission.hash for submission in own}
+    return [*(s for s in found if s.hash not in known), *own]
 
 
 def submit(options: argparse.Namespace) -> int:

@@ -54,7 +54,9 @@ def conditions(submission: Submission, role: Role, of: Sequence[str]) -> tuple[C
         _condition("partition", request.partition, request.partition),
         _condition("draws", request.draws, str(request.draws)),
         _condition("system text", request.system),
-        _condition("thinking", submission.model.thinking, submission.model.thinking or "auto"),
+        _condition(
+            "thinking", submission.model.thinking or "auto", submission.model.thinking or "auto"
+        ),
     )
 
 

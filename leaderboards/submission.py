@@ -158,14 +158,19 @@ class Submission(_Strict):
         return self.request.model_dump() | {"tasks": tasks}
 
     @property
-    def file_name(self) -> str:
-        """Model and a hash over model and request: the same run has the same name."""
+    def hash(self) -> str:
+        """8 hex digits over model, request and environment, whatever the model is called."""
         found = orjson.dumps(
             [self.model.identity, self.asked(), sorted(self.environment.items())],
             option=orjson.OPT_SORT_KEYS,
         )
+        return hashlib.sha256(found).hexdigest()[:8]
+
+    @property
+    def file_name(self) -> str:
+        """The model's name and the hash: the same run has the same name."""
         safe = "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "_" for c in self.label)
-        return f"{safe[:60]}-{hashlib.sha256(found).hexdigest()[:8]}.json"
+        return f"{safe[:60].lstrip('.') or '_'}-{self.hash}.json"
 
     @property
     def label(self) -> str:
@@ -173,16 +178,20 @@ class Submission(_Strict):
         return self.model.name
 
 
-def submission_of(run: ScoredRun, name: str | None = None) -> Submission:
+def submission_of(run: ScoredRun, name: str | None = None, *, sheets: bool = False) -> Submission:
     """The submission that a finished run makes.
 
     Args:
         run: The run.
         name: Of the model, for people; None: as the run has it.
+        sheets: An answer sheet will do too, to be looked at and not to be submitted.
 
     Raises:
-        RunUnreadable: The run's files lack something, or the name cannot be shown in one line.
+        RunUnreadable: The run's files lack something, the name cannot be shown in one line, or
+            no model answered.
     """
+    if not sheets and run.model.startswith("scripted:"):
+        raise RunUnreadable(f"{run.path} is an answer sheet ({run.model}), not a model's answers.")
     request, results = run.request, run.results
     identity: Mapping[str, Any] = request["model"]
     prints = [identity.get(key) for key in ("model", "fingerprint")]

@@ -51,7 +51,7 @@ def problems_of(folder: Path) -> dict[str, list[str]]:
         own = found[path.name] = list(problems(submission))
         if path.name != submission.file_name:
             own.append(f"its name must be {submission.file_name}")
-        first = owners.setdefault(submission.file_name, path.name)
+        first = owners.setdefault(submission.hash, path.name)
         if first != path.name:
             own.append(f"the same model and request as {first}")
     return found

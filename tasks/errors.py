@@ -48,7 +48,8 @@ class UnknownName(RedoneError):
         else:
             if not near:
                 parts.append(f"Known: {', '.join(names[: self.most])} and others.")
-            parts.append(f"There are {len(names)}: {listing}")
+            if listing:
+                parts.append(f"There are {len(names)}: {listing}")
         super().__init__(" ".join(parts))
         self.kind, self.name, self.near = kind, name, near
 

@@ -159,7 +159,8 @@ def training_texts(path: Path) -> Iterator[TrainingTexts]:
     """The texts of a file of training rows (JSON lines).
 
     Of each object `question`, `prompt`, `text`, `answer`, `completion` and the contents of
-    `messages` are read, as far as they are there.
+    `messages` are read, as far as they are there; without any, the `fields` that the prompt of its
+    `task` shows.
 
     Raises:
         MissingData: No such file.
@@ -187,16 +188,25 @@ def _texts(line: bytes, where: str) -> TrainingTexts:
         raise BadRow(f"{where}: an object is expected.")
     asked = [row[name] for name in _ASKED if isinstance(row.get(name), str)]
     answered = [row[name] for name in _ANSWERED if isinstance(row.get(name), str)]
-    messages = row.get("messages") or ()
-    if not isinstance(messages, (list, tuple)):
+    turns = row.get("messages") or ()
+    if not isinstance(turns, (list, tuple)):
         raise BadRow(f"{where}, field 'messages': a list is expected.")
-    for message in messages:
+    for message in turns:
         if not isinstance(message, dict) or not isinstance(message.get("content"), str):
             raise BadRow(f"{where}, field 'messages': objects with a text `content` are expected.")
         side = answered if message.get("role") == "assistant" else asked
         side.append(message["content"])
+    if not asked and isinstance(row.get("task"), str) and isinstance(row.get("fields"), dict):
+        from .registry import by_name
+
+        task = by_name(row["task"])
+        prompt = prompt_for(task, str(row.get("language", "en")), {})
+        asked.append(messages(prompt, row["fields"])[-1]["content"])
+        asked += [value for value in row["fields"].values() if isinstance(value, str)]
     if not asked:
-        raise BadRow(f"{where}: none of {', '.join(_ASKED)} or messages is there.")
+        raise BadRow(
+            f"{where}: none of {', '.join(_ASKED)} or messages is there, nor task and fields."
+        )
     return TrainingTexts(asked, answered)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from ..errors import NotComparable
+from ..errors import NotComparable, RedoneError
 from ..scored import ScoredRun
 from ..store import replacing
 from .decision import Gate, Judged
@@ -270,6 +270,11 @@ def _number(value: float | None) -> float | None:
 
 def _write(path: str | Path, content: bytes) -> None:
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as temporary:
-        temporary.write_bytes(content)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        raise RedoneError(
+            f"{target} cannot be written: {error.strerror}. Name another --output."
+        ) from None

@@ -62,6 +62,12 @@ def write(path, text):
     return str(path)
 
 
+def test_what_cannot_be_written_is_no_verdict(gold, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main([str(gold), str(gold), "--output", "file"]) == 64
+    assert "cannot be written" in capsys.readouterr().err
+
+
 def test_a_decision_needs_no_run_folders(gold, middling):
     base, candidate = ScoredRun(gold).scores(), ScoredRun(middling).scores()
     matched = {name: (base[name], candidate[name]) for name in base}

@@ -123,8 +123,26 @@ class TestChecking:
         wrong = problems_of(tmp_path)["zz.json"]
         assert f"its name must be {path.name}" in wrong[0] and "the same model" in wrong[1]
 
+    def test_the_same_run_under_another_model_name_is_found(self, finished, tmp_path):
+        for name in ("mine", "../.hidden"):
+            save(submission_of(ScoredRun(finished), name), tmp_path)
+        assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+        assert sum("the same model" in w for ws in problems_of(tmp_path).values() for w in ws) == 1
+
 
 class TestCommands:
+    def test_an_answer_sheet_is_no_result(self, tmp_path, capsys, monkeypatch):
+        from redone.harness.cli import main as evaluate
+
+        monkeypatch.chdir(tmp_path)
+        sheet = ["--backend", "scripted", "--model", "gold", "--tasks", NER, "--output", "gold"]
+        assert evaluate(sheet) == 0
+        assert (
+            main(["submit", "gold", "--output", ".", "--name", "Best"]) == RunUnreadable.exit_code
+        )
+        assert "answer sheet" in capsys.readouterr().err
+        assert main(["--run", "gold"]) == 0
+
     def test_submit_then_validate(self, finished, tmp_path, capsys):
         assert main(["submit", str(finished), "--output", str(tmp_path), "--name", "Mine"]) == 0
         path = capsys.readouterr().out.strip()

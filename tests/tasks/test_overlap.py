@@ -96,6 +96,15 @@ def test_the_command_counts_names_rows_and_ends_with_1(tmp_path, capsys):
     assert main(["overlap", str(train)]) == 0
 
 
+def test_a_row_told_in_fields_is_read_as_its_task_asks_it(tmp_path):
+    sample = ITEMS[3][0]
+    row = {"task": NOTE.name, "fields": dict(sample.fields), "answer": "a"}
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps(row), "utf-8")
+    (texts,) = training_texts(path)
+    assert sample.id in {o.sample for o in EvaluationTexts([NOTE], Path()).overlaps(1, texts, 0.8)}
+
+
 @pytest.mark.parametrize(
     "line, told",
     [
