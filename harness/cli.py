@@ -77,7 +77,7 @@ def rescore(options: argparse.Namespace) -> Path:
     """Derive the files of a run again; returns the run folder."""
     from ..tasks.registry import by_name
     from .errors import RunUnreadable
-    from .store import RunFolder
+    from .store import RunFolder, no_run
 
     if ignored := asked_anew(options):
         raise RedoneError(
@@ -86,7 +86,7 @@ def rescore(options: argparse.Namespace) -> Path:
         )
     path = Path(options.rescore)
     if not (path / "run.json").is_file():
-        raise RunUnreadable(f"{path} is not a run folder: there is no run.json in it.")
+        raise no_run(path)
     with RunFolder(path) as folder:
         run = folder.run or {}
         tasks = [by_name(name) for name in run["request"]["tasks"]]

@@ -21,7 +21,7 @@ from .errors import RunUnreadable
 from .results import Figure, figures_of, mean_of
 from .runner import Item
 from .scores import Effort, Judged, Tally, complete_draws, judgements_of, sample_of
-from .store import RunFolder
+from .store import RunFolder, no_run
 
 ROLE = "corrected"
 RESAMPLES = 300
@@ -66,8 +66,9 @@ class LiveRun:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.is_dir():
-            raise RunUnreadable(f"{path} is not a run folder: there is no such folder.")
+        begun = path.is_dir() and not any(path.glob("runs/*/run.json"))
+        if not begun and not (path / "run.json").is_file():
+            raise no_run(path)
         self.path = path
         self.prepared = False
         self.answered = self.total = 0

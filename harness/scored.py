@@ -18,7 +18,7 @@ import orjson
 from ..tasks.registry import by_name
 from ..tasks.schema import Scoring, Task
 from .errors import RunUnfinished, RunUnreadable
-from .store import RunFolder
+from .store import RunFolder, no_run
 
 COLUMNS = ("sample", "cluster", "partition", "value", "stats", "failure", "scored")
 
@@ -84,7 +84,10 @@ class ScoredRun:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.run: Mapping[str, Any] = RunFolder(self.path).run or _no_run(self.path)
+        run = RunFolder(self.path).run
+        if run is None:
+            raise no_run(self.path)
+        self.run: Mapping[str, Any] = run
         if not (self.path / "scores.parquet").is_file():
             raise RunUnfinished(
                 f"{self.path} was not judged yet. Run its redone-eval command again to go on."
@@ -232,10 +235,6 @@ def _task_scores(task: Task, scoring: Scoring, table: Any) -> TaskScores:
 
 def _text(table: Any, name: str) -> np.ndarray:
     return table[name].cast("string").to_numpy(zero_copy_only=False)
-
-
-def _no_run(path: Path) -> Any:
-    raise RunUnreadable(f"{path} is not a run folder: there is no run.json in it.")
 
 
 def _json(path: Path) -> Any:

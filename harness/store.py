@@ -269,6 +269,13 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def no_run(path: Path) -> RunUnreadable:
+    """The error for a folder that is no run, with the runs that are in it."""
+    inside = sorted(str(p.parent) for p in path.glob("runs/*/run.json"))
+    hint = f" Runs are in it: {', '.join(inside)}." if inside else ""
+    return RunUnreadable(f"{path} is not a run folder: there is no run.json in it.{hint}")
+
+
 def full(path: Path) -> DiskFull:
     """The error for a full disk."""
     return DiskFull(

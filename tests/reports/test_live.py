@@ -124,7 +124,7 @@ class TestReading:
         assert "scores come at its end" in shown(run)
 
     def test_no_folder_and_a_folder_that_went_are_told(self, growing, tmp_path):
-        with pytest.raises(RunUnreadable, match="no such folder"):
+        with pytest.raises(RunUnreadable, match="is not a run folder"):
             LiveRun(tmp_path / "none")
         run = LiveRun(growing.folder)
         shutil.rmtree(growing.folder)

@@ -84,6 +84,14 @@ def test_errors_name_the_way_out(base, tuned, arguments, told, capsys, tmp_path)
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("watch", [[], ["--watch"]])
+def test_a_folder_of_runs_names_them(watch, tmp_path, capsys):
+    (tmp_path / "runs/base").mkdir(parents=True)
+    (tmp_path / "runs/base/run.json").write_text("{}")
+    assert main([*watch, str(tmp_path)]) == 65
+    assert f"Runs are in it: {tmp_path / 'runs' / 'base'}." in capsys.readouterr().err
+
+
 def test_a_folder_that_is_no_run_is_named(base, tmp_path, capsys):
     assert main([str(base), str(tmp_path)]) == 65
     assert f"{tmp_path} is not a run folder" in capsys.readouterr().err
