@@ -129,14 +129,18 @@ class DapoStage(BaseStage):
 
     @model_validator(mode="after")
     def _sampled(self) -> Self:
-        if self.reward.emphasis and self.reward.emphasis.shares:
-            if self.rows.choose != "difficulty":
+        emphasis = self.reward.emphasis
+        if emphasis and self.rows.choose != "difficulty":
+            if emphasis.shares:
                 raise ValueError(
                     'emphasis changes the sampling of choose = "difficulty" alone; say '
                     "emphasis = { shares = false }"
                 )
-            if not self.rows.balance:
-                raise ValueError("emphasis changes shares, which balance = 0 keeps even")
+            if emphasis.set_shares:
+                raise ValueError(
+                    'emphasis.set_shares changes the sampling of choose = "difficulty" alone, and '
+                    f'the stage has "{self.rows.choose}": leave it out'
+                )
         return self
 
 

@@ -166,6 +166,27 @@ def balanced(
     )
 
 
+def shares_of(rows: Sequence[CorpusRow], balance: float, general_share: float) -> dict[str, float]:
+    """What each task is to have of a mixture; their sum is 1 where both kinds have rows.
+
+    Args:
+        rows: Of the corpus; a kind of row that gets no share is left out with its tasks.
+        balance: Power of a task's size, 0..1.
+        general_share: Of general rows in the whole, 0..1.
+    """
+    found: dict[str, float] = {}
+    for kind, part in ((False, 1 - general_share), (True, general_share)):
+        groups: dict[str, list[CorpusRow]] = {}
+        for row in rows:
+            if part > 0 and row.general == kind:
+                groups.setdefault(row.task, []).append(row)
+        own = {task: size**balance for task, size in sizes(groups).items()}
+        whole = math.fsum(own.values())
+        for task, weight in own.items():
+            found[task] = found.get(task, 0.0) + part * weight / whole
+    return found
+
+
 def sizes(groups: Mapping[str, Sequence[CorpusRow]]) -> dict[str, float]:
     """The sum of the rows' weights, by task."""
     return {task: math.fsum(row.weight for row in group) for task, group in groups.items()}
