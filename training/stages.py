@@ -111,6 +111,8 @@ def choose(choice: Choice, evaluator: Evaluator) -> Facts:
             chosen = _difficulty(asked, given)
     if wanted.soft_labels:
         chosen = _softened(asked, chosen)
+    if wanted.rationales != "written":
+        chosen = replace(chosen, rationale=asked.rationales(chosen.rows))
     if choice.stage.kind == "dpo":
         chosen = _paired(asked, chosen)
     given = replace(given, record=realised(given.record, Counter(r.task for r in chosen.rows)))
@@ -136,11 +138,10 @@ class _Asked:
         return shares_of(fit, self.wanted.balance, self.general_share)
 
     def rationales(self, rows: Sequence[CorpusRow]) -> Rationales:
-        """Which are asked to reason, where the recipe gives a share."""
+        """Which are asked to reason: the recipe's share of them."""
         share = self.wanted.rationales
-        if isinstance(share, str) or not share:
-            return Rationales()
-        return assigned(rows, share, self.wanted.seed, self.rewards)
+        assert not isinstance(share, str)
+        return assigned(rows, share, self.wanted.seed, self.rewards, learnt=not self.judged)
 
 
 def _balanced(asked: _Asked) -> Chosen:
@@ -154,7 +155,7 @@ def _balanced(asked: _Asked) -> Chosen:
         seed=asked.wanted.seed,
     )
     found = mix(asked.rows, settings, asked.items)
-    rationale = found.rationale if written else asked.rationales(found.rows)
+    rationale = found.rationale if written else Rationales()
     return Chosen(found.rows, rationale, found.decisions, {"shares": list(found.shares)})
 
 
@@ -169,7 +170,7 @@ def _failures(asked: _Asked) -> Chosen:
     found = select(rows, load(asked.choice.diagnosis), settings, asked.items)
     return Chosen(
         found.rows,
-        asked.rationales(found.rows),
+        Rationales(),
         found.decisions,
         {"shares": list(found.shares), "table": found.table()},
     )
@@ -212,15 +213,13 @@ def _difficulty(asked: _Asked, given: Given) -> Chosen:
             budget=asked.budget,
             general_share=asked.general_share,
             shares={task: s * given.factors.get(task, 1.0) for task, s in asked.shares().items()},
-            rationale_share=wanted.rationales if isinstance(wanted.rationales, float) else 0.0,
             seed=wanted.seed,
         ),
         asked.items,
-        asked.rewards,
     )
     return Chosen(
         found.rows,
-        found.rationale,
+        Rationales(),
         found.decisions,
         {
             "offered": dict(found.offered),

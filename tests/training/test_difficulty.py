@@ -14,14 +14,9 @@ from redone.tasks.schema import Completion
 from redone.tasks.sources import samples
 from redone.training.corpus.contamination import EvaluationItems
 from redone.training.corpus.decisions import counted
-from redone.training.corpus.difficulty import (
-    RATIONALE_SHARE,
-    HardSettings,
-    Solved,
-    hardest,
-    solvability,
-)
+from redone.training.corpus.difficulty import HardSettings, Solved, hardest, solvability
 from redone.training.corpus.draws import Draws, DrawSettings, draw
+from redone.training.corpus.rationales import RATIONALE_SHARE, assigned
 from redone.training.corpus.sources import generated_rows
 
 SOCIAL = [row(n) for n in range(60)] + [row(n, "tweeteval/emotion", "joy") for n in range(240)]
@@ -118,15 +113,15 @@ def test_a_share_is_needed_of_every_task(shares, solved, items):
 
 def test_the_rationale_share_is_assigned_by_seed(solved, items):
     found = hardest(ROWS, solved, HardSettings(budget=200), items)
-    assert found.rationale_share == pytest.approx(RATIONALE_SHARE, abs=1 / 200)
     again = hardest(ROWS[::-1], solved, HardSettings(budget=200), items)
-    assert again.rationale == found.rationale
     assert [r.to_json() for r in again.rows] == [r.to_json() for r in found.rows]
-    other = hardest(ROWS, solved, HardSettings(budget=200, seed=1), items)
-    assert other.rationale != found.rationale
+    asked = assigned(found.rows, RATIONALE_SHARE, seed=0)
+    assert len(asked.ids) / len(found.rows) == pytest.approx(RATIONALE_SHARE, abs=1 / 200)
+    assert asked == assigned(again.rows, RATIONALE_SHARE, seed=0)
+    assert asked != assigned(found.rows, RATIONALE_SHARE, seed=1)
     # Both sources are there, and both are asked for reasons.
     for general in (True, False):
-        assert any(found.rationale(r) for r in found.rows if r.general == general)
+        assert any(asked(r) for r in found.rows if r.general == general)
 
 
 def test_every_row_has_a_decision(solved, items):

@@ -223,6 +223,13 @@ def test_a_share_of_rows_is_asked_for_reasons_where_their_task_can_read_them(tmp
     assert assigned([*copying, row(1)], 0.9, seed=1).ids == {row(1).id}
 
 
+def test_where_rationales_are_learnt_only_rows_that_have_one_are_asked_for_it():
+    rows = [*SOCIAL, *GENERAL]
+    found = assigned(rows, 0.05, seed=1, learnt=True)
+    assert len(found.ids) == round(0.05 * len(rows))
+    assert all(row.rationale for row in rows if found(row))
+
+
 def test_rationales_that_cannot_be_read_are_told(tmp_path):
     with pytest.raises(RedoneError, match="rationale share of 2"):
         assigned([row(1)], 2, seed=0)

@@ -2,16 +2,17 @@
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from corpora import NAMES, diagnosed, write_tweets
+from tiny_models import tiny_config, tiny_tokenizer
 
 from redone.harness.models.scripted import ScriptedModel
 from redone.tasks.registry import find
 from redone.tasks.schema import Services
 from redone.training.evaluations import Evaluator
 from redone.training.recipe import Evaluation, load_recipe
+from redone.training.recipe_stages import SftStage
 from redone.training.stages import Choice, choose, gather
 
 IRONY, HATE = "tweeteval/irony", "tweeteval/hate"
@@ -41,6 +42,9 @@ class World:
         )
         evaluation = Trainable(domain=("tweeteval",), robustness=("general-mini",))
         self.evaluator = Evaluator(evaluation, self.data, Services(), self.model)
+        self.tokenizer = folder / "model"
+        tiny_config("llama").save_pretrained(self.tokenizer)
+        tiny_tokenizer().save_pretrained(self.tokenizer)
         self.corpus = folder / "corpus.jsonl"
         gather(self.recipe, [], self.evaluator, self.corpus)
         lines = self.corpus.read_text().splitlines()
@@ -61,10 +65,16 @@ class World:
         folder = self.folder / name
         folder.mkdir()
         report = self.folder / "diagnosis.json"
-        choice = Choice(stage, Path("model"), self.corpus, report, folder)
+        choice = Choice(stage, self.tokenizer, self.corpus, report, folder)
         choose(choice, self.evaluator)
         rows = map(json.loads, (folder / "rows.jsonl").read_text().splitlines())
         return list(rows), json.loads((folder / "choice.json").read_text())
+
+
+def sft(**rows):
+    """A stage of supervised fine-tuning on such rows."""
+    stage = load_recipe("sft-only").stage("sft").model_dump()
+    return SftStage.model_validate({**stage, "rows": rows})
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +119,24 @@ def test_a_share_that_the_rows_do_not_reach_is_told_as_it_came_out(world):
     told = record["emphasis"]["tasks"][IRONY]
     assert told["share"][1] > 0.85
     assert told["drawn"] == Counter(row["task"] for row in rows)[IRONY] / 320 < 0.65
+
+
+# --- rationales ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("choose", ["balanced", "failures", "difficulty"])
+def test_sft_asks_for_reasons_only_where_it_has_some_to_teach(choose, world):
+    more = {"difficulty": {"draws": 2, "pool": 1.0}} if choose == "difficulty" else {}
+    stage = sft(choose=choose, domain=40, general=20, rationales=0.2, **more)
+    rows, record = world.chosen(f"sft-{choose}", stage)
+    reasons = {row["id"]: row.get("rationale", "") for row in rows}
+    assert 0 < record["reasoned"] == len(record["rationales"]) <= 12
+    assert all(reasons[name] for name in record["rationales"])
+
+
+def test_a_row_whose_rationale_went_with_its_soft_label_is_not_asked_for_one(world):
+    stage = sft(choose="balanced", domain=40, general=20, rationales=0.2, soft_labels={})
+    rows, record = world.chosen("sft-soft", stage)
+    assert record["choice"]["soft_labels"]["soft label"] > 0
+    assert record["rationales"] == []
+    assert not any(row.get("rationale") for row in rows)

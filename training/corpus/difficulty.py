@@ -26,11 +26,7 @@ from .decisions import Decision
 from .draws import Draws
 from .mixing import GENERAL_SHARE, checked
 from .quotas import apportioned, parted, place, repeated
-from .rationales import Rationales, assigned
 from .row import CorpusRow
-
-RATIONALE_SHARE = 0.5718
-"""Of stage 3's rows."""
 
 Class = Literal["sometimes", "never", "always"]
 ORDER: tuple[Class, ...] = ("sometimes", "never", "always")
@@ -65,14 +61,12 @@ class HardSettings:
         general_share: Of general rows, 0..1. The paper gives none; this is stage 1's.
         shares: Of the tasks among domain rows and among general ones, any scale, above 0; empty: as
             they share the rows that are offered.
-        rationale_share: Of rows that are asked for their reasoning, 0..1.
-        seed: Of ties, order and rationales.
+        seed: Of ties and order.
     """
 
     budget: int | None = None
     general_share: float = GENERAL_SHARE
     shares: Mapping[str, float] = field(default_factory=dict)
-    rationale_share: float = RATIONALE_SHARE
     seed: int = 0
 
 
@@ -101,23 +95,16 @@ class Hard:
 
     Attributes:
         rows: In the order of training, mixed.
-        rationale: Which of them are asked for their reasoning.
         offered, chosen: Rows by `sometimes`, `never` and `always`.
         shares: By task, the largest first.
         decisions: For every row that was offered.
     """
 
     rows: tuple[CorpusRow, ...]
-    rationale: Rationales
     offered: Mapping[Class, int]
     chosen: Mapping[Class, int]
     shares: tuple[HardShare, ...]
     decisions: tuple[Decision, ...]
-
-    @property
-    def rationale_share(self) -> float:
-        """Of rows that are asked for their reasoning, 0..1."""
-        return sum(map(self.rationale, self.rows)) / max(1, len(self.rows))
 
 
 def solvability(
@@ -147,7 +134,6 @@ def hardest(
     solved: Mapping[str, Solved],
     settings: HardSettings,
     items: EvaluationItems,
-    rewards: Rewards | None = None,
 ) -> Hard:
     """Chooses stage 3's rows; same rows, draws and settings give the same ones, bit for bit.
 
@@ -156,7 +142,6 @@ def hardest(
         solved: As `solvability` gives it; rows that are not in it are left out.
         settings: How.
         items: What must not be trained on.
-        rewards: Says which tasks can read an answer behind its reasons.
 
     Raises:
         RedoneError: A row is an evaluation item, an id comes twice, a setting is not possible, or
@@ -181,7 +166,6 @@ def hardest(
     offered, kept = _kinds(judged, solved), _kinds(chosen, solved)
     return Hard(
         rows=tuple(chosen),
-        rationale=assigned(chosen, settings.rationale_share, settings.seed, rewards),
         offered=offered,
         chosen=kept,
         shares=tuple(_shares(judged, chosen, solved)),
