@@ -25,7 +25,7 @@ from .contamination import EvaluationItems
 from .decisions import Decision
 from .draws import Draws
 from .mixing import GENERAL_SHARE, checked
-from .quotas import apportioned, parted, place, repeated
+from .quotas import apportioned, mixed, parted, place
 from .row import CorpusRow
 
 Class = Literal["sometimes", "never", "always"]
@@ -159,17 +159,17 @@ def hardest(
     counts = parted(
         len(of_kind[False]), len(of_kind[True]), settings.general_share, settings.budget
     )
-    times: dict[str, int] = {}
+    ids: set[str] = set()
     for kind, count in zip((False, True), counts, strict=True):
-        times |= _hardest(of_kind[kind], solved, count, settings)
-    chosen = repeated(judged, times, f"{settings.seed}|order")
+        ids |= _hardest(of_kind[kind], solved, count, settings)
+    chosen = mixed(judged, ids, f"{settings.seed}|order")
     offered, kept = _kinds(judged, solved), _kinds(chosen, solved)
     return Hard(
         rows=tuple(chosen),
         offered=offered,
         chosen=kept,
         shares=tuple(_shares(judged, chosen, solved)),
-        decisions=tuple(_decision(row, solved.get(row.id), row.id in times) for row in rows),
+        decisions=tuple(_decision(row, solved.get(row.id), row.id in ids) for row in rows),
     )
 
 
@@ -184,18 +184,18 @@ def _shared(judged: Sequence[CorpusRow], shares: Mapping[str, float]) -> None:
 
 def _hardest(
     rows: Sequence[CorpusRow], solved: Mapping[str, Solved], count: int, settings: HardSettings
-) -> dict[str, int]:
+) -> set[str]:
     groups: dict[str, list[CorpusRow]] = {}
     for row in rows:
         groups.setdefault(row.task, []).append(row)
     offered = {task: len(own) for task, own in groups.items()}
     quotas = apportioned({t: settings.shares.get(t, n) for t, n in offered.items()}, offered, count)
-    times: dict[str, int] = {}
+    ids: set[str] = set()
     for task, quota in quotas.items():
         seed = f"{settings.seed}|hard|{task}"
         first = sorted(groups[task], key=lambda row: _rank(row, solved[row.id], seed))
-        times |= {row.id: 1 for row in first[:quota]}
-    return times
+        ids |= {row.id for row in first[:quota]}
+    return ids
 
 
 def _rank(row: CorpusRow, solved: Solved, seed: str) -> tuple[int, float, bytes]:
