@@ -14,8 +14,10 @@ Failures exclude each other, so `form` is 0..1.
 (a) ratio = max(own, low * min(1, most / form)), `own` being what the recipe gives every task and
     `most` the bound of the hinted ratios together (0.5): a right answer stays worth more than any
     wrong one, whatever its form.
-(b) share is multiplied by 1 + form, then all shares are divided by their sum: a task of which
-    every answer fails in its form is asked twice as often.
+(b) share is multiplied by 1 + form, then scaled so that the tasks of the domain and the general
+    ones each keep their part of the whole: beside tasks without a hint, one of which every answer
+    fails in its form is asked twice as often. These are the shares to be had; where the rows do not
+    suffice another share comes out, and `realised` puts it beside.
 (c) weight = (1 + form) / (its mean over the sampling), so that the learning rate means the same.
 
 Whatever the recipe sets by hand replaces the rule's figure.
@@ -24,7 +26,7 @@ Whatever the recipe sets by hand replaces the rule's figure.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -37,7 +39,7 @@ from .trainers.settings import Strict
 
 RULE: Mapping[str, str] = {
     "ratios": "max(own, low * min(1, most / form))",
-    "shares": "own * (1 + form), divided by the sum over tasks",
+    "shares": "own * (1 + form), scaled so that domain and general tasks each keep their part",
     "weights": "(1 + form) / mean over the sampling",
     "low": "lower 95 % bound of the share of answers that failed in the hint's way",
     "form": "sum of low over the task's hints",
@@ -95,6 +97,7 @@ def emphasise(
     shares: Mapping[str, float],
     shaping: Shaping,
     settings: EmphasisSettings | None = None,
+    general: Collection[str] = (),
 ) -> Emphasis:
     """Applies the rule.
 
@@ -103,6 +106,7 @@ def emphasise(
         shares: Of the sampling as the recipe has it, by task that is trained; any scale, above 0.
         shaping: The terms that every task has, with the token limit.
         settings: The recipe's.
+        general: Those of the tasks whose rows are general ones.
 
     Raises:
         RedoneError: The diagnosis is of another partition, or a share is not above 0.
@@ -120,9 +124,9 @@ def emphasise(
         name: settings.set_shares.get(name, 1 + form[name] if settings.shares else 1.0)
         for name in shares
     }
-    sampled = _normalised({name: share * factors[name] for name, share in shares.items()})
-    weights = _weights(form, sampled, settings)
     before = _normalised(shares)
+    sampled = _stressed(before, factors, general)
+    weights = _weights(form, sampled, settings)
     result = {
         name: {
             "hints": [_told(hint) for hint in hints[name]],
@@ -141,6 +145,23 @@ def emphasise(
         "not trained": [_told(hint) for hint in diagnosis.hints if hint.task not in shares],
     }
     return Emphasis(shaped, sampled, weights, record)
+
+
+def realised(record: Mapping[str, Any], counts: Mapping[str, int]) -> Mapping[str, Any]:
+    """The record with the shares that came out: `drawn`, 0..1, beside `share`, the rule's.
+
+    Args:
+        record: Of an emphasis; an empty one stays empty.
+        counts: Chosen rows by task.
+    """
+    if not record:
+        return record
+    total = max(1, sum(counts.values()))
+    tasks = {
+        name: told | {"drawn": counts.get(name, 0) / total}
+        for name, told in record["tasks"].items()
+    }
+    return {**record, "tasks": tasks}
 
 
 def _check(diagnosis: Diagnosis, shares: Mapping[str, float], settings: EmphasisSettings) -> None:
@@ -183,6 +204,18 @@ def _weights(
 def _normalised(shares: Mapping[str, float]) -> dict[str, float]:
     total = math.fsum(shares.values())
     return {name: share / total for name, share in shares.items()}
+
+
+def _stressed(
+    shares: Mapping[str, float], factors: Mapping[str, float], general: Collection[str]
+) -> dict[str, float]:
+    """Shares times factors, scaled so that both kinds of tasks keep their sum."""
+    found = {name: share * factors[name] for name, share in shares.items()}
+    for kind in (False, True):
+        own = [name for name in shares if (name in general) == kind]
+        before, after = (math.fsum(part[name] for name in own) for part in (shares, found))
+        found |= {name: found[name] * before / after for name in own}
+    return found
 
 
 def _told(hint: RewardHint) -> dict[str, Any]:

@@ -47,17 +47,19 @@ class Rows(Strict):
     """What a stage learns from.
 
     Attributes:
-        choose: `balanced` (even over tasks), `failures` (rows of the failure buckets of the
-            diagnosis of the model that the stage starts from), or `difficulty` (what that model
-            solves sometimes comes first).
+        choose: `balanced` (tasks share by `balance`), `failures` (rows of the failure buckets of
+            the diagnosis of the model that the stage starts from), or `difficulty` (tasks share by
+            `balance`; of each, what that model solves sometimes comes first).
         domain: Rows of the domain.
         general: General rows.
         tasks: Only rows of these domain tasks; empty: of all.
         rationales: Which rows are asked to reason before they answer: `written` (general rows
             that have a rationale, and no other general rows are drawn), or a share of all rows,
             0 to 1, by a seeded order, tasks passed over that could not read an answer behind it.
-        balance: Of `balanced`: a task's share is its size to this power; 0 even, 1 proportional.
-        soft_labels: For the general rows.
+            Where the rationale is learnt (sft, pretrain), only rows that have one count.
+        balance: Of `balanced` and `difficulty`: a task's share is its size to this power; 0 even,
+            1 proportional.
+        soft_labels: For the general rows of sft and pretrain; their rationales go.
         difficulty: Belongs to `choose = "difficulty"`.
         seed: Of the choice.
     """
@@ -82,6 +84,22 @@ class Rows(Strict):
             raise ValueError('choose = "difficulty" needs the table difficulty: draws and pool')
         if self.soft_labels and not self.general:
             raise ValueError("soft_labels are for general rows, and general is 0")
+        if self.rationales == "written":
+            if self.choose != "balanced":
+                raise ValueError(
+                    'rationales = "written" belongs to choose = "balanced", not '
+                    f'"{self.choose}": say a share of the rows, 0 to 1'
+                )
+            if self.soft_labels:
+                raise ValueError(
+                    'soft_labels replace the answers and rationales that rationales = "written" '
+                    "asks for: leave one of them out"
+                )
+        if self.choose == "failures" and "balance" in self.model_fields_set:
+            raise ValueError(
+                'balance is of choose = "balanced" and "difficulty"; with "failures" the '
+                "diagnosis says what tasks get: leave it out"
+            )
         return self
 
 
@@ -129,15 +147,28 @@ class DapoStage(BaseStage):
 
     @model_validator(mode="after")
     def _sampled(self) -> Self:
-        if self.reward.emphasis and self.reward.emphasis.shares:
-            if self.rows.choose != "difficulty":
+        _no_soft_labels(self.rows, self.kind)
+        emphasis = self.reward.emphasis
+        if emphasis and self.rows.choose != "difficulty":
+            if emphasis.shares:
                 raise ValueError(
                     'emphasis changes the sampling of choose = "difficulty" alone; say '
                     "emphasis = { shares = false }"
                 )
-            if not self.rows.balance:
-                raise ValueError("emphasis changes shares, which balance = 0 keeps even")
+            if emphasis.set_shares:
+                raise ValueError(
+                    'emphasis.set_shares changes the sampling of choose = "difficulty" alone, and '
+                    f'the stage has "{self.rows.choose}": leave it out'
+                )
         return self
+
+
+def _no_soft_labels(rows: Rows, kind: str) -> None:
+    if rows.soft_labels:
+        raise ValueError(
+            f"soft_labels are what sft and pretrain learn; {kind} learns from answers of the "
+            "model's own: leave them out"
+        )
 
 
 class SftStage(BaseStage):
@@ -180,6 +211,16 @@ class DpoStage(BaseStage):
     kind: Literal["dpo"]
     train: DpoSettings
     pairs: Pairs = Pairs()
+
+    @model_validator(mode="after")
+    def _paired(self) -> Self:
+        _no_soft_labels(self.rows, self.kind)
+        if self.rows.rationales:
+            raise ValueError(
+                "rationales are of dapo, sft and pretrain: pairs are made of answers to the plain "
+                "question; leave them out"
+            )
+        return self
 
 
 Stage = Annotated[DapoStage | SftStage | PretrainStage | DpoStage, Field(discriminator="kind")]

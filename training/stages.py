@@ -6,6 +6,7 @@ asks those that the recipe names, and `chosen.py` writes what they decided.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,13 +20,13 @@ from .corpus.decisions import counted
 from .corpus.difficulty import HardSettings, hardest, solvability
 from .corpus.draws import DrawSettings, draw
 from .corpus.files import read_corpus, write_corpus
-from .corpus.mixing import MixSettings, mix, sizes
+from .corpus.mixing import MixSettings, mix, shares_of
 from .corpus.preferences import preferences
 from .corpus.rationales import Rationales, assigned
 from .corpus.row import CorpusRow
 from .corpus.select import SelectSettings, select
 from .corpus.soft_labels import SoftLabelSettings, soft_labels
-from .emphasis import emphasise
+from .emphasis import emphasise, realised
 from .evaluations import Evaluator
 from .job import Job
 from .manifest import Facts
@@ -110,8 +111,11 @@ def choose(choice: Choice, evaluator: Evaluator) -> Facts:
             chosen = _difficulty(asked, given)
     if wanted.soft_labels:
         chosen = _softened(asked, chosen)
+    if wanted.rationales != "written":
+        chosen = replace(chosen, rationale=asked.rationales(chosen.rows))
     if choice.stage.kind == "dpo":
         chosen = _paired(asked, chosen)
+    given = replace(given, record=realised(given.record, Counter(r.task for r in chosen.rows)))
     return write(choice.folder, chosen, given, choice.stage.kind, choice.model)
 
 
@@ -128,12 +132,16 @@ class _Asked:
         self.general_share = wanted.general / self.budget
         self.judged = choice.stage.kind in ("dapo", "dpo")
 
+    def shares(self) -> dict[str, float]:
+        """Of the sampling as the recipe has them, by task that can be rewarded."""
+        fit = [row for row in self.rows if row.judgeable]
+        return shares_of(fit, self.wanted.balance, self.general_share)
+
     def rationales(self, rows: Sequence[CorpusRow]) -> Rationales:
-        """Which are asked to reason, where the recipe gives a share."""
+        """Which are asked to reason: the recipe's share of them."""
         share = self.wanted.rationales
-        if isinstance(share, str) or not share:
-            return Rationales()
-        return assigned(rows, share, self.wanted.seed, self.rewards)
+        assert not isinstance(share, str)
+        return assigned(rows, share, self.wanted.seed, self.rewards, learnt=not self.judged)
 
 
 def _balanced(asked: _Asked) -> Chosen:
@@ -147,7 +155,7 @@ def _balanced(asked: _Asked) -> Chosen:
         seed=asked.wanted.seed,
     )
     found = mix(asked.rows, settings, asked.items)
-    rationale = found.rationale if written else asked.rationales(found.rows)
+    rationale = found.rationale if written else Rationales()
     return Chosen(found.rows, rationale, found.decisions, {"shares": list(found.shares)})
 
 
@@ -162,7 +170,7 @@ def _failures(asked: _Asked) -> Chosen:
     found = select(rows, load(asked.choice.diagnosis), settings, asked.items)
     return Chosen(
         found.rows,
-        asked.rationales(found.rows),
+        Rationales(),
         found.decisions,
         {"shares": list(found.shares), "table": found.table()},
     )
@@ -178,6 +186,7 @@ def _difficulty(asked: _Asked, given: Given) -> Chosen:
             balance=wanted.balance,
             general_share=asked.general_share,
             reasoned=False,
+            emphasis=given.factors,
             seed=wanted.seed,
         ),
         asked.items,
@@ -203,19 +212,20 @@ def _difficulty(asked: _Asked, given: Given) -> Chosen:
         HardSettings(
             budget=asked.budget,
             general_share=asked.general_share,
-            balance=wanted.balance,
-            emphasis=given.factors,
-            rationale_share=wanted.rationales if isinstance(wanted.rationales, float) else 0.0,
+            shares={task: s * given.factors.get(task, 1.0) for task, s in asked.shares().items()},
             seed=wanted.seed,
         ),
         asked.items,
-        asked.rewards,
     )
     return Chosen(
         found.rows,
-        found.rationale,
+        Rationales(),
         found.decisions,
-        {"offered": dict(found.offered), "chosen": dict(found.chosen)},
+        {
+            "offered": dict(found.offered),
+            "chosen": dict(found.chosen),
+            "shares": list(found.shares),
+        },
     )
 
 
@@ -231,11 +241,9 @@ def _given(asked: _Asked) -> Given:
         return Given(dict.fromkeys(tasks, shaping))
     from ..harness.diagnosis.record import load
 
-    groups: dict[str, list[CorpusRow]] = {}
-    for row in asked.rows:
-        groups.setdefault(row.task, []).append(row)
-    shares = {task: size**asked.wanted.balance for task, size in sizes(groups).items()}
-    found = emphasise(load(asked.choice.diagnosis), shares, shaping, stage.reward.emphasis)
+    shares, general = asked.shares(), {row.task for row in asked.rows if row.general}
+    diagnosis = load(asked.choice.diagnosis)
+    found = emphasise(diagnosis, shares, shaping, stage.reward.emphasis, general)
     factors = {task: found.shares[task] / shares[task] for task in shares}
     return Given(found.shaping, found.weights, factors, found.record)
 

@@ -14,14 +14,9 @@ from redone.tasks.schema import Completion
 from redone.tasks.sources import samples
 from redone.training.corpus.contamination import EvaluationItems
 from redone.training.corpus.decisions import counted
-from redone.training.corpus.difficulty import (
-    RATIONALE_SHARE,
-    HardSettings,
-    Solved,
-    hardest,
-    solvability,
-)
+from redone.training.corpus.difficulty import HardSettings, Solved, hardest, solvability
 from redone.training.corpus.draws import Draws, DrawSettings, draw
+from redone.training.corpus.rationales import RATIONALE_SHARE, assigned
 from redone.training.corpus.sources import generated_rows
 
 SOCIAL = [row(n) for n in range(60)] + [row(n, "tweeteval/emotion", "joy") for n in range(240)]
@@ -92,28 +87,41 @@ def test_among_rows_solved_sometimes_the_harder_come_first(solved, items):
     assert Counter(solved[r.id].solved for r in found.rows) == {1: 48, 2: 12}
 
 
-def test_tasks_share_in_balance_and_general_rows_keep_theirs(solved, items):
+def test_tasks_keep_their_shares_and_so_do_general_rows(solved, items):
     found = hardest(ROWS, solved, HardSettings(budget=80, general_share=0.25), items)
     tasks = Counter(r.task for r in found.rows if not r.general)
-    # Of 36 and 144 rows that are solved sometimes: roots 6 and 12.
-    assert tasks == {"tweeteval/irony": 20, "tweeteval/emotion": 40}
+    assert tasks == {"tweeteval/irony": 12, "tweeteval/emotion": 48}  # of 60 and 240 rows
     assert sum(r.general for r in found.rows) == 20
-    stressed = HardSettings(budget=80, general_share=0.25, emphasis={"tweeteval/irony": 2.0})
-    tasks = Counter(r.task for r in hardest(ROWS, solved, stressed, items).rows if not r.general)
-    assert tasks == {"tweeteval/irony": 30, "tweeteval/emotion": 30}
+
+
+def test_a_task_s_share_is_filled_with_its_own_hardest_rows(solved, items):
+    even = dict.fromkeys({r.task for r in ROWS}, 1.0)
+    settings = HardSettings(budget=100, general_share=0.0, shares=even)
+    found = hardest(SOCIAL, solved, settings, items)
+    shares = {line.task: line for line in found.shares}
+    # Irony has 36 rows that are solved sometimes; emotion has 108 more, and no claim to the rest.
+    assert shares["tweeteval/irony"].kinds == {"sometimes": 36, "never": 12, "always": 2}
+    assert shares["tweeteval/emotion"].kinds == {"sometimes": 50, "never": 0, "always": 0}
+    assert shares["tweeteval/irony"].share == 0.5 and shares["tweeteval/irony"].rows == 60
+
+
+@pytest.mark.parametrize("shares", [{"tweeteval/irony": 1.0}, dict.fromkeys(("x",), 1.0)])
+def test_a_share_is_needed_of_every_task(shares, solved, items):
+    with pytest.raises(RedoneError, match="The share None of tweeteval/"):
+        hardest(SOCIAL, solved, HardSettings(general_share=0.0, shares=shares), items)
 
 
 def test_the_rationale_share_is_assigned_by_seed(solved, items):
     found = hardest(ROWS, solved, HardSettings(budget=200), items)
-    assert found.rationale_share == pytest.approx(RATIONALE_SHARE, abs=1 / 200)
     again = hardest(ROWS[::-1], solved, HardSettings(budget=200), items)
-    assert again.rationale == found.rationale
     assert [r.to_json() for r in again.rows] == [r.to_json() for r in found.rows]
-    other = hardest(ROWS, solved, HardSettings(budget=200, seed=1), items)
-    assert other.rationale != found.rationale
+    asked = assigned(found.rows, RATIONALE_SHARE, seed=0)
+    assert len(asked.ids) / len(found.rows) == pytest.approx(RATIONALE_SHARE, abs=1 / 200)
+    assert asked == assigned(again.rows, RATIONALE_SHARE, seed=0)
+    assert asked != assigned(found.rows, RATIONALE_SHARE, seed=1)
     # Both sources are there, and both are asked for reasons.
     for general in (True, False):
-        assert any(found.rationale(r) for r in found.rows if r.general == general)
+        assert any(asked(r) for r in found.rows if r.general == general)
 
 
 def test_every_row_has_a_decision(solved, items):
@@ -129,8 +137,6 @@ def test_every_row_has_a_decision(solved, items):
 def test_without_a_judged_row_there_is_nothing_to_choose(items):
     with pytest.raises(RedoneError, match="Of 1 rows none was judged"):
         hardest([row(1)], {}, HardSettings(), items)
-    with pytest.raises(RedoneError, match="balance of 3"):
-        hardest([row(1)], {}, HardSettings(balance=3), items)
 
 
 def test_draws_depend_on_row_and_seed_not_on_order():

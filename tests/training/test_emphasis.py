@@ -47,6 +47,14 @@ def test_the_hint_of_a_real_diagnosis_raises_ratio_and_share(diagnosis):
     assert found.weights == {}
 
 
+def test_general_tasks_and_the_domain_each_keep_their_part(diagnosis):
+    found = emphasise(diagnosis, EVEN, OWN, general={FACTS, STORIES})
+    (low,) = [hint.low for hint in diagnosis.hints if hint.task == STORIES]
+    assert found.shares[LISTS] == pytest.approx(0.5)
+    assert found.shares[STORIES] / found.shares[FACTS] == pytest.approx(1 + low)
+    assert found.shares[STORIES] + found.shares[FACTS] == pytest.approx(0.5)
+
+
 def hinted(diagnosis, *hints):
     made = [
         RewardHint(task, term, ("format",), share=low + 0.1, low=low, n=50)

@@ -167,6 +167,12 @@ def test_set_changes_a_field():
         ("targeted.train.steps=7", "give epochs or steps, one of them"),
         ("targeted.rows.domain=-1", "stage targeted, rows.domain"),
         ("targeted.kind=rl", "'rl'"),
+        ('refinement.rows.rationales="written"', 'belongs to choose = "balanced", not "difficulty"'),
+        ('targeted.rows.rationales="written"', 'belongs to choose = "balanced", not "failures"'),
+        ("targeted.rows.balance=0.5", 'balance is of choose = "balanced" and "difficulty"'),
+        ("refinement.rows.soft_labels={}", "dapo learns from answers of the model's own"),
+        ("exploratory.reward.emphasis={}", 'the sampling of choose = "difficulty" alone'),
+        ('exploratory.reward.emphasis={ shares = false, set_shares = { "tweeteval/irony" = 2.0 } }', "emphasis.set_shares changes the sampling"),
         ("refinement.name=base", "stage names must be different"),
         ("refinement.token_share=0.9", "must add up to 1"),
         ("gates.policy.alpha=2", "alpha"),
@@ -182,6 +188,20 @@ def test_what_is_wrong_is_named(change, told):
         load_recipe("redone2-laptop", [change])
     assert told in str(error.value)
     assert "\n  stages: Tuple" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("redone1", "preference.rows.rationales=0.5", "pairs are made of answers to the plain question"),
+        ("redone1", "preference.rows={ choose = \"balanced\", domain = 9, general = 1, soft_labels = {} }", "dpo learns from answers of the model's own"),
+        ("sft-only", "sft.rows={ choose = \"balanced\", domain = 9, general = 1, rationales = \"written\", soft_labels = {} }", "leave one of them out"),
+    ],
+)  # fmt: skip
+def test_what_a_kind_of_stage_has_no_use_for_is_refused(name, change, told):
+    with pytest.raises(RecipeInvalid) as error:
+        load_recipe(name, [change])
+    assert told in str(error.value)
 
 
 def test_a_file_that_is_no_recipe(tmp_path):

@@ -3,11 +3,15 @@
 Several sampled answers tell for each row how often the model solves it. Rows that it solves
 *sometimes* come first: in a group of answers that are all right or all wrong nothing can be learnt
 by RL. Then those that it *never* solves, then those that it *always* does. Among the first the less
-often solved come first. Within each of the three, tasks share by the rule of stage 1's mixture.
+often solved come first.
+
+The order is kept inside each task. How many rows a task has is settled before: were the whole
+budget filled class by class, a task would get what it has of the first class, whatever its share.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,13 +24,9 @@ from ..rewards import Rewards
 from .contamination import EvaluationItems
 from .decisions import Decision
 from .draws import Draws
-from .mixing import GENERAL_SHARE, balanced, checked
-from .quotas import parted, place, repeated
-from .rationales import Rationales, assigned
+from .mixing import GENERAL_SHARE, checked
+from .quotas import apportioned, mixed, parted, place
 from .row import CorpusRow
-
-RATIONALE_SHARE = 0.5718
-"""Of stage 3's rows."""
 
 Class = Literal["sometimes", "never", "always"]
 ORDER: tuple[Class, ...] = ("sometimes", "never", "always")
@@ -59,17 +59,34 @@ class HardSettings:
     Attributes:
         budget: Rows in all, 400K in the paper; None: as many as keep the general share.
         general_share: Of general rows, 0..1. The paper gives none; this is stage 1's.
-        balance, emphasis: Of tasks, as in `mixing`.
-        rationale_share: Of rows that are asked for their reasoning, 0..1.
-        seed: Of ties, order and rationales.
+        shares: Of the tasks among domain rows and among general ones, any scale, above 0; empty: as
+            they share the rows that are offered.
+        seed: Of ties and order.
     """
 
     budget: int | None = None
     general_share: float = GENERAL_SHARE
-    balance: float = 0.5
-    rationale_share: float = RATIONALE_SHARE
-    emphasis: Mapping[str, float] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HardShare:
+    """What one task got.
+
+    Attributes:
+        task: Its name.
+        rows: That were judged.
+        drawn: Those that were chosen.
+        kinds: Of those, by `sometimes`, `never` and `always`.
+        share: Of all chosen rows, 0..1.
+    """
+
+    task: str
+    rows: int
+    drawn: int
+    kinds: Mapping[Class, int]
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +95,16 @@ class Hard:
 
     Attributes:
         rows: In the order of training, mixed.
-        rationale: Which of them are asked for their reasoning.
         offered, chosen: Rows by `sometimes`, `never` and `always`.
+        shares: By task, the largest first.
         decisions: For every row that was offered.
     """
 
     rows: tuple[CorpusRow, ...]
-    rationale: Rationales
     offered: Mapping[Class, int]
     chosen: Mapping[Class, int]
+    shares: tuple[HardShare, ...]
     decisions: tuple[Decision, ...]
-
-    @property
-    def rationale_share(self) -> float:
-        """Of rows that are asked for their reasoning, 0..1."""
-        return sum(map(self.rationale, self.rows)) / max(1, len(self.rows))
 
 
 def solvability(
@@ -122,7 +134,6 @@ def hardest(
     solved: Mapping[str, Solved],
     settings: HardSettings,
     items: EvaluationItems,
-    rewards: Rewards | None = None,
 ) -> Hard:
     """Chooses stage 3's rows; same rows, draws and settings give the same ones, bit for bit.
 
@@ -131,15 +142,12 @@ def hardest(
         solved: As `solvability` gives it; rows that are not in it are left out.
         settings: How.
         items: What must not be trained on.
-        rewards: Says which tasks can read an answer behind its reasons.
 
     Raises:
         RedoneError: A row is an evaluation item, an id comes twice, a setting is not possible, or
             no row has been judged.
     """
     checked(rows, items)
-    if not 0 <= settings.balance <= 1:
-        raise RedoneError(f"A balance of {settings.balance} is not possible: 0 to 1 is expected.")
     judged = [row for row in rows if row.id in solved]
     if not judged:
         raise RedoneError(
@@ -147,43 +155,68 @@ def hardest(
             "and several drawn answers each (`training.draws.draw`)."
         )
     of_kind = {kind: [row for row in judged if row.general == kind] for kind in (False, True)}
+    _shared(judged, settings.shares)
     counts = parted(
         len(of_kind[False]), len(of_kind[True]), settings.general_share, settings.budget
     )
-    times: dict[str, int] = {}
+    ids: set[str] = set()
     for kind, count in zip((False, True), counts, strict=True):
-        times |= _hardest(of_kind[kind], solved, count, settings)
-    chosen = repeated(judged, times, f"{settings.seed}|order")
-    offered = Counter(solved[row.id].kind for row in judged)
-    kept = Counter(solved[row.id].kind for row in chosen)
+        ids |= _hardest(of_kind[kind], solved, count, settings)
+    chosen = mixed(judged, ids, f"{settings.seed}|order")
+    offered, kept = _kinds(judged, solved), _kinds(chosen, solved)
     return Hard(
         rows=tuple(chosen),
-        rationale=assigned(chosen, settings.rationale_share, settings.seed, rewards),
-        offered={kind: offered[kind] for kind in ORDER},
-        chosen={kind: kept[kind] for kind in ORDER},
-        decisions=tuple(_decision(row, solved.get(row.id), row.id in times) for row in rows),
+        offered=offered,
+        chosen=kept,
+        shares=tuple(_shares(judged, chosen, solved)),
+        decisions=tuple(_decision(row, solved.get(row.id), row.id in ids) for row in rows),
     )
+
+
+def _shared(judged: Sequence[CorpusRow], shares: Mapping[str, float]) -> None:
+    for task in {row.task for row in judged} if shares else ():
+        if not 0 < shares.get(task, 0.0) < math.inf:
+            raise RedoneError(
+                f"The share {shares.get(task)} of {task} is not possible: a number above 0 is "
+                "expected for each task that has rows."
+            )
 
 
 def _hardest(
     rows: Sequence[CorpusRow], solved: Mapping[str, Solved], count: int, settings: HardSettings
-) -> dict[str, int]:
-    times: dict[str, int] = {}
-    for kind in ORDER:
-        groups: dict[str, list[CorpusRow]] = {}
-        for row in rows:
-            if solved[row.id].kind == kind:
-                groups.setdefault(row.task, []).append(row)
-        left = count - len(times)
-        for task, quota in balanced(groups, left, settings.balance, settings.emphasis).items():
-            seed = f"{settings.seed}|hard|{task}"
-            first = sorted(groups[task], key=lambda row: _rank(row, solved[row.id], seed))
-            times |= {row.id: 1 for row in first[:quota]}
-    return times
+) -> set[str]:
+    groups: dict[str, list[CorpusRow]] = {}
+    for row in rows:
+        groups.setdefault(row.task, []).append(row)
+    offered = {task: len(own) for task, own in groups.items()}
+    quotas = apportioned({t: settings.shares.get(t, n) for t, n in offered.items()}, offered, count)
+    ids: set[str] = set()
+    for task, quota in quotas.items():
+        seed = f"{settings.seed}|hard|{task}"
+        first = sorted(groups[task], key=lambda row: _rank(row, solved[row.id], seed))
+        ids |= {row.id for row in first[:quota]}
+    return ids
 
 
-def _rank(row: CorpusRow, solved: Solved, seed: str) -> tuple[float, bytes]:
-    return solved.solved / solved.draws, place(seed, row.id)
+def _rank(row: CorpusRow, solved: Solved, seed: str) -> tuple[int, float, bytes]:
+    return ORDER.index(solved.kind), solved.solved / solved.draws, place(seed, row.id)
+
+
+def _kinds(rows: Sequence[CorpusRow], solved: Mapping[str, Solved]) -> dict[Class, int]:
+    found = Counter(solved[row.id].kind for row in rows)
+    return {kind: found[kind] for kind in ORDER}
+
+
+def _shares(
+    judged: Sequence[CorpusRow], chosen: Sequence[CorpusRow], solved: Mapping[str, Solved]
+) -> list[HardShare]:
+    offered = Counter(row.task for row in judged)
+    own = {task: [row for row in chosen if row.task == task] for task in offered}
+    found = [
+        HardShare(task, offered[task], len(rows), _kinds(rows, solved), len(rows) / len(chosen))
+        for task, rows in own.items()
+    ]
+    return sorted(found, key=lambda line: (-line.drawn, line.task))
 
 
 def _decision(row: CorpusRow, solved: Solved | None, kept: bool) -> Decision:
@@ -194,5 +227,5 @@ def _decision(row: CorpusRow, solved: Solved | None, kept: bool) -> Decision:
     more = {"draws": solved.draws, "solved": solved.solved}
     if kept:
         return Decision(row.id, row.task, 1, solved.kind, f"{told}.", more=more)
-    text = f"{told}, and the budget is full of harder ones or its task's share is."
+    text = f"{told}, and its task's share is full of harder ones."
     return Decision(row.id, row.task, 0, f"{solved.kind}, left", text, more=more)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ...tasks.errors import RedoneError
 from .contamination import EvaluationItems
 from .decisions import Decision
-from .quotas import apportioned, drawn, parted, repeated
+from .quotas import apportioned, drawn, mixed, parted
 from .rationales import Rationales, written
 from .row import CorpusRow
 
@@ -31,7 +31,6 @@ class MixSettings:
         balance: 0..1, see the module.
         general_share: Of general rows in the whole, 0..1.
         reasoned: Whether general rows without a rationale are left out, as in the paper.
-        repeats: How often a row may be drawn, so that small tasks reach their share.
         judgeable: Whether rows without a target are left out: RL needs one, SFT does not.
         emphasis: By task: what its share is multiplied by, above 0; 1 where it is not named.
         seed: Of the draw.
@@ -41,7 +40,6 @@ class MixSettings:
     balance: float = 0.5
     general_share: float = GENERAL_SHARE
     reasoned: bool = True
-    repeats: int = 1
     judgeable: bool = True
     emphasis: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
@@ -55,7 +53,7 @@ class TaskShare:
         task: Its name.
         general: Whether its rows are general ones.
         rows: That could be drawn.
-        drawn: Times that one was.
+        drawn: Those that were.
         share: Of the mixture, 0..1.
     """
 
@@ -71,7 +69,7 @@ class Mixture:
     """What is trained on.
 
     Attributes:
-        rows: In the order of training, mixed; a row drawn twice is there twice.
+        rows: In the order of training, mixed.
         rationale: Which of them are asked for their reasoning.
         shares: By task, those of social networks first.
         decisions: For every row that was offered.
@@ -103,8 +101,6 @@ def mix(rows: Sequence[CorpusRow], settings: MixSettings, items: EvaluationItems
     checked(rows, items)
     if not 0 <= settings.balance <= 1:
         raise RedoneError(f"A balance of {settings.balance} is not possible: 0 to 1 is expected.")
-    if settings.repeats < 1:
-        raise RedoneError(f"{settings.repeats} repeats are not possible: 1 or more is expected.")
     refused = {row.id: why for row in rows if (why := _unfit(row, settings))}
     fit = [row for row in rows if row.id not in refused]
     groups: dict[tuple[bool, str], list[CorpusRow]] = {}
@@ -114,26 +110,20 @@ def mix(rows: Sequence[CorpusRow], settings: MixSettings, items: EvaluationItems
         kind: sum(len(group) for (general, _), group in groups.items() if general == kind)
         for kind in (False, True)
     }
-    social, general = parted(
-        offered[False] * settings.repeats,
-        offered[True] * settings.repeats,
-        settings.general_share,
-        settings.budget,
-    )
-    times: dict[str, int] = {}
+    social, general = parted(offered[False], offered[True], settings.general_share, settings.budget)
+    ids: set[str] = set()
     for kind, count in ((False, social), (True, general)):
         own = {task: group for (is_general, task), group in groups.items() if is_general == kind}
-        quotas = balanced(own, count, settings.balance, settings.emphasis, settings.repeats)
+        quotas = balanced(own, count, settings.balance, settings.emphasis)
         for task, quota in quotas.items():
             weights = [row.weight for row in own[task]]
-            seed = f"{settings.seed}|mix|{task}"
-            times |= drawn(own[task], weights, quota, settings.repeats, seed)
-    chosen = repeated(fit, times, f"{settings.seed}|order")
+            ids |= drawn(own[task], weights, quota, f"{settings.seed}|mix|{task}")
+    chosen = mixed(fit, ids, f"{settings.seed}|order")
     return Mixture(
         rows=tuple(chosen),
         rationale=written(chosen),
-        shares=tuple(_shares(groups, times, len(chosen))),
-        decisions=tuple(_decision(row, refused, times) for row in rows),
+        shares=tuple(_shares(groups, ids, len(chosen))),
+        decisions=tuple(_decision(row, refused, ids) for row in rows),
     )
 
 
@@ -142,7 +132,6 @@ def balanced(
     count: int,
     balance: float,
     emphasis: Mapping[str, float] | None = None,
-    repeats: int = 1,
 ) -> dict[str, int]:
     """Rows to draw of each task, so that the long tail stays visible.
 
@@ -151,7 +140,6 @@ def balanced(
         count: Rows to draw of all.
         balance: Power of a task's size, 0..1.
         emphasis: Factors of the shares, by task.
-        repeats: How often a row may be drawn.
     """
     factors = emphasis or {}
     if bad := [task for task, factor in factors.items() if not 0 < factor < math.inf]:
@@ -161,9 +149,30 @@ def balanced(
         )
     return apportioned(
         {task: size**balance * factors.get(task, 1.0) for task, size in sizes(groups).items()},
-        {task: len(group) * repeats for task, group in groups.items()},
+        {task: len(group) for task, group in groups.items()},
         count,
     )
+
+
+def shares_of(rows: Sequence[CorpusRow], balance: float, general_share: float) -> dict[str, float]:
+    """What each task is to have of a mixture; their sum is 1 where both kinds have rows.
+
+    Args:
+        rows: Of the corpus; a kind of row that gets no share is left out with its tasks.
+        balance: Power of a task's size, 0..1.
+        general_share: Of general rows in the whole, 0..1.
+    """
+    found: dict[str, float] = {}
+    for kind, part in ((False, 1 - general_share), (True, general_share)):
+        groups: dict[str, list[CorpusRow]] = {}
+        for row in rows:
+            if part > 0 and row.general == kind:
+                groups.setdefault(row.task, []).append(row)
+        own = {task: size**balance for task, size in sizes(groups).items()}
+        whole = math.fsum(own.values())
+        for task, weight in own.items():
+            found[task] = found.get(task, 0.0) + part * weight / whole
+    return found
 
 
 def sizes(groups: Mapping[str, Sequence[CorpusRow]]) -> dict[str, float]:
@@ -196,22 +205,19 @@ def _unfit(row: CorpusRow, settings: MixSettings) -> tuple[str, str] | None:
     return None
 
 
-def _decision(
-    row: CorpusRow, refused: dict[str, tuple[str, str]], times: dict[str, int]
-) -> Decision:
+def _decision(row: CorpusRow, refused: dict[str, tuple[str, str]], ids: set[str]) -> Decision:
     if row.id in refused:
         return Decision(row.id, row.task, 0, *refused[row.id])
-    kept = times.get(row.id, 0)
-    if kept:
-        return Decision(row.id, row.task, kept, "drawn", "Drawn for its task's share.")
+    if row.id in ids:
+        return Decision(row.id, row.task, 1, "drawn", "Drawn for its task's share.")
     return Decision(row.id, row.task, 0, "share", "The share of its task is full without it.")
 
 
 def _shares(
-    groups: dict[tuple[bool, str], list[CorpusRow]], times: dict[str, int], total: int
+    groups: dict[tuple[bool, str], list[CorpusRow]], ids: set[str], total: int
 ) -> list[TaskShare]:
     found = []
     for (general, task), group in groups.items():
-        count = sum(times.get(row.id, 0) for row in group)
+        count = sum(row.id in ids for row in group)
         found.append(TaskShare(task, general, len(group), count, count / max(1, total)))
     return sorted(found, key=lambda line: (line.general, -line.drawn, line.task))

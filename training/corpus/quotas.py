@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
 from ...tasks.errors import RedoneError
@@ -53,55 +53,51 @@ def apportioned(
     return {key: filled.get(key, floors.get(key, 0)) for key in weights}
 
 
-def drawn(
-    rows: Sequence[CorpusRow], weights: Sequence[float], count: int, repeats: int, seed: str
-) -> dict[str, int]:
+def drawn(rows: Sequence[CorpusRow], weights: Sequence[float], count: int, seed: str) -> set[str]:
     """Draws rows with unequal chances: Pareto sampling (Rosen 1997) by a seeded number of each row.
 
-    A row is expected `count * weight / sum(weights)` times, at most `repeats`, and drawn that often
-    rounded down or up. A row's number does not depend on the others, so with equal weights a
-    smaller count draws among the rows of a larger one, and a new row changes little.
+    A row's chance is `count * weight / sum(weights)`, at most 1. Its number does not depend on the
+    others, so with equal weights a smaller count draws among the rows of a larger one, and a new
+    row changes little.
 
     Args:
         rows: To draw from, ids all different.
         weights: Above 0, of each row.
-        count: Draws, at most `repeats * len(rows)`.
-        repeats: How often a row may be drawn.
+        count: Rows to draw, at most `len(rows)`.
         seed: Any text.
 
     Returns:
-        How often each row is drawn, by id; only those that are.
+        The ids of the rows that are drawn.
     """
-    expected = _capped(weights, count, repeats)
-    times = [math.floor(each) for each in expected]
+    found: set[str] = set()
     ranks = []
-    for number, (row, each) in enumerate(zip(rows, expected, strict=True)):
-        if (part := each - times[number]) > 0:
-            chance = (int.from_bytes(place(seed, row.id)[:6], "big") + 0.5) / (1 << 48)
-            ranks.append((chance / (1 - chance) * (1 - part) / part, row.id, number))
-    for _, _, number in sorted(ranks)[: count - sum(times)]:
-        times[number] += 1
-    return {row.id: n for row, n in zip(rows, times, strict=True) if n}
+    for row, chance in zip(rows, _chances(weights, count), strict=True):
+        if chance >= 1:
+            found.add(row.id)
+        elif chance > 0:
+            number = (int.from_bytes(place(seed, row.id)[:6], "big") + 0.5) / (1 << 48)
+            ranks.append((number / (1 - number) * (1 - chance) / chance, row.id))
+    return found | {identity for _, identity in sorted(ranks)[: count - len(found)]}
 
 
-def _capped(weights: Sequence[float], count: int, repeats: int) -> list[float]:
-    """Expected draws in proportion to weights, none above `repeats`, `count` together."""
-    if count >= repeats * len(weights):
-        return [float(repeats)] * len(weights)
-    expected = [0.0] * len(weights)
-    open_, left = list(range(len(weights))), float(count)
+def _chances(weights: Sequence[float], count: int) -> list[float]:
+    """In proportion to weights, none above 1, `count` together."""
+    if count >= len(weights):
+        return [1.0] * len(weights)
+    chances = [0.0] * len(weights)
+    open_, left = list(range(len(weights))), count
     while open_:
         whole = math.fsum(weights[i] for i in open_)
-        over = {i for i in open_ if left * weights[i] / whole >= repeats}
+        over = {i for i in open_ if left * weights[i] / whole >= 1}
         if not over:
             for i in open_:
-                expected[i] = left * weights[i] / whole
+                chances[i] = left * weights[i] / whole
             break
         for i in over:
-            expected[i] = float(repeats)
-        left -= repeats * len(over)
+            chances[i] = 1.0
+        left -= len(over)
         open_ = [i for i in open_ if i not in over]
-    return expected
+    return chances
 
 
 def place(seed: str, identity: str) -> bytes:
@@ -109,12 +105,9 @@ def place(seed: str, identity: str) -> bytes:
     return hashlib.sha256(f"{seed}|{identity}".encode()).digest()
 
 
-def repeated(rows: Sequence[CorpusRow], times: Mapping[str, int], seed: str) -> list[CorpusRow]:
-    """The drawn rows as often as they were drawn, mixed: a second copy never before a first."""
-    passes = [
-        (copy, place(seed, row.id), row) for row in rows for copy in range(times.get(row.id, 0))
-    ]
-    return [row for _, _, row in sorted(passes, key=lambda each: each[:2])]
+def mixed(rows: Sequence[CorpusRow], ids: Collection[str], seed: str) -> list[CorpusRow]:
+    """The rows with these ids, in the order of a seed."""
+    return sorted((r for r in rows if r.id in ids), key=lambda row: place(seed, row.id))
 
 
 def parted(social: int, general: int, share: float, budget: int | None) -> tuple[int, int]:

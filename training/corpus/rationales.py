@@ -15,6 +15,9 @@ from .files import reasonable
 from .quotas import place
 from .row import CorpusRow
 
+RATIONALE_SHARE = 0.5718
+"""Of stage 3's rows (RedOne 2.0, section 3.3)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rationales:
@@ -58,18 +61,24 @@ def written(rows: Sequence[CorpusRow]) -> Rationales:
 
 
 def assigned(
-    rows: Sequence[CorpusRow], share: float, seed: int, rewards: Rewards | None = None
+    rows: Sequence[CorpusRow],
+    share: float,
+    seed: int,
+    rewards: Rewards | None = None,
+    learnt: bool = False,
 ) -> Rationales:
     """A share of the rows, by a seeded order: stage 3.
 
     Rows come in the order of a hash of seed and id, those of tasks that cannot read an answer
-    behind its reasons passed over, until the share is reached.
+    behind its reasons passed over, until the share is reached. Where rationales are learnt, rows
+    without one are passed over too: they would teach to skip the reasons that are asked for.
 
     Args:
         rows: All that are trained on; a row may come several times.
         share: Of the rows, 0..1; with too few that can, it stays below.
         seed: Of the order.
         rewards: As `corpus.reasonable` uses it.
+        learnt: Whether the row's own rationale is learnt; else the model finds one.
 
     Raises:
         RedoneError: The share is not possible.
@@ -84,6 +93,8 @@ def assigned(
     for row in sorted(first.values(), key=lambda row: place(f"{seed}|rationale", row.id)):
         if left <= 0:
             break
+        if learnt and not row.rationale:
+            continue
         if times[row.id] <= left and reasonable(row, rewards):
             ids.add(row.id)
             left -= times[row.id]

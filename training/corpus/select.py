@@ -30,7 +30,7 @@ from ...tasks.sources import characters
 from .contamination import EvaluationItems, only_diagnose
 from .decisions import Decision
 from .mixing import balanced, checked
-from .quotas import apportioned, drawn, parted, repeated
+from .quotas import apportioned, drawn, mixed, parted
 from .row import CorpusRow
 
 GENERAL_SHARE = 100 / 1800
@@ -47,7 +47,6 @@ class SelectSettings:
         evenness: How far capabilities share alike, 0 (by priority) to 1 (the same for each).
         contrast: What the rest of a task counts beside its weak slices, above 0 and up to 1.
         rarity: How far small buckets and rare labels are preferred, 0 (not) to 1.
-        repeats: How often a row may be drawn.
         seed: Of the draw.
     """
 
@@ -56,7 +55,6 @@ class SelectSettings:
     evenness: float = 0.5
     contrast: float = 0.5
     rarity: float = 0.5
-    repeats: int = 1
     seed: int = 0
 
 
@@ -69,7 +67,7 @@ class BucketShare:
         capability, failure, gap, priority: The bucket's; of general rows "", None, None and 0.
         general: Whether these are general rows.
         rows: That belong to it.
-        drawn: Times that one was drawn.
+        drawn: Those that were drawn.
         share: Of the selection, 0..1.
     """
 
@@ -89,7 +87,7 @@ class Selection:
     """What stage 2 learns from.
 
     Attributes:
-        rows: In the order of training, mixed; a row drawn twice is there twice.
+        rows: In the order of training, mixed.
         shares: By falling priority, also of buckets that no row fills; then general tasks.
         decisions: For every row that was offered.
     """
@@ -152,28 +150,27 @@ def select(
         if row.general:
             general.setdefault(row.task, []).append(row)
     targeted, beside = parted(
-        sum(map(len, filled.values())) * settings.repeats,
-        sum(map(len, general.values())) * settings.repeats,
+        sum(map(len, filled.values())),
+        sum(map(len, general.values())),
         settings.general_share,
         settings.budget,
     )
     quotas = _quotas(filled, buckets, targeted, settings)
-    beside_quotas = balanced(general, beside, 0.5, repeats=settings.repeats)
-    times: dict[str, int] = {}
+    beside_quotas = balanced(general, beside, 0.5)
+    ids: set[str] = set()
     for place, quota in quotas.items():
         own, seed = filled[place], f"{settings.seed}|select|{name_of(buckets[place])}"
-        times |= drawn(own, _weights(own, settings.rarity), quota, settings.repeats, seed)
+        ids |= drawn(own, _weights(own, settings.rarity), quota, seed)
     for task, quota in beside_quotas.items():
         own, seed = general[task], f"{settings.seed}|general|{task}"
-        times |= drawn(own, [row.weight for row in own], quota, settings.repeats, seed)
-    chosen = repeated(rows, times, f"{settings.seed}|order")
+        ids |= drawn(own, [row.weight for row in own], quota, seed)
+    chosen = mixed(rows, ids, f"{settings.seed}|order")
     places = {row.id: place for place, own in filled.items() for row in own}
     return Selection(
         rows=tuple(chosen),
-        shares=tuple(_shares(buckets, filled, general, times, len(chosen))),
+        shares=tuple(_shares(buckets, filled, general, ids, len(chosen))),
         decisions=tuple(
-            _decision(row, diagnosis, buckets, places.get(row.id), times.get(row.id, 0))
-            for row in rows
+            _decision(row, diagnosis, buckets, places.get(row.id), row.id in ids) for row in rows
         ),
     )
 
@@ -205,8 +202,6 @@ def _possible(settings: SelectSettings) -> None:
     for name in ("evenness", "rarity"):
         if not 0 <= (value := getattr(settings, name)) <= 1:
             raise RedoneError(f"A {name} of {value} is not possible: 0 to 1 is expected.")
-    if settings.repeats < 1:
-        raise RedoneError(f"{settings.repeats} repeats are not possible: 1 or more is expected.")
 
 
 def _no_evidence(rows: Sequence[CorpusRow], diagnosis: Diagnosis) -> None:
@@ -238,14 +233,14 @@ def _quotas(
     need = {c: sum(p for (of, _), p in highest.items() if of == c) / whole for c in within}
     capabilities = apportioned(
         {c: settings.evenness / len(within) + (1 - settings.evenness) * need[c] for c in within},
-        {c: settings.repeats * sum(rows[place] for place in within[c]) for c in within},
+        {c: sum(rows[place] for place in within[c]) for c in within},
         total,
     )
     quotas: dict[int, int] = {}
     for capability, places in within.items():
         quotas |= apportioned(
             {p: importance[p] * rows[p] ** (1 - settings.rarity) for p in places},
-            {p: settings.repeats * rows[p] for p in places},
+            {p: rows[p] for p in places},
             capabilities[capability],
         )
     return quotas
@@ -268,11 +263,11 @@ def _weights(rows: Sequence[CorpusRow], rarity: float) -> list[float]:
 
 
 def _decision(
-    row: CorpusRow, diagnosis: Diagnosis, buckets: Sequence[Bucket], place: int | None, kept: int
+    row: CorpusRow, diagnosis: Diagnosis, buckets: Sequence[Bucket], place: int | None, kept: bool
 ) -> Decision:
     if row.general:
         if kept:
-            return Decision(row.id, row.task, kept, "general", "Drawn for the general share.")
+            return Decision(row.id, row.task, 1, "general", "Drawn for the general share.")
         text = "The general share is full without it."
         return Decision(row.id, row.task, 0, "general share", text)
     if place is None:
@@ -287,7 +282,7 @@ def _decision(
     name, more = name_of(bucket), {"priority": round(bucket.priority, 6)}
     if kept:
         text = f"Drawn for the bucket {name}" + (f" ({bucket.failure})." if bucket.failure else ".")
-        return Decision(row.id, row.task, kept, "bucket", text, name, more)
+        return Decision(row.id, row.task, 1, "bucket", text, name, more)
     text = f"The quota of the bucket {name} is full without it."
     return Decision(row.id, row.task, 0, "quota", text, name, more)
 
@@ -296,11 +291,11 @@ def _shares(
     buckets: Sequence[Bucket],
     filled: Mapping[int, Sequence[CorpusRow]],
     general: Mapping[str, Sequence[CorpusRow]],
-    times: Mapping[str, int],
+    ids: set[str],
     total: int,
 ) -> list[BucketShare]:
     def count(rows: Sequence[CorpusRow]) -> tuple[int, int, float]:
-        number = sum(times.get(row.id, 0) for row in rows)
+        number = sum(row.id in ids for row in rows)
         return len(rows), number, number / max(1, total)
 
     found = [
