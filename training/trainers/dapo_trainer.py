@@ -169,6 +169,7 @@ class DapoTrainer(GRPOTrainer):
         judged = self.work.rewards.judge(
             [q.row for q, group in zip(mine, written, strict=True) for _ in group],
             [rollout.completion for group in written for rollout in group],
+            [q.limit(r.completion) for q, group in zip(mine, written, strict=True) for r in group],
         )
         self._judging += time.perf_counter() - began
         size = self.work.settings.group_size

@@ -14,6 +14,7 @@ from ...tasks.errors import RedoneError
 from ...tasks.registry import by_name
 from ...tasks.schema import Completion, Request, Settings
 from ..corpus.row import CorpusRow
+from ..limits import answer_limit
 
 if TYPE_CHECKING:
     from ...harness.models.engine import FastEngine
@@ -60,6 +61,11 @@ class Question:
         """An answer to it, before its first token."""
         return Traced(self.settings, decode, eos, self.opened)
 
+    def limit(self, completion: Completion) -> int:
+        """Tokens that this answer could have in all: thinking has a room of its own."""
+        thought = self.settings.max_thinking_tokens if completion.thinking else 0
+        return self.settings.max_tokens + thought
+
     def seed(self, seed: int, draw: int) -> int:
         """Of the n-th answer: the same however rounds and processes share the work."""
         text = f"{seed} {self.place} {draw}".encode()
@@ -98,6 +104,10 @@ class Writer(Protocol):
 
 class Asking:
     """From rows to questions.
+
+    A plain answer is cut where the evaluation of its task cuts it, or at `max_new_tokens` if that
+    is less, and a model that thinks may think up to `max_new_tokens` in all. An answer behind its
+    reasons, which no evaluation asks for, may be `max_new_tokens` long.
 
     Args:
         renderer: The model's chat template and tokenizer.
@@ -143,8 +153,11 @@ class Asking:
         settings, reasoned = self._settings, self._rationale(row)
         rendered = self.renderer.render(row.asked(reasoned))
         (ids,) = self.renderer.encode([rendered])
+        most = settings.max_new_tokens
+        limit = most if reasoned else answer_limit(row, most)
         limits = Settings(
-            max_tokens=settings.max_new_tokens,
+            max_tokens=limit,
+            max_thinking_tokens=most - limit if self.renderer.thinks else 0,
             # The stop texts of an evaluation would cut the reasoning off before the answer.
             stop=() if reasoned else by_name(row.task).settings.stop,
             temperature=settings.temperature,
