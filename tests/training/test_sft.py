@@ -207,7 +207,7 @@ def test_long_rows_are_left_out_and_named(tiny_model, tmp_path, capsys):
     long = replace(rows(1)[0], id="long", answer="x" * 300)
     train_sft(settings(), tiny_model(), [*rows(), long], tmp_path)
     assert json.loads((tmp_path / "left_out.json").read_text())["rows"] == ["long"]
-    assert "1 of 13 rows are longer than 200 tokens" in capsys.readouterr().err
+    assert "1 of 13 rows have more than 200 tokens and are left out" in capsys.readouterr().err
     with pytest.raises(RedoneError, match="None of the 1 rows has 200 tokens or fewer"):
         train_sft(settings(), tiny_model(), [long], tmp_path / "none")
 

@@ -114,6 +114,9 @@ class Asking:
         settings: Of the stage.
         context: Tokens that the model can hold, None: no bound.
         rationale: Whether a row is asked to reason first.
+
+    Attributes:
+        most: Tokens that a prompt may have.
     """
 
     def __init__(
@@ -124,12 +127,12 @@ class Asking:
         rationale: Callable[[CorpusRow], bool],
     ) -> None:
         self.renderer, self._settings, self._rationale = renderer, settings, rationale
-        self._most = settings.max_prompt_tokens
+        self.most = settings.max_prompt_tokens
         if context is not None:
-            self._most = min(self._most, context - settings.max_new_tokens)
+            self.most = min(self.most, context - settings.max_new_tokens)
 
-    def fitting(self, rows: Sequence[CorpusRow]) -> list[CorpusRow]:
-        """The rows whose prompts are short enough.
+    def fitting(self, rows: Sequence[CorpusRow]) -> tuple[list[CorpusRow], list[str]]:
+        """The rows whose prompts are short enough, and the ids of the others.
 
         Raises:
             RedoneError: None is, or one cannot be judged.
@@ -138,15 +141,15 @@ class Asking:
             row.sample()  # refuses a row without target
         rendered = [self.renderer.render(row.asked(self._rationale(row))) for row in rows]
         lengths = [len(ids) for ids in self.renderer.encode(rendered)]
-        kept = [row for row, n in zip(rows, lengths, strict=True) if n <= self._most]
+        kept = [row for row, n in zip(rows, lengths, strict=True) if n <= self.most]
         if not kept:
             shortest = f", the shortest has {min(lengths)}" if lengths else ""
             raise RedoneError(
-                f"None of {len(rows)} rows has a prompt of {self._most} tokens or fewer{shortest}. "
+                f"None of {len(rows)} rows has a prompt of {self.most} tokens or fewer{shortest}. "
                 "Raise max_prompt_tokens (prompt and max_new_tokens together must fit into the "
                 "model's context), or give shorter rows."
             )
-        return kept
+        return kept, [row.id for row, n in zip(rows, lengths, strict=True) if n > self.most]
 
     def question(self, place: int, row: CorpusRow) -> Question:
         """The row as it is asked at a place."""
