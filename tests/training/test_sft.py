@@ -273,6 +273,24 @@ def spoilt(monkeypatch):
     return spoil
 
 
+def test_a_ruined_loss_ends_the_command_where_deepspeed_has_taken_the_step(
+    tiny_model, tmp_path, spoilt, monkeypatch
+):
+    from redone.training.trainers.sft_trainer import SftTrainer
+
+    honest = SftTrainer.training_step
+
+    def launched(self, *arguments):
+        self.is_deepspeed_enabled = True
+        return honest(self, *arguments)
+
+    spoilt(0, math.nan)
+    monkeypatch.setattr(SftTrainer, "training_step", launched)
+    with pytest.raises(RedoneError, match="Stopped at step 1: .*DeepSpeed had taken the step"):
+        train_sft(settings(steps=3), tiny_model(), rows(), tmp_path)
+    assert not (tmp_path / "model").exists()
+
+
 @pytest.mark.parametrize("factor", [math.nan, math.inf])
 def test_a_ruined_loss_stops_with_a_line_and_the_weights_of_before(
     tiny_model, tmp_path, spoilt, factor
