@@ -150,13 +150,17 @@ class Rewards:
         return self.shaping.get(task, _UNSHAPED)
 
     def judge(
-        self, rows: Sequence[CorpusRow], completions: Sequence[Completion | Raw | str]
+        self,
+        rows: Sequence[CorpusRow],
+        completions: Sequence[Completion | Raw | str],
+        limits: Sequence[int] | None = None,
     ) -> list[Judged]:
         """The judgement of each answer.
 
         Args:
             rows: One for each completion; the row of a group comes as often as it has answers.
             completions: As a backend gives them, or what a model wrote, with its thinking.
+            limits: Tokens that each answer could have; None: as many as its shaping says.
 
         Returns:
             In the order of the completions.
@@ -171,7 +175,8 @@ class Rewards:
                 asked.append((number, fit, fit.read(given)))
         found = [NOT_JUDGED] * len(rows)
         for (number, fit, completion), score in zip(asked, self._scores(asked), strict=True):
-            found[number] = self._judged(fit, completion, score)
+            limit = None if limits is None else limits[number]
+            found[number] = self._judged(fit, completion, score, limit)
         return found
 
     def __call__(
@@ -241,10 +246,11 @@ class Rewards:
             ran = {one[0]: given for one, given in zip(slow, threads.map(score, slow), strict=True)}
         return [ran[one[0]] if one[0] in ran else score(one) for one in asked]
 
-    def _judged(self, fit: _Fit, completion: Completion, score: Score) -> Judged:
+    def _judged(self, fit: _Fit, completion: Completion, score: Score, limit: int | None) -> Judged:
         if not score.scored or math.isnan(score.value):
             return NOT_JUDGED
-        parts = self.shaping_of(fit.task.name).parts(completion, score.failure, fit.models)
+        shaping = self.shaping_of(fit.task.name)
+        parts = shaping.parts(completion, score.failure, fit.models, limit)
         return Judged(
             score.value,
             score.failure,

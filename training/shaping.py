@@ -35,6 +35,9 @@ class Shaping(Strict):
         length: For an over-long answer (DAPO's soft punishment), 0 or more; the paper has 1.
         max_tokens: Tokens, thinking included, at which the objection `length` is 1.
         buffer: Tokens before that over which it grows from 0; 0..`max_tokens`.
+
+    An answer that had a lower limit than `max_tokens` is held against that limit, `buffer` shrunk
+    in proportion: half of a limit of 8,192 is half of one of 12.
     """
 
     pattern: float = Field(default=0.0, ge=0, le=1)
@@ -62,7 +65,11 @@ class Shaping(Strict):
         )
 
     def parts(
-        self, completion: Completion, failure: Failure | None, models: Sequence[str]
+        self,
+        completion: Completion,
+        failure: Failure | None,
+        models: Sequence[str],
+        limit: int | None = None,
     ) -> dict[str, float]:
         """What each term that is switched on adds to the value: -ratio..0.
 
@@ -70,12 +77,18 @@ class Shaping(Strict):
             completion: The answer, thinking taken off.
             failure: What the task found wrong with it.
             models: The texts (gold answer, rationale) whose scripts are the right ones.
+            limit: Tokens that this answer could have; it takes the place of a higher `max_tokens`,
+                and the buffer stays the same share of the limit.
         """
-        terms = self._terms(completion, failure, models)
+        terms = self._terms(completion, failure, models, limit)
         return {term: -ratio * objection for term, ratio, objection in terms}
 
     def _terms(
-        self, completion: Completion, failure: Failure | None, models: Sequence[str]
+        self,
+        completion: Completion,
+        failure: Failure | None,
+        models: Sequence[str],
+        limit: int | None,
     ) -> Iterator[tuple[Term, float, float]]:
         if self.pattern:
             yield "pattern", self.pattern, float(failure == "format")
@@ -84,16 +97,18 @@ class Shaping(Strict):
         if self.language:
             yield "language", self.language, foreign_share(completion.text, models)
         if self.length and self.max_tokens is not None:
-            yield "length", self.length, overlong(completion.tokens, self.max_tokens, self.buffer)
+            most = min(self.max_tokens, limit or self.max_tokens)
+            buffer = self.buffer * most / self.max_tokens
+            yield "length", self.length, overlong(completion.tokens, most, buffer)
 
 
-def overlong(tokens: int, max_tokens: int, buffer: int) -> float:
+def overlong(tokens: int, max_tokens: int, buffer: float) -> float:
     """DAPO's soft over-long objection (Yu et al., 2025, arXiv:2503.14476, equation 13), negated.
 
     Args:
         tokens: Of the completion.
         max_tokens: The limit.
-        buffer: Tokens before it.
+        buffer: Tokens before it, 0 or more.
 
     Returns:
         0 up to `max_tokens - buffer`, then linear to 1 at `max_tokens`.

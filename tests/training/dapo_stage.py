@@ -33,7 +33,7 @@ class Ruled(Rewards):
         super().__init__()
         self.rule = rule
 
-    def judge(self, rows, completions):
+    def judge(self, rows, completions, limits=None):
         judged = []
         for row, completion in zip(rows, completions, strict=True):
             given = self.rule(row, completion)

@@ -166,6 +166,45 @@ def test_several_updates_start_from_the_log_probabilities_of_the_rollout(trainer
     assert made.step.tokens_trained == 6
 
 
+def test_a_process_reads_the_old_log_probabilities_of_its_own_share_only(trainer):
+    made = trainer(micro_batch=2)
+    made.shares_prefixes = False
+    made._share = lambda count: (count // 2, count)  # as the second of two processes
+    answers = ([20, 21], [22], [23, 24, 25], [26], [27, 28], [29])
+    parts = [Part(PROMPTS[0], answer, 1.0) for answer in answers]
+    read, honest = [], made._get_per_token_logps_and_entropies
+
+    def counted(model, ids, *rest, **options):
+        read.append(len(ids))
+        return honest(model, ids, *rest, **options)
+
+    made._get_per_token_logps_and_entropies = counted
+    found = made._with_old(made.model, parts)
+    assert sum(read) == 3
+    assert [part.old for part in found[:3]] == [None] * 3
+    for part in found[3:]:
+        expected = single(made.model, part.prompt, part.answer).detach()
+        torch.testing.assert_close(torch.tensor(part.old), expected, atol=1e-5, rtol=0)
+    # And learns from that share.
+    del read[:]
+    made._learn(made.model, found)
+    assert sum(read) == 3
+
+
+def test_passes_that_only_fill_up_count_in_no_figure(trainer):
+    """A process with fewer passes than others makes some more, which teach and tell nothing."""
+    made = trainer(micro_batch=1, max_grad_norm=1e9)
+    parts = [Part(PROMPTS[0], [20, 21], 1.0), Part(PROMPTS[0], [22], -1.0)]
+    loss = float(made._learn(made.model, parts))
+    right, seen = gradients(made.model), dict(made._seen)
+    made.model.zero_grad()
+    honest = made._batches
+    made._batches = lambda parts: [*honest(parts), [0], [0]]
+    assert float(made._learn(made.model, parts)) == pytest.approx(loss)
+    assert made._seen == pytest.approx(seen)
+    assert_same(gradients(made.model), right)
+
+
 def test_the_engine_writes_with_the_weights_as_they_are_now(trainer):
     """The fast engine's decoder holds no copy of the weights."""
     made = trainer()

@@ -1,6 +1,8 @@
 """A stage from start to end: resuming, skipping, stopping, saving."""
 
 import errno
+import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -95,7 +97,17 @@ def test_the_log_tells_each_task_beside_its_chance_level(tiny_model, tmp_path):
         assert mean.n == 4 * (step.kept + step.dropped)
         assert step.rounds <= 3
         assert step.seconds >= step.seconds_generating + step.seconds_training
-    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_tensorboard_draws_the_seconds_of_every_step(tiny_model, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(tiny_model(), tmp_path)
+    drawn = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    seconds = {event.step: event.value for event in drawn.Scalars("train/seconds")}
+    taken = {step.step: step.seconds for step in read_steps(tmp_path)}
+    assert seconds == pytest.approx(taken, rel=1e-3)
+    assert min(seconds.values()) > 0
 
 
 def test_a_step_without_anything_to_learn_changes_nothing(tiny_model, tmp_path):
@@ -216,6 +228,70 @@ def test_a_row_that_cannot_be_judged_is_refused(tiny_model, tmp_path):
     bad = [replace(rows(1)[0], target=None)]
     with pytest.raises(RedoneError, match="'row 0'.*SFT only"):
         train_dapo(settings(), tiny_model(), bad, Ruled(by_bytes), tmp_path)
+
+
+def test_rows_with_a_long_prompt_are_left_out_and_named(tiny_model, tmp_path, capsys):
+    from dataclasses import replace
+
+    some = rows(4)
+    wide = {"role": "user", "content": "Why? " * 40}
+    some[2] = replace(some[2], messages=(wide,))
+    train_dapo(settings(steps=1), tiny_model(), some, Ruled(by_bytes), tmp_path)
+    told = capsys.readouterr().err
+    assert "1 of 4 rows have more than 100 tokens in their prompts and are left out" in told
+    named = json.loads((tmp_path / "left_out.json").read_text())
+    assert named == {"max_tokens": 100, "rows": ["row 2"]}
+
+
+def under(monkeypatch, **given):
+    """Trainers that find themselves launched in another way; the rest is as it is here."""
+    from transformers import Trainer
+
+    honest = Trainer.create_accelerator_and_postprocess
+
+    def create(self):
+        honest(self)
+        for name, value in given.items():
+            setattr(self, name, value)
+
+    monkeypatch.setattr(Trainer, "create_accelerator_and_postprocess", create)
+
+
+def test_adapters_on_sharded_weights_are_refused_at_the_start(tiny_model, tmp_path, monkeypatch):
+    under(monkeypatch, is_fsdp_enabled=True)
+    with pytest.raises(RedoneError, match="sharded by FSDP. Leave `lora` out"):
+        run(tiny_model(), tmp_path, lora=LoraSettings(r=2))
+    assert not list(read_steps(tmp_path))
+    make_trainer(settings(), tiny_model(), rows(), Ruled(by_bytes), tmp_path)  # full weights may be
+
+
+def test_zero_shards_weights_in_its_third_stage_only():
+    def trainer(stage):
+        state = SimpleNamespace(deepspeed_plugin=SimpleNamespace(zero_stage=stage))
+        accelerator = SimpleNamespace(
+            state=state, unwrap_model=lambda model: SimpleNamespace(merge_and_unload=None)
+        )
+        return SimpleNamespace(accelerator=accelerator, model=None, is_fsdp_enabled=False)
+
+    checkpoints.check_mergeable(trainer(2))
+    with pytest.raises(RedoneError, match="sharded by ZeRO-3"):
+        checkpoints.check_mergeable(trainer(3))
+
+
+def test_a_step_that_deepspeed_has_taken_is_not_called_skipped(tiny_model, tmp_path, monkeypatch):
+    from redone.training.trainers.dapo_trainer import DapoTrainer
+
+    made = make_trainer(settings(), tiny_model(), rows(), Ruled(by_bytes), tmp_path)
+    made.create_optimizer()
+    honest = DapoTrainer._compute_loss
+
+    def ruin(self, model, inputs):
+        return honest(self, model, inputs) * float("nan")
+
+    monkeypatch.setattr(DapoTrainer, "_compute_loss", ruin)
+    made.is_deepspeed_enabled = True
+    with pytest.raises(RedoneError, match=f"Stopped at step 1: {NOT_FINITE}. DeepSpeed had taken"):
+        made.training_step(made.model, [])
 
 
 def test_rows_that_are_all_too_long_are_refused(tiny_model, tmp_path):

@@ -91,10 +91,11 @@ def test_a_batch_that_stays_half_full_is_used_as_it_is():
     assert len(found.kept) == 1
 
 
-def test_groups_beyond_the_batch_are_dropped():
+def test_groups_beyond_the_batch_are_not_trained_on_and_not_called_dropped():
     """Processes that share the work draw a few more than were asked for."""
-    found = harvest(lambda count: [group([0, 1])] * (count + 1), wanted=3, resamples=0)
-    assert (len(found.kept), found.dropped) == (3, 1)
+    drawn = [group([1, 1]), *[group([0, 1])] * 4]
+    found = harvest(lambda count: drawn, wanted=3, resamples=0)
+    assert (len(found.kept), found.dropped, found.surplus) == (3, 1, 1)
 
 
 def test_means_are_over_all_groups_also_the_dropped():
@@ -152,6 +153,18 @@ def test_training_stops_after_some_bad_steps_in_a_row():
 
 
 def test_training_stops_after_many_barren_steps_in_a_row():
-    barren = [Step(i, skipped="every answer was worth 0") for i in range(1, BARREN + 1)]
+    barren = [Step(i, kept=0, skipped="every answer was worth 0") for i in range(1, BARREN + 1)]
     assert stop(barren[:-1]) is None
     assert "every answer was worth 0" in stop(barren)
+    assert stop([*barren[:-1], Step(BARREN, skipped=SPIKED), barren[-1]]) is None
+
+
+def test_it_is_rollouts_that_are_barren_not_the_updates_made_of_them():
+    def rollout(number, updates=4):
+        first = Step(updates * number + 1, kept=0, skipped="every answer was worth 0")
+        rest = [Step(first.step + i, skipped="no group was left for it") for i in range(1, updates)]
+        return [first, *rest]
+
+    barren = [step for number in range(BARREN) for step in rollout(number)]
+    assert stop(barren[:-4]) is None
+    assert f"{BARREN} rollouts in a row had nothing to learn from (every answer" in stop(barren)

@@ -207,7 +207,7 @@ def test_long_rows_are_left_out_and_named(tiny_model, tmp_path, capsys):
     long = replace(rows(1)[0], id="long", answer="x" * 300)
     train_sft(settings(), tiny_model(), [*rows(), long], tmp_path)
     assert json.loads((tmp_path / "left_out.json").read_text())["rows"] == ["long"]
-    assert "1 of 13 rows are longer than 200 tokens" in capsys.readouterr().err
+    assert "1 of 13 rows have more than 200 tokens and are left out" in capsys.readouterr().err
     with pytest.raises(RedoneError, match="None of the 1 rows has 200 tokens or fewer"):
         train_sft(settings(), tiny_model(), [long], tmp_path / "none")
 
@@ -271,6 +271,24 @@ def spoilt(monkeypatch):
         monkeypatch.setattr(SftTrainer, "loss_of", loss_of)
 
     return spoil
+
+
+def test_a_ruined_loss_ends_the_command_where_deepspeed_has_taken_the_step(
+    tiny_model, tmp_path, spoilt, monkeypatch
+):
+    from redone.training.trainers.sft_trainer import SftTrainer
+
+    honest = SftTrainer.training_step
+
+    def launched(self, *arguments):
+        self.is_deepspeed_enabled = True
+        return honest(self, *arguments)
+
+    spoilt(0, math.nan)
+    monkeypatch.setattr(SftTrainer, "training_step", launched)
+    with pytest.raises(RedoneError, match="Stopped at step 1: .*DeepSpeed had taken the step"):
+        train_sft(settings(steps=3), tiny_model(), rows(), tmp_path)
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("factor", [math.nan, math.inf])

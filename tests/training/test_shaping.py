@@ -29,6 +29,18 @@ def test_without_a_buffer_only_a_full_answer_is_overlong():
     assert [overlong(n, 64, 0) for n in (0, 63, 64)] == [0, 0, 1]
 
 
+def test_a_row_with_a_lower_limit_is_held_against_that_one():
+    """The buffer stays the same share of the limit: half of it here."""
+    shaping = Shaping(length=1.0, max_tokens=40, buffer=20)
+
+    def length(tokens, limit):
+        return shaping.parts(Completion("", tokens=tokens), None, (), limit)["length"]
+
+    assert [length(n, 12) for n in (6, 9, 12)] == [0, -0.5, -1]
+    assert [length(n, 40) for n in (12, 30, 40)] == [0, -0.5, -1]
+    assert [length(n, 100) for n in (12, 30, 40)] == [0, -0.5, -1]  # no higher than its own
+
+
 def test_settings_of_a_stage_give_the_papers_penalty_and_nothing_else():
     settings = DapoSettings(overlong_buffer=4096, overlong_penalty=1.0)
     shaping = Shaping.of(settings)

@@ -104,6 +104,12 @@ def test_candidates_are_asked_for_as_the_evaluation_asks_but_sampled():
     assert first.settings.max_tokens <= 24  # the limit of general_mini/facts
 
 
+def test_no_candidate_is_longer_than_an_evaluation_lets_it_be():
+    long, short = DrawSettings(max_tokens=512), DrawSettings(max_tokens=3)
+    assert long.of(ROWS[0]).max_tokens == DrawSettings().of(ROWS[0]).max_tokens <= 24
+    assert short.of(ROWS[0]).max_tokens == 3
+
+
 # --- a judge beside ------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from ...harness.store import Journal
 from ...tasks.errors import RedoneError
 from ...tasks.registry import by_name
 from ...tasks.schema import Completion, Request, Settings
+from ..limits import answer_limit
 from .row import CorpusRow
 
 Told = Callable[[int], None]
@@ -30,7 +31,8 @@ class DrawSettings:
         draws: Answers to each row.
         temperature: Above 0.
         top_p: Nucleus limit, 1.0 is off.
-        max_tokens: Of an answer; None: as the evaluation of the row's task has it.
+        max_tokens: Of an answer, where the evaluation of the row's task does not cut it earlier;
+            None: as that has it.
         max_thinking_tokens: Extra budget of a model that thinks.
         seed: Of the answers.
     """
@@ -45,12 +47,9 @@ class DrawSettings:
     def of(self, row: CorpusRow) -> Settings:
         """The settings of a row's requests."""
         task = by_name(row.task)
-        limit = self.max_tokens or task.settings.max_tokens
-        if self.max_tokens is None and task.limit is not None and row.judgeable:
-            limit = min(limit, task.limit(row.sample()))
         return replace(
             task.settings,
-            max_tokens=limit,
+            max_tokens=answer_limit(row, self.max_tokens),
             temperature=self.temperature,
             top_p=self.top_p,
             max_thinking_tokens=self.max_thinking_tokens,

@@ -13,6 +13,7 @@ import orjson
 
 from ...harness.errors import DiskFull, disk_full
 from ...harness.store import replacing
+from ...tasks.errors import RedoneError
 
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
@@ -95,6 +96,28 @@ def full(folder: Path) -> DiskFull:
         f"No space left on the disk while saving {folder}. The last whole checkpoint is intact: "
         "free some space and start again to go on from it."
     )
+
+
+def check_mergeable(trainer: Any) -> None:
+    """Whether the trained model can be written in the end: asked before anything is trained.
+
+    Args:
+        trainer: A Trainer of transformers.
+
+    Raises:
+        RedoneError: Adapters on sharded weights; no process has the matrices that they belong to.
+    """
+    if not hasattr(trainer.accelerator.unwrap_model(trainer.model), "merge_and_unload"):
+        return
+    plugin = getattr(trainer.accelerator.state, "deepspeed_plugin", None)
+    zero3 = plugin is not None and plugin.zero_stage == 3
+    if trainer.is_fsdp_enabled or zero3:
+        by = "ZeRO-3" if zero3 else "FSDP"
+        raise RedoneError(
+            f"LoRA adapters cannot be merged into weights sharded by {by}. Leave `lora` out to "
+            "train the full weights, or launch without sharding: on one GPU, or by a "
+            "configuration of accelerate with distributed_type MULTI_GPU."
+        )
 
 
 def save_model(trainer: Any, folder: Path) -> None:

@@ -24,6 +24,7 @@ from .checkpoints import (
     CHECKPOINTS,
     KEPT,
     MODEL,
+    check_mergeable,
     drop_broken,
     full,
     newest_complete,
@@ -33,6 +34,7 @@ from .checkpoints import (
 from .guards import stop
 from .settings import DapoSettings
 from .steps import Progress, StageResult, StepLog
+from .supervised import tell_left_out
 
 if TYPE_CHECKING:
     from ...harness.models.checkpoint import Checkpoint
@@ -95,7 +97,8 @@ def train_dapo(
     Args:
         settings: Of the stage.
         model: Folder of the model to start from.
-        rows: What is asked; each needs a target.
+        rows: What is asked; each needs a target. Those whose prompts are too long are left out, and
+            named in `left_out.json`.
         rewards: Judges the answers, shaping terms and loss weights included.
         output: Gets `model/`, `checkpoints/`, `steps.jsonl` and `tensorboard/`.
         rationale: Whether a row is asked to reason first.
@@ -169,7 +172,9 @@ def make_trainer(
     # On a GPU, too, the trainer moves it: which device is this process's own, only it knows.
     source = Checkpoint(str(model), "float32", "cpu")
     asking = Asking(Renderer(source.tokenizer, {}, "auto"), settings, source.context, rationale)
-    fitting = asking.fitting(rows)
+    fitting, lost = asking.fitting(rows)
+    if arguments.process_index == 0:
+        tell_left_out(output, lost, len(rows), asking.most, "tokens in their prompts")
     from .dapo_trainer import DapoTrainer, Work
 
     log = StepLog(output, step, writes=arguments.process_index == 0)
@@ -182,6 +187,7 @@ def make_trainer(
         processing_class=source.tokenizer,
         peft_config=lora_config(settings.lora),
     )
+    check_mergeable(trainer)
     _choose_ways(trainer, source)
     return trainer
 

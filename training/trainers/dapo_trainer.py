@@ -21,7 +21,7 @@ from ...tasks.errors import RedoneError
 from ..corpus.row import CorpusRow
 from ..parts import Part, loss_inputs, parts_of
 from ..rewards import Rewards
-from .guards import fault
+from .guards import fault, taken_already
 from .packing import micro_batches, tree_logprobs
 from .rollouts import Asking, Writer
 from .sampling import Group, Harvest, PromptOrder, harvest
@@ -89,6 +89,9 @@ class DapoTrainer(GRPOTrainer):
         Returns:
             The loss, without gradient; 0 for a step that is skipped, which leaves no gradients, so
             that the optimiser changes nothing.
+
+        Raises:
+            RedoneError: A ruined gradient under DeepSpeed, where it cannot be dropped.
         """
         self._started = time.perf_counter()
         step = Step(self.state.global_step + 1, learning_rate=self._rate())
@@ -107,7 +110,8 @@ class DapoTrainer(GRPOTrainer):
     def finish_step(self) -> Step:
         """The step just taken, with its time."""
         assert self.step is not None
-        return replace(self.step, seconds=time.perf_counter() - self._started)
+        self.step = replace(self.step, seconds=time.perf_counter() - self._started)
+        return self.step
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """TRL's figures and the step's own."""
@@ -169,6 +173,7 @@ class DapoTrainer(GRPOTrainer):
         judged = self.work.rewards.judge(
             [q.row for q, group in zip(mine, written, strict=True) for _ in group],
             [rollout.completion for group in written for rollout in group],
+            [q.limit(r.completion) for q, group in zip(mine, written, strict=True) for r in group],
         )
         self._judging += time.perf_counter() - began
         size = self.work.settings.group_size
@@ -180,10 +185,11 @@ class DapoTrainer(GRPOTrainer):
         return [group for _, group in sorted(everyone, key=lambda pair: pair[0])]
 
     def _with_old(self, model: Any, parts: list[Part]) -> list[Part]:
-        """The parts with the log-probabilities that the model gives them now."""
-        out = []
-        for start in range(0, len(parts), self.micro_batch):
-            some = parts[start : start + self.micro_batch]
+        """The parts, this process's share with the log-probabilities that they have now."""
+        first, end = self._share(len(parts))
+        out = list(parts)
+        for batch in self._batches(parts):
+            some = [parts[i] for i in batch]
             inputs = self._inputs(some, 1)
             with torch.no_grad():
                 logprobs, _, _ = self._get_per_token_logps_and_entropies(
@@ -192,11 +198,30 @@ class DapoTrainer(GRPOTrainer):
                     torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1),
                     inputs["completion_ids"].shape[1],
                 )
-            out += [
-                replace(part, old=row[: len(part.answer)].tolist())
-                for part, row in zip(some, logprobs, strict=True)
-            ]
+            for i, row in zip(batch, logprobs, strict=True):
+                if first <= i < end:
+                    out[i] = replace(parts[i], old=row[: len(parts[i].answer)].tolist())
         return out
+
+    def _share(self, count: int) -> tuple[int, int]:
+        """The first of so many parts that are this process's own, and the one after its last."""
+        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
+        return count * rank // processes, count * (rank + 1) // processes
+
+    def _batches(self, parts: Sequence[Part]) -> list[list[int]]:
+        """The passes of this process over its share, as numbers of parts.
+
+        Forward passes are collective when weights are sharded, so every process makes as many: what
+        some have fewer of their own is filled up with a part that is not theirs, or not anew.
+        """
+        first, end = self._share(len(parts))
+        tokens = [part.tokens for part in parts[first:end]]
+        chosen = micro_batches(tokens, self.micro_batch, self.shares_prefixes)
+        batches = [[first + i for i in batch] for batch in chosen]
+        if self.accelerator.num_processes > 1:
+            count = int(self.accelerator.gather(self._scalar(len(batches))).max())  # type: ignore[union-attr]
+            batches += [[first if batches else 0]] * (count - len(batches))
+        return batches
 
     # --- learning --------------------------------------------------------------------------------
 
@@ -225,20 +250,17 @@ class DapoTrainer(GRPOTrainer):
 
     def _passes(self, model: Any, parts: Sequence[Part]) -> Tensor:
         model.train()
-        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
-        first, end = (len(parts) * r // processes for r in (rank, rank + 1))
-        mine = parts[first:end]
-        chosen = micro_batches([p.tokens for p in mine], self.micro_batch, self.shares_prefixes)
-        batches = [[mine[i] for i in batch] for batch in chosen]
-        if processes > 1:
-            # Forward passes are collective when weights are sharded: every process makes as many.
-            count = int(self.accelerator.gather(self._scalar(len(batches))).max())  # type: ignore[union-attr]
-            weightless = [replace(parts[0], advantage=0.0)]
-            batches += [weightless] * (count - len(batches))
+        first, end = self._share(len(parts))
+        left = end - first
+        mine = sum(len(part.answer) for part in parts[first:end])
+        batches = self._batches(parts)
         tokens = sum(len(part.answer) for part in parts)
         total = torch.zeros((), device=self.args.device)
         self._seen = {"entropy": 0.0, "clip_ratio/region_mean": 0.0}
-        for number, batch in enumerate(batches):
+        for number, chosen in enumerate(batches):
+            own = left > 0  # what fills up comes behind all parts of this process's own
+            left -= len(chosen)
+            batch = [parts[i] if own else _weightless(parts[i]) for i in chosen]
             last = number == len(batches) - 1
             self.accelerator.gradient_state._set_sync_gradients(last)
             waits = contextlib.nullcontext() if last else self.accelerator.no_sync(model)
@@ -246,9 +268,7 @@ class DapoTrainer(GRPOTrainer):
                 loss = self._compute_loss(model, self._inputs(batch, tokens))
                 self.accelerator.backward(loss)
             total += loss.detach()
-            share = sum(len(part.answer) for part in batch) / sum(
-                len(p.answer) for p in mine or batch
-            )
+            share = sum(len(part.answer) for part in batch) / mine if own else 0.0
             for name in self._seen:
                 self._seen[name] += share * self._metrics["train"][name][-1]
         return self.accelerator.reduce(total, reduction="mean")  # type: ignore[return-value]
@@ -294,6 +314,8 @@ class DapoTrainer(GRPOTrainer):
             limit = self.work.settings.max_grad_norm
             norm = float(self.accelerator.clip_grad_norm_(model.parameters(), limit))  # type: ignore[arg-type]
         reason = fault(loss, norm, self.work.log.steps)
+        if reason and self.is_deepspeed_enabled:
+            raise taken_already(step.step, reason)
         if reason:
             model.zero_grad(set_to_none=True)
         return replace(
@@ -307,6 +329,11 @@ class DapoTrainer(GRPOTrainer):
         )
 
 
+def _weightless(part: Part) -> Part:
+    """A part that teaches nothing, in the form of one that does."""
+    return replace(part, advantage=0.0, old=part.old or [0.0] * len(part.answer))
+
+
 def _sampled(found: Harvest) -> dict[str, Any]:
     return {
         "reward": found.reward(),
@@ -314,6 +341,7 @@ def _sampled(found: Harvest) -> dict[str, Any]:
         "tasks": found.tasks(),
         "kept": len(found.kept),
         "dropped": found.dropped,
+        "surplus": found.surplus or None,
         "rounds": found.rounds,
         "skipped": None if found.kept else found.barren,
     }

@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
+from ...tasks.errors import RedoneError
 from .steps import Step
 
 BAD = 3
 """Steps in a row with a ruined gradient after which training stops."""
 BARREN = 20
-"""Rollout steps in a row without a group to learn from after which training stops."""
+"""Rollouts in a row without a group to learn from after which training stops."""
 SPIKE = 20.0
 """A gradient so many times the recent median is not trusted."""
 _RECENT, _ENOUGH = 50, 10
@@ -34,6 +35,20 @@ def fault(loss: float, norm: float | None, before: Sequence[Step]) -> str | None
     if norm is not None and len(taken) >= _ENOUGH and norm > SPIKE * median(taken):
         return SPIKED
     return None
+
+
+def taken_already(step: int, reason: str) -> RedoneError:
+    """The error for a fault under DeepSpeed: the backward pass has moved the weights by then.
+
+    Args:
+        step: In which it was found, from 1.
+        reason: As of `fault`.
+    """
+    return RedoneError(
+        f"Stopped at step {step}: {reason}. DeepSpeed had taken the step before that was seen, "
+        "so the weights of now are not kept: starting again goes on from the last whole "
+        "checkpoint. A lower learning_rate or a longer warm-up may help."
+    )
 
 
 def stop(steps: Sequence[Step], budget: int | None = None) -> str | None:
@@ -60,9 +75,14 @@ def stop(steps: Sequence[Step], budget: int | None = None) -> str | None:
             f"Stopped at step {number}: {newest} {BAD} times in a row. A lower learning_rate or a "
             "longer warm-up may help."
         )
-    if len(bad) >= BARREN and not any(bad[:BARREN]):
+    if any(bad):
+        skipped = skipped[: bad.index(True)]
+    # A rollout is told with the first of its updates; the others have nothing of their own to say.
+    barren = [s.skipped for s in steps[len(steps) - len(skipped) :] if s.kept is not None]
+    if len(barren) >= BARREN:
         return (
-            f"Stopped at step {number}: {BARREN} steps in a row had nothing to learn from "
-            f"({newest}). Rows that the model solves sometimes, or a larger group_size, may help."
+            f"Stopped at step {number}: {BARREN} rollouts in a row had nothing to learn from "
+            f"({barren[-1]}). Rows that the model solves sometimes, or a larger group_size, may "
+            "help."
         )
     return None

@@ -14,6 +14,7 @@ from ...tasks.errors import RedoneError
 from ...tasks.registry import by_name
 from ...tasks.schema import Completion, Request, Settings
 from ..corpus.row import CorpusRow
+from ..limits import answer_limit
 
 if TYPE_CHECKING:
     from ...harness.models.engine import FastEngine
@@ -60,6 +61,11 @@ class Question:
         """An answer to it, before its first token."""
         return Traced(self.settings, decode, eos, self.opened)
 
+    def limit(self, completion: Completion) -> int:
+        """Tokens that this answer could have in all: thinking has a room of its own."""
+        thought = self.settings.max_thinking_tokens if completion.thinking else 0
+        return self.settings.max_tokens + thought
+
     def seed(self, seed: int, draw: int) -> int:
         """Of the n-th answer: the same however rounds and processes share the work."""
         text = f"{seed} {self.place} {draw}".encode()
@@ -99,11 +105,18 @@ class Writer(Protocol):
 class Asking:
     """From rows to questions.
 
+    A plain answer is cut where the evaluation of its task cuts it, or at `max_new_tokens` if that
+    is less, and a model that thinks may think up to `max_new_tokens` in all. An answer behind its
+    reasons, which no evaluation asks for, may be `max_new_tokens` long.
+
     Args:
         renderer: The model's chat template and tokenizer.
         settings: Of the stage.
         context: Tokens that the model can hold, None: no bound.
         rationale: Whether a row is asked to reason first.
+
+    Attributes:
+        most: Tokens that a prompt may have.
     """
 
     def __init__(
@@ -114,12 +127,12 @@ class Asking:
         rationale: Callable[[CorpusRow], bool],
     ) -> None:
         self.renderer, self._settings, self._rationale = renderer, settings, rationale
-        self._most = settings.max_prompt_tokens
+        self.most = settings.max_prompt_tokens
         if context is not None:
-            self._most = min(self._most, context - settings.max_new_tokens)
+            self.most = min(self.most, context - settings.max_new_tokens)
 
-    def fitting(self, rows: Sequence[CorpusRow]) -> list[CorpusRow]:
-        """The rows whose prompts are short enough.
+    def fitting(self, rows: Sequence[CorpusRow]) -> tuple[list[CorpusRow], list[str]]:
+        """The rows whose prompts are short enough, and the ids of the others.
 
         Raises:
             RedoneError: None is, or one cannot be judged.
@@ -128,23 +141,26 @@ class Asking:
             row.sample()  # refuses a row without target
         rendered = [self.renderer.render(row.asked(self._rationale(row))) for row in rows]
         lengths = [len(ids) for ids in self.renderer.encode(rendered)]
-        kept = [row for row, n in zip(rows, lengths, strict=True) if n <= self._most]
+        kept = [row for row, n in zip(rows, lengths, strict=True) if n <= self.most]
         if not kept:
             shortest = f", the shortest has {min(lengths)}" if lengths else ""
             raise RedoneError(
-                f"None of {len(rows)} rows has a prompt of {self._most} tokens or fewer{shortest}. "
+                f"None of {len(rows)} rows has a prompt of {self.most} tokens or fewer{shortest}. "
                 "Raise max_prompt_tokens (prompt and max_new_tokens together must fit into the "
                 "model's context), or give shorter rows."
             )
-        return kept
+        return kept, [row.id for row, n in zip(rows, lengths, strict=True) if n > self.most]
 
     def question(self, place: int, row: CorpusRow) -> Question:
         """The row as it is asked at a place."""
         settings, reasoned = self._settings, self._rationale(row)
         rendered = self.renderer.render(row.asked(reasoned))
         (ids,) = self.renderer.encode([rendered])
+        most = settings.max_new_tokens
+        limit = most if reasoned else answer_limit(row, most)
         limits = Settings(
-            max_tokens=settings.max_new_tokens,
+            max_tokens=limit,
+            max_thinking_tokens=most - limit if self.renderer.thinks else 0,
             # The stop texts of an evaluation would cut the reasoning off before the answer.
             stop=() if reasoned else by_name(row.task).settings.stop,
             temperature=settings.temperature,

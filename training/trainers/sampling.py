@@ -84,7 +84,13 @@ class Harvest:
 
     @property
     def dropped(self) -> int:
-        return len(self.groups) - len(self.kept)
+        """Groups that teach nothing."""
+        return sum(not group.teaches for group in self.groups)
+
+    @property
+    def surplus(self) -> int:
+        """Groups that would have taught something, but the batch was full."""
+        return len(self.groups) - len(self.kept) - self.dropped
 
     def judgements(self) -> Iterator[tuple[str, Judged]]:
         """Task and judgement of every answer that could be judged."""

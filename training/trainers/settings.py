@@ -79,9 +79,10 @@ class DapoSettings(Optimised):
         prompts_per_step: Groups that enter a rollout step, 1 or more.
         group_size: Answers to one prompt, 2 or more: advantages are relative to the group.
         max_prompt_tokens: Rows whose rendered prompt is longer are left out and counted.
-        max_new_tokens: Limit of an answer, in tokens.
+        max_new_tokens: Limit of an answer, in tokens, its reasons or thinking included; a plain
+            answer ends where its evaluation cuts it, if that is earlier.
         overlong_buffer: Tokens before that limit over which the penalty grows from 0 to its
-            full size; 0 to `max_new_tokens`.
+            full size, 0 to `max_new_tokens`; the same share of a row's lower limit.
         overlong_penalty: What an answer that fills the limit loses, 0 or more; 0 switches off.
         clip_low: The probability ratio is clipped below at 1 - clip_low; 0 to 1.
         clip_high: And above at 1 + clip_high ("clip-higher"); 0 or more.

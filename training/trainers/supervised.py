@@ -19,6 +19,7 @@ from .checkpoints import (
     CHECKPOINTS,
     KEPT,
     MODEL,
+    check_mergeable,
     drop_broken,
     full,
     newest_complete,
@@ -111,14 +112,24 @@ def placeholder(**columns: Any) -> Any:
     return Dataset.from_dict({name: [value] for name, value in (columns or {"row": 0}).items()})
 
 
-def tell_left_out(output: Path, ids: list[str], count: int, most: int) -> None:
-    """Name the rows that are too long, in a file and in a line."""
+def tell_left_out(
+    output: Path, ids: list[str], count: int, most: int, part: str = "tokens"
+) -> None:
+    """Name the rows that are too long, in a file and in a line.
+
+    Args:
+        output: Of the stage.
+        ids: Of the rows.
+        count: Rows in all.
+        most: Limit.
+        part: Of what.
+    """
     output.mkdir(parents=True, exist_ok=True)
     with replacing(output / LEFT_OUT) as temporary:
         temporary.write_bytes(orjson.dumps({"max_tokens": most, "rows": ids}))
     if ids:
         print(
-            f"{len(ids)} of {count} rows are longer than {most} tokens and left out; "
+            f"{len(ids)} of {count} rows have more than {most} {part} and are left out; "
             f"{output / LEFT_OUT} names them.",
             file=sys.stderr,
         )
@@ -135,6 +146,7 @@ def run(
     from .watch import watched
     from .whole_batches import Work
 
+    check_mergeable(trainer)
     checkpoints = output / CHECKPOINTS
     leads = trainer.is_world_process_zero()
     found = newest_complete(checkpoints)

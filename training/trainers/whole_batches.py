@@ -25,7 +25,7 @@ from transformers import Trainer
 
 from ...harness.models.memory import is_out_of_memory
 from ...tasks.errors import RedoneError
-from .guards import fault
+from .guards import fault, taken_already
 from .settings import Supervised
 from .steps import Step, StepLog
 
@@ -131,6 +131,9 @@ class WholeBatches(Trainer):
         Returns:
             The loss, without gradient; 0 for a step that is skipped, which leaves no gradients, so
             that the optimiser changes nothing.
+
+        Raises:
+            RedoneError: A ruined gradient under DeepSpeed, where it cannot be dropped.
         """
         self._started = time.perf_counter()
         chosen = self.work.order[self.state.global_step]
@@ -140,6 +143,8 @@ class WholeBatches(Trainer):
             limit = self.work.settings.max_grad_norm
             norm = float(self.accelerator.clip_grad_norm_(model.parameters(), limit))  # type: ignore[arg-type]
         reason = fault(float(loss), norm, self.work.log.steps)
+        if reason and self.is_deepspeed_enabled:
+            raise taken_already(self.state.global_step + 1, reason)
         if reason:
             model.zero_grad(set_to_none=True)
         assert self.optimizer is not None
@@ -156,7 +161,8 @@ class WholeBatches(Trainer):
     def finish_step(self) -> Step:
         """The step just taken, with its time."""
         assert self.step is not None
-        return replace(self.step, seconds=time.perf_counter() - self._started)
+        self.step = replace(self.step, seconds=time.perf_counter() - self._started)
+        return self.step
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """TRL's figures and the step's own."""
