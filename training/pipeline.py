@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..harness.models.fingerprint import fingerprint
-from .candidate import Candidate, Ending
+from .candidate import Branch, Candidate, Ending
 from .chosen import CHOICE, DECISIONS, ROWS
 from .errors import GateStopped
 from .evaluations import Evaluator, diagnose_run, judge_gate
@@ -103,29 +103,33 @@ class Pipeline:
         corpus = self._corpus()
         base = Candidate("base", self.order.model, fingerprint(self.order.model))
         self._evaluate(base)
-        current = good = base
-        ends: list[Candidate] = []
-        regressed: list[str] = []
-        tips = leaves(self.recipe)
+        branches: list[Branch] = []
         for stage in self.recipe.stages:
-            start = base if stage.start == "base" else current
-            candidate = self._trained(stage, start, corpus)
-            self._evaluate(candidate)
-            if stage.gate and self._gate(stage, candidate, base, good):
-                regressed.append(stage.name)
-                candidate = replace(candidate, passed=False)
-                if self.order.on_regression == "stop":
-                    self._stop(stage, candidate, good, base)
-            if candidate.passed:
-                good = candidate
-            rolled = self.order.on_regression == "rollback"
-            current = good if rolled and not candidate.passed else candidate
-            if stage.name in tips and current is not base:
-                ends.append(current)
+            if not branches or stage.start == "base":
+                branches.append(Branch(kept=base, last=base))
+            branches[-1] = self._advanced(branches[-1], stage, base, corpus)
             if stage.name == self.order.until:
-                return Ending(kept=good, last=current, regressed=regressed)
-        page = self._finish([base, *(end for end in ends if end.label != base.label)])
-        return Ending(kept=good, last=current, regressed=regressed, report=page)
+                return Ending(branches)
+        ends = [branch.last for branch in branches if branch.last is not base]
+        return Ending(branches, self._finish([base, *ends]))
+
+    def _advanced(self, branch: Branch, stage: Any, base: Candidate, corpus: Path) -> Branch:
+        """A branch, one stage further."""
+        candidate = self._trained(stage, branch.last, corpus)
+        self._evaluate(candidate)
+        if not stage.gate:
+            return replace(branch, last=candidate)
+        if self._gate(stage, candidate, base, branch.kept):
+            candidate = replace(candidate, passed=True)
+            return replace(branch, kept=candidate, last=candidate)
+        if self.order.on_regression == "stop":
+            self._stop(stage, candidate, branch.kept, base)
+        rolled = self.order.on_regression == "rollback"
+        return Branch(
+            kept=branch.kept,
+            last=branch.kept if rolled else replace(candidate, passed=False),
+            regressed=(*branch.regressed, stage.name),
+        )
 
     # --- the steps -------------------------------------------------------------------------------
 
@@ -250,7 +254,7 @@ class Pipeline:
         return Candidate(stage.name, folder / "model", fingerprint(folder / "model"))
 
     def _gate(self, stage: Any, candidate: Candidate, base: Candidate, good: Candidate) -> bool:
-        """Whether the gate does not let pass."""
+        """Whether the gate lets pass."""
         against = base if self.recipe.gates.against == "base" else good
         policy, target = self.recipe.policy(), self.folder / "gates" / stage.name
         runs = self.folder / "runs"
@@ -268,7 +272,7 @@ class Pipeline:
         outputs = [target / name for name in GATE_FILES]
         facts = self._do(f"{stage.name}/gate", inputs, outputs, work)
         print(f"Gate of {stage.name}: {facts['outcome']}.", *facts["reasons"], file=sys.stderr)
-        return facts["exit_code"] != 0
+        return facts["exit_code"] == 0
 
     def _stop(self, stage: Any, candidate: Candidate, good: Candidate, base: Candidate) -> None:
         facts = self.manifest.steps[f"{stage.name}/gate"]["facts"]

@@ -191,6 +191,59 @@ def test_against_the_base_a_fall_from_the_previous_passes(tmp_path):
         World(tmp_path / "two", shares, against="previous").run()
 
 
+def ungated(world, *names):
+    stages = tuple(
+        stage.model_copy(update={"gate": stage.name not in names}) for stage in world.recipe.stages
+    )
+    world.recipe = world.recipe.model_copy(update={"stages": stages})
+    return world
+
+
+def test_a_model_that_no_gate_judged_is_trained_on_and_not_kept(tmp_path):
+    world = ungated(World(tmp_path, RISING), "targeted", "refinement")
+    ending = world.run()
+    assert world.started_from["refinement"] == "targeted"
+    assert ending.kept.label == "exploratory"
+    assert ending.branches[0].last.label == "refinement"
+    assert ending.exit_code == 0
+
+
+def test_rollback_never_goes_to_a_model_that_no_gate_judged(tmp_path):
+    world = ungated(World(tmp_path, {"exploratory": 0.1, "targeted": 0.1, "refinement": 0.9}),
+                    "exploratory")  # fmt: skip
+    world.run(on_regression="rollback")
+    assert world.started_from["targeted"] == "exploratory"
+    assert world.started_from["refinement"] == "base"
+
+
+def test_an_unjudged_model_on_top_of_a_regression_is_no_success(tmp_path):
+    world = ungated(World(tmp_path, FALLING), "refinement")
+    ending = world.run(on_regression="continue")
+    assert ending.kept.label == "exploratory"
+    assert ending.exit_code == 1
+
+
+def siblings(world):
+    stages = tuple(stage.model_copy(update={"start": "base"}) for stage in world.recipe.stages)
+    world.recipe = world.recipe.model_copy(update={"stages": stages})
+    return world
+
+
+def test_siblings_are_no_ground_of_one_another(tmp_path):
+    shares = {"exploratory": 0.95, "targeted": 0.65, "refinement": 0.1}
+    # Against "previous" the second is compared with the base, as it was made from it.
+    world = siblings(World(tmp_path, shares, against="previous"))
+    with pytest.raises(GateStopped) as stopped:
+        world.run()
+    assert "Stage refinement" in str(stopped.value)
+    assert f"Keep the base model: {world.model}" in str(stopped.value)
+    ending = world.run(on_regression="rollback")
+    assert set(world.started_from.values()) == {"base"}
+    assert [branch.kept.label for branch in ending.branches] == ["exploratory", "targeted", "base"]
+    assert [branch.last.label for branch in ending.branches] == ["exploratory", "targeted", "base"]
+    assert ending.exit_code == 1
+
+
 def test_stage_ends_behind_a_stage(tmp_path):
     world = World(tmp_path, RISING)
     ending = world.run(until="targeted")
