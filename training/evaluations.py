@@ -38,9 +38,8 @@ def loader(evaluation: Evaluation) -> Loader:
         from ..harness.models.loading import load_model
 
         words = ["--model", str(model), "--backend", evaluation.backend]
-        return load_model(
-            parser().parse_args([*words, "--dtype", evaluation.dtype]), evaluation.tasks(), Path()
-        )
+        words += ["--dtype", evaluation.dtype, "--thinking", evaluation.thinking]
+        return load_model(parser().parse_args(words), evaluation.tasks(), Path())
 
     return load
 
@@ -74,6 +73,12 @@ class Evaluator:
             self.close()
             self._loaded = (path, self.load(path))
         return self._loaded[1]
+
+    def thinking_budget(self, model: Model) -> int:
+        """Tokens that a loaded model may think in, whoever asks it and whatever for."""
+        from ..harness.models.base import thinking_budget
+
+        return thinking_budget(model, self.evaluation.thinking, self.evaluation.max_thinking_tokens)
 
     def close(self) -> None:
         """Gives the model's memory back: training needs it."""
@@ -110,6 +115,7 @@ class Evaluator:
             seed=self.evaluation.seed,
         )
         model = self.model(path)
+        plan = plan.with_thinking(self.thinking_budget(model))
         with RunFolder(folder) as run:
             told = {
                 "name": name,
