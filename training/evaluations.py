@@ -142,6 +142,14 @@ def suite_scores(results: Mapping[str, Any]) -> dict[str, float | None]:
     return {row["name"]: row["score"] for row in rows if row["level"] == "suite"}
 
 
+def judging_inputs(services: Services) -> dict[str, str]:
+    """What judging may use as inputs of a step: with it the same answer has another value."""
+    found = {"allow_code": "true"} if services.sandbox is not None else {}
+    if services.embedder is not None:
+        found["embedder"] = services.embedder.identity
+    return found
+
+
 def diagnose_run(folder: Path) -> dict[str, Any]:
     """Writes RUN/diagnosis.json of a run on `diagnose` items."""
     from ..harness.diagnosis.diagnose import Question, diagnose

@@ -16,7 +16,7 @@ from ..harness.models.fingerprint import fingerprint
 from .candidate import Branch, Candidate, Ending
 from .chosen import CHOICE, DECISIONS, ROWS
 from .errors import GateStopped
-from .evaluations import Evaluator, diagnose_run, judge_gate
+from .evaluations import Evaluator, diagnose_run, judge_gate, judging_inputs
 from .job import JOB, RESULT, Train, save_job, save_result
 from .manifest import Facts, Manifest, digest_of_file, told
 from .pages import report, rows
@@ -86,6 +86,7 @@ class Pipeline:
         self.evaluator = evaluator
         self.workers = workers
         self._plan = [step.name for step in steps_of(self.recipe)]
+        self._judging = judging_inputs(evaluator.services)
 
     def run(self) -> Ending:
         """Does what is not done yet.
@@ -156,7 +157,12 @@ class Pipeline:
         inputs = {
             **told("data", self.recipe.data),
             **told("evaluation", self.recipe.evaluation),
-            **{f"corpus {file.name}": digest_of_file(file) for file in files if file.is_file()},
+            **self._judging,
+            **{
+                f"corpus {n}, {file.name}": digest_of_file(file)
+                for n, file in enumerate(files, 1)
+                if file.is_file()
+            },
         }
         self._do(
             "corpus",
@@ -186,7 +192,8 @@ class Pipeline:
         return folder / "diagnosis.json"
 
     def _evaluation_inputs(self, model: Candidate) -> dict[str, str]:
-        return {"model": model.hash, **told("evaluation", self.recipe.evaluation)}
+        asked = told("evaluation", self.recipe.evaluation)
+        return {"model": model.hash, **asked, **self._judging}
 
     def _trained(self, stage: Any, start: Candidate, corpus: Path) -> Candidate:
         folder = self.folder / "stages" / stage.name
@@ -199,7 +206,7 @@ class Pipeline:
             folder=folder,
             budget=self.recipe.budget(stage),
         )
-        inputs = {"model": start.hash, **self.manifest.hashes("corpus")}
+        inputs = {"model": start.hash, **self._judging, **self.manifest.hashes("corpus")}
         if diagnosis is not None:
             inputs["diagnosis"] = digest_of_file(diagnosis)
         for part in ("rows", "reward", "pairs"):
@@ -245,6 +252,7 @@ class Pipeline:
                 "model": start.hash,
                 **self.manifest.hashes(f"{stage.name}/select"),
                 "kind": job.kind,
+                **self._judging,
                 **told("train", job.settings),
             },
             [folder / name for name in ("model", STEPS, JOB, RESULT)],
@@ -308,7 +316,7 @@ class Pipeline:
                     for m, folder in zip(models, folders, strict=True)
                 }
 
-            asked = told("evaluation", self.recipe.evaluation)
+            asked = told("evaluation", self.recipe.evaluation) | self._judging
             self._do("final/measure", hashes | asked, folders, measure)
         page = self.folder / "report.html"
         chain = len(leaves(self.recipe)) == 1

@@ -11,7 +11,7 @@ from redone.tasks.registry import find
 from redone.tasks.schema import Services
 from redone.tasks.sources import samples
 from redone.training import pipeline as module
-from redone.training.errors import GateStopped
+from redone.training.errors import GateStopped, StepChanged
 from redone.training.evaluations import Evaluator
 from redone.training.manifest import Manifest
 from redone.training.pipeline import Order, Pipeline, Workers
@@ -74,9 +74,9 @@ class World:
         self.model = write_model(folder / "base", base)
         self.started_from = {}
 
-    def run(self, **order):
+    def run(self, services=None, **order):
         asked = Order(recipe=self.recipe, name="test", model=self.model)
-        evaluator = Evaluator(self.recipe.evaluation, Path(), Services(), model_of)
+        evaluator = Evaluator(self.recipe.evaluation, Path(), services or Services(), model_of)
         workers = Workers(self.gather, self.choose, self.train)
         with Manifest(self.folder) as manifest:
             return Pipeline(replace(asked, **order), manifest, evaluator, workers).run()
@@ -259,3 +259,38 @@ def test_another_base_model_is_refused(tmp_path):
     (world.model / "config.json").write_text('{"share": 0.5}')
     with pytest.raises(Exception, match="Step base/evaluate .* other inputs"):
         world.run()
+
+
+def test_two_corpora_of_one_name_are_both_vouched_for(tmp_path):
+    world = World(tmp_path, RISING)
+    files = [tmp_path / folder / "rows.jsonl" for folder in ("one", "two")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text("first")
+    world.run(corpora=tuple(files), until="exploratory")
+    files[0].write_text("second")
+    with pytest.raises(StepChanged, match="corpus 1, rows.jsonl"):
+        world.run(corpora=tuple(files))
+
+
+class Vectors:
+    """An embedder in name."""
+
+    identity = "minilm@1"
+
+
+@pytest.mark.parametrize(
+    ("services", "named"),
+    [(Services(embedder=Vectors()), "embedder"), (Services(sandbox=Vectors()), "allow_code")],
+)
+def test_what_judging_may_use_is_part_of_every_step_that_judges(tmp_path, services, named):
+    world = World(tmp_path, RISING)
+    world.run(services, until="exploratory")
+    steps = Manifest(world.folder).steps
+    with_it = {name for name, step in steps.items() if named in step["inputs"]}
+    assert with_it == {
+        "corpus", "base/evaluate", "exploratory/select", "exploratory/train",
+        "exploratory/evaluate",
+    }  # fmt: skip
+    with pytest.raises(StepChanged, match=f"{named}: then"):
+        world.run(until="exploratory")
