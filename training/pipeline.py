@@ -19,7 +19,7 @@ from .errors import GateStopped
 from .evaluations import Evaluator, diagnose_run, judge_gate, judging_inputs
 from .job import JOB, RESULT, Train, save_job, save_result
 from .manifest import Facts, Manifest, digest_of_file, told
-from .pages import report, rows
+from .pages import final_policy, report, rows
 from .plan import leaves, needs_diagnosis, steps_of
 from .progress import StepBar, spelled
 from .recipe import OnRegression, Recipe
@@ -28,6 +28,8 @@ from .stages import Choice, Chooser, Gatherer, job_of
 from .trainers.steps import STEPS
 
 GATE_FILES = ("gate.json", "gate.md", "gate.xml")
+GATE_PAGE = "report-gate.html"
+"""All stages on the items that the gates decided on, where `report.html` has others."""
 
 
 @dataclass(frozen=True)
@@ -290,7 +292,7 @@ class Pipeline:
             f"{stage.name}/report",
             {"base": base.hash, "candidate": candidate.hash},
             [page],
-            lambda: report(self.recipe, runs, page, chain=True),
+            lambda: report(self.recipe.policy(), runs, page, chain=True),
         )
         reasons = "".join(f"\n  {reason}" for reason in facts["reasons"])
         raise GateStopped(
@@ -305,38 +307,39 @@ class Pipeline:
     # --- the end ---------------------------------------------------------------------------------
 
     def _finish(self, models: Sequence[Candidate]) -> Path:
-        """Final figures where there are items that nothing was decided on, and the page."""
+        """Final figures where there are items that nothing was decided on, and the pages."""
         hashes = {model.label: model.hash for model in models}
-        if "final/measure" in self._plan:
-            folders = [self.folder / "runs" / f"{m.label}-report" for m in models]
+        measured = "final/measure" in self._plan
+        chain = len(leaves(self.recipe)) == 1
+        runs, policy = self.folder / "runs", self.recipe.policy()
+        page = self.folder / "report.html"
+        stages = [runs / "base", *(runs / stage.name for stage in self.recipe.stages)]
+        shown = {page: (policy, stages)}
+        ends = [runs / (f"{model.label}-report" if measured else model.label) for model in models]
+        if measured:
 
             def measure() -> Facts:
                 return {
                     m.label: self.evaluator.run(m.path, folder, "report", m.label)
-                    for m, folder in zip(models, folders, strict=True)
+                    for m, folder in zip(models, ends, strict=True)
                 }
 
             asked = told("evaluation", self.recipe.evaluation) | self._judging
-            self._do("final/measure", hashes | asked, folders, measure)
-        page = self.folder / "report.html"
-        chain = len(leaves(self.recipe)) == 1
-        runs = [self.folder / "runs" / "base"] + [
-            self.folder / "runs" / stage.name for stage in self.recipe.stages
-        ]
+            self._do("final/measure", hashes | asked, ends, measure)
+            shown = {
+                page: (final_policy(self.recipe), ends),
+                self.folder / GATE_PAGE: (policy, stages),
+            }
         self._do(
             "final/report",
-            hashes | {"policy": self.recipe.policy().hash},
-            [page],
-            lambda: report(self.recipe, runs, page, chain=chain),
+            hashes | {"policy": policy.hash},
+            list(shown),
+            lambda: {path.name: report(*of, path, chain=chain) for path, of in shown.items()},
         )
         if "final/row" in self._plan:
-            measured = "-report" if "final/measure" in self._plan else ""
-            ends = {
-                f"{self.order.model.name} {self.order.name} {model.label}": self.folder
-                / "runs"
-                / f"{model.label}{measured}"
-                for model in models[1:]
-            }
+            name = f"{self.order.model.name} {self.order.name}"
+            named = {f"{name} {m.label}": run for m, run in zip(models, ends, strict=True)}
+            del named[f"{name} base"]
             board = self.folder / "leaderboard"
-            self._do("final/row", hashes, [board], lambda: rows(ends, board))
+            self._do("final/row", hashes, [board], lambda: rows(named, board))
         return page

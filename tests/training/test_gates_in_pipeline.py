@@ -103,7 +103,7 @@ class World:
 
 @pytest.fixture(autouse=True)
 def no_pages(monkeypatch):
-    def page(recipe, runs, path, *, chain):
+    def page(policy, runs, path, *, chain):
         path.write_text("\n".join(run.name for run in runs))
         return {}
 

@@ -96,7 +96,8 @@ def test_it_comes_to_its_end(whole, beginner):
     assert all(step["state"] == "finished" for step in steps(folder).values())
     (row,) = (folder / "leaderboard").iterdir()
     assert row.name.startswith(f"{beginner.name}_redone2-laptop_refinement-")
-    assert "<html" in (folder / "report.html").read_text()[:200].lower()
+    for page in ("report.html", "report-gate.html"):
+        assert "<html" in (folder / page).read_text()[:200].lower()
     assert f"Keep the model of stage refinement: {folder}" in log
 
 
@@ -155,6 +156,15 @@ def test_each_partition_has_its_use(whole):
         "base-report": "report",
         "refinement-report": "report",
     }
+
+
+def test_the_final_page_is_on_items_that_nothing_was_decided_on(whole):
+    folder, _, _ = whole
+    final, chain = ((folder / f"{name}.html").read_text() for name in ("report", "report-gate"))
+    assert "partition report" in final
+    assert "base-report → refinement-report" in final
+    assert "partition gate" in chain
+    assert "base → exploratory → targeted → refinement" in chain
 
 
 def test_a_second_start_finds_everything_done(whole, beginner, tweets, tmp_path):
