@@ -24,6 +24,7 @@ from .plan import leaves, needs_diagnosis, steps_of
 from .progress import StepBar, spelled
 from .recipe import OnRegression, Recipe
 from .shaping import Shaping
+from .spent import spent, tokens_of_choosing, training_facts
 from .stages import Choice, Chooser, Gatherer, job_of
 from .trainers.steps import STEPS
 
@@ -238,15 +239,9 @@ class Pipeline:
             save_result(result, folder / RESULT)
             # Several times the model's size each, and of no use behind a finished stage.
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-            return {
-                "steps": result.steps,
-                "skipped": result.skipped,
-                "tokens_generated": result.tokens_generated,
-                "tokens_trained": result.tokens_trained,
-                "token_budget": choice.budget,
-                "seconds": round(result.seconds, 1),
-                "stopped": result.stopped,
-            }
+            facts = training_facts(result, choice.budget, tokens_of_choosing(folder))
+            print(f"{stage.name}: {spent(facts)}.", file=sys.stderr)
+            return facts
 
         self._do(
             f"{stage.name}/train",

@@ -16,7 +16,9 @@ from redone.training.corpus.sources import generated_rows, registry_rows
 from redone.training.evaluations import Evaluator
 from redone.training.recipe import load_recipe
 from redone.training.recipe_stages import Difficulty, SoftLabels
+from redone.training.spent import spent, training_facts
 from redone.training.stages import Choice, choose
+from redone.training.trainers.steps import StageResult
 
 RECIPE = load_recipe("redone2-laptop")
 TOKENS = 7
@@ -115,3 +117,23 @@ def test_the_mode_of_thinking_reaches_the_model(monkeypatch):
     evaluation = RECIPE.evaluation.model_copy(update={"thinking": "off"})
     Evaluator(evaluation, Path(), Services()).load(Path("model"))
     assert seen[0].thinking == "off"
+
+
+@pytest.mark.parametrize(
+    ("rows", "answers"),
+    [({}, 0), (HARD, 2 * 16), (SOFT, 2 * 4), ({**HARD, **SOFT}, 2 * 16 + 2 * 4)],
+)
+def test_the_tokens_of_choosing_are_counted_over_all_starts(tmp_path, tweets, rows, answers):
+    world = World(tmp_path, tweets)
+    assert world.choose(**rows)["tokens_of_choosing"] == TOKENS * answers
+    # A second start finds every answer, and what they cost.
+    world.model.asked.clear()
+    assert world.choose(**rows)["tokens_of_choosing"] == TOKENS * answers
+    assert not world.model.asked
+
+
+def test_they_are_told_beside_the_budget():
+    result = StageResult(Path("model"), 3, 0, 600, 410, 1.0)
+    told = "1,010 tokens of a budget of 1,000, and 250 beside it to choose the rows"
+    assert spent(training_facts(result, 1000, 250)) == told
+    assert spent(training_facts(result, None, 0)).startswith("1,010 tokens, and 0 beside")

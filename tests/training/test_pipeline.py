@@ -114,6 +114,14 @@ def test_every_stage_trains(whole):
         lines = (folder / "stages" / stage / "steps.jsonl").read_text().splitlines()
         assert len(lines) == facts["steps"]
     assert found["targeted/train"]["facts"]["tokens_generated"] == 0
+    choosing = {
+        stage: found[f"{stage}/train"]["facts"]["tokens_of_choosing"]
+        for stage in ("exploratory", "targeted", "refinement")
+    }
+    assert choosing["exploratory"] == 0
+    assert choosing["targeted"] == found["targeted/select"]["facts"]["tokens_of_choosing"] > 0
+    assert choosing["refinement"] > 0
+    assert f"{choosing['refinement']:,} beside it to choose the rows" in log
     spent = found["targeted/train"]["facts"]["tokens_trained"]
     assert spent == pytest.approx(200, rel=0.2)
 
