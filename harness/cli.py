@@ -60,7 +60,7 @@ def evaluate(options: argparse.Namespace, argv: Sequence[str] | None) -> Path:
     plan = plan_of(options, tasks)
     services = services_of(options, tasks)
     model = model_of(options, plan)
-    budget = thinking_budget(model, options.thinking, options.max_thinking_tokens)
+    budget = thinking_budget(model.thinks, options.thinking, options.max_thinking_tokens)
     plan = plan.with_thinking(budget)
     try:
         with RunFolder(options.output or default_folder(options, plan, model)) as folder:

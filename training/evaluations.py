@@ -78,7 +78,8 @@ class Evaluator:
         """Tokens that a loaded model may think in, whoever asks it and whatever for."""
         from ..harness.models.base import thinking_budget
 
-        return thinking_budget(model, self.evaluation.thinking, self.evaluation.max_thinking_tokens)
+        asked = self.evaluation
+        return thinking_budget(model.thinks, asked.thinking, asked.max_thinking_tokens)
 
     def close(self) -> None:
         """Gives the model's memory back: training needs it."""

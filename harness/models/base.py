@@ -53,19 +53,19 @@ class Model(Protocol):
         ...
 
 
-def thinking_budget(model: Model, thinking: Thinking, given: int | None) -> int:
+def thinking_budget(thinks: bool, thinking: Thinking, given: int | None) -> int:
     """Tokens that a model may think in, on top of its answer's: the one place that decides.
 
     A model that thinks gets a budget for it; any other keeps its context for the prompt.
 
     Args:
-        model: Who is asked.
+        thinks: Whether the model's chat template knows of thinking (`Model.thinks`).
         thinking: Its mode.
         given: What the user asks for; None: nothing.
     """
     if given is not None:
         return given
-    return THINKING_TOKENS if model.thinks and thinking != "off" else 0
+    return THINKING_TOKENS if thinks and thinking != "off" else 0
 
 
 def plain_text(messages: Sequence[Message]) -> str:
