@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def evaluate(options: argparse.Namespace, argv: Sequence[str] | None) -> Path:
     """Prepare, ask, judge, print; returns the run folder."""
     from ..tasks.registry import find
+    from .models.base import thinking_budget
     from .progress import Progress
     from .runner import ask, prepare
     from .store import RunFolder
@@ -60,7 +60,8 @@ def evaluate(options: argparse.Namespace, argv: Sequence[str] | None) -> Path:
     plan = plan_of(options, tasks)
     services = services_of(options, tasks)
     model = model_of(options, plan)
-    plan = with_thinking_budget(plan, options, model)
+    budget = thinking_budget(model.thinks, options.thinking, options.max_thinking_tokens)
+    plan = plan.with_thinking(budget)
     try:
         with RunFolder(options.output or default_folder(options, plan, model)) as folder:
             print(f"Run folder: {folder.path}", file=sys.stderr)
@@ -128,7 +129,7 @@ def plan_of(options: argparse.Namespace, tasks: Sequence[Task]) -> Plan:
         )
     overrides = {
         name: value
-        for name in ("temperature", "top_p", "top_k", "max_tokens", "max_thinking_tokens")
+        for name in ("temperature", "top_p", "top_k", "max_tokens")
         if (value := getattr(options, name)) is not None
     }
     for name, low, high in (("temperature", 0, 100), ("top_p", 1e-9, 1), ("top_k", 0, 1 << 31)):
@@ -146,16 +147,6 @@ def plan_of(options: argparse.Namespace, tasks: Sequence[Task]) -> Plan:
         system=options.system,
         texts=not options.no_texts,
     )
-
-
-THINKING_TOKENS = 4096
-
-
-def with_thinking_budget(plan: Plan, options: argparse.Namespace, model: Model) -> Plan:
-    """A model that thinks gets a budget for it; any other keeps its context for the prompt."""
-    if options.max_thinking_tokens or options.thinking == "off" or not model.thinks:
-        return plan
-    return replace(plan, overrides={**plan.overrides, "max_thinking_tokens": THINKING_TOKENS})
 
 
 def services_of(options: argparse.Namespace, tasks: Sequence[Task]) -> Services:

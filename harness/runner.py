@@ -66,6 +66,12 @@ class Plan:
         """The task's settings with this run's overrides."""
         return replace(task.settings, **self.overrides)
 
+    def with_thinking(self, budget: int) -> Plan:
+        """The same with tokens to think in (`models.base.thinking_budget`); 0: as tasks say."""
+        if not budget:
+            return self
+        return replace(self, overrides={**self.overrides, "max_thinking_tokens": budget})
+
     def samples(self, task: Task) -> Iterator[Sample]:
         """The task's samples that this run is about."""
         return samples(task, self.data, partition=self.partition, limit=self.limit, seed=self.seed)

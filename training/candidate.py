@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +15,13 @@ class Candidate:
         label: `base`, or its stage.
         path: Its folder.
         hash: Of its weights, configuration and tokenizer.
-        passed: Whether its gate let it pass; True where there was none.
+        passed: Whether its gate let it pass; None where it was asked of none.
     """
 
     label: str
     path: Path
     hash: str
-    passed: bool = True
+    passed: bool | None = None
 
     @property
     def named(self) -> str:
@@ -30,23 +31,53 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How a pipeline ended.
+class Branch:
+    """Stages that were trained one from the other, the first of them from the base.
 
     Attributes:
-        kept: The last model that passed its gate: the one to keep.
-        last: The last model of the chain.
+        kept: The last model that passed a gate, or the base: the one to keep.
+        last: What the next stage would start from.
         regressed: Stages whose gate did not let pass.
-        report: The page; None where the pipeline was to end before it.
     """
 
     kept: Candidate
     last: Candidate
-    regressed: list[str]
-    report: Path | None = None
+    regressed: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """0 if what comes out passed, and is not the base again after a regression."""
-        good = self.kept is self.last and (self.kept.label != "base" or not self.regressed)
-        return 0 if good else 1
+        """0 if what comes out passed, and is not the base again after a regression.
+
+        A model that no gate was asked about is no failure, unless it stands on one.
+        """
+        if self.last.passed is None:
+            return 1 if self.regressed else 0
+        return 0 if self.kept is self.last else 1
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a pipeline ended.
+
+    Attributes:
+        branches: In the order of the recipe, one or more.
+        report: The page; None where the pipeline was to end before it.
+    """
+
+    branches: Sequence[Branch]
+    report: Path | None = None
+
+    @property
+    def kept(self) -> Candidate:
+        """The model to keep of the last branch."""
+        return self.branches[-1].kept
+
+    @property
+    def regressed(self) -> list[str]:
+        """Stages of all branches whose gate did not let pass."""
+        return [name for branch in self.branches for name in branch.regressed]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every branch ended well."""
+        return max(branch.exit_code for branch in self.branches)

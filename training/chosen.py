@@ -23,6 +23,7 @@ from .corpus.rationales import Rationales
 from .corpus.row import CorpusRow
 from .manifest import Facts
 from .shaping import Shaping
+from .spent import tokens_of_choosing
 
 ROWS, CHOICE, DECISIONS = "rows.jsonl", "choice.json", "decisions.jsonl"
 
@@ -85,6 +86,7 @@ def write(folder: Path, chosen: Chosen, given: Given, kind: str, model: Path) ->
         "reasoned": sum(map(chosen.rationale, chosen.rows)),
         "tasks": dict(Counter(row.task for row in chosen.rows).most_common()),
         "decisions": counted(chosen.decisions),
+        "tokens_of_choosing": tokens_of_choosing(folder),
     }
     if chosen.pairs is not None:
         facts["pairs"] = len(chosen.pairs)

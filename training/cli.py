@@ -153,7 +153,10 @@ def run(options: argparse.Namespace) -> int:
         ending = Pipeline(order, manifest, evaluator, workers).run()
     for name in ending.regressed:
         print(f"The gate of stage {name} did not let pass.")
-    print(f"Keep {ending.kept.named}")
+    for branch in ending.branches:
+        print(f"Keep {branch.kept.named}")
+        if branch.last.passed is None and branch.last is not branch.kept:
+            print(f"No gate was asked about {branch.last.named}")
     if ending.report:
         print(f"Report: {ending.report}")
     return ending.exit_code

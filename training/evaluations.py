@@ -38,9 +38,8 @@ def loader(evaluation: Evaluation) -> Loader:
         from ..harness.models.loading import load_model
 
         words = ["--model", str(model), "--backend", evaluation.backend]
-        return load_model(
-            parser().parse_args([*words, "--dtype", evaluation.dtype]), evaluation.tasks(), Path()
-        )
+        words += ["--dtype", evaluation.dtype, "--thinking", evaluation.thinking]
+        return load_model(parser().parse_args(words), evaluation.tasks(), Path())
 
     return load
 
@@ -74,6 +73,13 @@ class Evaluator:
             self.close()
             self._loaded = (path, self.load(path))
         return self._loaded[1]
+
+    def thinking_budget(self, model: Model) -> int:
+        """Tokens that a loaded model may think in, whoever asks it and whatever for."""
+        from ..harness.models.base import thinking_budget
+
+        asked = self.evaluation
+        return thinking_budget(model.thinks, asked.thinking, asked.max_thinking_tokens)
 
     def close(self) -> None:
         """Gives the model's memory back: training needs it."""
@@ -110,6 +116,7 @@ class Evaluator:
             seed=self.evaluation.seed,
         )
         model = self.model(path)
+        plan = plan.with_thinking(self.thinking_budget(model))
         with RunFolder(folder) as run:
             told = {
                 "name": name,
@@ -134,6 +141,14 @@ def suite_scores(results: Mapping[str, Any]) -> dict[str, float | None]:
     """The corrected score of every suite of a run, in points."""
     rows = results["tables"]["corrected"]
     return {row["name"]: row["score"] for row in rows if row["level"] == "suite"}
+
+
+def judging_inputs(services: Services) -> dict[str, str]:
+    """What judging may use as inputs of a step: with it the same answer has another value."""
+    found = {"allow_code": "true"} if services.sandbox is not None else {}
+    if services.embedder is not None:
+        found["embedder"] = services.embedder.identity
+    return found
 
 
 def diagnose_run(folder: Path) -> dict[str, Any]:

@@ -10,20 +10,38 @@ from typing import Any
 
 import orjson
 
+from ..harness.gate.policy import Policy
+from ..tasks.registry import suite_tasks
 from .errors import LaunchFailed
+from .evaluations import partitions
 from .launch import module
 from .manifest import Facts
 from .recipe import Recipe
 
 
-def report(recipe: Recipe, runs: Sequence[Path], page: Path, *, chain: bool) -> Facts:
+def final_policy(recipe: Recipe) -> Policy:
+    """The gates' policy for `report` items: what has none of them is not asked for."""
+    policy = recipe.policy()
+    measured = {task.name for task in recipe.evaluation.tasks() if "report" in partitions(task)}
+    suites = {
+        name: rules
+        for name, rules in policy.suites.items()
+        if any(task.name in measured for task in suite_tasks(name))
+    }
+    protected = {name: margin for name, margin in policy.protected.items() if name in measured}
+    return policy.model_copy(
+        update={"partition": "report", "suites": suites, "protected": protected}
+    )
+
+
+def report(policy: Policy, runs: Sequence[Path], page: Path, *, chain: bool) -> Facts:
     """Writes the seesaw report of finished runs.
 
     Reports read runs and never models, so they are no part of training: `redone-report` is asked
     as a person would ask it.
 
     Args:
-        recipe: Whose gates' policy judges.
+        policy: Which judges, and on which partition.
         runs: The base first.
         page: The HTML file.
         chain: Each run was made from the one before; else they are candidates beside one another.
@@ -32,9 +50,9 @@ def report(recipe: Recipe, runs: Sequence[Path], page: Path, *, chain: bool) -> 
         LaunchFailed: It ended badly.
     """
     with tempfile.TemporaryDirectory() as folder:
-        policy = Path(folder) / "policy.toml"
-        policy.write_text(as_toml(recipe.policy().model_dump(mode="json")), "utf-8")
-        words = [*map(str, runs), "--output", str(page), "--policy", str(policy)]
+        rules = Path(folder) / "policy.toml"
+        rules.write_text(as_toml(policy.model_dump(mode="json")), "utf-8")
+        words = [*map(str, runs), "--output", str(page), "--policy", str(rules)]
         told = module("redone.reports.cli", [*words, *([] if chain else ["--candidates"])])
     return {"verdict": told.strip().splitlines()[0] if told.strip() else ""}
 

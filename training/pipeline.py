@@ -13,21 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from ..harness.models.fingerprint import fingerprint
-from .candidate import Candidate, Ending
+from .candidate import Branch, Candidate, Ending
 from .chosen import CHOICE, DECISIONS, ROWS
 from .errors import GateStopped
-from .evaluations import Evaluator, diagnose_run, judge_gate
+from .evaluations import Evaluator, diagnose_run, judge_gate, judging_inputs
 from .job import JOB, RESULT, Train, save_job, save_result
 from .manifest import Facts, Manifest, digest_of_file, told
-from .pages import report, rows
+from .pages import final_policy, report, rows
 from .plan import leaves, needs_diagnosis, steps_of
 from .progress import StepBar, spelled
 from .recipe import OnRegression, Recipe
 from .shaping import Shaping
+from .spent import spent, tokens_of_choosing, training_facts
 from .stages import Choice, Chooser, Gatherer, job_of
 from .trainers.steps import STEPS
 
 GATE_FILES = ("gate.json", "gate.md", "gate.xml")
+GATE_PAGE = "report-gate.html"
+"""All stages on the items that the gates decided on, where `report.html` has others."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class Pipeline:
         self.evaluator = evaluator
         self.workers = workers
         self._plan = [step.name for step in steps_of(self.recipe)]
+        self._judging = judging_inputs(evaluator.services)
 
     def run(self) -> Ending:
         """Does what is not done yet.
@@ -103,29 +107,33 @@ class Pipeline:
         corpus = self._corpus()
         base = Candidate("base", self.order.model, fingerprint(self.order.model))
         self._evaluate(base)
-        current = good = base
-        ends: list[Candidate] = []
-        regressed: list[str] = []
-        tips = leaves(self.recipe)
+        branches: list[Branch] = []
         for stage in self.recipe.stages:
-            start = base if stage.start == "base" else current
-            candidate = self._trained(stage, start, corpus)
-            self._evaluate(candidate)
-            if stage.gate and self._gate(stage, candidate, base, good):
-                regressed.append(stage.name)
-                candidate = replace(candidate, passed=False)
-                if self.order.on_regression == "stop":
-                    self._stop(stage, candidate, good, base)
-            if candidate.passed:
-                good = candidate
-            rolled = self.order.on_regression == "rollback"
-            current = good if rolled and not candidate.passed else candidate
-            if stage.name in tips and current is not base:
-                ends.append(current)
+            if not branches or stage.start == "base":
+                branches.append(Branch(kept=base, last=base))
+            branches[-1] = self._advanced(branches[-1], stage, base, corpus)
             if stage.name == self.order.until:
-                return Ending(kept=good, last=current, regressed=regressed)
-        page = self._finish([base, *(end for end in ends if end.label != base.label)])
-        return Ending(kept=good, last=current, regressed=regressed, report=page)
+                return Ending(branches)
+        ends = [branch.last for branch in branches if branch.last is not base]
+        return Ending(branches, self._finish([base, *ends]))
+
+    def _advanced(self, branch: Branch, stage: Any, base: Candidate, corpus: Path) -> Branch:
+        """A branch, one stage further."""
+        candidate = self._trained(stage, branch.last, corpus)
+        self._evaluate(candidate)
+        if not stage.gate:
+            return replace(branch, last=candidate)
+        if self._gate(stage, candidate, base, branch.kept):
+            candidate = replace(candidate, passed=True)
+            return replace(branch, kept=candidate, last=candidate)
+        if self.order.on_regression == "stop":
+            self._stop(stage, candidate, branch.kept, base)
+        rolled = self.order.on_regression == "rollback"
+        return Branch(
+            kept=branch.kept,
+            last=branch.kept if rolled else replace(candidate, passed=False),
+            regressed=(*branch.regressed, stage.name),
+        )
 
     # --- the steps -------------------------------------------------------------------------------
 
@@ -152,7 +160,12 @@ class Pipeline:
         inputs = {
             **told("data", self.recipe.data),
             **told("evaluation", self.recipe.evaluation),
-            **{f"corpus {file.name}": digest_of_file(file) for file in files if file.is_file()},
+            **self._judging,
+            **{
+                f"corpus {n}, {file.name}": digest_of_file(file)
+                for n, file in enumerate(files, 1)
+                if file.is_file()
+            },
         }
         self._do(
             "corpus",
@@ -182,7 +195,8 @@ class Pipeline:
         return folder / "diagnosis.json"
 
     def _evaluation_inputs(self, model: Candidate) -> dict[str, str]:
-        return {"model": model.hash, **told("evaluation", self.recipe.evaluation)}
+        asked = told("evaluation", self.recipe.evaluation)
+        return {"model": model.hash, **asked, **self._judging}
 
     def _trained(self, stage: Any, start: Candidate, corpus: Path) -> Candidate:
         folder = self.folder / "stages" / stage.name
@@ -195,7 +209,7 @@ class Pipeline:
             folder=folder,
             budget=self.recipe.budget(stage),
         )
-        inputs = {"model": start.hash, **self.manifest.hashes("corpus")}
+        inputs = {"model": start.hash, **self._judging, **self.manifest.hashes("corpus")}
         if diagnosis is not None:
             inputs["diagnosis"] = digest_of_file(diagnosis)
         for part in ("rows", "reward", "pairs"):
@@ -225,15 +239,9 @@ class Pipeline:
             save_result(result, folder / RESULT)
             # Several times the model's size each, and of no use behind a finished stage.
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-            return {
-                "steps": result.steps,
-                "skipped": result.skipped,
-                "tokens_generated": result.tokens_generated,
-                "tokens_trained": result.tokens_trained,
-                "token_budget": choice.budget,
-                "seconds": round(result.seconds, 1),
-                "stopped": result.stopped,
-            }
+            facts = training_facts(result, choice.budget, tokens_of_choosing(folder))
+            print(f"{stage.name}: {spent(facts)}.", file=sys.stderr)
+            return facts
 
         self._do(
             f"{stage.name}/train",
@@ -241,6 +249,7 @@ class Pipeline:
                 "model": start.hash,
                 **self.manifest.hashes(f"{stage.name}/select"),
                 "kind": job.kind,
+                **self._judging,
                 **told("train", job.settings),
             },
             [folder / name for name in ("model", STEPS, JOB, RESULT)],
@@ -250,7 +259,7 @@ class Pipeline:
         return Candidate(stage.name, folder / "model", fingerprint(folder / "model"))
 
     def _gate(self, stage: Any, candidate: Candidate, base: Candidate, good: Candidate) -> bool:
-        """Whether the gate does not let pass."""
+        """Whether the gate lets pass."""
         against = base if self.recipe.gates.against == "base" else good
         policy, target = self.recipe.policy(), self.folder / "gates" / stage.name
         runs = self.folder / "runs"
@@ -268,7 +277,7 @@ class Pipeline:
         outputs = [target / name for name in GATE_FILES]
         facts = self._do(f"{stage.name}/gate", inputs, outputs, work)
         print(f"Gate of {stage.name}: {facts['outcome']}.", *facts["reasons"], file=sys.stderr)
-        return facts["exit_code"] != 0
+        return facts["exit_code"] == 0
 
     def _stop(self, stage: Any, candidate: Candidate, good: Candidate, base: Candidate) -> None:
         facts = self.manifest.steps[f"{stage.name}/gate"]["facts"]
@@ -278,7 +287,7 @@ class Pipeline:
             f"{stage.name}/report",
             {"base": base.hash, "candidate": candidate.hash},
             [page],
-            lambda: report(self.recipe, runs, page, chain=True),
+            lambda: report(self.recipe.policy(), runs, page, chain=True),
         )
         reasons = "".join(f"\n  {reason}" for reason in facts["reasons"])
         raise GateStopped(
@@ -293,38 +302,39 @@ class Pipeline:
     # --- the end ---------------------------------------------------------------------------------
 
     def _finish(self, models: Sequence[Candidate]) -> Path:
-        """Final figures where there are items that nothing was decided on, and the page."""
+        """Final figures where there are items that nothing was decided on, and the pages."""
         hashes = {model.label: model.hash for model in models}
-        if "final/measure" in self._plan:
-            folders = [self.folder / "runs" / f"{m.label}-report" for m in models]
+        measured = "final/measure" in self._plan
+        chain = len(leaves(self.recipe)) == 1
+        runs, policy = self.folder / "runs", self.recipe.policy()
+        page = self.folder / "report.html"
+        stages = [runs / "base", *(runs / stage.name for stage in self.recipe.stages)]
+        shown = {page: (policy, stages)}
+        ends = [runs / (f"{model.label}-report" if measured else model.label) for model in models]
+        if measured:
 
             def measure() -> Facts:
                 return {
                     m.label: self.evaluator.run(m.path, folder, "report", m.label)
-                    for m, folder in zip(models, folders, strict=True)
+                    for m, folder in zip(models, ends, strict=True)
                 }
 
-            asked = told("evaluation", self.recipe.evaluation)
-            self._do("final/measure", hashes | asked, folders, measure)
-        page = self.folder / "report.html"
-        chain = len(leaves(self.recipe)) == 1
-        runs = [self.folder / "runs" / "base"] + [
-            self.folder / "runs" / stage.name for stage in self.recipe.stages
-        ]
+            asked = told("evaluation", self.recipe.evaluation) | self._judging
+            self._do("final/measure", hashes | asked, ends, measure)
+            shown = {
+                page: (final_policy(self.recipe), ends),
+                self.folder / GATE_PAGE: (policy, stages),
+            }
         self._do(
             "final/report",
-            hashes | {"policy": self.recipe.policy().hash},
-            [page],
-            lambda: report(self.recipe, runs, page, chain=chain),
+            hashes | {"policy": policy.hash},
+            list(shown),
+            lambda: {path.name: report(*of, path, chain=chain) for path, of in shown.items()},
         )
         if "final/row" in self._plan:
-            measured = "-report" if "final/measure" in self._plan else ""
-            ends = {
-                f"{self.order.model.name} {self.order.name} {model.label}": self.folder
-                / "runs"
-                / f"{model.label}{measured}"
-                for model in models[1:]
-            }
+            name = f"{self.order.model.name} {self.order.name}"
+            named = {f"{name} {m.label}": run for m, run in zip(models, ends, strict=True)}
+            del named[f"{name} base"]
             board = self.folder / "leaderboard"
-            self._do("final/row", hashes, [board], lambda: rows(ends, board))
+            self._do("final/row", hashes, [board], lambda: rows(named, board))
         return page

@@ -32,6 +32,9 @@ class Evaluation(Strict):
         seed: Of that choice.
         backend: `hf` or `vllm`.
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
+        thinking: Mode of a model whose chat template knows of thinking: `auto`, `on` or `off`.
+        max_thinking_tokens: Budget of `<think>...</think>` on top of an answer's, also where rows
+            are chosen by answers; None: 4096 for a model that thinks, as `redone-eval`.
     """
 
     domain: tuple[str, ...] = Field(min_length=1)
@@ -40,6 +43,8 @@ class Evaluation(Strict):
     seed: int = 0
     backend: Literal["hf", "vllm"] = "hf"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    thinking: Literal["auto", "on", "off"] = "auto"
+    max_thinking_tokens: Count | None = None
 
     @field_validator("domain", "robustness")
     @classmethod

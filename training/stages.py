@@ -126,7 +126,8 @@ class _Asked:
         self, choice: Choice, wanted: Rows, evaluator: Evaluator, rows: list[CorpusRow]
     ) -> None:
         self.choice, self.wanted, self.evaluator, self.rows = choice, wanted, evaluator, rows
-        self.items = EvaluationItems(evaluator.evaluation.tasks(), evaluator.data)
+        evaluated = evaluator.evaluation.tasks()
+        self.items = EvaluationItems(tasks_of(rows, evaluated), evaluator.data)
         self.rewards = Rewards(evaluator.services)
         self.budget = wanted.domain + wanted.general
         self.general_share = wanted.general / self.budget
@@ -136,6 +137,11 @@ class _Asked:
         """Of the sampling as the recipe has them, by task that can be rewarded."""
         fit = [row for row in self.rows if row.judgeable]
         return shares_of(fit, self.wanted.balance, self.general_share)
+
+    def sampling(self, **how: Any) -> DrawSettings:
+        """Of answers of the model that the stage starts from: it thinks as when evaluated."""
+        budget = self.evaluator.thinking_budget(self.evaluator.model(self.choice.model))
+        return DrawSettings(max_thinking_tokens=budget, seed=self.wanted.seed, **how)
 
     def rationales(self, rows: Sequence[CorpusRow]) -> Rationales:
         """Which are asked to reason: the recipe's share of them."""
@@ -191,10 +197,8 @@ def _difficulty(asked: _Asked, given: Given) -> Chosen:
         ),
         asked.items,
     )
-    settings = DrawSettings(
-        draws=wanted.difficulty.draws,
-        temperature=wanted.difficulty.temperature,
-        seed=wanted.seed,
+    settings = asked.sampling(
+        draws=wanted.difficulty.draws, temperature=wanted.difficulty.temperature
     )
     model = asked.evaluator.model(asked.choice.model)
     with Progress(len(pool.rows) * settings.draws) as bar:
@@ -252,11 +256,10 @@ def _softened(asked: _Asked, chosen: Chosen) -> Chosen:
     wanted = asked.wanted.soft_labels
     assert wanted is not None
     settings = SoftLabelSettings(
-        sampling=DrawSettings(
+        sampling=asked.sampling(
             draws=wanted.candidates,
             temperature=wanted.temperature,
             max_tokens=wanted.max_tokens,
-            seed=asked.wanted.seed,
         )
     )
     general = sum(row.general for row in chosen.rows)
@@ -264,7 +267,9 @@ def _softened(asked: _Asked, chosen: Chosen) -> Chosen:
     if wanted.judge != "task":
         from .corpus.rubric import RubricJudge
 
-        judge = RubricJudge(asked.evaluator.load(Path(wanted.judge)))
+        grader = asked.evaluator.load(Path(wanted.judge))
+        budget = asked.evaluator.thinking_budget(grader)
+        judge = RubricJudge(grader, max_thinking_tokens=budget)
     try:
         with Progress(general * wanted.candidates) as bar:
             found = soft_labels(
@@ -291,11 +296,8 @@ def _softened(asked: _Asked, chosen: Chosen) -> Chosen:
 def _paired(asked: _Asked, chosen: Chosen) -> Chosen:
     """Preference pairs of the model's own answers to the rows."""
     pairs = asked.choice.stage.pairs
-    settings = DrawSettings(
-        draws=pairs.candidates,
-        temperature=pairs.temperature,
-        max_tokens=pairs.max_tokens,
-        seed=asked.wanted.seed,
+    settings = asked.sampling(
+        draws=pairs.candidates, temperature=pairs.temperature, max_tokens=pairs.max_tokens
     )
     with Progress(len(chosen.rows) * settings.draws) as bar:
         found = preferences(

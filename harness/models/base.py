@@ -11,6 +11,8 @@ from ...tasks.schema import Completion, Message, Request
 Thinking = Literal["auto", "on", "off"]
 
 OPEN, CLOSE = "<think>", "</think>"
+THINKING_TOKENS = 4096
+"""Budget of `<think>...</think>`, on top of an answer's, where none is given."""
 
 _OPENED = re.compile(re.escape(OPEN) + r"\s*\Z")
 
@@ -49,6 +51,21 @@ class Model(Protocol):
     def close(self) -> None:
         """Give memory and devices back."""
         ...
+
+
+def thinking_budget(thinks: bool, thinking: Thinking, given: int | None) -> int:
+    """Tokens that a model may think in, on top of its answer's: the one place that decides.
+
+    A model that thinks gets a budget for it; any other keeps its context for the prompt.
+
+    Args:
+        thinks: Whether the model's chat template knows of thinking (`Model.thinks`).
+        thinking: Its mode.
+        given: What the user asks for; None: nothing.
+    """
+    if given is not None:
+        return given
+    return THINKING_TOKENS if thinks and thinking != "off" else 0
 
 
 def plain_text(messages: Sequence[Message]) -> str:

@@ -11,7 +11,7 @@ from redone.tasks.registry import find
 from redone.tasks.schema import Services
 from redone.tasks.sources import samples
 from redone.training import pipeline as module
-from redone.training.errors import GateStopped
+from redone.training.errors import GateStopped, StepChanged
 from redone.training.evaluations import Evaluator
 from redone.training.manifest import Manifest
 from redone.training.pipeline import Order, Pipeline, Workers
@@ -74,9 +74,9 @@ class World:
         self.model = write_model(folder / "base", base)
         self.started_from = {}
 
-    def run(self, **order):
+    def run(self, services=None, **order):
         asked = Order(recipe=self.recipe, name="test", model=self.model)
-        evaluator = Evaluator(self.recipe.evaluation, Path(), Services(), model_of)
+        evaluator = Evaluator(self.recipe.evaluation, Path(), services or Services(), model_of)
         workers = Workers(self.gather, self.choose, self.train)
         with Manifest(self.folder) as manifest:
             return Pipeline(replace(asked, **order), manifest, evaluator, workers).run()
@@ -103,7 +103,7 @@ class World:
 
 @pytest.fixture(autouse=True)
 def no_pages(monkeypatch):
-    def page(recipe, runs, path, *, chain):
+    def page(policy, runs, path, *, chain):
         path.write_text("\n".join(run.name for run in runs))
         return {}
 
@@ -191,6 +191,59 @@ def test_against_the_base_a_fall_from_the_previous_passes(tmp_path):
         World(tmp_path / "two", shares, against="previous").run()
 
 
+def ungated(world, *names):
+    stages = tuple(
+        stage.model_copy(update={"gate": stage.name not in names}) for stage in world.recipe.stages
+    )
+    world.recipe = world.recipe.model_copy(update={"stages": stages})
+    return world
+
+
+def test_a_model_that_no_gate_judged_is_trained_on_and_not_kept(tmp_path):
+    world = ungated(World(tmp_path, RISING), "targeted", "refinement")
+    ending = world.run()
+    assert world.started_from["refinement"] == "targeted"
+    assert ending.kept.label == "exploratory"
+    assert ending.branches[0].last.label == "refinement"
+    assert ending.exit_code == 0
+
+
+def test_rollback_never_goes_to_a_model_that_no_gate_judged(tmp_path):
+    world = ungated(World(tmp_path, {"exploratory": 0.1, "targeted": 0.1, "refinement": 0.9}),
+                    "exploratory")  # fmt: skip
+    world.run(on_regression="rollback")
+    assert world.started_from["targeted"] == "exploratory"
+    assert world.started_from["refinement"] == "base"
+
+
+def test_an_unjudged_model_on_top_of_a_regression_is_no_success(tmp_path):
+    world = ungated(World(tmp_path, FALLING), "refinement")
+    ending = world.run(on_regression="continue")
+    assert ending.kept.label == "exploratory"
+    assert ending.exit_code == 1
+
+
+def siblings(world):
+    stages = tuple(stage.model_copy(update={"start": "base"}) for stage in world.recipe.stages)
+    world.recipe = world.recipe.model_copy(update={"stages": stages})
+    return world
+
+
+def test_siblings_are_no_ground_of_one_another(tmp_path):
+    shares = {"exploratory": 0.95, "targeted": 0.65, "refinement": 0.1}
+    # Against "previous" the second is compared with the base, as it was made from it.
+    world = siblings(World(tmp_path, shares, against="previous"))
+    with pytest.raises(GateStopped) as stopped:
+        world.run()
+    assert "Stage refinement" in str(stopped.value)
+    assert f"Keep the base model: {world.model}" in str(stopped.value)
+    ending = world.run(on_regression="rollback")
+    assert set(world.started_from.values()) == {"base"}
+    assert [branch.kept.label for branch in ending.branches] == ["exploratory", "targeted", "base"]
+    assert [branch.last.label for branch in ending.branches] == ["exploratory", "targeted", "base"]
+    assert ending.exit_code == 1
+
+
 def test_stage_ends_behind_a_stage(tmp_path):
     world = World(tmp_path, RISING)
     ending = world.run(until="targeted")
@@ -206,3 +259,38 @@ def test_another_base_model_is_refused(tmp_path):
     (world.model / "config.json").write_text('{"share": 0.5}')
     with pytest.raises(Exception, match="Step base/evaluate .* other inputs"):
         world.run()
+
+
+def test_two_corpora_of_one_name_are_both_vouched_for(tmp_path):
+    world = World(tmp_path, RISING)
+    files = [tmp_path / folder / "rows.jsonl" for folder in ("one", "two")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text("first")
+    world.run(corpora=tuple(files), until="exploratory")
+    files[0].write_text("second")
+    with pytest.raises(StepChanged, match="corpus 1, rows.jsonl"):
+        world.run(corpora=tuple(files))
+
+
+class Vectors:
+    """An embedder in name."""
+
+    identity = "minilm@1"
+
+
+@pytest.mark.parametrize(
+    ("services", "named"),
+    [(Services(embedder=Vectors()), "embedder"), (Services(sandbox=Vectors()), "allow_code")],
+)
+def test_what_judging_may_use_is_part_of_every_step_that_judges(tmp_path, services, named):
+    world = World(tmp_path, RISING)
+    world.run(services, until="exploratory")
+    steps = Manifest(world.folder).steps
+    with_it = {name for name, step in steps.items() if named in step["inputs"]}
+    assert with_it == {
+        "corpus", "base/evaluate", "exploratory/select", "exploratory/train",
+        "exploratory/evaluate",
+    }  # fmt: skip
+    with pytest.raises(StepChanged, match=f"{named}: then"):
+        world.run(until="exploratory")

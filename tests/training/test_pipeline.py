@@ -96,7 +96,8 @@ def test_it_comes_to_its_end(whole, beginner):
     assert all(step["state"] == "finished" for step in steps(folder).values())
     (row,) = (folder / "leaderboard").iterdir()
     assert row.name.startswith(f"{beginner.name}_redone2-laptop_refinement-")
-    assert "<html" in (folder / "report.html").read_text()[:200].lower()
+    for page in ("report.html", "report-gate.html"):
+        assert "<html" in (folder / page).read_text()[:200].lower()
     assert f"Keep the model of stage refinement: {folder}" in log
 
 
@@ -113,6 +114,14 @@ def test_every_stage_trains(whole):
         lines = (folder / "stages" / stage / "steps.jsonl").read_text().splitlines()
         assert len(lines) == facts["steps"]
     assert found["targeted/train"]["facts"]["tokens_generated"] == 0
+    choosing = {
+        stage: found[f"{stage}/train"]["facts"]["tokens_of_choosing"]
+        for stage in ("exploratory", "targeted", "refinement")
+    }
+    assert choosing["exploratory"] == 0
+    assert choosing["targeted"] == found["targeted/select"]["facts"]["tokens_of_choosing"] > 0
+    assert choosing["refinement"] > 0
+    assert f"{choosing['refinement']:,} beside it to choose the rows" in log
     spent = found["targeted/train"]["facts"]["tokens_trained"]
     assert spent == pytest.approx(200, rel=0.2)
 
@@ -155,6 +164,15 @@ def test_each_partition_has_its_use(whole):
         "base-report": "report",
         "refinement-report": "report",
     }
+
+
+def test_the_final_page_is_on_items_that_nothing_was_decided_on(whole):
+    folder, _, _ = whole
+    final, chain = ((folder / f"{name}.html").read_text() for name in ("report", "report-gate"))
+    assert "partition report" in final
+    assert "base-report → refinement-report" in final
+    assert "partition gate" in chain
+    assert "base → exploratory → targeted → refinement" in chain
 
 
 def test_a_second_start_finds_everything_done(whole, beginner, tweets, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from redone.tasks.errors import RedoneError, UnknownName
 from redone.training.errors import RecipeInvalid
-from redone.training.pages import as_toml
+from redone.training.pages import as_toml, final_policy
 from redone.training.plan import has_board, leaves, needs_diagnosis, steps_of
 from redone.training.recipe import RECIPES, load_recipe, shipped
 from redone.training.trainers.settings import DapoSettings, SftSettings
@@ -224,6 +224,18 @@ def test_files_of_a_recipe_are_beside_it(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(text.replace("generated = 400", 'generated = 400\nfiles = ["rows.jsonl"]'))
     assert load_recipe(str(path)).data.files == (str(tmp_path / "rows.jsonl"),)
+
+
+def test_the_final_page_asks_for_what_has_final_items():
+    recipe = load_recipe(
+        "redone2-laptop",
+        ['gates.policy.protected={ "tweeteval/irony" = 5.0, "general_mini/facts" = 5.0 }'],
+    )
+    policy = final_policy(recipe)
+    assert policy.partition == "report"
+    assert set(policy.suites) == {"tweeteval"}
+    assert set(policy.protected) == {"tweeteval/irony"}
+    assert policy.alpha == recipe.policy().alpha
 
 
 @pytest.mark.parametrize("name", shipped())
