@@ -8,6 +8,7 @@ VLLM_VENV ?= .venv-vllm
 MODEL ?= models/SmolLM2-135M-Instruct
 EMBEDDER ?= models/all-MiniLM-L6-v2
 AXE ?= build/axe-core
+PYTEST_ARGS ?= -n 2 --dist loadfile
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 

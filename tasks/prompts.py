@@ -53,6 +53,11 @@ def messages(prompt: Prompt, fields: Mapping[str, Any]) -> tuple[Message, ...]:
     return ({"role": "system", "content": prompt.system}, user) if prompt.system else (user,)
 
 
+def places(prompt: Prompt) -> list[str]:
+    """The fields that a prompt shows, in the order of its user text."""
+    return list(dict.fromkeys(_PLACE.findall(prompt.user)))
+
+
 def prompt_hash(
     task: Task, replaced: Mapping[str, Prompt] | None = None, system: str | None = None
 ) -> str:

@@ -102,7 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"redone-train: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("\nStopped. Run the same command to go on.", file=sys.stderr)
+        without = " without --redo" if options.redo else ""
+        print(f"\nStopped. Run the same command{without} to go on.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         return 0
@@ -149,7 +150,7 @@ def run(options: argparse.Namespace) -> int:
 
     with manifest:
         if options.redo:
-            print("Dropped:", ", ".join(manifest.forget(options.redo)), file=sys.stderr)
+            manifest.again(options.redo)
         ending = Pipeline(order, manifest, evaluator, workers).run()
     for name in ending.regressed:
         print(f"The gate of stage {name} did not let pass.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ..harness.store import flatten, replacing, shown
+from ..tasks.errors import RedoneError
 from .errors import FolderInUse, StepChanged
 
 SCHEMA_VERSION = 1
@@ -41,11 +43,17 @@ class Manifest:
         self.folder = folder
         self.path = folder / "manifest.json"
         self.steps: dict[str, dict[str, Any]] = _read(self.path)
+        self._again: str | None = None
 
     def __enter__(self) -> Manifest:
         import filelock
 
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RedoneError(
+                f"--output {self.folder} cannot be a folder: {error.strerror}."
+            ) from None
         self._lock = filelock.FileLock(self.folder / ".lock")
         try:
             self._lock.acquire(timeout=0)
@@ -61,8 +69,8 @@ class Manifest:
         self._lock.release()
 
     def finished(self, step: str) -> bool:
-        """Whether a step is recorded as done."""
-        return self.steps.get(step, {}).get("state") == "finished"
+        """Whether a step is recorded as done, and not to be done again."""
+        return step != self._again and self.steps.get(step, {}).get("state") == "finished"
 
     def do(
         self,
@@ -89,6 +97,10 @@ class Manifest:
                 changed since.
         """
         outputs = list(outputs)
+        if step == self._again:
+            # Only now: the steps before it are as this pipeline wants them.
+            self._again = None
+            print("Dropped:", ", ".join(self.forget(step)), file=sys.stderr)
         record = self.steps.get(step)
         if record is not None and record["state"] == "begun" and not self._left(record):
             record = None
@@ -121,21 +133,26 @@ class Manifest:
         """The outputs of a finished step as inputs of another."""
         return {name: file["sha256"] for name, file in self.steps[step]["outputs"].items()}
 
+    def again(self, step: str) -> None:
+        """Has a step done again, with all after it, once `do` comes to it.
+
+        Raises:
+            RedoneError: There is no such step.
+        """
+        if step not in self.steps:
+            raise RedoneError(
+                f"There is no step {step!r} in {self.path} to do again. "
+                f"It has: {', '.join(self.steps) or 'none yet'}."
+            )
+        self._again = step
+
     def forget(self, step: str) -> list[str]:
         """Drops a step and all that came after it, with everything that they made.
 
         Returns:
             Names of the steps that were dropped.
-
-        Raises:
-            StepChanged: There is no such step.
         """
         names = list(self.steps)
-        if step not in names:
-            raise StepChanged(
-                f"There is no step {step!r} in {self.path} to do again. "
-                f"It has: {', '.join(names) or 'none yet'}."
-            )
         dropped = names[names.index(step) :]
         for name in dropped:
             for owned in self.steps[name]["owns"]:

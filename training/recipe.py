@@ -215,6 +215,10 @@ def _change(raw: dict[str, Any], change: str) -> None:
         if not isinstance(place, dict):
             raise RecipeInvalid(f"--set {change}: {step} has no fields of its own.")
     place[steps[-1]] = _value(text.strip())
+    # Of these two a table has one: setting it takes the other's place.
+    for one, other in (("steps", "epochs"), ("epochs", "steps")):
+        if steps[-1] == one:
+            place.pop(other, None)
 
 
 def _value(text: str) -> Any:

@@ -317,7 +317,8 @@ def job_of(choice: Choice) -> Job:
     """The training of a stage whose rows are chosen.
 
     Where the stage has a token budget, supervised training gets as many steps as process it, so
-    that its schedule comes to its end; the others end when they have processed it.
+    that its schedule comes to its end, and no more than the recipe's own; the others end when they
+    have processed it.
     """
     stage, record = choice.stage, read(choice.folder)
     train = stage.train
@@ -326,6 +327,8 @@ def job_of(choice: Choice) -> Job:
         if "learnt_tokens" in record and not train.packed:
             batch = record["learnt_tokens"] / record["rows"] * train.batch
             steps = max(1, round(choice.budget / batch))
+            if train.steps is not None:
+                steps = min(steps, train.steps)
             train = train.model_copy(update={"steps": steps, "epochs": None})
     settings = {"sft" if stage.kind == "pretrain" else stage.kind: train}
     return Job(

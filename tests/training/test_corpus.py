@@ -140,6 +140,14 @@ def test_a_row_without_a_target_is_for_sft_only(tmp_path):
         untargeted.sample()
 
 
+@pytest.mark.parametrize("fields", [{"txt": "x"}, {"text": ""}])
+def test_a_field_that_the_prompt_shows_is_asked_for(tmp_path, fields):
+    row = {name: value for name, value in GOOD.items() if name != "question"} | {"fields": fields}
+    told = r"field 'fields\.text': the prompt of tweeteval/irony shows text"
+    with pytest.raises(BadRow, match=told):
+        read_corpus(written(tmp_path, row))
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from redone.tasks.errors import RedoneError
 from redone.training.errors import FolderInUse, StepChanged
 from redone.training.manifest import Manifest
 
@@ -106,8 +107,32 @@ def test_redo_drops_a_step_and_all_after_it_with_their_files(manifest):
     assert manifest.forget("two") == ["two", "three"]
     assert [p.name for p in manifest.folder.iterdir() if p.is_dir()] == ["one"]
     assert list(Manifest(manifest.folder).steps) == ["one"]
-    with pytest.raises(StepChanged, match="It has: one"):
-        manifest.forget("four")
+    with pytest.raises(RedoneError, match="It has: one"):
+        manifest.again("four")
+
+
+def test_redo_drops_nothing_before_the_steps_in_front_are_known_to_be_the_same(manifest):
+    def do(name, **inputs):
+        path = manifest.folder / name / "a.txt"
+        manifest.do(name, inputs, [manifest.folder / name], write(manifest, f"{name}/a.txt"))
+        return path
+
+    do("one", rate="1")
+    made = do("two")
+    manifest.again("two")
+    with pytest.raises(StepChanged, match="rate"):
+        do("one", rate="2")
+    assert made.is_file() and not manifest.finished("two")
+    do("one", rate="1")
+    made.write_text("changed by hand: it is made again all the same")
+    assert do("two").read_text() != "changed by hand: it is made again all the same"
+    assert manifest.finished("two")
+
+
+def test_what_cannot_be_a_folder_is_no_verdict(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RedoneError, match="cannot be a folder"), Manifest(tmp_path / "file"):
+        pass
 
 
 def test_every_artefact_has_its_hash(manifest):

@@ -157,6 +157,11 @@ def test_set_changes_a_field():
     assert recipe.stage("refinement").reward.emphasis.weights
 
 
+def test_steps_take_the_place_of_epochs():
+    train = load_recipe("redone2-laptop", ["targeted.train.steps=7"]).stages[1].train
+    assert (train.steps, train.epochs) == (7, None)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -164,7 +169,6 @@ def test_set_changes_a_field():
         ("exploratory.train.clip_low=2", "stage exploratory, train.clip_low: input should be less than or equal to 1 (given: 2)"),
         ("exploratory.train.beta=0.1", "stage exploratory, train.beta"),
         ("targeted.train.micro_batch=7", "micro_batch 7 does not divide batch 16"),
-        ("targeted.train.steps=7", "give epochs or steps, one of them"),
         ("targeted.rows.domain=-1", "stage targeted, rows.domain"),
         ("targeted.kind=rl", "'rl'"),
         ('refinement.rows.rationales="written"', 'belongs to choose = "balanced", not "difficulty"'),

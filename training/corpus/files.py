@@ -18,7 +18,7 @@ import orjson
 
 from ...harness.store import replacing
 from ...tasks.errors import BadRow, MissingData, RedoneError, UnknownName
-from ...tasks.prompts import messages, prompt_for
+from ...tasks.prompts import messages, places, prompt_for
 from ...tasks.registry import BENCHMARKS, by_name
 from ...tasks.schema import Message, Services, Task
 from ...tasks.sources import cluster_of, kind
@@ -198,7 +198,12 @@ def _messages(
     if "messages" not in raw:
         if not shown:
             raise BadRow(f"{where}: none of `question`, `messages` and `fields` is there.")
-        return messages(prompt_for(task, language, {}), shown)
+        prompt = prompt_for(task, language, {})
+        for place in places(prompt):
+            if shown.get(place) in (None, "", [], {}):
+                told = ", ".join(places(prompt))
+                raise _bad(where, f"fields.{place}", f"the prompt of {task.name} shows {told}.")
+        return messages(prompt, shown)
     turns = raw["messages"]
     if not isinstance(turns, list) or not turns:
         raise _bad(where, "messages", "a list of turns is expected.")
