@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +70,7 @@ def parser() -> Parser:
         action="store_true",
         help="measure a warm-up of each stage, print steps, tokens, hours and bytes, then end",
     )
+    how.add_argument("--open", action="store_true", help="open the report in the browser")
     engine = p.add_argument_group("engine")
     engine.add_argument(
         "--accelerate",
@@ -160,6 +162,8 @@ def run(options: argparse.Namespace) -> int:
             print(f"No gate was asked about {branch.last.named}")
     if ending.report:
         print(f"Report: {ending.report}")
+        if options.open:
+            webbrowser.open(Path(ending.report).resolve().as_uri())
     return ending.exit_code
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -88,3 +89,16 @@ def test_an_accelerate_configuration_that_is_not_there(model, tmp_path, capsys):
     assert code == 64
     assert "Did you mean 'fsdp'" in out.err
     assert "zero3" in out.err
+
+
+def test_open_shows_the_report_in_the_browser(model, tmp_path, monkeypatch, capsys):
+    page, opened = tmp_path / "report.html", []
+    ending = SimpleNamespace(regressed=(), branches=(), report=page, exit_code=0)
+    monkeypatch.setattr("redone.training.pipeline.Pipeline.run", lambda self: ending)
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    words = ["--recipe", "sft-only", "--model", str(model), "--output", str(tmp_path / "out")]
+    assert main(words) == 0
+    assert opened == []
+    assert main([*words, "--open"]) == 0
+    assert opened == [page.as_uri()]
+    assert f"Report: {page}" in capsys.readouterr().out
