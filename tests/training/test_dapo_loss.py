@@ -5,9 +5,9 @@ import torch
 from dapo_stage import TASK, Ruled, by_bytes, rows, settings
 
 from redone.tasks.schema import Completion
-from redone.training.parts import CORRECTION_MOST, Part, loss_inputs
 from redone.training.rewards import Judged
 from redone.training.trainers.dapo import make_trainer
+from redone.training.trainers.parts import CORRECTION_MOST, Part, loss_inputs
 from redone.training.trainers.rollouts import Rollout
 from redone.training.trainers.sampling import Group
 

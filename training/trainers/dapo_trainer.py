@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -16,13 +15,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from ...harness.models.memory import is_out_of_memory
-from ...tasks.errors import RedoneError
 from ..corpus.row import CorpusRow
-from ..parts import Part, loss_inputs, parts_of
 from ..rewards import Rewards
-from .guards import fault, taken_already
+from .gradients import clipped, within_memory
 from .packing import micro_batches, tree_logprobs
+from .parts import Part, loss_inputs, parts_of
 from .rollouts import Asking, Writer
 from .sampling import Group, Harvest, PromptOrder, harvest
 from .settings import DapoSettings
@@ -231,22 +228,12 @@ class DapoTrainer(GRPOTrainer):
         Raises:
             RedoneError: Out of memory with a single answer, or in one process of several.
         """
-        while True:
-            try:
-                return self._passes(model, parts)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                if self.micro_batch == 1 or self.accelerator.num_processes > 1:
-                    raise RedoneError(
-                        f"Out of memory with micro_batch {self.micro_batch}: lower it, "
-                        "max_prompt_tokens or max_new_tokens, or switch gradient_checkpointing on."
-                    ) from error
-            self.micro_batch //= 2
-            model.zero_grad(set_to_none=True)
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+        return within_memory(
+            self,
+            model,
+            lambda: self._passes(model, parts),
+            "it, max_prompt_tokens or max_new_tokens",
+        )
 
     def _passes(self, model: Any, parts: Sequence[Part]) -> Tensor:
         model.train()
@@ -309,15 +296,8 @@ class DapoTrainer(GRPOTrainer):
 
     def _checked(self, model: Any, step: Step, parts: Sequence[Part], loss: float) -> Step:
         """The step with its gradient clipped; a gradient that is not to be used is dropped."""
-        norm = None
-        if not self.is_deepspeed_enabled:
-            limit = self.work.settings.max_grad_norm
-            norm = float(self.accelerator.clip_grad_norm_(model.parameters(), limit))  # type: ignore[arg-type]
-        reason = fault(loss, norm, self.work.log.steps)
-        if reason and self.is_deepspeed_enabled:
-            raise taken_already(step.step, reason)
-        if reason:
-            model.zero_grad(set_to_none=True)
+        limit, before = self.work.settings.max_grad_norm, self.work.log.steps
+        norm, reason = clipped(self, model, loss, limit, before, step.step)
         return replace(
             step,
             loss=loss,

@@ -8,7 +8,6 @@ instead of ending the stage, and a ruined gradient can be dropped before the opt
 from __future__ import annotations
 
 import contextlib
-import gc
 import math
 import time
 from abc import abstractmethod
@@ -23,9 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import Trainer
 
-from ...harness.models.memory import is_out_of_memory
-from ...tasks.errors import RedoneError
-from .guards import fault, taken_already
+from .gradients import clipped, within_memory
 from .settings import Supervised
 from .steps import Step, StepLog
 
@@ -133,23 +130,20 @@ class WholeBatches(Trainer):
             that the optimiser changes nothing.
 
         Raises:
-            RedoneError: A ruined gradient under DeepSpeed, where it cannot be dropped.
+            RedoneError: A ruined gradient under DeepSpeed, where it cannot be dropped; or out of
+                memory with a single row, or in one process of several.
         """
         self._started = time.perf_counter()
         chosen = self.work.order[self.state.global_step]
-        loss = self._learn(model, chosen)
-        norm = None
-        if not self.is_deepspeed_enabled:
-            limit = self.work.settings.max_grad_norm
-            norm = float(self.accelerator.clip_grad_norm_(model.parameters(), limit))  # type: ignore[arg-type]
-        reason = fault(float(loss), norm, self.work.log.steps)
-        if reason and self.is_deepspeed_enabled:
-            raise taken_already(self.state.global_step + 1, reason)
-        if reason:
-            model.zero_grad(set_to_none=True)
+        loss = within_memory(
+            self, model, lambda: self._all_passes(model, chosen), "it or max_tokens"
+        )
+        limit, before = self.work.settings.max_grad_norm, self.work.log.steps
+        number = self.state.global_step + 1
+        norm, reason = clipped(self, model, float(loss), limit, before, number)
         assert self.optimizer is not None
         self.step = Step(
-            self.state.global_step + 1,
+            number,
             loss=float(loss),
             grad_norm=norm,
             learning_rate=float(self.optimizer.param_groups[0]["lr"]),  # type: ignore[union-attr]
@@ -169,29 +163,6 @@ class WholeBatches(Trainer):
         if self.step is not None:
             logs |= self.step.scalars()
         super().log(logs, start_time)
-
-    def _learn(self, model: Any, chosen: Sequence[int]) -> Tensor:
-        """Gradients of a batch; its loss over all processes.
-
-        Raises:
-            RedoneError: Out of memory with a single row, or in one process of several.
-        """
-        while True:
-            try:
-                return self._all_passes(model, chosen)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                if self.micro_batch == 1 or self.accelerator.num_processes > 1:
-                    raise RedoneError(
-                        f"Out of memory with micro_batch {self.micro_batch}: lower it or "
-                        "max_tokens, or switch gradient_checkpointing on."
-                    ) from error
-            self.micro_batch //= 2
-            model.zero_grad(set_to_none=True)
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
 
     def _all_passes(self, model: Any, chosen: Sequence[int]) -> Tensor:
         model.train()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .trainers.packing import padded
-from .trainers.sampling import Group
+from .packing import padded
+from .sampling import Group
 
 CORRECTION_MOST = 3.0
 """Bound of the importance ratio between the training model and vLLM's arithmetic."""
