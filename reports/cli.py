@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..tasks.errors import RedoneError
-from ..tasks.terminal import Parser
+from ..tasks.terminal import INTERRUPTED, Parser
 
 ENDINGS = {".html": "html", ".htm": "html", ".md": "md"}
-INTERRUPTED = 130
 
 
 def parser() -> Parser:

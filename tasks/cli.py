@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 from .errors import RedoneError
 from .general.commands import add_verbs
 from .general.in_use import data_in_use
-from .terminal import Parser, output
+from .terminal import INTERRUPTED, Parser, output
 
 if TYPE_CHECKING:
     from .check import Report
     from .datasets import Dataset
     from .schema import Sample, Task
-
-INTERRUPTED = 130
 
 
 def parser() -> Parser:

@@ -417,6 +417,14 @@ class Task:
     def benchmark(self) -> str:
         return self.name.partition("/")[0]
 
+    @property
+    def partitions(self) -> set[Partition]:
+        """Those that it has items in, training rows apart."""
+        found: set[Partition] = set()
+        for rule in self.splits.values() or ("hash",):
+            found |= {"diagnose", "gate"} if rule == "hash" else {rule}
+        return found - {"train"}
+
     def needs(self) -> tuple[str, ...]:
         """Services that some scoring of this task asks for."""
         return tuple(sorted({n for s in self.scorings.values() for n in s.needs}))

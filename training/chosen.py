@@ -36,7 +36,7 @@ class Chosen:
         rows: In the order of training.
         rationale: Which are asked to reason.
         decisions: For every row that was offered.
-        facts: Of the choice, for the record.
+        facts: Of the choice, for the record; `nothing` says why there is no row.
         pairs: For dpo: what is learnt instead of the rows.
     """
 
@@ -90,7 +90,9 @@ def write(folder: Path, chosen: Chosen, given: Given, kind: str, model: Path) ->
     }
     if chosen.pairs is not None:
         facts["pairs"] = len(chosen.pairs)
-    if kind in ("sft", "pretrain"):
+    if "nothing" in chosen.facts:
+        facts["nothing"] = chosen.facts["nothing"]
+    elif kind in ("sft", "pretrain"):
         facts["learnt_tokens"] = _learnt(chosen, kind == "pretrain", model)
     record = {
         **facts,

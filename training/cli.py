@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..tasks.errors import MissingData, RedoneError
-from ..tasks.terminal import Parser
+from ..tasks.terminal import INTERRUPTED, Parser, stopped_by_sigterm
 
 if TYPE_CHECKING:
     from .job import Means
     from .pipeline import Order, Workers
     from .recipe import Recipe
-
-INTERRUPTED = 130
 
 
 def parser() -> Parser:
@@ -66,6 +64,12 @@ def parser() -> Parser:
         "--redo", metavar="STEP", help="drop this step and all after it, and make them anew"
     )
     how.add_argument(
+        "--reuse",
+        metavar="DIR",
+        help="output folder of another pipeline from the same base: its answers of the base model "
+        "are taken over",
+    )
+    how.add_argument(
         "--dry-run",
         action="store_true",
         help="measure a warm-up of each stage, print steps, tokens, hours and bytes, then end",
@@ -98,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 p.error(f"--{name} is needed")
         from ..tasks.general.in_use import data_in_use
 
-        with data_in_use(options.data_dir, options.mirror):
+        with stopped_by_sigterm(), data_in_use(options.data_dir, options.mirror):
             return run(options)
     except RedoneError as error:
         print(f"redone-train: {error}", file=sys.stderr)
@@ -185,6 +189,9 @@ def order_of(options: argparse.Namespace, recipe: Recipe) -> Order:
         )
     if options.stage:
         recipe.stage(options.stage)
+    reuse = None if options.reuse is None else Path(options.reuse)
+    if reuse is not None and not (reuse / "runs" / "base").is_dir():
+        raise MissingData(f"--reuse {reuse} is no pipeline's folder: there is no runs/base in it.")
     return Order(
         recipe=recipe,
         name=Path(options.recipe).stem,
@@ -192,6 +199,7 @@ def order_of(options: argparse.Namespace, recipe: Recipe) -> Order:
         corpora=corpora,
         until=options.stage,
         on_regression=options.on_regression or recipe.gates.on_regression,
+        reuse=reuse,
     )
 
 

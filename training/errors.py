@@ -34,6 +34,10 @@ class GateStopped(RedoneError):
         self.exit_code = exit_code
 
 
+class NothingToTarget(RedoneError):
+    """A diagnosis gives a targeted stage nothing to learn: the stage is left out, and says so."""
+
+
 class LaunchFailed(RedoneError):
     """A stage that was started with accelerate ended badly."""
 

@@ -22,14 +22,6 @@ if TYPE_CHECKING:
 Loader = Callable[[Path], "Model"]
 
 
-def partitions(task: Task) -> set[Partition]:
-    """Those that a task has items in, training rows apart."""
-    found: set[Partition] = set()
-    for rule in task.splits.values() or ("hash",):
-        found |= {"diagnose", "gate"} if rule == "hash" else {rule}
-    return found - {"train"}
-
-
 def loader(evaluation: Evaluation) -> Loader:
     """Loads models with the backend of a recipe, as `redone-eval` would."""
 
@@ -65,7 +57,7 @@ class Evaluator:
 
     def tasks(self, partition: Partition) -> list[Task]:
         """Those with items in a partition."""
-        return [task for task in self.evaluation.tasks() if partition in partitions(task)]
+        return [task for task in self.evaluation.tasks() if partition in task.partitions]
 
     def model(self, path: Path) -> Model:
         """A model, loaded."""
@@ -112,7 +104,7 @@ class Evaluator:
             tasks=tasks,
             data=self.data,
             partition=partition,
-            limit=limit or self.evaluation.limit,
+            limit=limit or self.evaluation.items(partition),
             seed=self.evaluation.seed,
         )
         model = self.model(path)

@@ -133,7 +133,7 @@ class _WarmUp:
         for task in self.evaluator.tasks(partition):
             found = samples(task, self.evaluator.data, partition=partition)
             own = sum(1 for _ in found)
-            count += min(own, self.recipe.evaluation.limit or own)
+            count += min(own, self.recipe.evaluation.items(partition) or own)
         one = self._per_answer()
         return Cost(count * one.seconds, count * one.tokens), f"{count:,} items"
 

@@ -11,27 +11,9 @@ from typing import Any
 import orjson
 
 from ..harness.gate.policy import Policy
-from ..tasks.registry import suite_tasks
 from .errors import LaunchFailed
-from .evaluations import partitions
 from .launch import module
 from .manifest import Facts
-from .recipe import Recipe
-
-
-def final_policy(recipe: Recipe) -> Policy:
-    """The gates' policy for `report` items: what has none of them is not asked for."""
-    policy = recipe.policy()
-    measured = {task.name for task in recipe.evaluation.tasks() if "report" in partitions(task)}
-    suites = {
-        name: rules
-        for name, rules in policy.suites.items()
-        if any(task.name in measured for task in suite_tasks(name))
-    }
-    protected = {name: margin for name, margin in policy.protected.items() if name in measured}
-    return policy.model_copy(
-        update={"partition": "report", "suites": suites, "protected": protected}
-    )
 
 
 def report(policy: Policy, runs: Sequence[Path], page: Path, *, chain: bool) -> Facts:

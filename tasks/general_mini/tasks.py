@@ -11,7 +11,7 @@ rule: `official` and `corrected` give equal figures, and both stand because ever
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -38,6 +38,8 @@ from .train.sequences import SEQUENCES
 
 ITEMS = 100
 """Items of each family in the embedded suite."""
+REPORT_ITEMS = 200
+"""Items behind those that are drawn for `general-mini-report`."""
 
 CITATION = "Items generated for redone from seeds and word tables of its own."
 _VERIFIABLE = (
@@ -109,7 +111,11 @@ def training_rows(
         UnknownName: There is no such family.
         RedoneError: It is for evaluation only, or has not so many different items.
     """
-    readers = {t.read.train.name: t for t in GENERAL_MINI if isinstance(t.read, FamilyReader)}
+    readers = {
+        t.read.train.name: t
+        for t in GENERAL_MINI
+        if isinstance(t.read, FamilyReader) and t.read.train is not None
+    }
     for name in readers if family is None else (family,):
         items = generate(name, seed, count)
         if name not in readers:
@@ -137,21 +143,30 @@ class FamilyReader:
     """Yields generated items as rows: the split `test` of one family, the split `train` of another.
 
     Attributes:
-        evaluation, train: The families.
+        evaluation, train: The families; there may be none to train on.
         seed: Of both.
-        count: Items of each.
+        count: Items of each that are drawn.
+        behind: Of the evaluation family so many items come first and are not yielded, nor is what
+            is about the same as one of them.
     """
 
     evaluation: Family
-    train: Family
+    train: Family | None
     seed: int = 0
     count: int = ITEMS
+    behind: int = 0
 
     def __call__(self, folder: Path) -> Iterator[Row]:
         """The rows; no data folder is looked at."""
-        for split, family in (("test", self.evaluation), ("train", self.train)):
-            for item in draw(family, self.seed, self.count):
-                yield _row(item, split, family.name)
+        first = set()
+        for number, item in enumerate(draw(self.evaluation, self.seed, self.behind + self.count)):
+            if number < self.behind:
+                first.add(item.source)
+            elif item.source not in first:
+                yield _row(item, "test", self.evaluation.name)
+        if self.train is not None:
+            for item in draw(self.train, self.seed, self.count):
+                yield _row(item, "train", self.train.name)
 
 
 def _row(item: Item, split: str, family: str) -> Row:
@@ -269,4 +284,33 @@ GENERAL_MINI = (
     _task(LISTS, COPYING, "transformation", 32, Chance(4.0, 0.04)),
     _task(RECORDS, EXTRACTION, "transformation", 48, Chance(14.3, 0.143)),
     _task(STORIES, NOTICES, "reading", 24, Chance(16.7, 0.167)),
+)
+
+
+def _for_reports(task: Task, chance: Chance) -> Task:
+    """The same family on items that no diagnosis and no gate has seen."""
+    assert isinstance(task.read, FamilyReader)
+    return replace(
+        task,
+        name=task.name.replace("general_mini/", "general_mini_report/"),
+        read=replace(task.read, train=None, count=REPORT_ITEMS, behind=ITEMS),
+        chance=chance,
+        splits={"test": "report"},
+        held_out=True,
+    )
+
+
+_REPORT_CHANCE = {
+    "facts": Chance(0, 0),
+    "word_problems": Chance(0, 0),
+    "numerals": Chance(0, 0),
+    "wording": Chance(0, 0),
+    "layout": Chance(0, 0),
+    "lists": Chance(0, 0),
+    "records": Chance(0, 0),
+    "stories": Chance(0, 0),
+}
+
+GENERAL_MINI_REPORT = tuple(
+    _for_reports(task, _REPORT_CHANCE[task.name.partition("/")[2]]) for task in GENERAL_MINI
 )

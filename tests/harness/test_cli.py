@@ -162,7 +162,8 @@ def test_prompts_of_ones_own_change_the_signature(tmp_path, capsys):
     assert len(set(signatures)) == 3
 
 
-def test_ctrl_c_keeps_the_answers_and_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_it_keeps_the_answers_and_says_how_to_go_on(sent, tmp_path):
     code = (
         "import time, redone.harness.models.scripted as s\n"
         "sheet = s.SHEETS['gold']\n"
@@ -182,7 +183,7 @@ def test_ctrl_c_keeps_the_answers_and_says_how_to_go_on(tmp_path):
     journal = tmp_path / "run/responses.jsonl"
     while time.monotonic() < deadline and not (journal.exists() and journal.stat().st_size):
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, sent)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "run the same command to go on" in said

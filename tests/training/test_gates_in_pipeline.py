@@ -6,6 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from redone.harness.errors import RunMismatch
 from redone.harness.models.scripted import ScriptedModel
 from redone.tasks.registry import find
 from redone.tasks.schema import Services
@@ -44,6 +45,8 @@ def write_model(folder, share):
 
 class World:
     """Three stages whose models are right on the given shares of the items."""
+
+    nothing_for = None
 
     def __init__(self, folder, shares, base=0.6, **gates):
         recipe = load_recipe("redone2-laptop")
@@ -87,11 +90,15 @@ class World:
         return {}
 
     def choose(self, choice, evaluator):
+        if choice.stage.name == self.nothing_for:
+            facts = {"nothing": "No task is weak."}
+        else:
+            facts = {}
         for name in ("rows.jsonl", "decisions.jsonl"):
             (choice.folder / name).write_text("")
         record = {"rationales": [], "shaping": {}, "weights": {}}
         (choice.folder / "choice.json").write_bytes(orjson.dumps(record))
-        return {}
+        return facts
 
     def train(self, job, progress):
         origin = job.model.parent.name if job.model.name == "model" else "base"
@@ -127,6 +134,33 @@ def test_a_chain_that_rises_passes_every_gate(tmp_path):
     }
     assert list(Manifest(world.folder).steps) == [step.name for step in steps_of(world.recipe)]
     assert ending.report.read_text().split() == ["base", *RISING]
+
+
+def test_a_stage_with_nothing_to_learn_is_left_out(tmp_path, capsys):
+    world = World(tmp_path, RISING)
+    world.nothing_for = "targeted"
+    ending = world.run()
+    assert "Stage targeted is left out. No task is weak." in capsys.readouterr().err
+    assert ending.exit_code == 0
+    assert world.started_from == {"exploratory": "base", "refinement": "exploratory"}
+    assert not {"targeted/train", "targeted/evaluate", "targeted/gate"} & set(
+        Manifest(world.folder).steps
+    )
+    assert ending.report.read_text().split() == ["base", "exploratory", "refinement"]
+
+
+def test_another_pipeline_s_answers_of_the_base_are_taken_over(tmp_path):
+    first = World(tmp_path / "a", RISING)
+    first.run()
+    second = World(tmp_path / "b", RISING)
+    second.run(reuse=first.folder)
+    # With the times that the answers took then.
+    one, two = (w.folder / "runs/base/responses.jsonl" for w in (first, second))
+    assert one.read_bytes() == two.read_bytes()
+    better = World(tmp_path / "c", RISING, base=0.9)
+    with pytest.raises(RunMismatch, match="--reuse .* is of another model or evaluation"):
+        better.run(reuse=first.folder)
+    better.run()
 
 
 def test_a_regression_stops_and_names_the_model_to_keep(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from redone.tasks.errors import RedoneError, UnknownName
 from redone.training.errors import RecipeInvalid
-from redone.training.pages import as_toml, final_policy
+from redone.training.pages import as_toml
 from redone.training.plan import has_board, leaves, needs_diagnosis, steps_of
 from redone.training.recipe import RECIPES, load_recipe, shipped
 from redone.training.trainers.settings import DapoSettings, SftSettings
@@ -32,7 +32,7 @@ def test_a_shipped_recipe_is_one_screen_and_consistent(name):
     recipe = load_recipe(name)
     assert len((RECIPES / f"{name}.toml").read_text().splitlines()) <= 90
     suites = {*recipe.evaluation.domain, *recipe.evaluation.robustness}
-    assert set(recipe.policy().suites) == suites
+    assert {*recipe.policy().suites, *recipe.policy("report").suites} == suites
     assert recipe.policy().partition == "gate"
     assert recipe.policy().gates == sum(stage.gate for stage in recipe.stages)
     # A diagnosis of a model that does not exist cannot be asked for.
@@ -84,6 +84,19 @@ def test_the_comparators_share_a_token_budget():
     assert both[0].token_share / both[1].token_share == pytest.approx(
         whole[0].token_share / whole[1].token_share, rel=0.01
     )
+
+
+def test_a_recipe_s_seed_is_that_of_every_stage_without_one():
+    recipe = load_recipe("redone2-laptop", ["seed=7", "targeted.train.seed=2"])
+    assert [stage.rows.seed for stage in recipe.stages] == [7, 7, 7]
+    assert [stage.train.seed for stage in recipe.stages] == [7, 2, 7]
+
+
+def test_final_figures_may_have_a_limit_of_their_own():
+    asked = load_recipe("redone2-laptop", ["evaluation.limit=3"]).evaluation
+    assert (asked.items("gate"), asked.items("report")) == (3, asked.report_limit)
+    whole = load_recipe("redone2", ["evaluation.limit=3"]).evaluation
+    assert whole.items("report") == 3
 
 
 def test_the_comparators_are_asked_the_same():
@@ -235,9 +248,10 @@ def test_the_final_page_asks_for_what_has_final_items():
         "redone2-laptop",
         ['gates.policy.protected={ "tweeteval/irony" = 5.0, "general_mini/facts" = 5.0 }'],
     )
-    policy = final_policy(recipe)
+    policy = recipe.policy("report")
     assert policy.partition == "report"
-    assert set(policy.suites) == {"tweeteval"}
+    assert set(policy.suites) == {"tweeteval", "general-mini-report"}
+    assert set(recipe.policy().suites) == {"tweeteval", "general-mini"}
     assert set(policy.protected) == {"tweeteval/irony"}
     assert policy.alpha == recipe.policy().alpha
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from ...harness.diagnosis.schema import Bucket, Diagnosis
 from ...tasks.errors import RedoneError
 from ...tasks.sources import characters
+from ..errors import NothingToTarget
 from .contamination import EvaluationItems, only_diagnose
 from .decisions import Decision
 from .mixing import balanced, checked
@@ -122,8 +123,9 @@ def select(
         items: What must not be trained on.
 
     Raises:
-        RedoneError: The diagnosis is of another partition or shows no bucket, no row belongs to
-            one, a row is an evaluation item, an id comes twice, or a setting is not possible.
+        NothingToTarget: The diagnosis shows no bucket, or no row belongs to one.
+        RedoneError: The diagnosis is of another partition, a row is an evaluation item, an id comes
+            twice, or a setting is not possible.
     """
     only_diagnose(diagnosis.partition, f"The diagnosis of {diagnosis.run.name!r}")
     _possible(settings)
@@ -131,7 +133,7 @@ def select(
     _no_evidence(rows, diagnosis)
     buckets = [bucket for bucket in diagnosis.buckets if bucket.priority > 0]
     if not buckets:
-        raise RedoneError(
+        raise NothingToTarget(
             f"The diagnosis of {diagnosis.run.name!r} has no failure bucket: no task lies below "
             "its reference beyond noise. There is nothing to target; leave stage 2 out, or "
             "diagnose more items."
@@ -141,7 +143,7 @@ def select(
         if not row.general and (place := bucket_of(row, buckets)) is not None:
             filled.setdefault(place, []).append(row)
     if not filled and settings.general_share < 1:
-        raise RedoneError(
+        raise NothingToTarget(
             f"No row of the corpus belongs to one of the {len(buckets)} failure buckets, of "
             f"{', '.join(sorted({b.task for b in buckets}))}. Add rows of these tasks."
         )

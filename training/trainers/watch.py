@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import PrinterCallback, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 
+from ...tasks.errors import RedoneError
 from .checkpoints import PREFIX, mark_complete
 from .guards import stop
 from .steps import Progress, Step
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from .whole_batches import WholeBatches
 
 TENSORBOARD = "tensorboard"
+WANDB = "WANDB_PROJECT"
+"""Environment variable that has steps logged to Weights & Biases too; wandb's own, as its others."""
 
 
 class Watch(TrainerCallback):
@@ -57,7 +61,11 @@ class Watch(TrainerCallback):
 def watched(
     trainer: DapoTrainer | WholeBatches, output: Path, total: int, progress: Progress
 ) -> Watch:
-    """Has a stage's trainer watched, and its steps drawn by TensorBoard."""
+    """Has a stage's trainer watched, and its steps drawn by TensorBoard.
+
+    Raises:
+        RedoneError: Weights & Biases is asked for and not installed.
+    """
     watch = Watch(trainer, total, progress)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(watch)
@@ -65,7 +73,22 @@ def watched(
         from torch.utils.tensorboard import SummaryWriter
 
         trainer.add_callback(TensorBoardCallback(SummaryWriter(str(output / TENSORBOARD))))
+        if os.environ.get(WANDB):
+            trainer.args.run_name = f"{output.absolute().parent.parent.name}/{output.name}"
+            trainer.add_callback(_wandb())
     return watch
+
+
+def _wandb() -> TrainerCallback:
+    from transformers.integrations.integration_utils import WandbCallback
+
+    try:
+        return WandbCallback()
+    except RuntimeError:
+        raise RedoneError(
+            f"${WANDB} asks for Weights & Biases, which is not installed: pip install wandb, or "
+            f"unset {WANDB}. TensorBoard's files are written in any case."
+        ) from None
 
 
 def told(step: Step) -> str:

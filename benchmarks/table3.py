@@ -1,0 +1,223 @@
+"""Table 3 of RedOne 2.0 at the size of a laptop: every pipeline of the plan, its figures, its cost.
+
+    python benchmarks/table3.py --model FOLDER --data-dir DIR
+
+Does what table3.toml plans, one `redone-train` for each row and seed, those of the first seed
+first, and then what the plan measures beside it; writes results/table3.json and .md after each. It
+goes on where it was stopped. `--only sft-only:0` does one pipeline, `--figures` only computes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from machine import keep, machine
+from table3_figures import figures
+from table3_page import markdown
+
+from redone.tasks.errors import RedoneError
+from redone.training.recipe import load_recipe
+
+HERE = Path(__file__).resolve().parent
+PLAN = HERE / "table3.toml"
+STOPPED = (0, 1)
+"""Exit codes of a pipeline that came to its end; 1: a gate on its way found a regression."""
+
+
+class Table:
+    """The plan and what there is of it.
+
+    Args:
+        options: The command line.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.plan = tomllib.loads(PLAN.read_text("utf-8"))
+        self.model, self.data = Path(options.model), options.data_dir
+        self.folder, self.name = Path(options.output), options.name
+        self.only = options.only
+
+    def pipelines(self) -> list[tuple[str, int]]:
+        """Recipe and seed of each, those of the first seed first."""
+        found = [(row["recipe"], seed) for row in self.plan["rows"] for seed in row["seeds"]]
+        found.sort(key=lambda pair: pair[1])
+        if self.only:
+            found = [pair for pair in found if f"{pair[0]}:{pair[1]}" in self.only]
+            if not found:
+                raise RedoneError(f"--only {','.join(self.only)}: the plan has no such pipeline.")
+        return found
+
+    def output(self, recipe: str, seed: int) -> Path:
+        return self.folder / f"{recipe}-{seed}"
+
+    def train(self, recipe: str, seed: int) -> None:
+        """One pipeline, from the base to its final figures."""
+        others = [self.output(*pair) for pair in self.pipelines() if pair != (recipe, seed)]
+        whole = [path for path in others if (path / "runs/base-report/results.json").is_file()]
+        words = ["--recipe", recipe, "--model", str(self.model), "--set", f"seed={seed}"]
+        words += ["--output", str(self.output(recipe, seed)), "--on-regression", "continue"]
+        words += ["--reuse", str(whole[0])] if whole else []
+        self._run("redone.training.cli", [*words, *self._data()], STOPPED)
+
+    def measure(self, asked: Mapping[str, Any], recipe: str | None, seed: int) -> None:
+        """What the plan measures beside the pipelines' own final figures."""
+        model = self.model if recipe is None else last_model(self.output(recipe, seed))
+        words = ["--model", str(model), "--output", str(self.beside(asked, recipe, seed))]
+        for name, value in asked["ask"].items():
+            words += [f"--{name}", str(value)]
+        self._run("redone.harness.cli", [*words, *self._data()], (0,))
+
+    def beside(self, asked: Mapping[str, Any], recipe: str | None, seed: int) -> Path:
+        return self.folder / asked["name"] / ("base" if recipe is None else f"{recipe}-{seed}")
+
+    def wanted(self, asked: Mapping[str, Any]) -> Iterator[tuple[str | None, int]]:
+        """Whom the plan asks something beside, the base first."""
+        yield None, 0
+        for recipe, seed in self.pipelines():
+            if seed in asked["seeds"] and recipe in asked.get("recipes", [recipe]):
+                yield recipe, seed
+
+    def runs(self) -> dict[str, list[Path]]:
+        """Final runs by row: `report` items, every seed that there is."""
+        found: dict[str, list[Path]] = {}
+        for recipe, seed in self.pipelines():
+            folder = self.output(recipe, seed)
+            if finished(folder):
+                found.setdefault("base", [folder / "runs/base-report"])
+                found.setdefault(recipe, []).append(
+                    folder / f"runs/{last_stage(folder)}-report"
+                )
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """Everything that there is to tell."""
+        runs = self.runs()
+        found: dict[str, Any] = {
+            "machine": machine("redone", "torch", "transformers", "trl"),
+            "plan": self.plan,
+            "recipes": {name: tokens_by_stage(name) for name in runs if name != "base"},
+            "costs": {
+                path.name: costs(path)
+                for path in (self.output(*pair) for pair in self.pipelines())
+                if finished(path)
+            },
+        }
+        if runs:
+            found |= figures(self.plan, runs)
+        found["beside"] = {
+            asked["name"]: {
+                path.name: told(path)
+                for path in (self.beside(asked, *who) for who in self.wanted(asked))
+                if (path / "results.json").is_file()
+            }
+            for asked in self.plan.get("beside", [])
+        }
+        return found
+
+    def write(self) -> None:
+        record = self.record()
+        path = HERE / "results" / f"{self.name}.json"
+        keep(path, record)
+        path.with_suffix(".md").write_text(markdown(record), "utf-8")
+
+    def _data(self) -> list[str]:
+        return ["--data-dir", str(self.data)] if self.data else []
+
+    def _run(self, module: str, words: list[str], fine: tuple[int, ...]) -> None:
+        print("$", module, *words, flush=True)
+        code = subprocess.run([sys.executable, "-m", module, *words], check=False).returncode
+        if code not in fine:
+            raise RedoneError(f"{module} ended with {code}. The same command goes on from there.")
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    return json.loads(path.read_text("utf-8"))["steps"] if path.is_file() else {}
+
+
+def finished(folder: Path) -> bool:
+    return manifest(folder).get("final/report", {}).get("state") == "finished"
+
+
+def last_stage(folder: Path) -> str:
+    """The stage whose model a pipeline ended with."""
+    return [name for name in manifest(folder) if name.endswith("/train")][-1].partition("/")[0]
+
+
+def last_model(folder: Path) -> Path:
+    return folder / "stages" / last_stage(folder) / "model"
+
+
+def tokens_by_stage(recipe: str) -> dict[str, int | None]:
+    """The stated table of budgets."""
+    found = load_recipe(recipe)
+    return {f"{stage.name} ({stage.kind})": found.budget(stage) for stage in found.stages}
+
+
+def costs(folder: Path) -> dict[str, Any]:
+    """What a pipeline took: hours, and tokens of each stage."""
+    steps = manifest(folder)
+    stages = {
+        name.partition("/")[0]: {
+            key: step["facts"][key]
+            for key in ("steps", "skipped", "tokens_generated", "tokens_trained",
+                        "tokens_of_choosing", "seconds", "stopped")
+        }
+        for name, step in steps.items()
+        if name.endswith("/train")
+    }  # fmt: skip
+    gates = {n.partition("/")[0]: s["facts"]["outcome"] for n, s in steps.items() if "/gate" in n}
+    return {
+        "seconds": round(sum(step["seconds"] for step in steps.values())),
+        "tokens": sum(s["tokens_generated"] + s["tokens_trained"] for s in stages.values()),
+        "stages": stages,
+        "gates": gates,
+    }
+
+
+def told(run: Path) -> dict[str, Any]:
+    """Scores of a run measured beside, with their signatures."""
+    results = json.loads((run / "results.json").read_text("utf-8"))
+    return {
+        name: {
+            role: {key: of["scorings"][role][key] for key in ("score", "low", "high", "signature")}
+            for role in ("corrected", "official")
+        }
+        | {"chance": None}
+        for name, of in results["tasks"].items()
+    }
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    p.add_argument("--model", required=True, metavar="FOLDER")
+    p.add_argument("--data-dir", metavar="DIR")
+    p.add_argument("--output", default="runs/table3", metavar="DIR", help="what is kept")
+    p.add_argument("--only", type=lambda text: text.split(","), metavar="RECIPE:SEED,...")
+    p.add_argument("--figures", action="store_true", help="train nothing")
+    p.add_argument("--name", default="table3", help="of the result files")
+    options = p.parse_args()
+    table = Table(options)
+    try:
+        if not options.figures:
+            for recipe, seed in table.pipelines():
+                table.train(recipe, seed)
+                table.write()
+            for asked in table.plan.get("beside", []):
+                for recipe, seed in table.wanted(asked):
+                    table.measure(asked, recipe, seed)
+        table.write()
+    except RedoneError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""The figures of table 3: columns, differences with intervals over items and seeds, claims.
+
+A row that was trained k times is the mean of its k models. Its difference to another row has two
+sources of chance: the items (the paired bootstrap of `redone-gate`, of the mean of the k paired
+differences) and the training (the variance of those k differences, divided by k). Their sum is the
+squared standard error; the interval is Student's, its degrees of freedom by Satterthwaite, those of
+the items being infinite. With one seed only the items are in it, and nothing is claimed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from redone.harness.comparison import compare
+from redone.harness.scored import ScoredRun
+
+RESAMPLES = 2_000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A difference in points.
+
+    Attributes:
+        points: Mean over the pairs of models.
+        low, high: The interval; over items alone where there is one pair.
+        by_seed: Each pair's difference.
+        item_error, seed_error: Standard errors from either source; None for the latter with one
+            pair.
+    """
+
+    points: float
+    low: float
+    high: float
+    by_seed: list[float]
+    item_error: float
+    seed_error: float | None
+
+
+def estimate(points: Sequence[float], resampled: np.ndarray) -> Estimate:
+    """The difference of two rows.
+
+    Args:
+        points: Of each pair of models, shape [k].
+        resampled: The same under the same draws of items, shape [k, B].
+    """
+    from scipy.stats import t as student
+
+    count = len(points)
+    items = float(np.std(np.mean(resampled, axis=0), ddof=1))
+    training = float(np.std(points, ddof=1)) / math.sqrt(count) if count > 1 else None
+    square = items**2 + (training or 0.0) ** 2
+    freedom = square**2 * (count - 1) / training**4 if training else math.inf
+    reach = float(student.ppf(0.5 + LEVEL / 2, freedom)) * math.sqrt(square)
+    mean = float(np.mean(points))
+    return Estimate(mean, mean - reach, mean + reach, list(points), items, training)
+
+
+class Pairs:
+    """Differences of pairs of runs, compared once.
+
+    Args:
+        role: Of the scoring, `corrected` or `official`.
+    """
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        self._found: dict[tuple[Path, Path], dict[str, Any]] = {}
+
+    def of(self, base: Path, candidate: Path) -> Mapping[str, Any]:
+        """The difference of each task, from one run to the other."""
+        if (base, candidate) not in self._found:
+            comparison = compare(
+                ScoredRun(base),
+                ScoredRun(candidate),
+                role=self.role,
+                partition="report",
+                resamples=RESAMPLES,
+            )
+            self._found[base, candidate] = {
+                row.name: row for row in comparison.differences if row.level == "task"
+            }
+        return self._found[base, candidate]
+
+    def between(
+        self, bases: Sequence[Path], candidates: Sequence[Path], tasks: Sequence[str]
+    ) -> Estimate:
+        """The difference of a mean over tasks.
+
+        Args:
+            bases: Runs of one row; one of them stands for each candidate's.
+            candidates: Runs of the other, as many.
+            tasks: Names.
+        """
+        bases = [*bases] * (len(candidates) if len(bases) == 1 else 1)
+        found = [self.of(b, c) for b, c in zip(bases, candidates, strict=True)]
+        return estimate(
+            [float(np.mean([pair[task].difference for task in tasks])) for pair in found],
+            np.array([np.mean([pair[task].resampled for task in tasks], axis=0) for pair in found]),
+        )
+
+
+def tasks_of(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The tasks that a column is the mean of."""
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def score(run: Path, tasks: Sequence[str], role: str) -> float:
+    """The mean over tasks of a run's own figures."""
+    found = ScoredRun(run).results["tasks"]
+    return float(np.mean([found[task]["scorings"][role]["score"] for task in tasks]))
+
+
+def figures(plan: Mapping[str, Any], runs: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
+    """Everything that the page shows.
+
+    Args:
+        plan: As table3.toml.
+        runs: By row, `base` among them: the run of each seed on `report` items.
+    """
+    names = list(ScoredRun(runs["base"][0]).tasks)
+    columns = {c["title"]: tasks_of(c["tasks"], names) for c in plan["columns"]}
+    columns = {title: tasks for title, tasks in columns.items() if tasks}
+    found: dict[str, Any] = {"columns": columns, "rows": {}}
+    pairs = {role: Pairs(role) for role in ("corrected", "official")}
+    for row, own in runs.items():
+        told: dict[str, Any] = {"seeds": len(own)}
+        for role in pairs:
+            told[role] = {
+                title: {
+                    "score": float(np.mean([score(run, tasks, role) for run in own])),
+                    "scores": [score(run, tasks, role) for run in own],
+                    "difference": None
+                    if row == "base"
+                    else asdict(pairs[role].between(runs["base"], own, tasks)),
+                }
+                for title, tasks in (columns | {name: [name] for name in names}).items()
+            }
+        found["rows"][row] = told
+    found["claims"] = [
+        claimed(claim, pairs["corrected"], runs, columns)
+        for claim in plan["claims"]
+        if {claim["row"], claim["beside"]} <= runs.keys() and claim["column"] in columns
+    ]
+    return found
+
+
+def claimed(
+    claim: Mapping[str, Any],
+    pairs: Pairs,
+    runs: Mapping[str, Sequence[Path]],
+    columns: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """What the interval says of a claim: `holds`, `fails` or `open`.
+
+    `holds` if it lies wholly above (below) the bound, and the difference itself reaches `least`;
+    `fails` if it lies wholly on the other side; `open` otherwise, or with fewer seeds than three.
+    """
+    row, beside = runs[claim["row"]], runs[claim["beside"]]
+    count = len(row) if claim["beside"] == "base" else min(len(row), len(beside))
+    bases = beside if claim["beside"] == "base" else beside[:count]
+    found = pairs.between(bases, row[:count], columns[claim["column"]])
+    if "above" in claim:
+        holds, fails = found.low > claim["above"], found.high < claim["above"]
+    else:
+        holds, fails = found.high < claim["below"], found.low > claim["below"]
+    holds = holds and found.points >= claim.get("least", -math.inf)
+    verdict = "open" if count < 3 else "holds" if holds else "fails" if fails else "open"
+    return {**claim, "seeds": count, "verdict": verdict, **asdict(found)}
