@@ -91,9 +91,7 @@ class Table:
             folder = self.output(recipe, seed)
             if finished(folder):
                 found.setdefault("base", [folder / "runs/base-report"])
-                found.setdefault(recipe, []).append(
-                    folder / f"runs/{last_stage(folder)}-report"
-                )
+                found.setdefault(recipe, []).append(folder / f"runs/{last_stage(folder)}-report")
         return found
 
     def record(self) -> dict[str, Any]:

@@ -167,12 +167,21 @@ def _training(logs: Sequence[TrainingLog]) -> list[str]:
             f"{len(log.steps):,}" + (f" ({log.skipped:,} skipped)" if log.skipped else ""),
             course_of(log, "loss"),
             course_of(log, "reward"),
+            f"{log.total('tokens_read'):,.0f}",
             f"{log.total('tokens_generated'):,.0f}",
             f"{log.total('tokens_trained'):,.0f}",
         )
         for log in logs
     ]
-    head = ("stage", "steps", "loss", "reward", "tokens written", "tokens trained on")
+    head = (
+        "stage",
+        "steps",
+        "loss",
+        "reward",
+        "tokens read",
+        "tokens written",
+        "tokens trained on",
+    )
     table = _table(head, 1, rows)
     return ["", "### Training, first step to last", *table] if table else []
 

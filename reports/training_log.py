@@ -34,6 +34,7 @@ SCALARS = (
     "clipped",
     "completion_length",
     "truncated",
+    "tokens_read",
     "tokens_generated",
     "tokens_trained",
     "seconds",

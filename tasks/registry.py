@@ -109,7 +109,6 @@ _MINI_CHANCE = {
 """Chance levels of the embedded items; `redone-tasks check sns-mini` proves them."""
 
 
-
 def _by_category(tasks: Sequence[Task]) -> dict[str, tuple[Task, ...]]:
     return {
         category: tuple(task for task in tasks if task.category == category)

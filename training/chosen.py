@@ -7,6 +7,7 @@ decisions.jsonl   every row that was offered, kept or not, and why
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ def write(folder: Path, chosen: Chosen, given: Given, kind: str, model: Path) ->
         chosen: The rows.
         given: What the trainer is told.
         kind: Of the stage.
-        model: Whose tokenizer counts what is learnt.
+        model: Whose tokenizer counts what supervised training processes.
     """
     if chosen.pairs is None:
         write_corpus(chosen.rows, folder / ROWS)
@@ -93,7 +94,7 @@ def write(folder: Path, chosen: Chosen, given: Given, kind: str, model: Path) ->
     if "nothing" in chosen.facts:
         facts["nothing"] = chosen.facts["nothing"]
     elif kind in ("sft", "pretrain"):
-        facts["learnt_tokens"] = _learnt(chosen, kind == "pretrain", model)
+        facts["tokens"] = _processed(chosen, kind == "pretrain", model)
     record = {
         **facts,
         "choice": chosen.facts,
@@ -117,14 +118,17 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
         temporary.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
 
 
-def _learnt(chosen: Chosen, raw: bool, model: Path) -> int:
-    """Tokens that one pass over the rows trains on, each answer's end included."""
-    from transformers import AutoTokenizer
+def _processed(chosen: Chosen, raw: bool, model: Path) -> int:
+    """Tokens that one pass over the rows reads and trains on."""
+    from ..harness.models.checkpoint import Checkpoint
+    from .trainers.sequences import Tokeniser, token_rows
 
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    texts = []
-    for row in chosen.rows:
-        reasoned = chosen.rationale(row)
-        asked = [m["content"] for m in row.asked(reasoned)] if raw else []
-        texts.append("\n\n".join([*asked, row.learnt(reasoned)]))
-    return sum(len(ids) + 1 for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
+    rows, _ = token_rows(
+        Tokeniser.of(Checkpoint(str(model), "float32", "cpu")),
+        chosen.rows,
+        rationale=chosen.rationale,
+        weight=lambda row: 1.0,
+        raw_text=raw,
+        max_tokens=sys.maxsize,
+    )
+    return sum(map(len, rows))

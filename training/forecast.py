@@ -40,7 +40,7 @@ class Cost:
 
     Attributes:
         seconds: Wall time on this machine.
-        tokens: Generated and trained on.
+        tokens: Read, generated and trained on; of answers, generated alone.
         bytes: On disk when it is done.
         passing: Beside these, on disk while it is going on.
     """
@@ -206,7 +206,7 @@ def planned_steps(stage: Any, budget: int | None, measured: TrainingStep) -> tup
     else:
         rows = stage.rows.domain + stage.rows.general
         steps = train.steps or math.ceil(rows * (train.epochs or 1) / train.batch)
-    tokens = scale * (measured.tokens_generated + measured.tokens_trained)
+    tokens = scale * measured.tokens
     if budget is not None and tokens:
         steps = min(steps, max(1, math.ceil(budget / tokens)))
     return steps, Cost(scale * measured.seconds, tokens)

@@ -105,7 +105,7 @@ class Recipe(Strict):
     Attributes:
         title: One line.
         about: What it is for, and what it was written for (model, machine).
-        tokens: Generated and trained tokens of all stages together; what pipelines that are
+        tokens: Processed tokens of all stages together, prompts among them; what pipelines that are
             compared must share within 5 %. None: as many as the stages come to.
         seed: Of every stage's choice of rows and of its training, where a stage has none of its
             own.

@@ -1,8 +1,8 @@
 """What a stage cost in tokens: those of training, which have a budget, and those of choosing rows.
 
-The budget holds what the model writes and learns in training (docs/training.md). Answers that the
-choice of rows took are counted beside it: not every way of choosing has any, so a comparison of
-recipes has to name both.
+The budget holds what the model reads, writes and learns in training (docs/training.md). Answers
+that the choice of rows took are counted beside it: not every way of choosing has any, so a
+comparison of recipes has to name both.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ def training_facts(result: StageResult, budget: int | None, choosing: int) -> Fa
 
     Args:
         result: What came of it.
-        budget: Tokens that it may generate and train on; None: as many as it takes.
+        budget: Tokens that it may process; None: as many as it takes.
         choosing: Tokens of the answers that its rows were chosen by, which no budget holds.
     """
     return {
         "steps": result.steps,
         "skipped": result.skipped,
+        "tokens_read": result.tokens_read,
         "tokens_generated": result.tokens_generated,
         "tokens_trained": result.tokens_trained,
         "token_budget": budget,
@@ -46,9 +47,14 @@ def training_facts(result: StageResult, budget: int | None, choosing: int) -> Fa
     }
 
 
+def processed(facts: Facts) -> int:
+    """Tokens that a stage's training read, generated and trained on: what its budget is of."""
+    return sum(facts[f"tokens_{what}"] for what in ("read", "generated", "trained"))
+
+
 def spent(facts: Facts) -> str:
     """`1,010 tokens of a budget of 1,000, and 250 beside it to choose the rows`."""
-    own = facts["tokens_generated"] + facts["tokens_trained"]
+    own = processed(facts)
     budget, choosing = facts["token_budget"], facts["tokens_of_choosing"]
     of = "" if budget is None else f" of a budget of {budget:,}"
     return f"{own:,} tokens{of}, and {choosing:,} beside it to choose the rows"

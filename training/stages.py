@@ -330,8 +330,8 @@ def job_of(choice: Choice) -> Job:
     train = stage.train
     if choice.budget is not None:
         train = train.model_copy(update={"token_budget": choice.budget})
-        if "learnt_tokens" in record and not train.packed:
-            batch = record["learnt_tokens"] / record["rows"] * train.batch
+        if "tokens" in record and not train.packed:
+            batch = record["tokens"] / record["rows"] * train.batch
             steps = max(1, round(choice.budget / batch))
             if train.steps is not None:
                 steps = min(steps, train.steps)

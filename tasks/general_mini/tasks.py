@@ -17,6 +17,7 @@ from random import Random
 
 from ..errors import RedoneError, UnknownName
 from ..schema import Chance, Guesses, Prompt, Row, Sample, Settings, Task
+from ..sources import cluster_of
 from .evaluation.facts import FACTS
 from .evaluation.layout import LAYOUT
 from .evaluation.lists import LISTS
@@ -161,8 +162,8 @@ class FamilyReader:
         first = set()
         for number, item in enumerate(draw(self.evaluation, self.seed, self.behind + self.count)):
             if number < self.behind:
-                first.add(item.source)
-            elif item.source not in first:
+                first.add(cluster_of(item.source))
+            elif cluster_of(item.source) not in first:
                 yield _row(item, "test", self.evaluation.name)
         if self.train is not None:
             for item in draw(self.train, self.seed, self.count):
@@ -301,14 +302,14 @@ def _for_reports(task: Task, chance: Chance) -> Task:
 
 
 _REPORT_CHANCE = {
-    "facts": Chance(0, 0),
-    "word_problems": Chance(0, 0),
-    "numerals": Chance(0, 0),
-    "wording": Chance(0, 0),
-    "layout": Chance(0, 0),
-    "lists": Chance(0, 0),
-    "records": Chance(0, 0),
-    "stories": Chance(0, 0),
+    "facts": Chance(10.0, 0.1),
+    "word_problems": Chance(5.5, 0.055),
+    "numerals": Chance(5.5, 0.055),
+    "wording": Chance(1.5, 0.015),
+    "layout": Chance(0.55, 0.006),
+    "lists": Chance(4.5, 0.045),
+    "records": Chance(15.9, 0.159),
+    "stories": Chance(17.5, 0.175),
 }
 
 GENERAL_MINI_REPORT = tuple(

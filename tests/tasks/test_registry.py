@@ -44,7 +44,7 @@ def test_task_is_complete(task):
         if t.name == task.name
     ]
     assert task.dataset in (None, *datasets())
-    elsewhere = ("sns_mini/", "general_mini/", "general/", "lm_eval:")
+    elsewhere = ("sns_mini/", "general_mini/", "general_mini_report/", "general/", "lm_eval:")
     assert (task.dataset is None) == task.name.startswith(elsewhere)
     assert task.settings.max_tokens > 0
     assert task.citation

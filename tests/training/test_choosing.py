@@ -133,7 +133,7 @@ def test_the_tokens_of_choosing_are_counted_over_all_starts(tmp_path, tweets, ro
 
 
 def test_they_are_told_beside_the_budget():
-    result = StageResult(Path("model"), 3, 0, 600, 410, 1.0)
+    result = StageResult(Path("model"), 3, 0, 200, 400, 410, 1.0)
     told = "1,010 tokens of a budget of 1,000, and 250 beside it to choose the rows"
     assert spent(training_facts(result, 1000, 250)) == told
     assert spent(training_facts(result, None, 0)).startswith("1,010 tokens, and 0 beside")

@@ -90,10 +90,8 @@ class World:
         return {}
 
     def choose(self, choice, evaluator):
-        if choice.stage.name == self.nothing_for:
-            facts = {"nothing": "No task is weak."}
-        else:
-            facts = {}
+        weak = choice.stage.name != self.nothing_for
+        facts = {} if weak else {"nothing": "No task is weak."}
         for name in ("rows.jsonl", "decisions.jsonl"):
             (choice.folder / name).write_text("")
         record = {"rationales": [], "shaping": {}, "weights": {}}
@@ -105,7 +103,7 @@ class World:
         self.started_from[job.stage] = origin
         write_model(job.output / "model", self.shares[job.stage])
         (job.output / "steps.jsonl").write_text("")
-        return StageResult(job.output / "model", 1, 0, 0, 1, 0.1)
+        return StageResult(job.output / "model", 1, 0, 5, 0, 1, 0.1)
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +155,7 @@ def test_another_pipeline_s_answers_of_the_base_are_taken_over(tmp_path):
     # With the times that the answers took then.
     one, two = (w.folder / "runs/base/responses.jsonl" for w in (first, second))
     assert one.read_bytes() == two.read_bytes()
-    better = World(tmp_path / "c", RISING, base=0.9)
+    better = World(tmp_path / "c", RISING, base=0.65)
     with pytest.raises(RunMismatch, match="--reuse .* is of another model or evaluation"):
         better.run(reuse=first.folder)
     better.run()

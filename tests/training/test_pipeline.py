@@ -7,6 +7,7 @@ from killing import redone_train
 
 from redone.training.plan import steps_of
 from redone.training.recipe import load_recipe
+from redone.training.spent import processed
 
 KILLED = -9
 RL = {
@@ -35,8 +36,9 @@ SFT = {
     "rows.soft_labels.max_tokens": 10,
 }
 SMALL = {
-    "tokens": 1000,
+    "tokens": 6000,
     "evaluation.limit": 8,
+    "evaluation.report_limit": 8,
     "data.generated": 3,
     "gates.policy.resamples": 1000,
     # What a few steps do to a model of 160 kB is chance, and not what is tested.
@@ -122,8 +124,7 @@ def test_every_stage_trains(whole):
     assert choosing["targeted"] == found["targeted/select"]["facts"]["tokens_of_choosing"] > 0
     assert choosing["refinement"] > 0
     assert f"{choosing['refinement']:,} beside it to choose the rows" in log
-    spent = found["targeted/train"]["facts"]["tokens_trained"]
-    assert spent == pytest.approx(200, rel=0.2)
+    assert processed(found["targeted/train"]["facts"]) == pytest.approx(1200, rel=0.2)
 
 
 def test_the_second_stage_learns_what_the_first_is_weak_in(whole):
@@ -218,8 +219,9 @@ def test_killed_in_every_stage_it_comes_to_the_same_end(whole, beginner, tweets,
 def test_a_ruinous_learning_rate_ends_at_the_gate(beginner, tweets, tmp_path):
     out, log = tmp_path / "out", tmp_path / "log.txt"
     changes = {
-        "tokens": 400,
+        "tokens": 2000,
         "evaluation.limit": 16,
+        "evaluation.report_limit": 16,
         "data.generated": 3,
         "gates.policy.resamples": 1000,
         **{f"sft.{n}": v for n, v in SFT.items() if "soft_labels" not in n},
@@ -268,8 +270,9 @@ def test_the_predecessor_s_order(beginner, tweets, tmp_path):
     plain = {name: value for name, value in SFT.items() if "soft_labels" not in name}
     changes = {
         **{name: value for name, value in SMALL.items() if name.startswith(("gates", "data"))},
-        "tokens": 1000,
+        "tokens": 4000,
         "evaluation.limit": 4,
+        "evaluation.report_limit": 4,
         **{f"{stage}.{n}": v for stage in ("pretraining", "sft") for n, v in plain.items()},
         **{f"preference.{n}": v for n, v in plain.items() if n != "rows.general"},
         "preference.pairs.max_tokens": 10,

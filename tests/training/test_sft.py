@@ -375,8 +375,9 @@ def test_a_full_disk_leaves_the_last_whole_checkpoint(tiny_model, tmp_path, monk
 
 
 def test_a_token_budget_ends_the_stage(tiny_model, tmp_path):
-    result = train_sft(settings(token_budget=60), tiny_model(), rows(), tmp_path)
-    assert 60 <= result.tokens_trained < 120 and result.steps < 6
+    result = train_sft(settings(token_budget=600), tiny_model(), rows(), tmp_path)
+    assert 600 <= result.tokens_read + result.tokens_trained < 900 and result.steps < 6
+    assert result.tokens_read > result.tokens_trained > 0
     assert "tokens are processed" in result.stopped
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 from corpora import NAMES, diagnosed, write_tweets
 from tiny_models import tiny_config, tiny_tokenizer
+from transformers import AutoModelForCausalLM
 
 from redone.harness.models.scripted import ScriptedModel
 from redone.tasks.registry import find
@@ -43,7 +44,7 @@ class World:
         evaluation = Trainable(domain=("tweeteval",), robustness=("general-mini",))
         self.evaluator = Evaluator(evaluation, self.data, Services(), self.model)
         self.tokenizer = folder / "model"
-        tiny_config("llama").save_pretrained(self.tokenizer)
+        AutoModelForCausalLM.from_config(tiny_config("llama")).save_pretrained(self.tokenizer)
         tiny_tokenizer().save_pretrained(self.tokenizer)
         self.corpus = folder / "corpus.jsonl"
         gather(self.recipe, [], self.evaluator, self.corpus)

@@ -6,7 +6,15 @@ from redone.training.trainers.steps import STEPS, StageResult, Step, StepLog, Ta
 
 
 def step(number, **fields):
-    return Step(number, loss=0.5, tokens_generated=10, tokens_trained=8, seconds=2.0, **fields)
+    return Step(
+        number,
+        loss=0.5,
+        tokens_read=20,
+        tokens_generated=10,
+        tokens_trained=8,
+        seconds=2.0,
+        **fields,
+    )
 
 
 def test_a_step_is_read_as_it_was_written(tmp_path):
@@ -35,7 +43,7 @@ def test_a_resumed_stage_drops_what_came_after_its_checkpoint(tmp_path):
     resumed.close()
     assert [s.step for s in read_steps(tmp_path)] == [1, 2, 3, 4]
     assert resumed.result(Path("m"), "stopped early") == StageResult(
-        model=Path("m"), steps=4, skipped=1, tokens_generated=40, tokens_trained=32, seconds=8.0,
+        model=Path("m"), steps=4, skipped=1, tokens_read=80, tokens_generated=40, tokens_trained=32, seconds=8.0,
         stopped="stopped early",
     )  # fmt: skip
 

@@ -46,7 +46,7 @@ def registry_rows(tasks: Sequence[Task], folder: Path) -> Iterator[CorpusRow]:
                 "other tasks come from a corpus file (docs/corpus.md)."
             )
         general = is_general(task)
-        if isinstance(task.read, FamilyReader):
+        if isinstance(task.read, FamilyReader) and task.read.train is not None:
             yield from generated_rows(task.read.train.name, task.read.seed, task.read.count)
             continue
         for sample in samples(task, folder, partition="train"):

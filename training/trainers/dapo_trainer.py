@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -143,6 +144,7 @@ class DapoTrainer(GRPOTrainer):
             **_sampled(found),
             completion_length=sum(len(r.answer) for r in answers) / len(answers),
             truncated=sum(r.completion.finish == "length" for r in answers) / len(answers),
+            tokens_read=sum(len(group.rollouts[0].prompt) for group in found.groups),
             tokens_generated=sum(len(r.answer) for r in answers),
             seconds_generating=self._generating,
             seconds_judging=self._judging,
@@ -304,6 +306,8 @@ class DapoTrainer(GRPOTrainer):
             grad_norm=norm,
             entropy=self._seen["entropy"],
             clipped=self._seen["clip_ratio/region_mean"],
+            # The answers of a group stand together and have one prompt.
+            tokens_read=step.tokens_read + sum(len(p) for p, _ in groupby(p.prompt for p in parts)),
             tokens_trained=sum(len(part.answer) for part in parts),
             skipped=reason,
         )

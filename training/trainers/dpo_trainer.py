@@ -36,6 +36,9 @@ class DpoTrainer(WholeBatches, DPOTrainer):
     def learnt(self, chosen: Sequence[int]) -> int:
         return sum(len(row.answer) for pair in chosen for row in self.pairs[pair])
 
+    def read(self, chosen: Sequence[int]) -> int:
+        return sum(len(self.pairs[pair][0].prompt) for pair in chosen)
+
     def passes(self, chosen: Sequence[int]) -> list[list[int]]:
         longest = [max(self.pairs[pair], key=len).tokens for pair in chosen]
         return [[chosen[i] for i in batch] for batch in micro_batches(longest, self.micro_batch)]

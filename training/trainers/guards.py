@@ -56,9 +56,9 @@ def stop(steps: Sequence[Step], budget: int | None = None) -> str | None:
 
     Args:
         steps: So far.
-        budget: Tokens that may be generated and trained on, over all steps.
+        budget: Tokens that may be processed, over all steps.
     """
-    spent = sum(step.tokens_generated + step.tokens_trained for step in steps)
+    spent = sum(step.tokens for step in steps)
     if budget is not None and spent >= budget:
         return f"Ended at step {steps[-1].step}: its {budget:,} tokens are processed ({spent:,})."
     skipped = []

@@ -52,8 +52,9 @@ class Optimised(Strict):
             memory, about a third more time.
         lora: Adapters; None trains the full weights.
         seed: Of order, sampling and dropout.
-        token_budget: Training ends after the step in which the tokens generated and trained on,
-            over all steps, reach this; None: after its last step.
+        token_budget: Training ends after the step in which the tokens that were processed (read,
+            generated and trained on, see `steps.Step`), over all steps, reach this; None: after its
+            last step.
     """
 
     learning_rate: float = Field(default=5e-6, gt=0)

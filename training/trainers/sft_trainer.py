@@ -38,6 +38,9 @@ class SftTrainer(WholeBatches, SFTTrainer):
     def learnt(self, chosen: Sequence[int]) -> int:
         return sum(len(self.rows[i].answer) for pack in chosen for i in self.packs[pack])
 
+    def read(self, chosen: Sequence[int]) -> int:
+        return sum(len(self.rows[i].prompt) for pack in chosen for i in self.packs[pack])
+
     def passes(self, chosen: Sequence[int]) -> list[list[int]]:
         tokens = [[t for i in self.packs[pack] for t in self.rows[i].tokens] for pack in chosen]
         alike = self.shares_prefixes and all(len(self.packs[pack]) == 1 for pack in chosen)

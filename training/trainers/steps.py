@@ -24,6 +24,7 @@ class StageResult:
         model: Folder of the trained model.
         steps: Optimiser steps, those of earlier starts and the skipped ones included.
         skipped: Steps that changed no weight.
+        tokens_read: Tokens of prompts, see `Step`.
         tokens_generated: Tokens that the model wrote, dropped groups included; 0 for SFT.
         tokens_trained: Tokens whose log-probability entered a loss.
         seconds: Time spent in steps, over all starts.
@@ -33,6 +34,7 @@ class StageResult:
     model: Path
     steps: int
     skipped: int
+    tokens_read: int
     tokens_generated: int
     tokens_trained: int
     seconds: float
@@ -74,6 +76,8 @@ class Step:
         clipped: Share of tokens whose probability ratio was clipped.
         completion_length: Mean tokens of a rollout.
         truncated: Share of rollouts that the token limit cut.
+        tokens_read: Tokens of prompts in this step: of a sampled group's once for all of its
+            answers, and once again when they are trained on; of a row's, or a pair's, once.
         tokens_generated, tokens_trained: In this step.
         seconds: Wall time of the step; what follows are its parts.
         skipped: Why no weight was changed, None if they were.
@@ -94,6 +98,7 @@ class Step:
     clipped: float | None = None
     completion_length: float | None = None
     truncated: float | None = None
+    tokens_read: int = 0
     tokens_generated: int = 0
     tokens_trained: int = 0
     seconds: float = 0.0
@@ -101,6 +106,11 @@ class Step:
     seconds_judging: float | None = None
     seconds_training: float | None = None
     skipped: str | None = None
+
+    @property
+    def tokens(self) -> int:
+        """All that was processed: read, generated and trained on."""
+        return self.tokens_read + self.tokens_generated + self.tokens_trained
 
     def scalars(self) -> dict[str, float]:
         """The numbers by name, nested ones joined by `/`: what TensorBoard draws."""
@@ -163,6 +173,7 @@ class StepLog:
             model=model,
             steps=len(self.steps),
             skipped=sum(s.skipped is not None for s in self.steps),
+            tokens_read=sum(s.tokens_read for s in self.steps),
             tokens_generated=sum(s.tokens_generated for s in self.steps),
             tokens_trained=sum(s.tokens_trained for s in self.steps),
             seconds=sum(s.seconds for s in self.steps),

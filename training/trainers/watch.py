@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TENSORBOARD = "tensorboard"
 WANDB = "WANDB_PROJECT"
-"""Environment variable that has steps logged to Weights & Biases too; wandb's own, as its others."""
+"""Environment variable that logs steps to Weights & Biases too: wandb's own, like its others."""
 
 
 class Watch(TrainerCallback):

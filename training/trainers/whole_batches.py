@@ -111,6 +111,10 @@ class WholeBatches(Trainer):
     def learnt(self, chosen: Sequence[int]) -> int:
         """Tokens of some rows whose log-probabilities enter the loss."""
 
+    @abstractmethod
+    def read(self, chosen: Sequence[int]) -> int:
+        """Tokens of the prompts of some rows."""
+
     @property
     def place(self) -> int:
         """Where the order of rows goes on."""
@@ -147,6 +151,7 @@ class WholeBatches(Trainer):
             loss=float(loss),
             grad_norm=norm,
             learning_rate=float(self.optimizer.param_groups[0]["lr"]),  # type: ignore[union-attr]
+            tokens_read=self.read(chosen),
             tokens_trained=self.learnt(chosen),
             skipped=reason,
         )
