@@ -75,5 +75,10 @@ bench: $(STAMP) $(MODEL)/config.json
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/eval_speed.py --model $(MODEL)
 
+# The paper's ablation on a laptop: many hours, goes on where it was stopped. Needs TweetEval
+# (redone-tasks fetch tweeteval).
+table3: $(STAMP) $(MODEL)/config.json
+	$(BIN)/python benchmarks/table3.py --model $(MODEL)
+
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -24,6 +24,7 @@ from table3_page import markdown
 
 from redone.tasks.errors import RedoneError
 from redone.training.recipe import load_recipe
+from redone.training.spent import processed
 
 HERE = Path(__file__).resolve().parent
 PLAN = HERE / "table3.toml"
@@ -165,7 +166,7 @@ def costs(folder: Path) -> dict[str, Any]:
     stages = {
         name.partition("/")[0]: {
             key: step["facts"][key]
-            for key in ("steps", "skipped", "tokens_generated", "tokens_trained",
+            for key in ("steps", "skipped", "tokens_read", "tokens_generated", "tokens_trained",
                         "tokens_of_choosing", "seconds", "stopped")
         }
         for name, step in steps.items()
@@ -174,7 +175,7 @@ def costs(folder: Path) -> dict[str, Any]:
     gates = {n.partition("/")[0]: s["facts"]["outcome"] for n, s in steps.items() if "/gate" in n}
     return {
         "seconds": round(sum(step["seconds"] for step in steps.values())),
-        "tokens": sum(s["tokens_generated"] + s["tokens_trained"] for s in stages.values()),
+        "tokens": sum(processed(stage) for stage in stages.values()),
         "stages": stages,
         "gates": gates,
     }
@@ -188,7 +189,6 @@ def told(run: Path) -> dict[str, Any]:
             role: {key: of["scorings"][role][key] for key in ("score", "low", "high", "signature")}
             for role in ("corrected", "official")
         }
-        | {"chance": None}
         for name, of in results["tasks"].items()
     }
 

@@ -1,0 +1,126 @@
+"""Table 3 as Markdown: the table in the paper's form, claims, tasks, costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+ROLES = ("corrected", "official")
+
+
+def markdown(record: Mapping[str, Any]) -> str:
+    """The page of a record, whole or of what there is so far.
+
+    Args:
+        record: As table3.json.
+    """
+    plan = record["plan"]
+    done, planned = len(record["costs"]), sum(len(row["seeds"]) for row in plan["rows"])
+    versions = ", ".join(f"{name} {v}" for name, v in record["machine"]["versions"].items())
+    parts = [
+        f"# {plan['title']}",
+        f"{record['machine']['processor']}, {record['machine']['threads']} threads; {versions}. "
+        f"{done} of {planned} pipelines.",
+    ]
+    if "rows" in record:
+        parts += [_main(record), _claims(record["claims"]), *_tasks(record)]
+        parts += [_budgets(record["recipes"]), _costs(record["costs"])]
+    parts += [_beside(name, runs) for name, runs in record["beside"].items() if runs]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _titles(record: Mapping[str, Any]) -> dict[str, str]:
+    """Those of the rows that there are, in the plan's order."""
+    titles = {"base": "Base"} | {row["recipe"]: row["title"] for row in record["plan"]["rows"]}
+    return {name: title for name, title in titles.items() if name in record["rows"]}
+
+
+def _cell(found: Mapping[str, Any]) -> str:
+    gain = found["difference"]
+    if gain is None:
+        return f"{found['score']:.1f}"
+    return f"{found['score']:.1f} ({_signed(gain)})"
+
+
+def _signed(gain: Mapping[str, Any]) -> str:
+    return f"{gain['points']:+.1f}, {gain['low']:+.1f} to {gain['high']:+.1f}"
+
+
+def _scores(record: Mapping[str, Any], role: str, columns: Sequence[str]) -> str:
+    rows = record["rows"]
+    return _table(
+        ["pipeline", "seeds", *columns],
+        (
+            [title, str(rows[name]["seeds"]), *(_cell(rows[name][role][c]) for c in columns)]
+            for name, title in _titles(record).items()
+        ),
+    )
+
+
+def _main(record: Mapping[str, Any]) -> str:
+    return (
+        "Means over tasks, in points, `corrected`; in brackets the difference to the base with "
+        "its 95 % interval, over items and seeds (over items alone with one seed).\n\n"
+        + _scores(record, "corrected", list(record["columns"]))
+    )
+
+
+def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
+    return "## Claims\n\n" + _table(
+        ["claim", "seeds", "difference", "verdict"],
+        ([c["claim"], str(c["seeds"]), _signed(c), f"**{c['verdict']}**"] for c in claims),
+    )
+
+
+def _tasks(record: Mapping[str, Any]) -> Iterable[str]:
+    for role in ROLES:
+        yield f"## Tasks, {role}"
+        for title, tasks in record["columns"].items():
+            yield f"{title}:\n\n{_scores(record, role, tasks)}"
+
+
+def _budgets(recipes: Mapping[str, Mapping[str, int | None]]) -> str:
+    return "## Budgets: processed tokens\n\n" + _table(
+        ["recipe", "stages"],
+        (
+            [name, "; ".join(f"{stage}: {tokens or 0:,}" for stage, tokens in stages.items())]
+            for name, stages in recipes.items()
+        ),
+    )
+
+
+def _costs(costs: Mapping[str, Mapping[str, Any]]) -> str:
+    return "## Costs\n\n" + _table(
+        ["pipeline", "hours", "processed tokens", "tokens of choosing", "steps", "gates"],
+        (
+            [
+                name,
+                f"{cost['seconds'] / 3600:.2f}",
+                f"{cost['tokens']:,}",
+                f"{sum(stage['tokens_of_choosing'] for stage in cost['stages'].values()):,}",
+                "; ".join(f"{stage}: {of['steps']}" for stage, of in cost["stages"].items()),
+                "; ".join(f"{stage}: {outcome}" for stage, outcome in cost["gates"].items()),
+            ]
+            for name, cost in costs.items()
+        ),
+    )
+
+
+def _beside(name: str, runs: Mapping[str, Mapping[str, Any]]) -> str:
+    tasks = list(dict.fromkeys(task for run in runs.values() for task in run))
+    return f"## Beside: {name}\n\n" + _table(
+        ["model", *tasks],
+        (
+            [model, *(_interval(run[task]["corrected"]) if task in run else "" for task in tasks)]
+            for model, run in runs.items()
+        ),
+    )
+
+
+def _interval(found: Mapping[str, Any]) -> str:
+    return f"{found['score']:.1f} ({found['low']:.1f} to {found['high']:.1f})"

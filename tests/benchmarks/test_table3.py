@@ -1,0 +1,128 @@
+"""The page that the ablation ends in: its intervals, its claims, and that it can be read half done."""
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from table3_figures import estimate, figures
+from table3_page import markdown
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+SUITE = "general-mini-report"
+PLAN = {
+    "title": "Does it hold?",
+    "rows": [
+        {"title": "Some", "recipe": "some", "seeds": [0, 1, 2]},
+        {"title": "One", "recipe": "one", "seeds": [0]},
+        {"title": "Absent", "recipe": "absent", "seeds": [0]},
+    ],
+    "columns": [
+        {"title": "Domain", "tasks": ["*/facts", "*/lists"]},
+        {"title": "Robustness", "tasks": ["*/stories"]},
+        {"title": "Elsewhere", "tasks": ["tweeteval/*"]},
+    ],
+    "claims": [
+        {"claim": "up", "row": "some", "beside": "base", "column": "Domain", "above": 0.0},
+        {"claim": "far up", "row": "some", "beside": "base", "column": "Domain", "above": 0.0,
+         "least": 99.0},
+        {"claim": "down", "row": "some", "beside": "base", "column": "Domain", "below": 0.0},
+        {"claim": "tips", "row": "some", "beside": "base", "column": "Robustness", "below": 0.0},
+        {"claim": "one seed", "row": "one", "beside": "base", "column": "Domain", "above": 0.0},
+        {"claim": "no run", "row": "absent", "beside": "base", "column": "Domain", "above": 0.0},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found(scripted_run):
+    """A base that knows little; three trainings that learn the domain and forget some stories."""
+
+    def knows(domain, stories):
+        def spoil(task, sample):
+            share = stories if task.name.endswith("stories") else domain
+            return None if sample.index % 10 < share else "I cannot tell."
+
+        return spoil
+
+    def run(name, *shares):
+        return scripted_run(name, knows(*shares), suite=SUITE)
+
+    some = [run("seed0", 7, 6), run("seed1", 8, 6), run("seed2", 7, 5)]
+    return figures(PLAN, {"base": [run("base", 2, 6)], "some": some, "one": some[:1]})
+
+
+class TestEstimate:
+    def test_of_one_pair_has_the_items_alone(self):
+        found = estimate([4.0], np.array([[3.0, 5.0] * 500]))
+        assert found.seed_error is None
+        assert found.low == pytest.approx(4 - 1.96, abs=0.01)
+        assert found.high == pytest.approx(4 + 1.96, abs=0.01)
+
+    def test_of_three_pairs_without_noise_of_items_is_students(self):
+        found = estimate([1.0, 2.0, 3.0], np.full((3, 10), 2.0))
+        assert found.points == 2
+        assert found.high - found.points == pytest.approx(4.3027 / 3**0.5, rel=1e-4)
+
+    def test_errors_add_in_squares(self):
+        items = np.tile([1.0, 3.0], 500)
+        found = estimate([1.0, 2.0, 3.0], np.array([items] * 3))
+        assert found.item_error == pytest.approx(1.0, rel=1e-3)
+        assert found.seed_error == pytest.approx(1 / 3**0.5)
+        freedom = (1 + 1 / 3) ** 2 * 2 / (1 / 9)
+        assert freedom == pytest.approx(32)
+        assert found.high - 2 == pytest.approx(2.0369 * (4 / 3) ** 0.5, rel=1e-3)
+
+
+class TestFigures:
+    def test_a_row_is_the_mean_of_its_seeds(self, found):
+        row = found["rows"]["some"]["corrected"]["Domain"]
+        assert row["score"] == pytest.approx(np.mean(row["scores"]))
+        base = found["rows"]["base"]["corrected"]["Domain"]["score"]
+        assert row["difference"]["points"] == pytest.approx(row["score"] - base)
+
+    def test_columns_without_tasks_are_left_out(self, found):
+        assert list(found["columns"]) == ["Domain", "Robustness"]
+
+    def test_claims_hold_fail_or_stay_open(self, found):
+        verdicts = {claim["claim"]: claim["verdict"] for claim in found["claims"]}
+        assert verdicts == {
+            "up": "holds",
+            "far up": "open",
+            "down": "fails",
+            "tips": "open",  # one seed fell, two did not
+            "one seed": "open",
+        }
+
+
+def test_the_page_shows_what_there_is(found):
+    stage = {"steps": 9, "tokens_of_choosing": 50}
+    cost = {"seconds": 1800, "tokens": 1234, "stages": {"sft": stage}, "gates": {"sft": "pass"}}
+    record = {
+        "machine": {"processor": "A processor", "threads": 2, "versions": {"torch": "2"}},
+        "plan": PLAN,
+        "recipes": {"some": {"sft (sft)": 1000}},
+        "costs": {"some-0": cost},
+        "beside": {"general": {}},
+        **found,
+    }
+    page = markdown(record)
+    assert "1 of 5 pipelines" in page
+    domain = found["rows"]["base"]["corrected"]["Domain"]["score"]
+    assert f"| Base | 1 | {domain:.1f} | " in page
+    assert "| up | 3 | +" in page
+    assert "| some-0 | 0.50 | 1,234 | 50 | sft: 9 | sft: pass |" in page
+    assert "Absent" not in page
+    assert "Beside" not in page
+
+
+def test_the_plan_names_rows_and_columns_that_it_has():
+    plan = tomllib.loads((BENCHMARKS / "table3.toml").read_text("utf-8"))
+    rows = {row["recipe"]: row["seeds"] for row in plan["rows"]}
+    columns = {column["title"] for column in plan["columns"]}
+    for claim in plan["claims"]:
+        assert len(rows[claim["row"]]) >= 3
+        assert claim["beside"] == "base" or len(rows[claim["beside"]]) >= 3
+        assert claim["column"] in columns
+        assert ("above" in claim) != ("below" in claim)
