@@ -186,6 +186,27 @@ def test_training_teaches(tiny_model, tmp_path):
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
+def test_weights_and_biases_gets_a_run_for_each_stage(tiny_model, tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    for name, value in (("PROJECT", "redone"), ("MODE", "offline"), ("DIR", str(tmp_path))):
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    for stage in ("one", "two"):
+        train_sft(settings(steps=2), tiny_model(), rows(), tmp_path / "stages" / stage)
+    logs = [log.read_bytes() for log in tmp_path.glob("wandb/offline-run-*/*.wandb")]
+    for stage in ("one", "two"):
+        (own,) = (log for log in logs if f"{tmp_path.name}/{stage}".encode() in log)
+        assert b"train/loss" in own and b"tokens_trained" in own
+
+
+def test_weights_and_biases_that_is_not_installed_is_named(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_PROJECT", "redone")
+    monkeypatch.setattr(
+        "transformers.integrations.integration_utils.is_wandb_available", lambda: False
+    )
+    with pytest.raises(RedoneError, match="pip install wandb, or unset WANDB_PROJECT"):
+        train_sft(settings(steps=2), tiny_model(), rows(), tmp_path)
+
+
 def test_every_row_comes_once_an_epoch(tiny_model, tmp_path):
     result = train_sft(settings(steps=None, epochs=1.5), tiny_model(), rows(), tmp_path)
     assert (result.steps, result.stopped) == (5, None)  # 18 rows, 4 a step

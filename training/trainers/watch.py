@@ -82,8 +82,15 @@ def watched(
 def _wandb() -> TrainerCallback:
     from transformers.integrations.integration_utils import WandbCallback
 
+    class OneRunAStage(WandbCallback):
+        """A process that trains a second stage would go on in the first one's run."""
+
+        def on_train_end(self, *args: Any, **named: Any) -> None:
+            super().on_train_end(*args, **named)
+            self._wandb.finish()
+
     try:
-        return WandbCallback()
+        return OneRunAStage()
     except RuntimeError:
         raise RedoneError(
             f"${WANDB} asks for Weights & Biases, which is not installed: pip install wandb, or "
