@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from redone.reports.markdown import markdown_table
+
 ROLES = ("corrected", "official")
 
 
@@ -29,9 +31,8 @@ def markdown(record: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _table(head: Sequence[str], right: int, rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(markdown_table(head, right, rows)[1:])
 
 
 def _titles(record: Mapping[str, Any]) -> dict[str, str]:
@@ -55,6 +56,7 @@ def _scores(record: Mapping[str, Any], role: str, columns: Sequence[str]) -> str
     rows = record["rows"]
     return _table(
         ["pipeline", "seeds", *columns],
+        1,
         (
             [title, str(rows[name]["seeds"]), *(_cell(rows[name][role][c]) for c in columns)]
             for name, title in _titles(record).items()
@@ -73,6 +75,7 @@ def _main(record: Mapping[str, Any]) -> str:
 def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
     return "## Claims\n\n" + _table(
         ["claim", "seeds", "difference", "verdict"],
+        1,
         ([c["claim"], str(c["seeds"]), _signed(c), f"**{c['verdict']}**"] for c in claims),
     )
 
@@ -87,6 +90,7 @@ def _tasks(record: Mapping[str, Any]) -> Iterable[str]:
 def _budgets(recipes: Mapping[str, Mapping[str, int | None]]) -> str:
     return "## Budgets: processed tokens\n\n" + _table(
         ["recipe", "stages"],
+        2,
         (
             [name, "; ".join(f"{stage}: {tokens or 0:,}" for stage, tokens in stages.items())]
             for name, stages in recipes.items()
@@ -97,6 +101,7 @@ def _budgets(recipes: Mapping[str, Mapping[str, int | None]]) -> str:
 def _costs(costs: Mapping[str, Mapping[str, Any]]) -> str:
     return "## Costs\n\n" + _table(
         ["pipeline", "hours", "processed tokens", "tokens of choosing", "steps", "gates"],
+        1,
         (
             [
                 name,
@@ -115,6 +120,7 @@ def _beside(name: str, runs: Mapping[str, Mapping[str, Any]]) -> str:
     tasks = list(dict.fromkeys(task for run in runs.values() for task in run))
     return f"## Beside: {name}\n\n" + _table(
         ["model", *tasks],
+        1,
         (
             [model, *(_interval(run[task]["corrected"]) if task in run else "" for task in tasks)]
             for model, run in runs.items()
@@ -123,4 +129,6 @@ def _beside(name: str, runs: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _interval(found: Mapping[str, Any]) -> str:
+    if found["low"] is None:  # too few items for one
+        return f"{found['score']:.1f}"
     return f"{found['score']:.1f} ({found['low']:.1f} to {found['high']:.1f})"

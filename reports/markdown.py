@@ -47,7 +47,7 @@ def markdown(
     return "\n".join(lines) + "\n"
 
 
-def _table(head: Sequence[str], right: int, rows: Iterable[Sequence[str]]) -> list[str]:
+def markdown_table(head: Sequence[str], right: int, rows: Iterable[Sequence[str]]) -> list[str]:
     """A table whose columns from the `right`-th on stand to the right."""
     rule = "|".join("---" if k < right else "--:" for k in range(len(head)))
     body = [f"| {' | '.join(row)} |" for row in rows]
@@ -73,7 +73,7 @@ def _seesaw(found: Seesaw) -> list[str]:
         )
         for p in found.points
     ]
-    table = _table(("", "where", "gate", "domain, points", "robustness, points"), 3, rows)
+    table = markdown_table(("", "where", "gate", "domain, points", "robustness, points"), 3, rows)
     axes = [
         f"{name}: {cell(axis.title)}{' (stands in)' if axis.stand_in else ''}"
         for name, axis in (("Domain", found.x), ("Robustness", found.y))
@@ -99,7 +99,7 @@ def _tasks(report: Report) -> list[str]:
             for j in by_effect(stage)
         ]
         head = ("task", "verdict", "base", "candidate", "change", "interval", "q")
-        lines += ["", f"### Task by task: {cell(stage.label)}", *_table(head, 2, rows)]
+        lines += ["", f"### Task by task: {cell(stage.label)}", *markdown_table(head, 2, rows)]
     return lines
 
 
@@ -115,7 +115,11 @@ def _heat_map(report: Report) -> list[str]:
         )
         for row in found.rows
     ]
-    return ["", "### Change by stage", *_table(("", "base", *map(cell, found.columns)), 1, rows)]
+    return [
+        "",
+        "### Change by stage",
+        *markdown_table(("", "base", *map(cell, found.columns)), 1, rows),
+    ]
 
 
 def _marked(value: float, beyond: bool) -> str:
@@ -131,7 +135,7 @@ def _alone(report: Report) -> list[str]:
         if not (row["level"] == "category" and len(row["of"]) == 1)
     ]
     note = "One run has no seesaw, no changes and no flips: those need a partner."
-    return ["", "### Scores", "", note, *_table(("", "score", "95 %"), 1, rows)]
+    return ["", "### Scores", "", note, *markdown_table(("", "score", "95 %"), 1, rows)]
 
 
 def _diagnoses(report: Report) -> list[str]:
@@ -151,7 +155,7 @@ def _diagnoses(report: Report) -> list[str]:
             for w in found.weaknesses[:12]
         ]
         lines += ["", f"{cell(stage.label)}: {cell(found.about)}"]
-        table = _table(("weakness", "slice", "failure", "gap, points"), 3, rows)
+        table = markdown_table(("weakness", "slice", "failure", "gap, points"), 3, rows)
         lines += table or ["", "No weakness: no gap is beyond noise."]
     return lines
 
@@ -182,7 +186,7 @@ def _training(logs: Sequence[TrainingLog]) -> list[str]:
         "tokens written",
         "tokens trained on",
     )
-    table = _table(head, 1, rows)
+    table = markdown_table(head, 1, rows)
     return ["", "### Training, first step to last", *table] if table else []
 
 

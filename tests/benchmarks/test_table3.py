@@ -8,6 +8,8 @@ import pytest
 from table3_figures import estimate, figures
 from table3_page import markdown
 
+from redone.harness.options import parser
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 SUITE = "general-mini-report"
@@ -115,6 +117,29 @@ def test_the_page_shows_what_there_is(found):
     assert "| some-0 | 0.50 | 1,234 | 50 | sft: 9 | sft: pass |" in page
     assert "Absent" not in page
     assert "Beside" not in page
+
+
+def test_what_was_measured_beside_has_intervals_where_there_are_some():
+    scores = {"task": {"corrected": {"score": 50.0, "low": 40.0, "high": 60.0}}}
+    few = {"task": {"corrected": {"score": 25.0, "low": None, "high": None}}}
+    record = {
+        "machine": {"processor": "A processor", "threads": 2, "versions": {}},
+        "plan": PLAN,
+        "costs": {},
+        "beside": {"general": {"base": scores, "some-0": few}},
+    }
+    page = markdown(record)
+    assert "| base | 50.0 (40.0 to 60.0) |" in page
+    assert "| some-0 | 25.0 |" in page
+
+
+def test_the_plan_asks_beside_what_redone_eval_knows():
+    plan = tomllib.loads((BENCHMARKS / "table3.toml").read_text("utf-8"))
+    recipes = {row["recipe"] for row in plan["rows"]}
+    for asked in plan["beside"]:
+        words = [word for name, value in asked["ask"].items() for word in (f"--{name}", str(value))]
+        assert parser().parse_args(["--model", "M", *words])
+        assert recipes.issuperset(asked["recipes"])
 
 
 def test_the_plan_names_rows_and_columns_that_it_has():
