@@ -59,6 +59,8 @@ class Rows(Strict):
             Where the rationale is learnt (sft, pretrain), only rows that have one count.
         balance: Of `balanced` and `difficulty`: a task's share is its size to this power; 0 even,
             1 proportional.
+        rarity: How far rare labels of a task are preferred, 0 (labels come as often as in the corpus)
+            to 1 (alike); None: 0, with `failures` 0.5, where it counts for small buckets too.
         soft_labels: For the general rows of sft and pretrain; their rationales go.
         difficulty: Belongs to `choose = "difficulty"`.
         seed: Of the choice.
@@ -70,6 +72,7 @@ class Rows(Strict):
     tasks: tuple[str, ...] = ()
     rationales: Share | Literal["written"] = 0.0
     balance: Share = 0.5
+    rarity: Share | None = None
     soft_labels: SoftLabels | None = None
     difficulty: Difficulty | None = None
     seed: int = 0

@@ -158,6 +158,7 @@ def _balanced(asked: _Asked) -> Chosen:
     settings = MixSettings(
         budget=asked.budget,
         balance=asked.wanted.balance,
+        rarity=asked.wanted.rarity or 0.0,
         general_share=asked.general_share,
         reasoned=written,
         judgeable=asked.judged,
@@ -175,6 +176,8 @@ def _failures(asked: _Asked) -> Chosen:
     settings = SelectSettings(
         budget=asked.budget, general_share=asked.general_share, seed=asked.wanted.seed
     )
+    if asked.wanted.rarity is not None:
+        settings = replace(settings, rarity=asked.wanted.rarity)
     rows = [row for row in asked.rows if row.judgeable] if asked.judged else asked.rows
     try:
         found = select(rows, load(asked.choice.diagnosis), settings, asked.items)
@@ -196,6 +199,7 @@ def _difficulty(asked: _Asked, given: Given) -> Chosen:
         MixSettings(
             budget=round(asked.budget * wanted.difficulty.pool),
             balance=wanted.balance,
+            rarity=wanted.rarity or 0.0,
             general_share=asked.general_share,
             reasoned=False,
             emphasis=given.factors,

@@ -87,6 +87,17 @@ def test_weights_make_rows_more_frequent(items):
     assert heavy == pytest.approx(95, abs=6)
 
 
+def test_rarity_draws_the_labels_of_a_task_alike(items):
+    rows = [row(n, tags={"label": "irony" if n < 100 else "non_irony"}) for n in range(1000)]
+
+    def ironic(rarity):
+        mixture = mix(rows, MixSettings(budget=100, general_share=0, rarity=rarity), items)
+        return sum(r.tags["label"] == "irony" for r in mixture.rows)
+
+    assert ironic(0.0) == pytest.approx(10, abs=6)
+    assert ironic(1.0) == pytest.approx(50, abs=8)
+
+
 def test_emphasis_multiplies_a_tasks_share(items):
     settings = MixSettings(budget=90, balance=0, general_share=0)
     plain = drawn_of(mix(SOCIAL, settings, items))
@@ -130,6 +141,7 @@ def test_every_row_has_a_decision_with_a_reason(items, tmp_path):
     ("setting", "told"),
     [
         ({"balance": 2}, "balance of 2"),
+        ({"rarity": -1}, "rarity of -1"),
         ({"budget": 0}, "budget of 0 rows"),
         ({"general_share": 1.5}, "general share of 1.5"),
     ],

@@ -2,7 +2,8 @@
 
 A task's share is its size to the power of `balance`: 1 is proportional, 0.5 the square root, 0 the
 same for each (the exponent is one over the temperature of multilingual sampling, Conneau and Lample
-2019). Its size is the sum of its rows' weights. Within a task rows are drawn by weight.
+2019). Its size is the sum of its rows' weights. Within a task rows are drawn by weight, labels as
+evenly as `rarity` asks: RL on a task with a frequent label learns that label first.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from ...tasks.errors import RedoneError
 from .contamination import EvaluationItems
 from .decisions import Decision
-from .quotas import apportioned, drawn, mixed, parted
+from .quotas import apportioned, by_label, drawn, mixed, parted
 from .rationales import Rationales, written
 from .row import CorpusRow
 
@@ -29,6 +30,7 @@ class MixSettings:
     Attributes:
         budget: Rows in all; None: as many as there are and keep the general share.
         balance: 0..1, see the module.
+        rarity: How far rare labels are preferred inside a task, 0 (not) to 1 (all labels alike).
         general_share: Of general rows in the whole, 0..1.
         reasoned: Whether general rows without a rationale are left out, as in the paper.
         judgeable: Whether rows without a target are left out: RL needs one, SFT does not.
@@ -38,6 +40,7 @@ class MixSettings:
 
     budget: int | None = None
     balance: float = 0.5
+    rarity: float = 0.0
     general_share: float = GENERAL_SHARE
     reasoned: bool = True
     judgeable: bool = True
@@ -99,8 +102,9 @@ def mix(rows: Sequence[CorpusRow], settings: MixSettings, items: EvaluationItems
             kind of row that is asked for is not there.
     """
     checked(rows, items)
-    if not 0 <= settings.balance <= 1:
-        raise RedoneError(f"A balance of {settings.balance} is not possible: 0 to 1 is expected.")
+    for name in ("balance", "rarity"):
+        if not 0 <= (value := getattr(settings, name)) <= 1:
+            raise RedoneError(f"A {name} of {value} is not possible: 0 to 1 is expected.")
     refused = {row.id: why for row in rows if (why := _unfit(row, settings))}
     fit = [row for row in rows if row.id not in refused]
     groups: dict[tuple[bool, str], list[CorpusRow]] = {}
@@ -116,7 +120,7 @@ def mix(rows: Sequence[CorpusRow], settings: MixSettings, items: EvaluationItems
         own = {task: group for (is_general, task), group in groups.items() if is_general == kind}
         quotas = balanced(own, count, settings.balance, settings.emphasis)
         for task, quota in quotas.items():
-            weights = [row.weight for row in own[task]]
+            weights = by_label(own[task], settings.rarity)
             ids |= drawn(own[task], weights, quota, f"{settings.seed}|mix|{task}")
     chosen = mixed(fit, ids, f"{settings.seed}|order")
     return Mixture(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
@@ -51,6 +52,20 @@ def apportioned(
     for key in order[:rest]:
         floors[key] += 1
     return {key: filled.get(key, floors.get(key, 0)) for key in weights}
+
+
+def by_label(rows: Sequence[CorpusRow], rarity: float) -> list[float]:
+    """What each row weighs in a draw: its weight times `cell ** -rarity`.
+
+    Its cell are the rows that share its language and label, so 0 leaves labels as frequent as they
+    are and 1 draws each alike.
+
+    Args:
+        rows: Of one task.
+        rarity: 0..1.
+    """
+    cells = Counter((row.language, row.tags.get("label")) for row in rows)
+    return [row.weight * cells[row.language, row.tags.get("label")] ** -rarity for row in rows]
 
 
 def drawn(rows: Sequence[CorpusRow], weights: Sequence[float], count: int, seed: str) -> set[str]:

@@ -20,7 +20,6 @@ the others.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,7 +30,7 @@ from ..errors import NothingToTarget
 from .contamination import EvaluationItems, only_diagnose
 from .decisions import Decision
 from .mixing import balanced, checked
-from .quotas import apportioned, drawn, mixed, parted
+from .quotas import apportioned, by_label, drawn, mixed, parted
 from .row import CorpusRow
 
 GENERAL_SHARE = 100 / 1800
@@ -162,7 +161,7 @@ def select(
     ids: set[str] = set()
     for place, quota in quotas.items():
         own, seed = filled[place], f"{settings.seed}|select|{name_of(buckets[place])}"
-        ids |= drawn(own, _weights(own, settings.rarity), quota, seed)
+        ids |= drawn(own, by_label(own, settings.rarity), quota, seed)
     for task, quota in beside_quotas.items():
         own, seed = general[task], f"{settings.seed}|general|{task}"
         ids |= drawn(own, [row.weight for row in own], quota, seed)
@@ -257,11 +256,6 @@ def _importance(buckets: Sequence[Bucket], contrast: float) -> list[float]:
         else b.priority * (contrast if b.task in sliced else 1.0)
         for b in buckets
     ]
-
-
-def _weights(rows: Sequence[CorpusRow], rarity: float) -> list[float]:
-    cells = Counter((row.language, row.tags.get("label")) for row in rows)
-    return [row.weight * cells[row.language, row.tags.get("label")] ** -rarity for row in rows]
 
 
 def _decision(
