@@ -7,7 +7,16 @@ from dapo_stage import TASK, rows
 
 from redone.tasks.schema import Completion
 from redone.training.rewards import SPREAD, Judged
-from redone.training.trainers.guards import BAD, BARREN, NOT_FINITE, SPIKE, SPIKED, fault, stop
+from redone.training.trainers.guards import (
+    BAD,
+    BARREN,
+    NOT_FINITE,
+    SPIKE,
+    SPIKED,
+    expected,
+    fault,
+    stop,
+)
 from redone.training.trainers.rollouts import Rollout
 from redone.training.trainers.sampling import Group, PromptOrder, harvest
 from redone.training.trainers.steps import Step
@@ -168,3 +177,12 @@ def test_it_is_rollouts_that_are_barren_not_the_updates_made_of_them():
     barren = [step for number in range(BARREN) for step in rollout(number)]
     assert stop(barren[:-4]) is None
     assert f"{BARREN} rollouts in a row had nothing to learn from (every answer" in stop(barren)
+
+
+def test_the_steps_to_come_are_those_that_the_budget_reaches():
+    steps = [Step(1, tokens_read=60, tokens_generated=40), Step(2, tokens_read=100)]
+    assert expected(steps, total=50) == 50
+    assert expected(steps, total=50, budget=950) == 10
+    assert expected(steps, total=5, budget=950) == 5
+    assert expected(steps, total=50, budget=150) == 2  # spent: the stage ends here
+    assert expected([Step(1)], total=50, budget=150) == 50  # nothing seen yet

@@ -51,6 +51,20 @@ def taken_already(step: int, reason: str) -> RedoneError:
     )
 
 
+def expected(steps: Sequence[Step], total: int, budget: int | None = None) -> int:
+    """How many steps there will be, by what those so far have processed.
+
+    Args:
+        steps: So far, one or more.
+        total: Steps, if the budget lets them all be taken.
+        budget: Tokens that may be processed, over all steps.
+    """
+    spent = sum(step.tokens for step in steps)
+    if budget is None or not spent:
+        return total
+    return min(total, max(len(steps), math.ceil(len(steps) * budget / spent)))
+
+
 def stop(steps: Sequence[Step], budget: int | None = None) -> str | None:
     """Why training should end after these steps, None if it should go on.
 

@@ -11,7 +11,8 @@ from ...harness.errors import DiskFull, disk_full
 from ...harness.store import Journal
 
 Progress = Callable[[int, int, str], None]
-"""Called after each step with steps done, steps in all, and a line about the step just done."""
+"""Called after each step with steps done, steps in all as far as can be seen, and a line about the
+step just done."""
 
 STEPS = "steps.jsonl"
 

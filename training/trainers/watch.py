@@ -11,7 +11,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 
 from ...tasks.errors import RedoneError
 from .checkpoints import PREFIX, mark_complete
-from .guards import stop
+from .guards import expected, stop
 from .steps import Progress, Step
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ class Watch(TrainerCallback):
         trainer = self._trainer
         step = trainer.finish_step()
         trainer.work.log.append(step)
-        self._progress(step.step, self._total, told(step))
-        self.stopped = stop(trainer.work.log.steps, trainer.work.settings.token_budget)
+        steps, budget = trainer.work.log.steps, trainer.work.settings.token_budget
+        self._progress(step.step, expected(steps, self._total, budget), told(step))
+        self.stopped = stop(steps, budget)
         if self.stopped:
             control.should_training_stop = True
         due = step.step - self._saved >= trainer.work.settings.save_every
