@@ -59,7 +59,7 @@ class Rows(Strict):
             Where the rationale is learnt (sft, pretrain), only rows that have one count.
         balance: Of `balanced` and `difficulty`: a task's share is its size to this power; 0 even,
             1 proportional.
-        rarity: How far rare labels of a task are preferred, 0 (labels come as often as in the corpus)
+        rarity: How far rare labels of a task are preferred, from 0 (labels come as in the corpus)
             to 1 (alike); None: 0, with `failures` 0.5, where it counts for small buckets too.
         soft_labels: For the general rows of sft and pretrain; their rationales go.
         difficulty: Belongs to `choose = "difficulty"`.
