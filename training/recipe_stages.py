@@ -61,6 +61,10 @@ class Rows(Strict):
             1 proportional.
         rarity: How far rare labels of a task are preferred, from 0 (labels come as in the corpus)
             to 1 (alike); None: 0, with `failures` 0.5, where it counts for small buckets too.
+        contrast: Of `failures`: what the rest of a task counts beside its weak slices, above 0 up
+            to 1.
+            With 1 and a rarity of 1 labels come alike even where one is weak: a small model that
+            gets more of the weak one learns to say it always.
         soft_labels: For the general rows of sft and pretrain; their rationales go.
         difficulty: Belongs to `choose = "difficulty"`.
         seed: Of the choice.
@@ -73,6 +77,7 @@ class Rows(Strict):
     rationales: Share | Literal["written"] = 0.0
     balance: Share = 0.5
     rarity: Share | None = None
+    contrast: Annotated[float, Field(gt=0, le=1)] = 0.5
     soft_labels: SoftLabels | None = None
     difficulty: Difficulty | None = None
     seed: int = 0
@@ -103,6 +108,8 @@ class Rows(Strict):
                 'balance is of choose = "balanced" and "difficulty"; with "failures" the '
                 "diagnosis says what tasks get: leave it out"
             )
+        if self.choose != "failures" and "contrast" in self.model_fields_set:
+            raise ValueError(f'contrast belongs to choose = "failures", not "{self.choose}"')
         return self
 
 

@@ -174,7 +174,10 @@ def _failures(asked: _Asked) -> Chosen:
 
     assert asked.choice.diagnosis is not None
     settings = SelectSettings(
-        budget=asked.budget, general_share=asked.general_share, seed=asked.wanted.seed
+        budget=asked.budget,
+        general_share=asked.general_share,
+        contrast=asked.wanted.contrast,
+        seed=asked.wanted.seed,
     )
     if asked.wanted.rarity is not None:
         settings = replace(settings, rarity=asked.wanted.rarity)

@@ -187,6 +187,7 @@ def test_steps_take_the_place_of_epochs():
         ('refinement.rows.rationales="written"', 'belongs to choose = "balanced", not "difficulty"'),
         ('targeted.rows.rationales="written"', 'belongs to choose = "balanced", not "failures"'),
         ("targeted.rows.balance=0.5", 'balance is of choose = "balanced" and "difficulty"'),
+        ("refinement.rows.contrast=1", 'contrast belongs to choose = "failures", not "difficulty"'),
         ("refinement.rows.soft_labels={}", "dapo learns from answers of the model's own"),
         ("exploratory.reward.emphasis={}", 'the sampling of choose = "difficulty" alone'),
         ('exploratory.reward.emphasis={ shares = false, set_shares = { "tweeteval/irony" = 2.0 } }', "emphasis.set_shares changes the sampling"),
