@@ -62,8 +62,8 @@ class Rows(Strict):
         rarity: How far rare labels of a task are preferred, from 0 (labels come as in the corpus)
             to 1 (alike); None: 0, with `failures` 0.5, where it counts for small buckets too.
         contrast: Of `failures`: what the rest of a task counts beside its weak slices, above 0 up
-            to 1. With 1 and a rarity of 1 labels come alike even where one is weak: a small model
-            that gets more of the weak one learns to say it always.
+            to 1; None: 0.5. With 1 and a rarity of 1 labels come alike even where one is weak: a
+            small model that gets more of the weak one learns to say it always.
         soft_labels: For the general rows of sft and pretrain; their rationales go.
         difficulty: Belongs to `choose = "difficulty"`.
         seed: Of the choice.
@@ -76,7 +76,7 @@ class Rows(Strict):
     rationales: Share | Literal["written"] = 0.0
     balance: Share = 0.5
     rarity: Share | None = None
-    contrast: Annotated[float, Field(gt=0, le=1)] = 0.5
+    contrast: Annotated[float, Field(gt=0, le=1)] | None = None
     soft_labels: SoftLabels | None = None
     difficulty: Difficulty | None = None
     seed: int = 0

@@ -173,14 +173,13 @@ def _failures(asked: _Asked) -> Chosen:
     from ..harness.diagnosis.record import load
 
     assert asked.choice.diagnosis is not None
+    preferred = {name: getattr(asked.wanted, name) for name in ("rarity", "contrast")}
     settings = SelectSettings(
         budget=asked.budget,
         general_share=asked.general_share,
-        contrast=asked.wanted.contrast,
         seed=asked.wanted.seed,
+        **{name: value for name, value in preferred.items() if value is not None},
     )
-    if asked.wanted.rarity is not None:
-        settings = replace(settings, rarity=asked.wanted.rarity)
     rows = [row for row in asked.rows if row.judgeable] if asked.judged else asked.rows
     try:
         found = select(rows, load(asked.choice.diagnosis), settings, asked.items)
