@@ -146,6 +146,11 @@ class _Asked:
         budget = self.evaluator.thinking_budget(self.evaluator.model(self.choice.model))
         return DrawSettings(max_thinking_tokens=budget, seed=self.wanted.seed, **how)
 
+    def settings(self, *names: str) -> dict[str, Any]:
+        """What the recipe gives of these; where it gives none, the choice's own default holds."""
+        found = {name: getattr(self.wanted, name) for name in names}
+        return {name: value for name, value in found.items() if value is not None}
+
     def rationales(self, rows: Sequence[CorpusRow]) -> Rationales:
         """Which are asked to reason: the recipe's share of them."""
         share = self.wanted.rationales
@@ -158,11 +163,11 @@ def _balanced(asked: _Asked) -> Chosen:
     settings = MixSettings(
         budget=asked.budget,
         balance=asked.wanted.balance,
-        rarity=asked.wanted.rarity or 0.0,
         general_share=asked.general_share,
         reasoned=written,
         judgeable=asked.judged,
         seed=asked.wanted.seed,
+        **asked.settings("rarity"),
     )
     found = mix(asked.rows, settings, asked.items)
     rationale = found.rationale if written else Rationales()
@@ -173,12 +178,11 @@ def _failures(asked: _Asked) -> Chosen:
     from ..harness.diagnosis.record import load
 
     assert asked.choice.diagnosis is not None
-    preferred = {name: getattr(asked.wanted, name) for name in ("rarity", "contrast")}
     settings = SelectSettings(
         budget=asked.budget,
         general_share=asked.general_share,
         seed=asked.wanted.seed,
-        **{name: value for name, value in preferred.items() if value is not None},
+        **asked.settings("rarity", "contrast"),
     )
     rows = [row for row in asked.rows if row.judgeable] if asked.judged else asked.rows
     try:
@@ -201,11 +205,11 @@ def _difficulty(asked: _Asked, given: Given) -> Chosen:
         MixSettings(
             budget=round(asked.budget * wanted.difficulty.pool),
             balance=wanted.balance,
-            rarity=wanted.rarity or 0.0,
             general_share=asked.general_share,
             reasoned=False,
             emphasis=given.factors,
             seed=wanted.seed,
+            **asked.settings("rarity"),
         ),
         asked.items,
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from ...tasks.errors import RedoneError
 from .contamination import EvaluationItems
 from .decisions import Decision
-from .quotas import apportioned, by_label, drawn, mixed, parted
+from .quotas import apportioned, by_label, drawn, mixed, parted, shares_checked
 from .rationales import Rationales, written
 from .row import CorpusRow
 
@@ -102,9 +102,7 @@ def mix(rows: Sequence[CorpusRow], settings: MixSettings, items: EvaluationItems
             kind of row that is asked for is not there.
     """
     checked(rows, items)
-    for name in ("balance", "rarity"):
-        if not 0 <= (value := getattr(settings, name)) <= 1:
-            raise RedoneError(f"A {name} of {value} is not possible: 0 to 1 is expected.")
+    shares_checked(balance=settings.balance, rarity=settings.rarity)
     refused = {row.id: why for row in rows if (why := _unfit(row, settings))}
     fit = [row for row in rows if row.id not in refused]
     groups: dict[tuple[bool, str], list[CorpusRow]] = {}

@@ -54,6 +54,18 @@ def apportioned(
     return {key: filled.get(key, floors.get(key, 0)) for key in weights}
 
 
+def shares_checked(**shares: float) -> None:
+    """Settings that are 0 to 1, by name.
+
+    Raises:
+        RedoneError: One is not.
+    """
+    for name, value in shares.items():
+        if not 0 <= value <= 1:
+            told = name.replace("_", " ")
+            raise RedoneError(f"A {told} of {value} is not possible: 0 to 1 is expected.")
+
+
 def by_label(rows: Sequence[CorpusRow], rarity: float) -> list[float]:
     """What each row weighs in a draw: its weight times `cell ** -rarity`.
 
@@ -141,8 +153,7 @@ def parted(social: int, general: int, share: float, budget: int | None) -> tuple
         RedoneError: The share or the budget is not possible, or a kind that the share asks for has
             no row.
     """
-    if not 0 <= share <= 1:
-        raise RedoneError(f"A general share of {share} is not possible: 0 to 1 is expected.")
+    shares_checked(general_share=share)
     if budget is not None and budget < 1:
         raise RedoneError(f"A budget of {budget} rows is not possible: 1 or more is expected.")
     if share > 0 and not general:

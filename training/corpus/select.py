@@ -30,7 +30,7 @@ from ..errors import NothingToTarget
 from .contamination import EvaluationItems, only_diagnose
 from .decisions import Decision
 from .mixing import balanced, checked
-from .quotas import apportioned, by_label, drawn, mixed, parted
+from .quotas import apportioned, by_label, drawn, mixed, parted, shares_checked
 from .row import CorpusRow
 
 GENERAL_SHARE = 100 / 1800
@@ -200,9 +200,7 @@ def _possible(settings: SelectSettings) -> None:
         raise RedoneError(
             f"A contrast of {settings.contrast} is not possible: above 0 and up to 1 is expected."
         )
-    for name in ("evenness", "rarity"):
-        if not 0 <= (value := getattr(settings, name)) <= 1:
-            raise RedoneError(f"A {name} of {value} is not possible: 0 to 1 is expected.")
+    shares_checked(evenness=settings.evenness, rarity=settings.rarity)
 
 
 def _no_evidence(rows: Sequence[CorpusRow], diagnosis: Diagnosis) -> None:
