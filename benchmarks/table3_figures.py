@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from redone.harness.comparison import compare
-from redone.harness.scored import ScoredRun
+from redone.harness.scored import ScoredRun, TaskScores
 
 RESAMPLES = 2_000
 LEVEL = 0.95
@@ -69,10 +69,11 @@ class Pairs:
 
     Args:
         role: Of the scoring, `corrected` or `official`.
+        metric: That all tasks asked about have; None: each one's primary metric.
     """
 
-    def __init__(self, role: str) -> None:
-        self.role = role
+    def __init__(self, role: str, metric: str | None = None) -> None:
+        self.role, self.metric = role, metric
         self._found: dict[tuple[Path, Path], dict[str, Any]] = {}
 
     def of(self, base: Path, candidate: Path) -> Mapping[str, Any]:
@@ -84,6 +85,7 @@ class Pairs:
                 role=self.role,
                 partition="report",
                 resamples=RESAMPLES,
+                metric=self.metric,
             )
             self._found[base, candidate] = {
                 row.name: row for row in comparison.differences if row.level == "task"
@@ -107,16 +109,47 @@ class Pairs:
             np.array([np.mean([pair[task].resampled for task in tasks], axis=0) for pair in found]),
         )
 
+    def score(self, run: Path, tasks: Sequence[str]) -> float:
+        """The mean over tasks of a run's own figures."""
+        found = ScoredRun(run).scores(self.role)
+        return float(np.mean([self._figure(found[task]) for task in tasks]))
+
+    def _figure(self, scores: TaskScores) -> float:
+        metric = scores.scoring.metric(self.metric)
+        assert metric is not None
+        return metric.point(scores.stats.sum(axis=0))
+
 
 def tasks_of(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
     """The tasks that a column is the mean of."""
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def score(run: Path, tasks: Sequence[str], role: str) -> float:
-    """The mean over tasks of a run's own figures."""
+def without_skill(run: Path, tasks: Sequence[str], metric: str | None) -> float | None:
+    """What the best answer sheets without skill reach, a mean over tasks, `corrected`.
+
+    0 of informedness; None of another metric that is not the primary one: nothing is stated of it.
+    """
+    if metric is not None:
+        return 0.0 if metric == "informedness" else None
     found = ScoredRun(run).results["tasks"]
-    return float(np.mean([found[task]["scorings"][role]["score"] for task in tasks]))
+    return float(np.mean([found[task]["chance"]["metric"] for task in tasks]))
+
+
+def labels_read(run: Path) -> dict[str, dict[str, int]]:
+    """How often each label was read out of the answers, by task that has labels, `corrected`."""
+    end = "_predicted"
+    return {
+        name: {
+            column.removesuffix(end): int(count)
+            for column, count in zip(
+                scores.scoring.statistics, scores.stats.sum(axis=0), strict=True
+            )
+            if column.endswith(end)
+        }
+        for name, scores in ScoredRun(run).scores().items()
+        if any(column.endswith(end) for column in scores.scoring.statistics)
+    }
 
 
 def figures(plan: Mapping[str, Any], runs: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
@@ -129,24 +162,38 @@ def figures(plan: Mapping[str, Any], runs: Mapping[str, Sequence[Path]]) -> dict
     names = list(ScoredRun(runs["base"][0]).tasks)
     columns = {c["title"]: tasks_of(c["tasks"], names) for c in plan["columns"]}
     columns = {title: tasks for title, tasks in columns.items() if tasks}
-    found: dict[str, Any] = {"columns": columns, "rows": {}}
-    pairs = {role: Pairs(role) for role in ("corrected", "official")}
+    metrics = {c["title"]: c.get("metric") for c in plan["columns"] if c["title"] in columns}
+    shown = columns | {name: [name] for name in names}
+    pairs = {
+        (role, metric): Pairs(role, metric)
+        for role in ("corrected", "official")
+        for metric in {None, *metrics.values()}
+    }
+    found: dict[str, Any] = {
+        "columns": columns,
+        "metrics": metrics,
+        "without_skill": {
+            title: without_skill(runs["base"][0], tasks, metrics.get(title))
+            for title, tasks in shown.items()
+        },
+        "rows": {},
+    }
     for row, own in runs.items():
-        told: dict[str, Any] = {"seeds": len(own)}
-        for role in pairs:
-            told[role] = {
-                title: {
-                    "score": float(np.mean([score(run, tasks, role) for run in own])),
-                    "scores": [score(run, tasks, role) for run in own],
-                    "difference": None
-                    if row == "base"
-                    else asdict(pairs[role].between(runs["base"], own, tasks)),
+        told: dict[str, Any] = {"seeds": len(own), "labels": [labels_read(run) for run in own]}
+        for role in ("corrected", "official"):
+            told[role] = {}
+            for title, tasks in shown.items():
+                pair = pairs[role, metrics.get(title)]
+                scores = [pair.score(run, tasks) for run in own]
+                gain = None if row == "base" else asdict(pair.between(runs["base"], own, tasks))
+                told[role][title] = {
+                    "score": float(np.mean(scores)),
+                    "scores": scores,
+                    "difference": gain,
                 }
-                for title, tasks in (columns | {name: [name] for name in names}).items()
-            }
         found["rows"][row] = told
     found["claims"] = [
-        claimed(claim, pairs["corrected"], runs, columns)
+        claimed(claim, pairs["corrected", metrics[claim["column"]]], runs, columns)
         for claim in plan["claims"]
         if {claim["row"], claim["beside"]} <= runs.keys() and claim["column"] in columns
     ]

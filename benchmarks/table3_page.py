@@ -25,7 +25,7 @@ def markdown(record: Mapping[str, Any]) -> str:
         f"{done} of {planned} pipelines.",
     ]
     if "rows" in record:
-        parts += [_main(record), _claims(record["claims"]), *_tasks(record)]
+        parts += [_main(record), _claims(record["claims"]), *_tasks(record), *_labels(record)]
         parts += [_budgets(record["recipes"]), _costs(record["costs"])]
     parts += [_beside(name, runs) for name, runs in record["beside"].items() if runs]
     return "\n\n".join(parts) + "\n"
@@ -54,20 +54,24 @@ def _signed(gain: Mapping[str, Any]) -> str:
 
 def _scores(record: Mapping[str, Any], role: str, columns: Sequence[str]) -> str:
     rows = record["rows"]
-    return _table(
-        ["pipeline", "seeds", *columns],
-        1,
-        (
-            [title, str(rows[name]["seeds"]), *(_cell(rows[name][role][c]) for c in columns)]
-            for name, title in _titles(record).items()
-        ),
-    )
+    lines = [
+        [title, str(rows[name]["seeds"]), *(_cell(rows[name][role][c]) for c in columns)]
+        for name, title in _titles(record).items()
+    ]
+    if role == "corrected":
+        none = [record["without_skill"][column] for column in columns]
+        lines += [["Without skill", "", *("" if n is None else f"{n:.1f}" for n in none)]]
+    return _table(["pipeline", "seeds", *columns], 1, lines)
 
 
 def _main(record: Mapping[str, Any]) -> str:
+    others = "".join(
+        f" {title} is their {metric}." for title, metric in record["metrics"].items() if metric
+    )
     return (
         "Means over tasks, in points, `corrected`; in brackets the difference to the base with "
-        "its 95 % interval, over items and seeds (over items alone with one seed).\n\n"
+        "its 95 % interval, over items and seeds (over items alone with one seed). *Without "
+        f"skill* is what the best constant, random or all-listing answer sheets reach.{others}\n\n"
         + _scores(record, "corrected", list(record["columns"]))
     )
 
@@ -85,6 +89,24 @@ def _tasks(record: Mapping[str, Any]) -> Iterable[str]:
         yield f"## Tasks, {role}"
         for title, tasks in record["columns"].items():
             yield f"{title}:\n\n{_scores(record, role, tasks)}"
+
+
+def _labels(record: Mapping[str, Any]) -> Iterable[str]:
+    rows = record["rows"]
+    tasks = list(rows["base"]["labels"][0])
+    if tasks:
+        yield "## Labels read out of the answers, first seed\n\n" + _table(
+            ["pipeline", *tasks],
+            len(tasks) + 1,
+            (
+                [title, *(_told(rows[name]["labels"][0][task]) for task in tasks)]
+                for name, title in _titles(record).items()
+            ),
+        )
+
+
+def _told(labels: Mapping[str, int]) -> str:
+    return ", ".join(f"{label} {count}" for label, count in labels.items())
 
 
 def _budgets(recipes: Mapping[str, Mapping[str, int | None]]) -> str:

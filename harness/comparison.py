@@ -134,6 +134,7 @@ def compare(
     allowed: Iterable[str] = (),
     resamples: int = RESAMPLES,
     seed: int = 0,
+    metric: str | None = None,
 ) -> Comparison:
     """Pairs two runs sample by sample and resamples their difference.
 
@@ -145,6 +146,7 @@ def compare(
         allowed: Fields in which they may differ all the same.
         resamples: Of the bootstrap and the sign flips.
         seed: Of both.
+        metric: What is compared, of the tasks that have it; None: each task's primary metric.
 
     Raises:
         NotComparable: They differ in what must match.
@@ -157,7 +159,7 @@ def compare(
     for name in one:
         if name not in two:
             continue
-        if (reason := _no_points(one[name].scoring.metrics[0])) is not None:
+        if (reason := _no_points(one[name].scoring.metric(metric), metric)) is not None:
             notes.append(f"{name}: {reason}; it is left out.")
         else:
             pair = _matched(one[name], two[name], notes)
@@ -167,6 +169,7 @@ def compare(
                 notes.append(f"{name}: no sample is scored in both runs; it is left out.")
     if not matched:
         where = f" of partition {partition!r}" if partition != "all" else ""
+        where += f" of the metric {metric}" if metric else ""
         raise RedoneError(
             f"{base.path} and {candidate.path} share no scored sample{where}. Evaluate both on the "
             "same tasks and partition."
@@ -176,7 +179,7 @@ def compare(
         candidate,
         role,
         partition,
-        differences(matched, resamples, seed),
+        differences(matched, resamples, seed, metric),
         {name: _pairs(one, two, resamples, seed) for name, (one, two) in matched.items()},
         overridden,
         told(base, candidate),
@@ -190,6 +193,7 @@ def differences(
     matched: Mapping[str, tuple[TaskScores, TaskScores]],
     resamples: int = RESAMPLES,
     seed: int = 0,
+    metric: str | None = None,
 ) -> list[Difference]:
     """The paired difference of every row of the table of some tasks.
 
@@ -197,8 +201,9 @@ def differences(
         matched: Base and candidate by task, row for row the same samples.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
+        metric: That all of them have; None: each one's primary metric.
     """
-    before, after, moved = _figures(matched, resamples, seed)
+    before, after, moved = _figures(matched, resamples, seed, metric)
     return [
         Difference(
             row.level,
@@ -214,8 +219,10 @@ def differences(
     ]
 
 
-def _no_points(metric: Metric) -> str | None:
+def _no_points(metric: Metric | None, name: str | None) -> str | None:
     """Why a metric's difference cannot be told in points, None if it can."""
+    if metric is None:
+        return f"it has no metric {name}"
     if metric.from_items is not None:
         return f"{metric.name} is no function of sums"
     return None if metric.higher_is_better else f"a lower {metric.name} is better"
@@ -241,7 +248,10 @@ def _matched(
 
 
 def _figures(
-    matched: Mapping[str, tuple[TaskScores, TaskScores]], resamples: int, seed: int
+    matched: Mapping[str, tuple[TaskScores, TaskScores]],
+    resamples: int,
+    seed: int,
+    named: str | None,
 ) -> tuple[dict[str, float], dict[str, float], dict[str, np.ndarray]]:
     """Base and candidate figures and resampled differences, by task."""
     every = np.concatenate([pair[0].clusters for pair in matched.values()])
@@ -257,7 +267,8 @@ def _figures(
     generator = np.random.Generator(np.random.PCG64([seed, 1]))
     base, candidate, resampled = {}, {}, {}
     for name, (mine, _) in matched.items():
-        metric, width = mine.scoring.metrics[0], len(mine.scoring.statistics)
+        metric, width = mine.scoring.metric(named), len(mine.scoring.statistics)
+        assert metric is not None
         with np.errstate(all="ignore"):
             total = sums[name].total
             base[name] = float(metric.from_sums(total[:width]))

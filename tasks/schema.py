@@ -314,6 +314,12 @@ class Scoring:
     needs: tuple[str, ...] = ()
     without: Scoring | None = None
 
+    def metric(self, name: str | None = None) -> Metric | None:
+        """The metric of a name, None if there is none of it; without a name the primary one."""
+        if name is None:
+            return self.metrics[0]
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
     def given(self, services: Services) -> Scoring:
         """This scoring, or its reduced form if a service that it needs is missing."""
         return self.without if self.without and services.missing(self.needs) else self

@@ -200,7 +200,11 @@ def _task(
     words = {label: ways[0] for label, ways in forms.items()}
     # "No" is an everyday word: it answers only where it is stated.
     known = labels(forms, firm="No" in words.values())
-    metrics = (metric, Metric("accuracy", figures.accuracy))
+    metrics = (
+        metric,
+        Metric("accuracy", figures.accuracy),
+        Metric("informedness", figures.informedness),
+    )
     judges = {"official": _official(names, words), "corrected": _corrected(names, known)}
     return Task(
         name=f"tweeteval/{name}",

@@ -31,6 +31,8 @@ from .stages import Choice, Chooser, Gatherer, job_of
 from .trainers.steps import STEPS
 
 GATE_FILES = ("gate.json", "gate.md", "gate.xml")
+SEVERITY = (0, 2, 1)
+"""Exit codes of gates, the worst last: pass, undecided, regression."""
 GATE_PAGE = "report-gate.html"
 """All stages on the items that the gates decided on, where `report.html` has others."""
 
@@ -288,22 +290,38 @@ class Pipeline:
         return Candidate(stage.name, folder / "model", fingerprint(folder / "model"))
 
     def _gate(self, stage: Any, candidate: Candidate, base: Candidate, good: Candidate) -> bool:
-        """Whether the gate lets pass."""
-        against = base if self.recipe.gates.against == "base" else good
+        """Whether the gate lets pass, beside each of the models that the recipe names.
+
+        What it says of the first is in `gates/STAGE`, of another in `gates/STAGE/previous`.
+        """
+        named = {"base": (base,), "previous": (good,), "both": (base, good)}
+        beside = list(dict.fromkeys(named[self.recipe.gates.against]))
         policy, target = self.recipe.policy(), self.folder / "gates" / stage.name
+        places = [target, target / "previous"][: len(beside)]
         runs = self.folder / "runs"
 
         def work() -> Facts:
-            found = judge_gate(runs / against.label, runs / candidate.label, policy, target)
+            found = [
+                judge_gate(runs / one.label, runs / candidate.label, policy, place)
+                for one, place in zip(beside, places, strict=True)
+            ]
+            worst = max(found, key=lambda gate: SEVERITY.index(gate.exit_code))
             return {
-                "outcome": found.outcome,
-                "exit_code": found.exit_code,
-                "reasons": found.reasons,
-                "against": against.label,
+                "outcome": worst.outcome,
+                "exit_code": worst.exit_code,
+                "reasons": [
+                    f"Beside {one.label}: {reason}" if len(found) > 1 else reason
+                    for one, gate in zip(beside, found, strict=True)
+                    for reason in gate.reasons
+                    if gate.exit_code == worst.exit_code
+                ],
+                "against": ", ".join(one.label for one in beside),
             }
 
-        inputs = {"policy": policy.hash, "base": against.hash, "candidate": candidate.hash}
-        outputs = [target / name for name in GATE_FILES]
+        inputs = {"policy": policy.hash, "base": beside[0].hash, "candidate": candidate.hash}
+        if len(beside) > 1:
+            inputs["previous"] = good.hash
+        outputs = [place / name for place in places for name in GATE_FILES]
         facts = self._do(f"{stage.name}/gate", inputs, outputs, work)
         print(f"Gate of {stage.name}: {facts['outcome']}.", *facts["reasons"], file=sys.stderr)
         return facts["exit_code"] == 0
@@ -311,10 +329,12 @@ class Pipeline:
     def _stop(self, stage: Any, candidate: Candidate, good: Candidate, base: Candidate) -> None:
         facts = self.manifest.steps[f"{stage.name}/gate"]["facts"]
         page = self.folder / "gates" / stage.name / "report.html"
-        runs = [self.folder / "runs" / label for label in (base.label, candidate.label)]
+        models = list(dict.fromkeys([base, good, candidate]))
+        runs = [self.folder / "runs" / model.label for model in models]
         self._do(
             f"{stage.name}/report",
-            {"base": base.hash, "candidate": candidate.hash},
+            {"base": base.hash, "candidate": candidate.hash}
+            | ({} if good == base else {"previous": good.hash}),
             [page],
             lambda: report(self.recipe.policy(), runs, page, chain=True),
         )

@@ -69,14 +69,15 @@ class Gates(Strict):
     """What lets a stage's model go on.
 
     Attributes:
-        against: What it is compared with: the `base` model, or the `previous` one of the chain.
+        against: What it is compared with: the `base` model; the `previous` one of the branch that
+            passed, or the base; or `both`, where it must pass beside each.
         on_regression: `stop` (exit code 1), `continue`, or `rollback` (the next stage starts from
             the last model that passed).
-        policy: As in a policy file of `redone-gate`; `gates` is the number of gated stages, and
+        policy: As in a policy file of `redone-gate`; `gates` is the number of comparisons, and
             `partition` is `gate`: neither can be set.
     """
 
-    against: Literal["base", "previous"] = "base"
+    against: Literal["base", "previous", "both"] = "base"
     on_regression: OnRegression = "stop"
     policy: Mapping[str, Any] = {}
 
@@ -147,6 +148,8 @@ class Recipe(Strict):
             if name in self.gates.policy:
                 raise ValueError(f"gates.policy.{name} cannot be set: the pipeline does")
         gates = max(1, sum(stage.gate for stage in self.stages))
+        if self.gates.against == "both":
+            gates = 2 * gates - 1  # the first stage's previous model is the base
         told = {**self.gates.policy, "gates": gates, "partition": partition}
         policy = policy_of(told, "gates.policy")
         absent = {task.name for task in self.evaluation.tasks() if partition not in task.partitions}

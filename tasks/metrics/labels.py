@@ -50,6 +50,22 @@ def macro_recall(sums: np.ndarray) -> np.ndarray:
     return 100 * _mean(recall, _seen(parts))
 
 
+def informedness(sums: np.ndarray) -> np.ndarray:
+    """Mean over the labels of recall less false-positive rate, in percent; NaN without items.
+
+    Youden's J of each label against the rest (Powers 2011, "Evaluation: From Precision, Recall and
+    F-Measure to ROC, Informedness, Markedness & Correlation"): 100 for perfect answers, and 0 for
+    any that do not depend on the item, in expectation: a constant, a label drawn as often as one
+    likes, no label at all. A label that is never gold, or gold in every item, has 0.
+    """
+    parts = _split(sums)
+    hit, predicted, gold = np.moveaxis(parts, -1, 0)
+    rest = gold.sum(axis=-1, keepdims=True) - gold
+    j = hit / np.maximum(gold, 1) - (predicted - hit) / np.maximum(rest, 1)
+    j = np.where((gold > 0) & (rest > 0), j, 0.0)
+    return np.where(gold.sum(axis=-1) > 0, 100 * j.mean(axis=-1), np.nan)
+
+
 def accuracy(sums: np.ndarray) -> np.ndarray:
     """Share of items whose label was hit, in percent; NaN without items."""
     parts = _split(sums).sum(axis=-2)

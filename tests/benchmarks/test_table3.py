@@ -8,7 +8,10 @@ import pytest
 from table3_figures import estimate, figures
 from table3_page import markdown
 
+from redone.harness.cli import main
 from redone.harness.options import parser
+from redone.tasks.registry import by_name
+from redone.tasks.sources import samples
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -23,6 +26,7 @@ PLAN = {
     "columns": [
         {"title": "Domain", "tasks": ["*/facts", "*/lists"]},
         {"title": "Robustness", "tasks": ["*/stories"]},
+        {"title": "By part", "tasks": ["*/wording"], "metric": "instruction_accuracy"},
         {"title": "Elsewhere", "tasks": ["tweeteval/*"]},
     ],
     "claims": [
@@ -85,7 +89,14 @@ class TestFigures:
         assert row["difference"]["points"] == pytest.approx(row["score"] - base)
 
     def test_columns_without_tasks_are_left_out(self, found):
-        assert list(found["columns"]) == ["Domain", "Robustness"]
+        assert list(found["columns"]) == ["Domain", "Robustness", "By part"]
+
+    def test_a_column_may_have_a_metric_of_its_own(self, found):
+        row = found["rows"]["base"]["corrected"]
+        primary = row["general_mini_report/wording"]["score"]
+        assert row["By part"]["score"] != pytest.approx(primary)
+        assert found["without_skill"]["By part"] is None
+        assert found["without_skill"]["general_mini_report/wording"] >= 0
 
     def test_claims_hold_fail_or_stay_open(self, found):
         verdicts = {claim["claim"]: claim["verdict"] for claim in found["claims"]}
@@ -113,10 +124,38 @@ def test_the_page_shows_what_there_is(found):
     assert "1 of 5 pipelines" in page
     domain = found["rows"]["base"]["corrected"]["Domain"]["score"]
     assert f"| Base | 1 | {domain:.1f} | " in page
+    assert f"| Without skill |  | {found['without_skill']['Domain']:.1f} | " in page
+    assert "By part is their instruction_accuracy." in page
+    assert "Labels read" not in page
     assert "| up | 3 | +" in page
     assert "| some-0 | 0.50 | 1,234 | 50 | sft: 9 | sft: pass |" in page
     assert "Absent" not in page
     assert "Beside" not in page
+
+
+@pytest.mark.shared_data
+def test_a_constant_answer_is_seen_for_what_it_is(tmp_path, data_dir):
+    task = by_name("tweeteval/emotion")
+    sheet, run = tmp_path / "angry.jsonl", tmp_path / "run"
+    items = samples(task, data_dir, partition="report")
+    sheet.write_text("".join(f'{{"id": "{s.id}", "prediction": "anger"}}\n' for s in items))
+    words = ["--backend", "scripted", "--model", sheet, "--tasks", task.name, "--limit", 20]
+    words += ["--partition", "report", "--data-dir", data_dir, "--output", run]
+    assert main([str(word) for word in words]) == 0
+    plan = {
+        "columns": [
+            {"title": "Emotion", "tasks": ["tweeteval/emotion"]},
+            {"title": "Skill", "tasks": ["tweeteval/emotion"], "metric": "informedness"},
+        ],
+        "claims": [],
+        "rows": [],
+    }
+    found = figures(plan, {"base": [run]})
+    angry = {"anger": 20, "joy": 0, "optimism": 0, "sadness": 0}
+    assert found["rows"]["base"]["labels"] == [{"tweeteval/emotion": angry}]
+    own = found["rows"]["base"]["corrected"]
+    assert own["Skill"]["score"] == found["without_skill"]["Skill"] == 0
+    assert own["Emotion"]["score"] > 0
 
 
 def test_what_was_measured_beside_has_intervals_where_there_are_some():

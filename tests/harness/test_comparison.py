@@ -10,6 +10,7 @@ from redone.harness.flips import flips
 from redone.harness.scored import ScoredRun
 from redone.harness.stats import Sums, resampled_sums
 from redone.tasks.errors import RedoneError, UnknownName
+from redone.tasks.registry import by_name
 
 GENDER = "sns_mini/gender"
 
@@ -46,6 +47,22 @@ def test_a_difference_is_that_of_the_two_tables(gold, half):
     )
     low, high = found.row("task", GENDER).interval(0.05)
     assert low < -50 < high < 0
+
+
+def test_any_metric_can_be_compared_on_the_tasks_that_have_it(gold, half):
+    task = by_name(GENDER)
+    name = task.scorings["corrected"].metrics[0].name
+    found = compare(gold, half, metric=name, resamples=1000)
+    assert found.row("task", GENDER).difference == pytest.approx(
+        compare(gold, half, resamples=1000).row("task", GENDER).difference
+    )
+    without = [t for t in gold.tasks.values() if t.scorings["corrected"].metric(name) is None]
+    assert without
+    for other in without:
+        assert found.row("task", other.name) is None
+        assert f"{other.name}: it has no metric {name}; it is left out." in found.notes
+    with pytest.raises(RedoneError, match="no scored sample .*of the metric absent"):
+        compare(gold, half, metric="absent", resamples=1000)
 
 
 def test_the_same_seed_gives_the_same_interval(gold, half):

@@ -58,9 +58,39 @@ def test_figures_by_brute_force() -> None:
                 assert np.isnan(value)
 
 
+def sums_of(pairs) -> np.ndarray:
+    return np.sum([figures.counts("abc", said, gold) for said, gold in pairs], axis=0)
+
+
+def test_informedness_is_what_depends_on_the_item() -> None:
+    gold = "aaaaaabbbc"
+    assert float(figures.informedness(sums_of(zip(gold, gold, strict=True)))) == 100
+    for said in ("a", "c", None):
+        assert float(figures.informedness(sums_of((said, g) for g in gold))) == 0
+    # Labels said alike of all items, however often each.
+    independent = sums_of((said, g) for g in gold for said in ("a", "a", "b", None))
+    assert float(figures.informedness(independent)) == pytest.approx(0)
+    # Youden's J of each label: 1 - 1/4, 1 - 0, 0 - 0.
+    half = sums_of(zip("aaaaaabbba", gold, strict=True))
+    assert float(figures.informedness(half)) == pytest.approx(100 * (0.75 + 1 + 0) / 3)
+    assert np.isnan(figures.informedness(np.zeros(9)))
+
+
+def test_informedness_of_two_labels_is_youdens_j() -> None:
+    sums = np.sum(
+        [figures.counts("yn", said, gold) for said, gold in ("yy", "yy", "ny", "nn", "yn")], axis=0
+    )
+    assert float(figures.informedness(sums)) == pytest.approx(100 * (2 / 3 + 1 / 2 - 1))
+
+
 def test_figures_take_any_leading_axes() -> None:
     sums = np.random.default_rng(0).integers(1, 9, (2, 5, 9)).astype(float)
-    for figure in (figures.macro_f1, figures.macro_recall, figures.f1_of("abc", "ac")):
+    for figure in (
+        figures.macro_f1,
+        figures.macro_recall,
+        figures.informedness,
+        figures.f1_of("abc", "ac"),
+    ):
         assert figure(sums).shape == (2, 5)
         assert figure(sums)[1, 4] == pytest.approx(float(figure(sums[1, 4])))
 

@@ -223,6 +223,40 @@ def test_against_the_base_a_fall_from_the_previous_passes(tmp_path):
         World(tmp_path / "two", shares, against="previous").run()
 
 
+def test_against_both_a_fall_from_either_stops(tmp_path):
+    fallen_from_previous = {"exploratory": 0.95, "targeted": 0.65, "refinement": 0.7}
+    world = World(tmp_path / "previous", fallen_from_previous, against="both")
+    with pytest.raises(GateStopped, match="Stage targeted .*\n  Beside exploratory: .*regressed"):
+        world.run()
+    found = {
+        where: orjson.loads((world.folder / "gates/targeted" / where / "gate.json").read_bytes())
+        for where in (".", "previous")
+    }
+    assert {where: gate["outcome"] for where, gate in found.items()} == {
+        ".": "pass",
+        "previous": "regression",
+    }
+    assert found["previous"]["base"]["name"] == "exploratory"
+    shown = (world.folder / "gates/targeted/report.html").read_text().split()
+    assert shown == ["base", "exploratory", "targeted"]
+    # Little by little, too, no stage may fall below the base.
+    drifting = {"exploratory": 0.55, "targeted": 0.5, "refinement": 0.4}
+    with pytest.raises(GateStopped, match="Stage refinement .*\n  Beside base: .*regressed"):
+        World(tmp_path / "base", drifting, against="both").run()
+
+
+def test_against_both_the_level_is_shared_among_all_comparisons(tmp_path):
+    world = World(tmp_path, RISING, against="both")
+    assert world.run().exit_code == 0
+    gates = [world.folder / "gates/exploratory", *(
+        world.folder / "gates" / stage / where
+        for stage in ("targeted", "refinement") for where in (".", "previous")
+    )]  # fmt: skip
+    levels = [orjson.loads((gate / "gate.json").read_bytes())["alpha"] for gate in gates]
+    assert levels == [0.05 / 5] * 5
+    assert not (world.folder / "gates/exploratory/previous").exists()
+
+
 def ungated(world, *names):
     stages = tuple(
         stage.model_copy(update={"gate": stage.name not in names}) for stage in world.recipe.stages
