@@ -12,7 +12,7 @@ import numpy as np
 from ...tasks.schema import FAILURES
 from ..scored import ScoredRun
 from . import gaps, slices
-from .confusions import confusions
+from .confusions import confusions, constant_answer
 from .failures import HINT_SHARE, failure_shares, reward_hints, slice_failure
 from .items import SMALLEST, TaskItems, finite, read_items
 from .published import PublishedRow, beside
@@ -204,6 +204,8 @@ def _task_notes(items: TaskItems, reference: Reference | None, measured: Any) ->
         notes.append("No reference: no gap, no rank.")
     if items.not_scored:
         notes.append(f"{items.not_scored} item(s) were not scored and are left out.")
+    if (same := constant_answer(items)) is not None:
+        notes.append(same)
     if items.scores.scoring.name not in items.task.scorings:
         notes.append(f"Scored as {items.scores.scoring.name}: a service was missing.")
     return notes

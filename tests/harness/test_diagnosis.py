@@ -34,6 +34,17 @@ def test_wrong_on_one_label(tmp_path, data):
     assert not any(hint.task == TAXONOMY for hint in found.hints)
 
 
+def test_a_constant_answer_is_named(tmp_path, data):
+    def same(sample, task, draw):
+        return "Yes" if task.name == GENDER else mostly_right(sample, task, draw)
+
+    found = diagnose(evaluate(tmp_path / "m", data, same), Question())
+    told = {n: [note for note in t.notes if "constant" in note] for n, t in found.tasks.items()}
+    count = found.tasks[GENDER].n
+    assert told[GENDER][0].startswith(f'{count} of {count} answers are "Yes", gold of ')
+    assert not any(notes for name, notes in told.items() if name != GENDER)
+
+
 def test_cut_answers_on_one_task(tmp_path, data):
     found = diagnose(evaluate(tmp_path / "m", data, cut_on_one_task), Question())
     first = found.weaknesses[0]
