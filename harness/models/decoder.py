@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -57,7 +59,6 @@ class _Linear:
         self, modules: list[torch.nn.Linear], dtype: torch.dtype, keep: bool = False
     ) -> None:
         self._weight = torch.cat([_effective(m) for m in modules]).to(dtype)
-        self.inputs = self._weight.shape[1]
         biases = [m.bias for m in modules if m.bias is not None]
         self.bias = torch.cat([b.detach() for b in biases]).to(dtype) if biases else None
         self._stale = modules if keep and any(map(_adapted, modules)) else []
@@ -66,8 +67,9 @@ class _Linear:
             _share([m.weight for m in modules], self._weight)
             if self.bias is not None:
                 _share(biases, self.bias)
-        # oneDNN's 16-bit products are faster with the weights packed once instead of at each call.
-        self._packed = None if dtype == torch.float32 else _packed(self._weight)
+        self._packed = None if keep else _packed(self._weight)
+        if self._packed is not None:
+            self._weight = torch.empty(0)
 
     def refresh(self) -> None:
         """Take over what adapters have become."""
@@ -77,7 +79,7 @@ class _Linear:
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """Outputs [tokens, outputs], added to the residual if there is one."""
         if self._packed is not None:
-            out = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
+            out = _packed_product(x, self._packed, self.bias)
             return out if residual is None else out.add_(residual)
         if len(x) > _FEW:
             out = _product(x, self._weight.t(), residual)
@@ -113,14 +115,35 @@ def _product(a: Tensor, b: Tensor, added: Tensor | None) -> Tensor:
 
 
 def _packed(weight: Tensor) -> Tensor | None:
-    """The weight in oneDNN's own layout, None where this build of torch has no such operation."""
+    """The weight in oneDNN's own layout, None where that is not faster or cannot be had.
+
+    oneDNN's products are faster with the weights packed once instead of at each call: those of 16
+    bits everywhere; those of float32 beside MKL's on AMD's processors, not on Intel's. The maker
+    decides and not a measurement, so that a machine rounds alike each time.
+    """
+    if weight.dtype == torch.float32 and _maker() != "AuthenticAMD":
+        return None
     try:
         packed = torch.ops.mkldnn._reorder_linear_weight(weight, 256)
-        probe = torch.zeros(2, weight.shape[1], dtype=weight.dtype)
-        torch.ops.mkldnn._linear_pointwise(probe, packed, None, "none", [], "")
+        _packed_product(torch.zeros(2, weight.shape[1], dtype=weight.dtype), packed)
     except (RuntimeError, AttributeError, NotImplementedError):
         return None
     return packed
+
+
+def _packed_product(x: Tensor, packed: Tensor, bias: Tensor | None = None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+
+
+@cache
+def _maker() -> str:
+    """The processor's `vendor_id`, "" where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return ""
+    told = (line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id"))
+    return next(told, "")
 
 
 class _Layer:
@@ -171,6 +194,7 @@ class Decoder:
         head = model.lm_head.weight.detach()
         tied = head.data_ptr() == inner.embed_tokens.weight.data_ptr()
         self._head = self._embedding if tied else head.to(arithmetic)
+        self._packed_head = None if keep else _packed(self._head)
         self.layers: list[_Layer] = []
         with torch.no_grad():
             for layer in inner.layers:
@@ -243,6 +267,8 @@ class Decoder:
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of the next token, shape [rows, vocabulary], float32."""
         rows = self._normed(hidden, self._norm)
+        if self._packed_head is not None:
+            return _packed_product(rows, self._packed_head).float()
         if self._head.dtype == torch.float32 and len(rows) <= _FEW:
             return torch.mm(self._head, rows.contiguous().t()).t()
         return F.linear(rows, self._head).float()

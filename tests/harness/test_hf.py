@@ -33,6 +33,27 @@ def answers(folder, asked, **options):
     return found, model
 
 
+@pytest.mark.parametrize(
+    ("maker", "keep", "packed"),
+    [("AuthenticAMD", False, True), ("AuthenticAMD", True, False), ("GenuineIntel", False, False)],
+)
+def test_each_layout_of_the_weights_is_fast_and_equal(tiny_model, monkeypatch, maker, keep, packed):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from redone.harness.models import decoder
+    from redone.harness.models.engine import FastEngine
+
+    monkeypatch.setattr(decoder, "_maker", lambda: maker)
+    model = AutoModelForCausalLM.from_pretrained(tiny_model("qwen2"), dtype=torch.float32)
+    # `of` holds the logits against the model's own and gives None where they differ.
+    engine = FastEngine.of(model, 4, keep=keep)
+    assert engine is not None
+    mixed = engine._decoder.layers[0].qkv
+    assert (mixed._packed is not None) == packed == (engine._decoder._packed_head is not None)
+    assert (mixed._weight.numel() == 0) == packed  # not held twice
+
+
 @pytest.mark.parametrize("kind", FAST)
 @pytest.mark.parametrize("batch_size", [3, "auto"])
 def test_fast_equals_plain(tiny_model, kind, batch_size):
