@@ -63,7 +63,7 @@ class World:
             "undecided": "pass",
             "suites": {"general-mini": {"role": "robustness", "margin": 8.0}},
         }
-        changes = {"policy": policy | gates.pop("policy", {}), **gates}
+        changes = {"policy": policy | gates.pop("policy", {}), "against": "base", **gates}
         self.recipe = recipe.model_copy(
             update={
                 "stages": stages,
