@@ -234,6 +234,7 @@ def _difficulty(asked: _Asked, given: Given) -> Chosen:
             general_share=asked.general_share,
             shares={task: s * given.factors.get(task, 1.0) for task, s in asked.shares().items()},
             seed=wanted.seed,
+            **asked.settings("rarity"),
         ),
         asked.items,
     )

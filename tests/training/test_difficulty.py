@@ -105,6 +105,25 @@ def test_a_task_s_share_is_filled_with_its_own_hardest_rows(solved, items):
     assert shares["tweeteval/irony"].share == 0.5 and shares["tweeteval/irony"].rows == 60
 
 
+def test_labels_that_are_always_solved_keep_their_share_where_labels_are_to_be_alike(items):
+    # A model that says joy: it solves those rows always, the others never, one of sadness once.
+    rows = [row(n, "tweeteval/emotion", ("joy", "sadness", "joy")[n % 3]) for n in range(90)]
+    solved = {r.id: Solved(4, 4 if r.tags["label"] == "joy" else 0) for r in rows}
+    solved[rows[1].id] = Solved(4, 1)
+
+    def labels(**how):
+        settings = HardSettings(budget=20, general_share=0.0, **how)
+        found = hardest(rows, solved, settings, items).rows
+        assert rows[1].id in {r.id for r in found}
+        return Counter(r.tags["label"] for r in found)
+
+    assert labels() == {"sadness": 20}
+    assert labels(rarity=0.0) == {"joy": 13, "sadness": 7}
+    assert labels(rarity=1.0) == {"joy": 10, "sadness": 10}
+    with pytest.raises(RedoneError, match="A rarity of 1.5 is not possible"):
+        labels(rarity=1.5)
+
+
 @pytest.mark.parametrize("shares", [{"tweeteval/irony": 1.0}, dict.fromkeys(("x",), 1.0)])
 def test_a_share_is_needed_of_every_task(shares, solved, items):
     with pytest.raises(RedoneError, match="The share None of tweeteval/"):

@@ -7,6 +7,8 @@ often solved come first.
 
 The order is kept inside each task. How many rows a task has is settled before: were the whole
 budget filled class by class, a task would get what it has of the first class, whatever its share.
+So it is with a task's labels, where rare ones are preferred: a model that nearly always says one of
+them solves its rows always, and would get none of them.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from .contamination import EvaluationItems
 from .decisions import Decision
 from .draws import Draws
 from .mixing import GENERAL_SHARE, checked
-from .quotas import apportioned, mixed, parted, place
+from .quotas import apportioned, cell, mixed, parted, place, shares_checked
 from .row import CorpusRow
 
 Class = Literal["sometimes", "never", "always"]
@@ -61,11 +63,14 @@ class HardSettings:
         general_share: Of general rows, 0..1. The paper gives none; this is stage 1's.
         shares: Of the tasks among domain rows and among general ones, any scale, above 0; empty: as
             they share the rows that are offered.
+        rarity: How far rare labels of a task are preferred, 0 (its share is parted among labels as
+            the rows are that are offered) to 1 (alike); None: labels are not looked at.
         seed: Of ties and order.
     """
 
     budget: int | None = None
     general_share: float = GENERAL_SHARE
+    rarity: float | None = None
     shares: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
 
@@ -155,6 +160,7 @@ def hardest(
             "and several drawn answers each (`training.draws.draw`)."
         )
     of_kind = {kind: [row for row in judged if row.general == kind] for kind in (False, True)}
+    shares_checked(rarity=settings.rarity or 0.0)
     _shared(judged, settings.shares)
     counts = parted(
         len(of_kind[False]), len(of_kind[True]), settings.general_share, settings.budget
@@ -193,8 +199,14 @@ def _hardest(
     ids: set[str] = set()
     for task, quota in quotas.items():
         seed = f"{settings.seed}|hard|{task}"
-        first = sorted(groups[task], key=lambda row: _rank(row, solved[row.id], seed))
-        ids |= {row.id for row in first[:quota]}
+        cells: dict[tuple[str, str], list[CorpusRow]] = {}
+        for row in groups[task]:
+            cells.setdefault(("", "") if settings.rarity is None else cell(row), []).append(row)
+        sizes = {key: len(own) for key, own in cells.items()}
+        wanted = {key: n ** (1 - (settings.rarity or 0.0)) for key, n in sizes.items()}
+        for key, part in apportioned(wanted, sizes, quota).items():
+            first = sorted(cells[key], key=lambda row: _rank(row, solved[row.id], seed))
+            ids |= {row.id for row in first[:part]}
     return ids
 
 

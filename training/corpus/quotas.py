@@ -66,18 +66,22 @@ def shares_checked(**shares: float) -> None:
             raise RedoneError(f"A {told} of {value} is not possible: 0 to 1 is expected.")
 
 
-def by_label(rows: Sequence[CorpusRow], rarity: float) -> list[float]:
-    """What each row weighs in a draw: its weight times `cell ** -rarity`.
+def cell(row: CorpusRow) -> tuple[str, str]:
+    """Language and label of a row: rows that have both in common stand for one another."""
+    return row.language, row.tags.get("label", "")
 
-    Its cell are the rows that share its language and label, so 0 leaves labels as frequent as they
-    are and 1 draws each alike.
+
+def by_label(rows: Sequence[CorpusRow], rarity: float) -> list[float]:
+    """What each row weighs in a draw: its weight times `n ** -rarity`, n the rows of its cell.
+
+    So 0 leaves labels as frequent as they are, and 1 draws each alike.
 
     Args:
         rows: Of one task.
         rarity: 0..1.
     """
-    cells = Counter((row.language, row.tags.get("label")) for row in rows)
-    return [row.weight * cells[row.language, row.tags.get("label")] ** -rarity for row in rows]
+    cells = Counter(map(cell, rows))
+    return [row.weight * cells[cell(row)] ** -rarity for row in rows]
 
 
 def drawn(rows: Sequence[CorpusRow], weights: Sequence[float], count: int, seed: str) -> set[str]:
