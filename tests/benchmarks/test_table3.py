@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from table3_figures import estimate, figures
 from table3_page import markdown
+from table3_read import chosen, read
 
 from redone.harness.cli import main
 from redone.harness.options import parser
+from redone.harness.scored import ScoredRun
 from redone.tasks.registry import by_name
 from redone.tasks.sources import samples
 
@@ -190,3 +192,14 @@ def test_the_plan_names_rows_and_columns_that_it_has():
         assert claim["beside"] == "base" or len(rows[claim["beside"]]) >= 3
         assert claim["column"] in columns
         assert ("above" in claim) != ("below" in claim)
+
+
+def test_outputs_to_read_are_the_same_items_of_every_run(scripted_run):
+    gold = ScoredRun(scripted_run("gold"))
+    wrong = ScoredRun(scripted_run("wrong", lambda task, sample: "\x1b[2J I cannot tell."))
+    ids = chosen(gold, 28, seed=0)
+    assert ids == chosen(wrong, 28, seed=0) != chosen(gold, 28, seed=1)
+    found = list(read(wrong, ids))
+    assert [one["answer"] for one in found] == ["\x1b[2J I cannot tell."] * 28
+    assert {one["task"] for one in found} == set(gold.tasks)  # 14 tasks, two items of each
+    assert all(one["failure"] == "" and one["value"] == 1 for one in read(gold, ids))

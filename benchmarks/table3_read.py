@@ -1,0 +1,89 @@
+"""Outputs to be read by eye: some answers of finished runs, what was asked, how they were judged.
+
+    python benchmarks/table3_read.py RUN [RUN ...] [--count 50] [--seed 0]
+
+The same items of every run, an even mix of its tasks. Text of models is printed as Python writes a
+string, so that it cannot play tricks on the terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from redone.harness.scored import ScoredRun
+from redone.tasks.errors import RedoneError
+
+
+def chosen(run: ScoredRun, count: int, seed: int) -> list[str]:
+    """Ids of samples: each task in turn gives the next one of a seeded order."""
+    order: dict[str, list[str]] = {}
+    for task, scores in run.scores().items():
+        ids = [bytes(sample).decode() for sample in scores.samples]
+        order[task] = sorted(ids, key=lambda i: hashlib.sha256(f"{seed}|{i}".encode()).digest())
+    turns = max(map(len, order.values()), default=0)
+    mixed = [ids[turn] for turn in range(turns) for ids in order.values() if turn < len(ids)]
+    return mixed[:count]
+
+
+def read(run: ScoredRun, ids: list[str]) -> Iterator[dict[str, Any]]:
+    """What there is to read of some samples, in their order."""
+    items = {item["id"]: item for item in lines(run.path / "samples.jsonl")}
+    texts = {a["sample"]: a.get("text") for a in lines(run.path / "responses.jsonl")}
+    judged = {
+        bytes(sample).decode(): (float(value), str(failure))
+        for scores in run.scores().values()
+        for sample, value, failure in zip(
+            scores.samples, scores.values, scores.failures, strict=True
+        )
+    }
+    for identity in ids:
+        item, (value, failure) = items[identity], judged[identity]
+        yield {
+            "task": item["task"],
+            "asked": asked(item["requests"][0]["prompt"]),
+            "gold": item["target"],
+            "answer": texts[identity],
+            "value": value,
+            "failure": failure,
+        }
+
+
+def asked(prompt: Any) -> str:
+    """The end of what the model saw: the item, and not the task's instruction."""
+    return prompt if isinstance(prompt, str) else prompt[-1]["content"]
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        yield from map(json.loads, file)
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    p.add_argument("runs", nargs="+", metavar="RUN")
+    p.add_argument("--count", type=int, default=50, metavar="N", help="answers of each run")
+    p.add_argument("--seed", type=int, default=0, metavar="N", help="which ones")
+    options = p.parse_args()
+    try:
+        for path in options.runs:
+            run = ScoredRun(path)
+            print(f"# {path}")
+            for number, one in enumerate(read(run, chosen(run, options.count, options.seed)), 1):
+                verdict = one["failure"] or "right"
+                print(f"{number}. {one['task']}: {one['value']:g}, {verdict}")
+                print(f"   asked  {one['asked'][-400:]!r}")
+                print(f"   gold   {str(one['gold'])[:200]!r}")
+                print(f"   answer {(one['answer'] or '')[:400]!r}")
+    except RedoneError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+
+
+if __name__ == "__main__":
+    main()
