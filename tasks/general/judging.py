@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 from ..errors import RedoneError
 from ..schema import Completion, Failure, Sample, Score, Services
@@ -48,7 +52,8 @@ class Judge:
         if self.code and services.sandbox is None:
             return Score(math.nan, self._statistics({}), scored=False)
         task = self.definition().tasks[sample.fields["task"]]
-        with judging_in(services.sandbox) if services.sandbox else nullcontext():
+        sandboxed = judging_in(services.sandbox) if services.sandbox else nullcontext()
+        with sandboxed, _repeatable(sample.id):
             try:
                 items, shown = items_of(task, sample, completions)
             except RedoneError:
@@ -74,6 +79,28 @@ class Judge:
                 counts = column.aggregation.columns
                 found += [1.0 if name in ("count", "weight") else 0.0 for name in counts]
         return tuple(found)
+
+
+@contextmanager
+def _repeatable(sample: str) -> Iterator[None]:
+    """What a judgement draws by chance is the sample's own: the same text has the same score.
+
+    IFEval asks for a random letter where a document names a character that is none ("#"), and
+    langdetect, which tells it languages, samples too.
+    """
+    import numpy as np
+
+    state, numpy_state = random.getstate(), np.random.get_state()
+    seed = int.from_bytes(hashlib.sha256(sample.encode()).digest()[:4], "big")
+    random.seed(seed)
+    np.random.seed(seed)
+    detector = getattr(sys.modules.get("langdetect"), "DetectorFactory", None)
+    try:
+        with patch.object(detector, "seed", seed) if detector else nullcontext():
+            yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numpy_state)
 
 
 def items_of(

@@ -1,5 +1,7 @@
 """lm-eval's tasks through our harness: the same questions, the same score."""
 
+import random
+
 import numpy as np
 import pytest
 from general_world import TASKS, lm_eval_model, our_model, write_mirror, write_tasks
@@ -90,6 +92,26 @@ def test_prompts_are_those_of_a_run_over_all_documents(tmp_path):
         built.set_fewshot_seed(1234)
         built.build_all_requests()
     assert [p for (p,) in whole.values()] == [i.arguments[0] for i in built.instances]
+
+
+def test_a_judgement_that_draws_by_chance_is_the_same_each_time(tmp_path, monkeypatch):
+    """IFEval checks for a random letter where a document names a character that is none."""
+    (task,) = find(None, "lm_eval:own_generate")
+    one, two = list(samples(task, tmp_path))[:2]
+    judge = task.scorings["corrected"].judge
+    built = judge.definition().tasks["own_generate"]
+    monkeypatch.setattr(
+        built, "process_results", lambda *_: {"exact_match": random.random() + np.random.random()}
+    )
+
+    def worth(sample):
+        return judge(sample, [Completion("7")], Services()).parsed
+
+    random.seed(0)
+    expected = random.random()
+    random.seed(0)
+    assert worth(one) == worth(one) != worth(two)
+    assert random.random() == expected  # nobody else's numbers are touched
 
 
 def test_a_choice_is_one_request_an_option_and_one_without_the_question(tmp_path):
