@@ -195,6 +195,8 @@ class Decoder:
         tied = head.data_ptr() == inner.embed_tokens.weight.data_ptr()
         self._head = self._embedding if tied else head.to(arithmetic)
         self._packed_head = None if keep else _packed(self._head)
+        if self._packed_head is not None:
+            self._head = torch.empty(0)
         self.layers: list[_Layer] = []
         with torch.no_grad():
             for layer in inner.layers:
