@@ -147,10 +147,7 @@ class Recipe(Strict):
         for name in ("gates", "partition"):
             if name in self.gates.policy:
                 raise ValueError(f"gates.policy.{name} cannot be set: the pipeline does")
-        gates = max(1, sum(stage.gate for stage in self.stages))
-        if self.gates.against == "both":
-            gates = 2 * gates - 1  # the first stage's previous model is the base
-        told = {**self.gates.policy, "gates": gates, "partition": partition}
+        told = {**self.gates.policy, "gates": max(1, self._comparisons()), "partition": partition}
         policy = policy_of(told, "gates.policy")
         absent = {task.name for task in self.evaluation.tasks() if partition not in task.partitions}
         update = {
@@ -162,6 +159,16 @@ class Recipe(Strict):
             "protected": {n: m for n, m in policy.protected.items() if n not in absent},
         }
         return policy.model_copy(update=update)
+
+    def _comparisons(self) -> int:
+        """How many the gates make if all let pass; the first of a branch follows on the base."""
+        count, later = 0, False
+        for stage in self.stages:
+            later = later and stage.start != "base"
+            if stage.gate:
+                count += 2 if self.gates.against == "both" and later else 1
+                later = True
+        return count
 
     def stage(self, name: str) -> Any:
         """A stage by name."""

@@ -34,7 +34,11 @@ def test_a_shipped_recipe_is_one_screen_and_consistent(name):
     suites = {*recipe.evaluation.domain, *recipe.evaluation.robustness}
     assert {*recipe.policy().suites, *recipe.policy("report").suites} == suites
     assert recipe.policy().partition == "gate"
-    assert recipe.policy().gates == sum(stage.gate for stage in recipe.stages)
+    # Each is compared with the base, and with the last one of its branch that passed.
+    gated = [stage for stage in recipe.stages if stage.gate]
+    branches = max(1, sum(stage.start == "base" for stage in recipe.stages))
+    assert recipe.gates.against == "both"
+    assert recipe.policy().gates == 2 * len(gated) - branches
     # A diagnosis of a model that does not exist cannot be asked for.
     assert steps_of(recipe)[0].name == "corpus"
     assert recipe.data.needs_corpus or recipe.data.tasks
@@ -97,6 +101,13 @@ def test_final_figures_may_have_a_limit_of_their_own():
     assert (asked.items("gate"), asked.items("report")) == (3, asked.report_limit)
     whole = load_recipe("redone2", ["evaluation.limit=3"]).evaluation
     assert whole.items("report") == 3
+
+
+def test_the_level_is_shared_among_the_comparisons_that_are_made():
+    recipe = load_recipe("redone2-laptop")
+    for against, count in (("base", 3), ("previous", 3), ("both", 5)):
+        gates = recipe.gates.model_copy(update={"against": against})
+        assert recipe.model_copy(update={"gates": gates}).policy().gates == count
 
 
 def test_the_comparators_are_asked_the_same():
