@@ -29,6 +29,7 @@ from machine import keep, machine
 from table3_figures import figures
 from table3_page import markdown
 
+from redone.harness.models.ray_session import cores
 from redone.tasks.errors import RedoneError
 from redone.training.recipe import load_recipe
 from redone.training.spent import processed
@@ -155,11 +156,6 @@ class Table:
         code = subprocess.run(command, check=False, env=environment).returncode
         if code not in fine:
             raise RedoneError(f"{module} ended with {code}. The same command goes on from there.")
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def manifest(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from redone.harness.comparison import compare
-from redone.harness.scored import ScoredRun, TaskScores
+from redone.harness.scored import ScoredRun
 
 RESAMPLES = 2_000
 LEVEL = 0.95
@@ -65,7 +65,7 @@ def estimate(points: Sequence[float], resampled: np.ndarray) -> Estimate:
 
 
 class Pairs:
-    """Differences of pairs of runs, compared once.
+    """Figures of runs and differences of pairs of them, each computed once.
 
     Args:
         role: Of the scoring, `corrected` or `official`.
@@ -75,6 +75,7 @@ class Pairs:
     def __init__(self, role: str, metric: str | None = None) -> None:
         self.role, self.metric = role, metric
         self._found: dict[tuple[Path, Path], dict[str, Any]] = {}
+        self._figures: dict[Path, dict[str, float]] = {}
 
     def of(self, base: Path, candidate: Path) -> Mapping[str, Any]:
         """The difference of each task, from one run to the other."""
@@ -111,13 +112,13 @@ class Pairs:
 
     def score(self, run: Path, tasks: Sequence[str]) -> float:
         """The mean over tasks of a run's own figures."""
-        found = ScoredRun(run).scores(self.role)
-        return float(np.mean([self._figure(found[task]) for task in tasks]))
-
-    def _figure(self, scores: TaskScores) -> float:
-        metric = scores.scoring.metric(self.metric)
-        assert metric is not None
-        return metric.point(scores.stats.sum(axis=0))
+        if run not in self._figures:
+            self._figures[run] = {
+                task: metric.point(scores.stats.sum(axis=0))
+                for task, scores in ScoredRun(run).scores(self.role).items()
+                if (metric := scores.scoring.metric(self.metric)) is not None
+            }
+        return float(np.mean([self._figures[run][task] for task in tasks]))
 
 
 def tasks_of(patterns: Sequence[str], names: Sequence[str]) -> list[str]:

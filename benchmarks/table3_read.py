@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from redone.harness.scored import ScoredRun
+from redone.harness.store import Journal
 from redone.tasks.errors import RedoneError
 
 
@@ -33,8 +32,8 @@ def chosen(run: ScoredRun, count: int, seed: int) -> list[str]:
 
 def read(run: ScoredRun, ids: list[str]) -> Iterator[dict[str, Any]]:
     """What there is to read of some samples, in their order."""
-    items = {item["id"]: item for item in lines(run.path / "samples.jsonl")}
-    texts = {a["sample"]: a.get("text") for a in lines(run.path / "responses.jsonl")}
+    items = {item["id"]: item for item in Journal(run.path / "samples.jsonl")}
+    texts = {a["sample"]: a.get("text") for a in Journal(run.path / "responses.jsonl")}
     judged = {
         bytes(sample).decode(): (float(value), str(failure))
         for scores in run.scores().values()
@@ -57,11 +56,6 @@ def read(run: ScoredRun, ids: list[str]) -> Iterator[dict[str, Any]]:
 def asked(prompt: Any) -> str:
     """The end of what the model saw: the item, and not the task's instruction."""
     return prompt if isinstance(prompt, str) else prompt[-1]["content"]
-
-
-def lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        yield from map(json.loads, file)
 
 
 def main() -> None:

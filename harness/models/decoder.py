@@ -52,29 +52,20 @@ def unsupported(model: PreTrainedModel) -> str | None:
     return None
 
 
-class _Linear:
-    """A linear map whose weights are laid out for the dtype of the arithmetic."""
+class _Matrix:
+    """A weight, shape [outputs, inputs], laid out for products with few rows and with many.
 
-    def __init__(
-        self, modules: list[torch.nn.Linear], dtype: torch.dtype, keep: bool = False
-    ) -> None:
-        self._weight = torch.cat([_effective(m) for m in modules]).to(dtype)
-        biases = [m.bias for m in modules if m.bias is not None]
-        self.bias = torch.cat([b.detach() for b in biases]).to(dtype) if biases else None
-        self._stale = modules if keep and any(map(_adapted, modules)) else []
-        if keep and not self._stale:
-            # The model's parameters become parts of these: what an optimiser writes is seen here.
-            _share([m.weight for m in modules], self._weight)
-            if self.bias is not None:
-                _share(biases, self.bias)
-        self._packed = None if keep else _packed(self._weight)
-        if self._packed is not None:
-            self._weight = torch.empty(0)
+    Args:
+        weight: In the dtype of the arithmetic; packed where that is faster.
+        keep: It goes on being changed by others, and is never packed.
+    """
 
-    def refresh(self) -> None:
-        """Take over what adapters have become."""
-        if self._stale:
-            torch.cat([_effective(m) for m in self._stale], out=self._weight)
+    bias: Tensor | None = None
+
+    def __init__(self, weight: Tensor, keep: bool = False) -> None:
+        self._packed = None if keep else _packed(weight)
+        # Not held twice.
+        self._weight = weight if self._packed is None else torch.empty(0)
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """Outputs [tokens, outputs], added to the residual if there is one."""
@@ -88,6 +79,28 @@ class _Linear:
             turned = None if residual is None else residual.t()
             out = _product(self._weight, x.contiguous().t(), turned).t()
         return out if self.bias is None else out.add_(self.bias)
+
+
+class _Linear(_Matrix):
+    """Linear layers that read the same inputs, as one."""
+
+    def __init__(
+        self, modules: list[torch.nn.Linear], dtype: torch.dtype, keep: bool = False
+    ) -> None:
+        super().__init__(torch.cat([_effective(m) for m in modules]).to(dtype), keep)
+        biases = [m.bias for m in modules if m.bias is not None]
+        self.bias = torch.cat([b.detach() for b in biases]).to(dtype) if biases else None
+        self._stale = modules if keep and any(map(_adapted, modules)) else []
+        if keep and not self._stale:
+            # The model's parameters become parts of these: what an optimiser writes is seen here.
+            _share([m.weight for m in modules], self._weight)
+            if self.bias is not None:
+                _share(biases, self.bias)
+
+    def refresh(self) -> None:
+        """Take over what adapters have become."""
+        if self._stale:
+            torch.cat([_effective(m) for m in self._stale], out=self._weight)
 
 
 def _share(parameters: list[Any], whole: Tensor) -> None:
@@ -193,10 +206,7 @@ class Decoder:
         self._embedding = inner.embed_tokens.weight.detach().to(arithmetic)
         head = model.lm_head.weight.detach()
         tied = head.data_ptr() == inner.embed_tokens.weight.data_ptr()
-        self._head = self._embedding if tied else head.to(arithmetic)
-        self._packed_head = None if keep else _packed(self._head)
-        if self._packed_head is not None:
-            self._head = torch.empty(0)
+        self._head = _Matrix(self._embedding if tied else head.to(arithmetic), keep)
         self.layers: list[_Layer] = []
         with torch.no_grad():
             for layer in inner.layers:
@@ -268,12 +278,7 @@ class Decoder:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of the next token, shape [rows, vocabulary], float32."""
-        rows = self._normed(hidden, self._norm)
-        if self._packed_head is not None:
-            return _packed_product(rows, self._packed_head).float()
-        if self._head.dtype == torch.float32 and len(rows) <= _FEW:
-            return torch.mm(self._head, rows.contiguous().t()).t()
-        return F.linear(rows, self._head).float()
+        return self._head(self._normed(hidden, self._norm)).float()
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         return F.rms_norm(x, (x.shape[-1],), weight, self._eps)

@@ -50,7 +50,7 @@ def test_each_layout_of_the_weights_is_fast_and_equal(tiny_model, monkeypatch, m
     engine = FastEngine.of(model, 4, keep=keep)
     assert engine is not None
     mixed = engine._decoder.layers[0].qkv
-    assert (mixed._packed is not None) == packed == (engine._decoder._packed_head is not None)
+    assert (mixed._packed is not None) == packed == (engine._decoder._head._packed is not None)
     assert (mixed._weight.numel() == 0) == packed  # not held twice
 
 
