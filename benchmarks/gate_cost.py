@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from machine import machine
 from simulated_runs import population
 
 from redone.harness.scored import TaskScores
@@ -67,13 +68,15 @@ def write_pairs(folder: Path, data: Path) -> None:
 
 
 def _report(folder: Path) -> list[str]:
+    where = machine("numpy")
     lines = [
         "# What a gate costs",
         "",
-        f"{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; "
-        f"Python {platform.python_version()}, numpy {np.__version__}. `redone-gate BASE CANDIDATE` "
-        "under the default policy (10,000 resamples), start-up and output included; simulated runs "
-        "of SNS-Bench and SNS-TransBench by two equal models.",
+        f"{where['processor']}, {where['threads']} cores, load {os.getloadavg()[0]:.1f} at the "
+        f"start; Python {platform.python_version()}, numpy {where['versions']['numpy']}. "
+        "`redone-gate BASE CANDIDATE` under the default policy (10,000 resamples), start-up and "
+        "output included; simulated runs of SNS-Bench and SNS-TransBench by two equal "
+        "models.",
         "",
         "| samples a run | seconds | bar | processor seconds | peak MB | bar | exit code |",
         "|---|---|---|---|---|---|---|",
@@ -178,13 +181,6 @@ def _table(scores: TaskScores) -> Any:
 
 def _write(path: Path, record: Any) -> None:
     path.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":
