@@ -126,6 +126,11 @@ def tasks_of(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
+def named(task: str, metric: str | None) -> str:
+    """What a task's figures are kept under: its name, and the metric if that is not its primary."""
+    return task if metric is None else f"{task} {metric}"
+
+
 def without_skill(run: Path, tasks: Sequence[str], metric: str | None) -> float | None:
     """What the best answer sheets without skill reach, a mean over tasks, `corrected`.
 
@@ -164,7 +169,14 @@ def figures(plan: Mapping[str, Any], runs: Mapping[str, Sequence[Path]]) -> dict
     columns = {c["title"]: tasks_of(c["tasks"], names) for c in plan["columns"]}
     columns = {title: tasks for title, tasks in columns.items() if tasks}
     metrics = {c["title"]: c.get("metric") for c in plan["columns"] if c["title"] in columns}
-    shown = columns | {name: [name] for name in names}
+    shown = [(title, tasks, metrics[title]) for title, tasks in columns.items()]
+    shown += [(name, [name], None) for name in names]
+    shown += [
+        (named(task, metric), [task], metric)
+        for title, metric in metrics.items()
+        if metric is not None
+        for task in columns[title]
+    ]
     pairs = {
         (role, metric): Pairs(role, metric)
         for role in ("corrected", "official")
@@ -174,8 +186,7 @@ def figures(plan: Mapping[str, Any], runs: Mapping[str, Sequence[Path]]) -> dict
         "columns": columns,
         "metrics": metrics,
         "without_skill": {
-            title: without_skill(runs["base"][0], tasks, metrics.get(title))
-            for title, tasks in shown.items()
+            title: without_skill(runs["base"][0], tasks, metric) for title, tasks, metric in shown
         },
         "rows": {},
     }
@@ -183,8 +194,8 @@ def figures(plan: Mapping[str, Any], runs: Mapping[str, Sequence[Path]]) -> dict
         told: dict[str, Any] = {"seeds": len(own), "labels": [labels_read(run) for run in own]}
         for role in ("corrected", "official"):
             told[role] = {}
-            for title, tasks in shown.items():
-                pair = pairs[role, metrics.get(title)]
+            for title, tasks, metric in shown:
+                pair = pairs[role, metric]
                 scores = [pair.score(run, tasks) for run in own]
                 gain = None if row == "base" else asdict(pair.between(runs["base"], own, tasks))
                 told[role][title] = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from table3_figures import named
+
 from redone.reports.markdown import markdown_table
 
 ROLES = ("corrected", "official")
@@ -88,7 +90,8 @@ def _tasks(record: Mapping[str, Any]) -> Iterable[str]:
     for role in ROLES:
         yield f"## Tasks, {role}"
         for title, tasks in record["columns"].items():
-            yield f"{title}:\n\n{_scores(record, role, tasks)}"
+            columns = [named(task, record["metrics"][title]) for task in tasks]
+            yield f"{title}:\n\n{_scores(record, role, columns)}"
 
 
 def _labels(record: Mapping[str, Any]) -> Iterable[str]:

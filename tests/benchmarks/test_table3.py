@@ -100,6 +100,11 @@ class TestFigures:
         assert found["without_skill"]["By part"] is None
         assert found["without_skill"]["general_mini_report/wording"] >= 0
 
+    def test_and_its_tasks_are_told_in_that_metric(self, found):
+        row = found["rows"]["base"]["corrected"]
+        own = row["general_mini_report/wording instruction_accuracy"]
+        assert own["score"] == pytest.approx(row["By part"]["score"])  # a mean over one task
+
     def test_claims_hold_fail_or_stay_open(self, found):
         verdicts = {claim["claim"]: claim["verdict"] for claim in found["claims"]}
         assert verdicts == {
@@ -128,6 +133,7 @@ def test_the_page_shows_what_there_is(found):
     assert f"| Base | 1 | {domain:.1f} | " in page
     assert f"| Without skill |  | {found['without_skill']['Domain']:.1f} | " in page
     assert "By part is their instruction_accuracy." in page
+    assert "| general_mini_report/wording instruction_accuracy |" in page
     assert "Labels read" not in page
     assert "| up | 3 | +" in page
     assert "| some-0 | 0.50 | 1,234 | 50 | sft: 9 | sft: pass |" in page
