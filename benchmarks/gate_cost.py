@@ -75,8 +75,7 @@ def _report(folder: Path) -> list[str]:
         f"{where['processor']}, {where['threads']} cores, load {os.getloadavg()[0]:.1f} at the "
         f"start; Python {platform.python_version()}, numpy {where['versions']['numpy']}. "
         "`redone-gate BASE CANDIDATE` under the default policy (10,000 resamples), start-up and "
-        "output included; simulated runs of SNS-Bench and SNS-TransBench by two equal "
-        "models.",
+        "output included; simulated runs of SNS-Bench and SNS-TransBench by two equal models.",
         "",
         "| samples a run | seconds | bar | processor seconds | peak MB | bar | exit code |",
         "|---|---|---|---|---|---|---|",

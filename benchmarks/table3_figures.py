@@ -169,14 +169,13 @@ def figures(plan: Mapping[str, Any], runs: Mapping[str, Sequence[Path]]) -> dict
     columns = {c["title"]: tasks_of(c["tasks"], names) for c in plan["columns"]}
     columns = {title: tasks for title, tasks in columns.items() if tasks}
     metrics = {c["title"]: c.get("metric") for c in plan["columns"] if c["title"] in columns}
-    shown = [(title, tasks, metrics[title]) for title, tasks in columns.items()]
-    shown += [(name, [name], None) for name in names]
-    shown += [
-        (named(task, metric), [task], metric)
-        for title, metric in metrics.items()
-        if metric is not None
-        for task in columns[title]
-    ]
+    shown = {title: (tasks, metrics[title]) for title, tasks in columns.items()}
+    shown |= {name: ([name], None) for name in names}
+    shown |= {
+        named(task, metrics[title]): ([task], metrics[title])
+        for title, tasks in columns.items()
+        for task in tasks
+    }
     pairs = {
         (role, metric): Pairs(role, metric)
         for role in ("corrected", "official")
@@ -186,7 +185,8 @@ def figures(plan: Mapping[str, Any], runs: Mapping[str, Sequence[Path]]) -> dict
         "columns": columns,
         "metrics": metrics,
         "without_skill": {
-            title: without_skill(runs["base"][0], tasks, metric) for title, tasks, metric in shown
+            title: without_skill(runs["base"][0], tasks, metric)
+            for title, (tasks, metric) in shown.items()
         },
         "rows": {},
     }
@@ -194,7 +194,7 @@ def figures(plan: Mapping[str, Any], runs: Mapping[str, Sequence[Path]]) -> dict
         told: dict[str, Any] = {"seeds": len(own), "labels": [labels_read(run) for run in own]}
         for role in ("corrected", "official"):
             told[role] = {}
-            for title, tasks, metric in shown:
+            for title, (tasks, metric) in shown.items():
                 pair = pairs[role, metric]
                 scores = [pair.score(run, tasks) for run in own]
                 gain = None if row == "base" else asdict(pair.between(runs["base"], own, tasks))
