@@ -29,7 +29,7 @@ from machine import keep, machine
 from table3_figures import figures
 from table3_page import markdown
 
-from redone.harness.models.ray_session import cores
+from redone.harness.cores import cores
 from redone.tasks.errors import RedoneError
 from redone.training.recipe import load_recipe
 from redone.training.spent import processed

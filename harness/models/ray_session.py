@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ...tasks.errors import RedoneError
+from ..cores import cores
 
 STORE = 128 << 20
 """Bytes of shared memory for Ray's objects: questions and answers are small."""
@@ -117,13 +118,6 @@ def _reach(address: str) -> None:
             "cluster and prints its address; without --ray-address the workers run on this "
             "machine."
         ) from None
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def cpus_each(nodes: Sequence[tuple[float, float]], workers: int, gpus: float) -> int:

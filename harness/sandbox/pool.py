@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from ...tasks.errors import RedoneError
 from ...tasks.schema import Outcome
+from ..cores import cores
 from .levels import Isolation, Level, probe
 from .worker import Worker
 
@@ -61,7 +62,7 @@ class ForkSandbox:
                 "system, best Linux. Leave --allow-code out to evaluate the rest."
             )
         if workers is None:
-            workers = min(MOST_WORKERS, len(os.sched_getaffinity(0)) if _LINUX else 2)
+            workers = min(MOST_WORKERS, cores())
         self._memory = memory
         self._workers = [Worker(isolation, memory) for _ in range(max(1, workers))]
         self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
@@ -131,9 +132,6 @@ class ForkSandbox:
     def close(self) -> None:
         """Ends the fork servers; a later `run` starts them again."""
         _close(self._workers)
-
-
-_LINUX = sys.platform == "linux"
 
 
 def _close(workers: Sequence[Worker]) -> None:
