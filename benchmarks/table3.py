@@ -3,8 +3,9 @@
     python benchmarks/table3.py --model FOLDER --data-dir DIR
 
 Does what table3.toml plans, one `redone-train` for each row and seed, those of the first seed
-first, and then what the plan measures beside it; writes results/table3.json and .md after each. It
-goes on where it was stopped. `--only sft-only:0` does one pipeline, `--figures` only computes.
+first, and what the plan measures beside them, of the base before and of the others behind; writes
+results/table3.json and .md after each. It goes on where it was stopped. `--only sft-only:0` does
+one pipeline, `--figures` only computes.
 
 `--jobs` of them run side by side, each with its part of the cores: of a small model that is faster
 than one after the other with all cores (an SFT step of two pipelines on two cores: 17 to 20 s with
@@ -103,6 +104,14 @@ class Table:
                 found.setdefault(recipe, []).append(folder / f"runs/{last_stage(folder)}-report")
         return found
 
+    def fill(self) -> None:
+        """Everything that is planned, what is done already at no cost."""
+        asked = [(one, *who) for one in self.plan["beside"] for who in self.wanted(one)]
+        # The base first: if its data are missing, that is told now and not after hours.
+        self.side_by_side(self.measure, [one for one in asked if one[1] is None])
+        self.side_by_side(self.train, self.pipelines())
+        self.side_by_side(self.measure, [one for one in asked if one[1] is not None])
+
     def side_by_side(self, work: Callable[..., None], asked: Sequence[tuple[Any, ...]]) -> None:
         """Does some work for each that is asked, in this order, `jobs` at a time."""
         with ThreadPoolExecutor(self.jobs) as pool:
@@ -136,7 +145,7 @@ class Table:
                 for path in (self.beside(asked, *who) for who in self.wanted(asked))
                 if (path / "results.json").is_file()
             }
-            for asked in self.plan.get("beside", [])
+            for asked in self.plan["beside"]
         }
         return found
 
@@ -230,11 +239,7 @@ def main() -> None:
     table = Table(options)
     try:
         if not options.figures:
-            table.side_by_side(table.train, table.pipelines())
-            asked = [
-                (one, *who) for one in table.plan.get("beside", []) for who in table.wanted(one)
-            ]
-            table.side_by_side(table.measure, asked)
+            table.fill()
         table.write()
     except RedoneError as error:
         print(error, file=sys.stderr)

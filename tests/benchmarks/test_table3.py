@@ -1,10 +1,12 @@
 """The page that the ablation ends in: its intervals, its claims, and that it can be read half done."""
 
+import argparse
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from table3 import Table
 from table3_figures import estimate, figures
 from table3_page import markdown
 from table3_read import chosen, read
@@ -187,6 +189,19 @@ def test_the_plan_asks_beside_what_redone_eval_knows():
         words = [word for name, value in asked["ask"].items() for word in (f"--{name}", str(value))]
         assert parser().parse_args(["--model", "M", *words])
         assert recipes.issuperset(asked["recipes"])
+
+
+def test_the_base_is_measured_first_and_the_others_after_their_training(tmp_path, monkeypatch):
+    options = argparse.Namespace(model="M", data_dir=None, output=tmp_path, only=None, jobs=1,
+                                 name="table3")  # fmt: skip
+    table, order = Table(options), []
+    monkeypatch.setattr(table, "train", lambda recipe, seed: order.append((recipe, seed)))
+    monkeypatch.setattr(table, "measure", lambda asked, recipe, seed: order.append(recipe))
+    monkeypatch.setattr(table, "write", lambda: None)
+    table.fill()
+    assert order[:2] == [None, None]  # two questions of the plan
+    assert order[2:13] == table.pipelines()
+    assert order[13:] == ["sft-only", "redone2-laptop"] * 2
 
 
 def test_the_plan_names_rows_and_columns_that_it_has():
