@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from redone.harness.comparison import compare
+from redone.harness.comparison import Comparison, compare
+from redone.harness.flips import changed
 from redone.harness.scored import ScoredRun
 
 RESAMPLES = 2_000
@@ -74,13 +75,12 @@ class Pairs:
 
     def __init__(self, role: str, metric: str | None = None) -> None:
         self.role, self.metric = role, metric
-        self._found: dict[tuple[Path, Path], dict[str, Any]] = {}
+        self._found: dict[tuple[Path, Path], Comparison] = {}
         self._figures: dict[Path, dict[str, float]] = {}
 
-    def of(self, base: Path, candidate: Path) -> Mapping[str, Any]:
-        """The difference of each task, from one run to the other."""
+    def compared(self, base: Path, candidate: Path) -> Comparison:
         if (base, candidate) not in self._found:
-            comparison = compare(
+            self._found[base, candidate] = compare(
                 ScoredRun(base),
                 ScoredRun(candidate),
                 role=self.role,
@@ -88,10 +88,21 @@ class Pairs:
                 resamples=RESAMPLES,
                 metric=self.metric,
             )
-            self._found[base, candidate] = {
-                row.name: row for row in comparison.differences if row.level == "task"
-            }
         return self._found[base, candidate]
+
+    def of(self, base: Path, candidate: Path) -> Mapping[str, Any]:
+        """The difference of each task, from one run to the other."""
+        found = self.compared(base, candidate).differences
+        return {row.name: row for row in found if row.level == "task"}
+
+    def flips(self, base: Path, candidate: Path) -> dict[str, dict[str, int]]:
+        """How many answers of each task the candidate fixed, and how many it broke."""
+        found = {}
+        for task, pair in self.compared(base, candidate).pairs.items():
+            rows = changed(pair)
+            fixed = int(np.sum(pair.candidate.values[rows] > pair.base.values[rows]))
+            found[task] = {"fixed": fixed, "broken": len(rows) - fixed}
+        return found
 
     def between(
         self, bases: Sequence[Path], candidates: Sequence[Path], tasks: Sequence[str]
@@ -203,6 +214,7 @@ def figures(plan: Mapping[str, Any], runs: Mapping[str, Sequence[Path]]) -> dict
                     "scores": scores,
                     "difference": gain,
                 }
+        told["flips"] = pairs["corrected", None].flips(runs["base"][0], own[0])
         found["rows"][row] = told
     found["claims"] = [
         claimed(claim, pairs["corrected", metrics[claim["column"]]], runs, columns)

@@ -28,7 +28,7 @@ def markdown(record: Mapping[str, Any]) -> str:
     ]
     if "rows" in record:
         parts += [_main(record), _claims(record["claims"]), *_tasks(record), *_labels(record)]
-        parts += [_budgets(record["recipes"]), _costs(record["costs"])]
+        parts += [_flips(record), _budgets(record["recipes"]), _costs(record["costs"])]
     parts += [_beside(name, runs) for name, runs in record["beside"].items() if runs]
     return "\n\n".join(parts) + "\n"
 
@@ -110,6 +110,24 @@ def _labels(record: Mapping[str, Any]) -> Iterable[str]:
 
 def _told(labels: Mapping[str, int]) -> str:
     return ", ".join(f"{label} {count}" for label, count in labels.items())
+
+
+def _flips(record: Mapping[str, Any]) -> str:
+    rows = record["rows"]
+    tasks = list(rows["base"]["flips"])
+    return "## Answers fixed and broken, first seed\n\n" + _table(
+        ["pipeline", *tasks],
+        1,
+        (
+            [title, *(_moved(rows[name]["flips"][task]) for task in tasks)]
+            for name, title in _titles(record).items()
+            if name != "base"
+        ),
+    )
+
+
+def _moved(flips: Mapping[str, int]) -> str:
+    return f"+{flips['fixed']} -{flips['broken']}"
 
 
 def _budgets(recipes: Mapping[str, Mapping[str, int | None]]) -> str:

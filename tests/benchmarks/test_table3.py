@@ -107,6 +107,14 @@ class TestFigures:
         own = row["general_mini_report/wording instruction_accuracy"]
         assert own["score"] == pytest.approx(row["By part"]["score"])  # a mean over one task
 
+    def test_flips_add_up_to_what_right_answers_moved_by(self, found):
+        rows = found["rows"]
+        assert all(not any(moved.values()) for moved in rows["base"]["flips"].values())
+        stories = rows["some"]["flips"]["general_mini_report/stories"]
+        assert stories == {"fixed": 0, "broken": 0}  # the first seed forgets none
+        facts = rows["some"]["flips"]["general_mini_report/facts"]
+        assert facts["fixed"] > 0 == facts["broken"]
+
     def test_claims_hold_fail_or_stay_open(self, found):
         verdicts = {claim["claim"]: claim["verdict"] for claim in found["claims"]}
         assert verdicts == {
@@ -138,6 +146,10 @@ def test_the_page_shows_what_there_is(found):
     assert "| general_mini_report/wording instruction_accuracy |" in page
     assert "Labels read" not in page
     assert "| up | 3 | +" in page
+    flipped = " | ".join(
+        f"+{m['fixed']} -{m['broken']}" for m in found["rows"]["one"]["flips"].values()
+    )
+    assert f"| One | {flipped} |" in page
     assert "| some-0 | 0.50 | 1,234 | 50 | sft: 9 | sft: pass |" in page
     assert "Absent" not in page
     assert "Beside" not in page
