@@ -6,6 +6,7 @@ merely lack tasks are still compared on those they share, and told to be so.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,9 +176,9 @@ def labels_of(paths: Sequence[Path]) -> list[str]:
     """The shortest ends of the paths that tell them apart, fit to be shown; equals are numbered.
 
     Args:
-        paths: Of run folders.
+        paths: Of run folders. A symbolic link shows its own name, so it can give a run a title.
     """
-    parts = [path.resolve().parts for path in paths]
+    parts = [Path(os.path.abspath(path)).parts for path in paths]
     depth = [1] * len(parts)
     for _ in range(max(map(len, parts), default=0)):
         labels = ["/".join(p[-d:]) for p, d in zip(parts, depth, strict=True)]

@@ -74,6 +74,12 @@ class TestRuns:
         paths = [tmp_path / p for p in ("a/run", "b/run", "b/other", "b/run")]
         assert labels_of(paths) == ["a/run", "run (1)", "other", "run (2)"]
 
+    def test_a_link_gives_a_run_a_title(self, tmp_path):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "SFT only").symlink_to("run")
+        paths = [tmp_path / p for p in ("SFT only", "run/../run")]
+        assert labels_of(paths) == ["SFT only", "run"]
+
 
 class TestRefusals:
     def test_a_stage_that_lacks_a_task_is_compared_on_the_others(
