@@ -13,6 +13,7 @@ import numpy as np
 
 from ..harness.wording import MINUS, change, interval
 from . import palette
+from .names import sides
 from .seesaw import Change, Move, Point, Seesaw, frame, shows_published
 
 CORNERS = (
@@ -39,12 +40,13 @@ def seesaw_figure(found: Seesaw) -> dict[str, Any]:
     places = [(place, point) for place, point in enumerate(found.points) if point in drawn]
     frames = {name: frame(found, name == "published") for name in ("runs", "published")}
     shown = frames["published" if shows_published(found) else "runs"]
+    beside = zip(places, sides(found), strict=True)
     traces: list[Any] = [
         *(trace for place, point in places for trace in _region(point, place)),
         *_published(found.moves),
         *_path(drawn, found.chain),
         _base(shown[0]),
-        *(trace for place, point in places for trace in _mark(point, place)),
+        *(trace for (place, point), side in beside for trace in _mark(point, place, side)),
     ]
     figure = go.Figure(traces, _layout(found, shown))
     plain = figure.to_plotly_json()
@@ -78,7 +80,7 @@ def _region(point: Point, place: int) -> list[Any]:
     ]  # fmt: skip
 
 
-def _mark(point: Point, place: int) -> list[Any]:
+def _mark(point: Point, place: int, side: str) -> list[Any]:
     """Where a stage is, with its name."""
     import plotly.graph_objects as go
 
@@ -89,7 +91,7 @@ def _mark(point: Point, place: int) -> list[Any]:
         go.Scatter(
             x=[point.x.value], y=[point.y.value], mode="markers+text", showlegend=False,
             text=[f"<b>{escape(point.label)}</b>"],
-            textposition="top center", textfont={"size": 14},
+            textposition=_SIDES[side], textfont={"size": 14},
             marker={
                 "color": colour, "symbol": marker, "size": 13,
                 "line": {"color": palette.PAPER, "width": 1.5},
@@ -177,7 +179,12 @@ def _published(moves: tuple[Move, ...]) -> list[Any]:
     ]  # fmt: skip
 
 
-_SIDES = {"left": "middle left", "right": "middle right", "bottom": "bottom center"}
+_SIDES = {
+    "left": "middle left",
+    "right": "middle right",
+    "top": "top center",
+    "bottom": "bottom center",
+}
 
 
 def _layout(found: Seesaw, shown: tuple[tuple[float, float], tuple[float, float]]) -> Any:

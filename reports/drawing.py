@@ -19,6 +19,7 @@ from ..harness.wording import change
 from ..tasks.errors import RedoneError
 from . import palette
 from .charts import axis_title, base_on_the_left, tick_label, ticks
+from .names import sides
 from .seesaw import Seesaw, frame, shows_published
 
 WIDTH, HEIGHT = 760, 520
@@ -126,6 +127,13 @@ def _moves(found: Seesaw, place: Place) -> Iterator[str]:
 
 
 _SIDES = {"left": (-6, 4, "end"), "right": (6, 4, "start"), "bottom": (0, 14, "middle")}
+_NAMES = {
+    "top": (0, -12, "middle"),
+    "bottom": (0, 22, "middle"),
+    "right": (12, 5, "start"),
+    "left": (-12, 5, "end"),
+}
+"""Where names stand beside their marks: to the right, down, and how the words are set there."""
 
 
 def _stages(found: Seesaw, place: Place, left: bool) -> Iterator[str]:
@@ -134,6 +142,7 @@ def _stages(found: Seesaw, place: Place, left: bool) -> Iterator[str]:
     for number, end in enumerate(at):
         start = at[number - 1] if found.chain and number else origin
         yield svg_line(*start, *end, palette.FAINT, "s-faint-line", width=2)
+    beside = iter(sides(found))
     for number, point in enumerate(found.points):
         if point.x is None or point.y is None:
             continue
@@ -143,7 +152,9 @@ def _stages(found: Seesaw, place: Place, left: bool) -> Iterator[str]:
             f'<path d="{_SHAPES[marker]}" transform="translate({x:.1f} {y:.1f})" fill="{colour}" '
             f'class="s-mark" stroke="{palette.PAPER}"/>'
         )
-        yield svg_text(x, y - 12, point.label, anchor="middle", size=14, more=' font-weight="600"')
+        across, down, anchor = _NAMES[next(beside)]
+        bold = ' font-weight="600"'
+        yield svg_text(x + across, y + down, point.label, anchor=anchor, size=14, more=bold)
     yield (
         f'<circle class="s-base" cx="{origin[0]:.1f}" cy="{origin[1]:.1f}" r="5" '
         f'fill="{palette.PAPER}" stroke="{palette.INK}" stroke-width="2"/>'

@@ -281,7 +281,7 @@ def shows_published(found: Seesaw) -> bool:
 
 
 def _places(moves: Sequence[Move]) -> np.ndarray:
-    return np.array([[move.x, move.y] for move in moves])
+    return np.array([[move.x, move.y] for move in moves]).reshape(-1, 2)
 
 
 def _span(spots: Sequence[np.ndarray]) -> tuple[tuple[float, float], tuple[float, float]]:

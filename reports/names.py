@@ -1,0 +1,74 @@
+"""On which side of its mark a stage's name stands on the seesaw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .seesaw import Seesaw, frame, shows_published
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
+
+PLANE = (680.0, 440.0)
+"""Width and height that the axes are taken to span, in pixels: those of the SVG picture."""
+MARK = 8.0
+"""Half the width of a mark."""
+LETTER, LINE = 8.0, 16.0
+"""Width of a letter and height of a line of a name."""
+
+
+def sides(found: Seesaw) -> list[str]:
+    """`top`, `bottom`, `right` or `left` for each point that has both axes, in their order.
+
+    The first of these on which the name overlaps no mark and no name before it, and stays inside
+    the axes; where there is none, the one that does worst by the smallest area.
+
+    Args:
+        found: With at least one stage that has both axes.
+    """
+    xs, ys = frame(found, shows_published(found))
+
+    def pixels(x: float, y: float) -> tuple[float, float]:
+        across, down = (x - xs[0]) / (xs[1] - xs[0]), (ys[1] - y) / (ys[1] - ys[0])
+        return across * PLANE[0], down * PLANE[1]
+
+    drawn = [(p.label, pixels(p.x.value, p.y.value)) for p in found.points if p.x and p.y]
+    taken = [_around(at) for at in (pixels(0, 0), *(at for _, at in drawn))]
+    chosen = []
+    for label, at in drawn:
+        boxes = _boxes(label, at)
+        side = min(boxes, key=lambda name: _hidden(boxes[name], taken))
+        taken.append(boxes[side])
+        chosen.append(side)
+    return chosen
+
+
+def _around(at: tuple[float, float]) -> Box:
+    return at[0] - MARK, at[1] - MARK, at[0] + MARK, at[1] + MARK
+
+
+def _boxes(label: str, at: tuple[float, float]) -> dict[str, Box]:
+    """Where the name would be, by side, the favourite first."""
+    from rich.cells import cell_len
+
+    (x, y), wide = at, LETTER * cell_len(label)
+    near, far = MARK + 1, MARK + 1 + LINE
+    return {
+        "top": (x - wide / 2, y - far, x + wide / 2, y - near),
+        "bottom": (x - wide / 2, y + near, x + wide / 2, y + far),
+        "right": (x + near, y - LINE / 2, x + near + wide, y + LINE / 2),
+        "left": (x - near - wide, y - LINE / 2, x - near, y + LINE / 2),
+    }
+
+
+def _hidden(box: Box, taken: Sequence[Box]) -> float:
+    """The area of a box that lies on others, or outside the axes."""
+    inside = _shared(box, (0.0, 0.0, *PLANE))
+    outside = (box[2] - box[0]) * (box[3] - box[1]) - inside
+    return round(outside + sum(_shared(box, other) for other in taken), 6)
+
+
+def _shared(one: Box, two: Box) -> float:
+    wide = min(one[2], two[2]) - max(one[0], two[0])
+    high = min(one[3], two[3]) - max(one[1], two[1])
+    return max(wide, 0.0) * max(high, 0.0)
