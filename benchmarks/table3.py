@@ -150,10 +150,27 @@ class Table:
         return found
 
     def write(self) -> None:
+        """The result files: figures, page and seesaw of what there is."""
         record = self.record()
         path = HERE / "results" / f"{self.name}.json"
+        picture = path.with_suffix(".svg")
         keep(path, record)
-        path.with_suffix(".md").write_text(markdown(record), "utf-8")
+        path.with_suffix(".md").write_text(markdown(record, picture.name), "utf-8")
+        if "rows" in record:
+            self.report(picture)
+
+    def report(self, picture: Path) -> None:
+        """The base and each row's first seed beside one another, as `redone-report` shows them."""
+        titles = {row["recipe"]: row["title"] for row in self.plan["rows"]} | {"base": "base"}
+        links = []
+        for name, runs in self.runs().items():
+            links.append(self.folder / "seesaw" / titles[name])
+            links[-1].parent.mkdir(exist_ok=True)
+            links[-1].unlink(missing_ok=True)
+            links[-1].symlink_to(runs[0].resolve(), target_is_directory=True)
+        words = [*map(str, links), "--candidates", "--partition", "report"]
+        words += ["--output", str(self.folder / "report.html"), "--seesaw", str(picture)]
+        self._run("redone.reports.cli", words, (0,))
 
     def _data(self) -> list[str]:
         return ["--data-dir", str(self.data)] if self.data else []

@@ -12,11 +12,12 @@ from redone.reports.markdown import markdown_table
 ROLES = ("corrected", "official")
 
 
-def markdown(record: Mapping[str, Any]) -> str:
+def markdown(record: Mapping[str, Any], picture: str) -> str:
     """The page of a record, whole or of what there is so far.
 
     Args:
         record: As table3.json.
+        picture: Where the seesaw lies, seen from the page.
     """
     plan = record["plan"]
     done, planned = len(record["costs"]), sum(len(row["seeds"]) for row in plan["rows"])
@@ -27,7 +28,8 @@ def markdown(record: Mapping[str, Any]) -> str:
         f"{done} of {planned} pipelines.",
     ]
     if "rows" in record:
-        parts += [_main(record), _claims(record["claims"]), *_tasks(record), *_labels(record)]
+        parts += [_main(record), f"![The seesaw, first seed of each]({picture})"]
+        parts += [_claims(record["claims"]), *_tasks(record), *_labels(record)]
         parts += [_flips(record), _budgets(record["recipes"]), _costs(record["costs"])]
     parts += [_beside(name, runs) for name, runs in record["beside"].items() if runs]
     return "\n\n".join(parts) + "\n"

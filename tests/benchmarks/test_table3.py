@@ -137,7 +137,8 @@ def test_the_page_shows_what_there_is(found):
         "beside": {"general": {}},
         **found,
     }
-    page = markdown(record)
+    page = markdown(record, "seesaw.svg")
+    assert "![The seesaw, first seed of each](seesaw.svg)" in page
     assert "1 of 5 pipelines" in page
     domain = found["rows"]["base"]["corrected"]["Domain"]["score"]
     assert f"| Base | 1 | {domain:.1f} | " in page
@@ -189,7 +190,8 @@ def test_what_was_measured_beside_has_intervals_where_there_are_some():
         "costs": {},
         "beside": {"general": {"base": scores, "some-0": few}},
     }
-    page = markdown(record)
+    page = markdown(record, "seesaw.svg")
+    assert "seesaw" not in page
     assert "| base | 50.0 (40.0 to 60.0) |" in page
     assert "| some-0 | 25.0 |" in page
 
