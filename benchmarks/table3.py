@@ -4,8 +4,8 @@
 
 Does what table3.toml plans, one `redone-train` for each row and seed, those of the first seed
 first, and what the plan measures beside them, of the base before and of the others behind; writes
-results/table3.json and .md after each. It goes on where it was stopped. `--only sft-only:0` does
-one pipeline, `--figures` only computes.
+results/table3.json, .md and .svg after each, and report.html to its own folder. It goes on where it
+was stopped. `--only sft-only:0` trains that one alone, `--figures` only computes.
 
 `--jobs` of them run side by side, each with its part of the cores: of a small model that is faster
 than one after the other with all cores (an SFT step of two pipelines on two cores: 17 to 20 s with
@@ -37,8 +37,8 @@ from redone.training.spent import processed
 
 HERE = Path(__file__).resolve().parent
 PLAN = HERE / "table3.toml"
-STOPPED = (0, 1)
-"""Exit codes of a pipeline that came to its end; 1: a gate on its way found a regression."""
+AT_ITS_END = (0, 1)
+"""Exit codes of a pipeline that did all it had to; 1: a gate on its way found a regression."""
 
 
 class Table:
@@ -57,12 +57,17 @@ class Table:
     def pipelines(self) -> list[tuple[str, int]]:
         """Recipe and seed of each, those of the first seed first."""
         found = [(row["recipe"], seed) for row in self.plan["rows"] for seed in row["seeds"]]
-        found.sort(key=lambda pair: pair[1])
-        if self.only:
-            found = [pair for pair in found if f"{pair[0]}:{pair[1]}" in self.only]
-            if not found:
-                raise RedoneError(f"--only {','.join(self.only)}: the plan has no such pipeline.")
-        return found
+        return sorted(found, key=lambda pair: pair[1])
+
+    def asked(self) -> list[tuple[str, int]]:
+        """Those of them that are to be trained now."""
+        found = {f"{recipe}:{seed}": (recipe, seed) for recipe, seed in self.pipelines()}
+        if unknown := [name for name in self.only or () if name not in found]:
+            raise RedoneError(
+                f"--only {','.join(unknown)}: the plan has no such pipeline. It has "
+                f"{', '.join(found)}."
+            )
+        return [found[name] for name in self.only or found]
 
     def output(self, recipe: str, seed: int) -> Path:
         return self.folder / f"{recipe}-{seed}"
@@ -74,17 +79,21 @@ class Table:
         words = ["--recipe", recipe, "--model", str(self.model), "--set", f"seed={seed}"]
         words += ["--output", str(self.output(recipe, seed)), "--on-regression", "continue"]
         words += ["--reuse", str(whole[0])] if whole else []
-        self._run("redone.training.cli", [*words, *self._data()], STOPPED)
+        self._run("redone.training.cli", [*words, *self._data()], AT_ITS_END)
+        if not finished(self.output(recipe, seed)):  # 1 is also how Python ends after an error
+            raise RedoneError(
+                f"{recipe}:{seed} ended before its report. The same command goes on from there."
+            )
 
     def measure(self, asked: Mapping[str, Any], recipe: str | None, seed: int) -> None:
         """What the plan measures beside the pipelines' own final figures."""
         model = self.model if recipe is None else last_model(self.output(recipe, seed))
-        words = ["--model", str(model), "--output", str(self.beside(asked, recipe, seed))]
+        words = ["--model", str(model), "--output", str(self.measured(asked, recipe, seed))]
         for name, value in asked["ask"].items():
             words += [f"--{name}", str(value)]
         self._run("redone.harness.cli", [*words, *self._data()], (0,))
 
-    def beside(self, asked: Mapping[str, Any], recipe: str | None, seed: int) -> Path:
+    def measured(self, asked: Mapping[str, Any], recipe: str | None, seed: int) -> Path:
         return self.folder / asked["name"] / ("base" if recipe is None else f"{recipe}-{seed}")
 
     def wanted(self, asked: Mapping[str, Any]) -> Iterator[tuple[str | None, int]]:
@@ -106,11 +115,14 @@ class Table:
 
     def fill(self) -> None:
         """Everything that is planned, what is done already at no cost."""
-        asked = [(one, *who) for one in self.plan["beside"] for who in self.wanted(one)]
-        # The base first: if its data are missing, that is told now and not after hours.
-        self.side_by_side(self.measure, [one for one in asked if one[1] is None])
-        self.side_by_side(self.train, self.pipelines())
-        self.side_by_side(self.measure, [one for one in asked if one[1] is not None])
+        to_train = self.asked()
+        questions = [(one, *who) for one in self.plan["beside"] for who in self.wanted(one)]
+        if not self.only:
+            # The base first: if its data are missing, that is told now and not after hours.
+            self.side_by_side(self.measure, [one for one in questions if one[1] is None])
+        self.side_by_side(self.train, to_train)
+        if not self.only:
+            self.side_by_side(self.measure, [one for one in questions if one[1] is not None])
 
     def side_by_side(self, work: Callable[..., None], asked: Sequence[tuple[Any, ...]]) -> None:
         """Does some work for each that is asked, in this order, `jobs` at a time."""
@@ -129,6 +141,7 @@ class Table:
         runs = self.runs()
         found: dict[str, Any] = {
             "machine": machine("redone", "torch", "transformers", "trl"),
+            "jobs": self.jobs,
             "plan": self.plan,
             "recipes": {name: tokens_by_stage(name) for name in runs if name != "base"},
             "costs": {
@@ -141,8 +154,8 @@ class Table:
             found |= figures(self.plan, runs)
         found["beside"] = {
             asked["name"]: {
-                path.name: told(path)
-                for path in (self.beside(asked, *who) for who in self.wanted(asked))
+                path.name: scores(path)
+                for path in (self.measured(asked, *who) for who in self.wanted(asked))
                 if (path / "results.json").is_file()
             }
             for asked in self.plan["beside"]
@@ -157,7 +170,10 @@ class Table:
         keep(path, record)
         path.with_suffix(".md").write_text(markdown(record, picture.name), "utf-8")
         if "rows" in record:
-            self.report(picture)
+            try:
+                self.report(picture)
+            except RedoneError as error:  # no reason to stop a training that goes on
+                print(error, file=sys.stderr)
 
     def report(self, picture: Path) -> None:
         """The base and each row's first seed beside one another, as `redone-report` shows them."""
@@ -229,7 +245,7 @@ def costs(folder: Path) -> dict[str, Any]:
     }
 
 
-def told(run: Path) -> dict[str, Any]:
+def scores(run: Path) -> dict[str, Any]:
     """Scores of a run measured beside, with their signatures."""
     results = json.loads((run / "results.json").read_text("utf-8"))
     return {

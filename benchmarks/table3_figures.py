@@ -65,7 +65,7 @@ def estimate(points: Sequence[float], resampled: np.ndarray) -> Estimate:
     return Estimate(mean, mean - reach, mean + reach, list(points), items, training)
 
 
-class Pairs:
+class Differences:
     """Figures of runs and differences of pairs of them, each computed once.
 
     Args:
@@ -188,7 +188,7 @@ def figures(plan: Mapping[str, Any], runs: Mapping[str, Sequence[Path]]) -> dict
         for task in tasks
     }
     pairs = {
-        (role, metric): Pairs(role, metric)
+        (role, metric): Differences(role, metric)
         for role in ("corrected", "official")
         for metric in {None, *metrics.values()}
     }
@@ -226,14 +226,15 @@ def figures(plan: Mapping[str, Any], runs: Mapping[str, Sequence[Path]]) -> dict
 
 def claimed(
     claim: Mapping[str, Any],
-    pairs: Pairs,
+    pairs: Differences,
     runs: Mapping[str, Sequence[Path]],
     columns: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """What the interval says of a claim: `holds`, `fails` or `open`.
 
     `holds` if it lies wholly above (below) the bound, and the difference itself reaches `least`;
-    `fails` if it lies wholly on the other side; `open` otherwise, or with fewer seeds than three.
+    `fails` if it lies wholly on the other side, or below `least`; `open` otherwise, or with fewer
+    seeds than three.
     """
     row, beside = runs[claim["row"]], runs[claim["beside"]]
     count = len(row) if claim["beside"] == "base" else min(len(row), len(beside))
@@ -243,6 +244,7 @@ def claimed(
         holds, fails = found.low > claim["above"], found.high < claim["above"]
     else:
         holds, fails = found.high < claim["below"], found.low > claim["below"]
-    holds = holds and found.points >= claim.get("least", -math.inf)
+    least = claim.get("least", -math.inf)
+    holds, fails = holds and found.points >= least, fails or found.high < least
     verdict = "open" if count < 3 else "holds" if holds else "fails" if fails else "open"
     return {**claim, "seeds": count, "verdict": verdict, **asdict(found)}

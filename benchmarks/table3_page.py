@@ -24,12 +24,13 @@ def markdown(record: Mapping[str, Any], picture: str) -> str:
     versions = ", ".join(f"{name} {v}" for name, v in record["machine"]["versions"].items())
     parts = [
         f"# {plan['title']}",
-        f"{record['machine']['processor']}, {record['machine']['threads']} threads; {versions}. "
-        f"{done} of {planned} pipelines.",
+        f"{record['machine']['processor']}, {record['machine']['threads']} threads, "
+        f"{record['jobs']} pipelines side by side; {versions}. {done} of {planned} pipelines.",
     ]
     if "rows" in record:
         parts += [_main(record), f"![The seesaw, first seed of each]({picture})"]
-        parts += [_claims(record["claims"]), *_tasks(record), *_labels(record)]
+        parts += [_claims(record["claims"]), _by_seed(record)]
+        parts += [*_tasks(record), *_labels(record)]
         parts += [_flips(record), _budgets(record["recipes"]), _costs(record["costs"])]
     parts += [_beside(name, runs) for name, runs in record["beside"].items() if runs]
     return "\n\n".join(parts) + "\n"
@@ -43,6 +44,10 @@ def _titles(record: Mapping[str, Any]) -> dict[str, str]:
     """Those of the rows that there are, in the plan's order."""
     titles = {"base": "Base"} | {row["recipe"]: row["title"] for row in record["plan"]["rows"]}
     return {name: title for name, title in titles.items() if name in record["rows"]}
+
+
+def _seeds(name: str, row: Mapping[str, Any]) -> str:
+    return "" if name == "base" else str(row["seeds"])
 
 
 def _cell(found: Mapping[str, Any]) -> str:
@@ -59,7 +64,7 @@ def _signed(gain: Mapping[str, Any]) -> str:
 def _scores(record: Mapping[str, Any], role: str, columns: Sequence[str]) -> str:
     rows = record["rows"]
     lines = [
-        [title, str(rows[name]["seeds"]), *(_cell(rows[name][role][c]) for c in columns)]
+        [title, _seeds(name, rows[name]), *(_cell(rows[name][role][c]) for c in columns)]
         for name, title in _titles(record).items()
     ]
     if role == "corrected":
@@ -74,8 +79,10 @@ def _main(record: Mapping[str, Any]) -> str:
     )
     return (
         "Means over tasks, in points, `corrected`; in brackets the difference to the base with "
-        "its 95 % interval, over items and seeds (over items alone with one seed). *Without "
-        f"skill* is what the best constant, random or all-listing answer sheets reach.{others}\n\n"
+        "its 95 % interval, over items and seeds. **With one seed it is over items alone**, so it "
+        "says nothing of another training, and with two it is as wide as Student's with one degree "
+        "of freedom. *Without skill* is what the best constant, random or all-listing answer "
+        f"sheets reach on the whole data, not on these items alone.{others}\n\n"
         + _scores(record, "corrected", list(record["columns"]))
     )
 
@@ -85,6 +92,23 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
         ["claim", "seeds", "difference", "verdict"],
         1,
         ([c["claim"], str(c["seeds"]), _signed(c), f"**{c['verdict']}**"] for c in claims),
+    )
+
+
+def _by_seed(record: Mapping[str, Any]) -> str:
+    rows, columns = record["rows"], list(record["columns"])
+    return "## Each seed\n\n" + _table(
+        ["pipeline", *columns],
+        1,
+        (
+            [
+                f"{title}, {number}",
+                *(f"{rows[n]['corrected'][c]['scores'][at]:.1f}" for c in columns),
+            ]
+            for n, title in _titles(record).items()
+            if n != "base"
+            for at, number in enumerate(["first", "second", "third"][: rows[n]["seeds"]])
+        ),
     )
 
 

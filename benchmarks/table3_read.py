@@ -54,7 +54,7 @@ def read(run: ScoredRun, ids: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def asked(prompt: Any) -> str:
-    """The end of what the model saw: the item, and not the task's instruction."""
+    """The last message that the model saw (the item, and not the task's instruction), or all."""
     return prompt if isinstance(prompt, str) else prompt[-1]["content"]
 
 
@@ -69,7 +69,7 @@ def main() -> None:
             run = ScoredRun(path)
             print(f"# {path}")
             for number, one in enumerate(read(run, chosen(run, options.count, options.seed)), 1):
-                verdict = one["failure"] or "right"
+                verdict = one["failure"] or ("right" if one["value"] == 1 else "in part")
                 print(f"{number}. {one['task']}: {one['value']:g}, {verdict}")
                 print(f"   asked  {one['asked'][-400:]!r}")
                 print(f"   gold   {str(one['gold'])[:200]!r}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..harness.wording import MINUS, change, interval
 from . import palette
-from .names import sides
+from .names import base_on_the_left, sides
 from .seesaw import Change, Move, Point, Seesaw, frame, shows_published
 
 CORNERS = (
@@ -141,7 +141,7 @@ def _base(span: tuple[float, float]) -> Any:
 
     return go.Scatter(
         x=[0], y=[0], mode="markers+text", text=["base"],
-            textposition="bottom right" if base_on_the_left(span) else "bottom left",
+        textposition="bottom right" if base_on_the_left(span) else "bottom left",
         showlegend=False, hoverinfo="text", hovertext=["the base: nothing changed"],
         marker={
             "color": palette.PAPER, "size": 11, "line": {"color": palette.INK, "width": 2},
@@ -246,11 +246,6 @@ def tick_label(value: float) -> str:
 def _ticks(low: float, high: float) -> dict[str, Any]:
     places = ticks(low, high)
     return {"tickvals": places, "ticktext": [tick_label(value) for value in places]}
-
-
-def base_on_the_left(span: tuple[float, float]) -> bool:
-    """Whether the origin is so near the left edge that a name would not fit beside it."""
-    return -span[0] < 0.15 * (span[1] - span[0])
 
 
 def axis_title(found: Seesaw, which: str) -> str:

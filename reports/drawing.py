@@ -18,8 +18,8 @@ from ..harness.store import replacing
 from ..harness.wording import change
 from ..tasks.errors import RedoneError
 from . import palette
-from .charts import axis_title, base_on_the_left, tick_label, ticks
-from .names import sides
+from .charts import axis_title, tick_label, ticks
+from .names import base_on_the_left, sides
 from .seesaw import Seesaw, frame, shows_published
 
 WIDTH, HEIGHT = 760, 520

@@ -1,4 +1,4 @@
-"""On which side of its mark a stage's name stands on the seesaw."""
+"""On which side of its mark a name stands on the seesaw."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from .seesaw import Seesaw, frame, shows_published
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
 
-PLANE = (680.0, 440.0)
-"""Width and height that the axes are taken to span, in pixels: those of the SVG picture."""
+PLANE = (676.0, 446.0)
+"""Width and height that the axes span in the SVG picture, in pixels; the page's are much alike."""
 MARK = 8.0
 """Half the width of a mark."""
 LETTER, LINE = 8.0, 16.0
@@ -20,8 +20,8 @@ LETTER, LINE = 8.0, 16.0
 def sides(found: Seesaw) -> list[str]:
     """`top`, `bottom`, `right` or `left` for each point that has both axes, in their order.
 
-    The first of these on which the name overlaps no mark and no name before it, and stays inside
-    the axes; where there is none, the one that does worst by the smallest area.
+    The first of these on which the name overlaps no mark, not the word "base" and no name before
+    it, and stays inside the axes; where there is none, the one with the smallest area in the way.
 
     Args:
         found: With at least one stage that has both axes.
@@ -33,7 +33,10 @@ def sides(found: Seesaw) -> list[str]:
         return across * PLANE[0], down * PLANE[1]
 
     drawn = [(p.label, pixels(p.x.value, p.y.value)) for p in found.points if p.x and p.y]
-    taken = [_around(at) for at in (pixels(0, 0), *(at for _, at in drawn))]
+    published = [pixels(m.x, m.y) for m in found.moves] if shows_published(found) else []
+    origin = pixels(0, 0)
+    taken = [_around(at) for at in (origin, *published, *(at for _, at in drawn))]
+    taken.append(_base(origin, base_on_the_left(xs)))
     chosen = []
     for label, at in drawn:
         boxes = _boxes(label, at)
@@ -41,6 +44,22 @@ def sides(found: Seesaw) -> list[str]:
         taken.append(boxes[side])
         chosen.append(side)
     return chosen
+
+
+def base_on_the_left(span: tuple[float, float]) -> bool:
+    """Whether the origin is so near the left edge that "base" would not fit to its left.
+
+    Args:
+        span: Of the horizontal axis.
+    """
+    return -span[0] < 0.15 * (span[1] - span[0])
+
+
+def _base(origin: tuple[float, float], left: bool) -> Box:
+    """Where the word "base" stands."""
+    x, y = origin
+    start = x + MARK if left else x - MARK - 4 * LETTER
+    return start, y + MARK, start + 4 * LETTER, y + MARK + LINE
 
 
 def _around(at: tuple[float, float]) -> Box:

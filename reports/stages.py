@@ -200,7 +200,7 @@ def notes_of(report: Report) -> list[str]:
             runs_of.setdefault(note, []).append(stage.label)
     every = len(report.runs)
     return [
-        f"{'All runs' if len(labels) == every > 1 else ', '.join(labels)}: {note}"
+        f"{'All runs' if len(labels) == every > 1 else '; '.join(labels)}: {note}"
         for note, labels in runs_of.items()
     ]
 

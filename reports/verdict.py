@@ -54,7 +54,7 @@ def verdict(report: Report, found: Seesaw) -> Verdict:
     if report.chain or len(report.stages) == 1:
         return of_stage(last, report.base, found)
     passed = [stage.label for stage in report.stages if stage.outcome == "pass"]
-    names = f": {', '.join(passed)}" if passed else ""
+    names = f": {'; '.join(passed)}" if passed else ""
     sentence = (
         f"{len(passed)} of {len(report.stages)} candidates pass against {report.base.label}{names}."
     )

@@ -14,6 +14,7 @@ from table3_read import chosen, read
 from redone.harness.cli import main
 from redone.harness.options import parser
 from redone.harness.scored import ScoredRun
+from redone.tasks.errors import RedoneError
 from redone.tasks.registry import by_name
 from redone.tasks.sources import samples
 
@@ -40,6 +41,8 @@ PLAN = {
         {"claim": "down", "row": "some", "beside": "base", "column": "Domain", "below": 0.0},
         {"claim": "tips", "row": "some", "beside": "base", "column": "Robustness", "below": 0.0},
         {"claim": "one seed", "row": "one", "beside": "base", "column": "Domain", "above": 0.0},
+        {"claim": "beside another", "row": "some", "beside": "twin", "column": "Domain",
+         "above": -99.0},
         {"claim": "no run", "row": "absent", "beside": "base", "column": "Domain", "above": 0.0},
     ],
 }  # fmt: skip
@@ -60,7 +63,9 @@ def found(scripted_run):
         return scripted_run(name, knows(*shares), suite=SUITE)
 
     some = [run("seed0", 7, 6), run("seed1", 8, 6), run("seed2", 7, 5)]
-    return figures(PLAN, {"base": [run("base", 2, 6)], "some": some, "one": some[:1]})
+    twin = [*some[1:], some[0]]
+    runs = {"base": [run("base", 2, 6)], "some": some, "one": some[:1], "twin": twin}
+    return figures(PLAN, runs)
 
 
 class TestEstimate:
@@ -119,11 +124,19 @@ class TestFigures:
         verdicts = {claim["claim"]: claim["verdict"] for claim in found["claims"]}
         assert verdicts == {
             "up": "holds",
-            "far up": "open",
+            "far up": "fails",
             "down": "fails",
             "tips": "open",  # one seed fell, two did not
             "one seed": "open",
+            "beside another": "holds",
         }
+
+    def test_rows_are_compared_seed_by_seed(self, found):
+        claim = next(c for c in found["claims"] if c["claim"] == "beside another")
+        assert claim["seeds"] == 3
+        assert claim["points"] == pytest.approx(0)  # the same three models in another order
+        first, second, third = found["rows"]["some"]["corrected"]["Domain"]["scores"]
+        assert claim["by_seed"] == pytest.approx([first - second, second - third, third - first])
 
 
 def test_the_page_shows_what_there_is(found):
@@ -131,6 +144,7 @@ def test_the_page_shows_what_there_is(found):
     cost = {"seconds": 1800, "tokens": 1234, "stages": {"sft": stage}, "gates": {"sft": "pass"}}
     record = {
         "machine": {"processor": "A processor", "threads": 2, "versions": {"torch": "2"}},
+        "jobs": 2,
         "plan": PLAN,
         "recipes": {"some": {"sft (sft)": 1000}},
         "costs": {"some-0": cost},
@@ -141,12 +155,14 @@ def test_the_page_shows_what_there_is(found):
     assert "![The seesaw, first seed of each](seesaw.svg)" in page
     assert "1 of 5 pipelines" in page
     domain = found["rows"]["base"]["corrected"]["Domain"]["score"]
-    assert f"| Base | 1 | {domain:.1f} | " in page
+    assert f"| Base |  | {domain:.1f} | " in page
     assert f"| Without skill |  | {found['without_skill']['Domain']:.1f} | " in page
     assert "By part is their instruction_accuracy." in page
     assert "| general_mini_report/wording instruction_accuracy |" in page
     assert "Labels read" not in page
     assert "| up | 3 | +" in page
+    third = found["rows"]["some"]["corrected"]["Domain"]["scores"][2]
+    assert f"| Some, third | {third:.1f} | " in page
     flipped = " | ".join(
         f"+{m['fixed']} -{m['broken']}" for m in found["rows"]["one"]["flips"].values()
     )
@@ -186,6 +202,7 @@ def test_what_was_measured_beside_has_intervals_where_there_are_some():
     few = {"task": {"corrected": {"score": 25.0, "low": None, "high": None}}}
     record = {
         "machine": {"processor": "A processor", "threads": 2, "versions": {}},
+        "jobs": 2,
         "plan": PLAN,
         "costs": {},
         "beside": {"general": {"base": scores, "some-0": few}},
@@ -205,17 +222,51 @@ def test_the_plan_asks_beside_what_redone_eval_knows():
         assert recipes.issuperset(asked["recipes"])
 
 
-def test_the_base_is_measured_first_and_the_others_after_their_training(tmp_path, monkeypatch):
-    options = argparse.Namespace(model="M", data_dir=None, output=tmp_path, only=None, jobs=1,
-                                 name="table3")  # fmt: skip
-    table, order = Table(options), []
-    monkeypatch.setattr(table, "train", lambda recipe, seed: order.append((recipe, seed)))
-    monkeypatch.setattr(table, "measure", lambda asked, recipe, seed: order.append(recipe))
-    monkeypatch.setattr(table, "write", lambda: None)
-    table.fill()
-    assert order[:2] == [None, None]  # two questions of the plan
-    assert order[2:13] == table.pipelines()
-    assert order[13:] == ["sft-only", "redone2-laptop"] * 2
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """The table as planned; nothing is trained or measured, only its order is kept."""
+
+    def make(only=None):
+        table = Table(
+            argparse.Namespace(
+                model="M", data_dir=None, output=tmp_path, only=only, jobs=1, name="table3"
+            )
+        )
+        table.order = []
+        monkeypatch.setattr(table, "train", lambda *pair: table.order.append(pair))
+        monkeypatch.setattr(table, "measure", lambda asked, *who: table.order.append(who[0]))
+        monkeypatch.setattr(table, "write", lambda: None)
+        return table
+
+    return make
+
+
+def test_the_base_is_measured_first_and_the_others_after_their_training(table):
+    whole = table()
+    whole.fill()
+    assert whole.order[:2] == [None, None]  # two questions of the plan
+    assert whole.order[2:13] == whole.pipelines()
+    assert whole.order[13:] == ["sft-only", "redone2-laptop"] * 2
+
+
+def test_one_pipeline_can_be_asked_for_and_the_table_keeps_the_others(table):
+    one = table(only=["sft-only:1"])
+    one.fill()
+    assert one.order == [("sft-only", 1)]
+    assert len(one.pipelines()) == 11
+
+
+def test_a_pipeline_that_is_not_planned_is_named(table):
+    with pytest.raises(RedoneError, match="sft-only:9: the plan has no such pipeline"):
+        table(only=["sft-only:9"]).fill()
+
+
+def test_a_training_that_broke_is_not_taken_for_a_regression(tmp_path, monkeypatch, table):
+    broken = table()
+    monkeypatch.undo()
+    monkeypatch.setattr(broken, "_run", lambda *_: None)  # Python ends with 1 after an error
+    with pytest.raises(RedoneError, match="sft-only:0 ended before its report"):
+        broken.train("sft-only", 0)
 
 
 def test_the_plan_names_rows_and_columns_that_it_has():

@@ -36,6 +36,10 @@ def test_or_beside_it_where_names_stand_above_and_below():
     assert found == ["top", "right", "bottom"]
 
 
+def test_the_word_base_is_not_covered():
+    assert placed(("up", -2, 3), ("down", -2, -0.1)) == ["top", "left"]
+
+
 def test_wide_letters_take_more_room():
     near = [("x", 10, 0), ("x" * 9, 19, 2)]
     assert placed(*near) == ["top", "top"]
