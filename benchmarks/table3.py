@@ -116,13 +116,12 @@ class Table:
     def fill(self) -> None:
         """Everything that is planned, what is done already at no cost."""
         to_train = self.asked()
-        questions = [(one, *who) for one in self.plan["beside"] for who in self.wanted(one)]
-        if not self.only:
-            # The base first: if its data are missing, that is told now and not after hours.
-            self.side_by_side(self.measure, [one for one in questions if one[1] is None])
+        beside = [] if self.only else self.plan["beside"]
+        questions = [(one, *who) for one in beside for who in self.wanted(one)]
+        # The base first: if its data are missing, that is told now and not after hours.
+        self.side_by_side(self.measure, [one for one in questions if one[1] is None])
         self.side_by_side(self.train, to_train)
-        if not self.only:
-            self.side_by_side(self.measure, [one for one in questions if one[1] is not None])
+        self.side_by_side(self.measure, [one for one in questions if one[1] is not None])
 
     def side_by_side(self, work: Callable[..., None], asked: Sequence[tuple[Any, ...]]) -> None:
         """Does some work for each that is asked, in this order, `jobs` at a time."""

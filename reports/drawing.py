@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
@@ -19,15 +19,13 @@ from ..harness.wording import change
 from ..tasks.errors import RedoneError
 from . import palette
 from .charts import axis_title, tick_label, ticks
-from .names import base_on_the_left, sides
+from .names import PLANE, Place, base_on_the_left, inside, sides
 from .seesaw import Seesaw, frame, shows_published
 
-WIDTH, HEIGHT = 760, 520
 LEFT, RIGHT, TOP, BOTTOM = 68, 16, 16, 58
+WIDTH, HEIGHT = LEFT + PLANE[0] + RIGHT, TOP + PLANE[1] + BOTTOM
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FORMATS = (".svg", ".png")
-
-Place = Callable[[float, float], tuple[float, float]]
 
 
 def svg(found: Seesaw) -> str:
@@ -42,10 +40,11 @@ def svg(found: Seesaw) -> str:
             "robustness suite."
         )
     xs, ys = frame(found, shows_published(found))
+    pixels = inside(xs, ys)
 
     def place(x: float, y: float) -> tuple[float, float]:
-        across = LEFT + (x - xs[0]) / (xs[1] - xs[0]) * (WIDTH - LEFT - RIGHT)
-        return across, TOP + (ys[1] - y) / (ys[1] - ys[0]) * (HEIGHT - TOP - BOTTOM)
+        across, down = pixels(x, y)
+        return LEFT + across, TOP + down
 
     parts = [
         *_axes(found, xs, ys, place),
@@ -62,7 +61,7 @@ def svg(found: Seesaw) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
         f'height="{HEIGHT}" role="img" font-family="system-ui, sans-serif" font-size="12">'
         f'<title>The seesaw. {escape(title)}</title><defs><clipPath id="plane"><rect x="{LEFT}" '
-        f'y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}"/></clipPath>'
+        f'y="{TOP}" width="{PLANE[0]}" height="{PLANE[1]}"/></clipPath>'
         f'</defs><rect class="s-paper" width="{WIDTH}" height="{HEIGHT}" fill="{palette.PAPER}"/>'
         f"{''.join(parts)}</svg>\n"
     )

@@ -1,20 +1,32 @@
-"""On which side of its mark a name stands on the seesaw."""
+"""Pixels on the seesaw, and on which side of its mark a name stands there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .seesaw import Seesaw, frame, shows_published
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
+Place = Callable[[float, float], tuple[float, float]]
+"""Points of change in domain and robustness to pixels, to the right and down."""
 
-PLANE = (676.0, 446.0)
+PLANE = (676, 446)
 """Width and height that the axes span in the SVG picture, in pixels; the page's are much alike."""
 MARK = 8.0
 """Half the width of a mark."""
 LETTER, LINE = 8.0, 16.0
 """Width of a letter and height of a line of a name."""
+
+
+def inside(xs: tuple[float, float], ys: tuple[float, float]) -> Place:
+    """Places in pixels from the upper left corner of the plane that two ranges span."""
+
+    def pixels(x: float, y: float) -> tuple[float, float]:
+        across, down = (x - xs[0]) / (xs[1] - xs[0]), (ys[1] - y) / (ys[1] - ys[0])
+        return across * PLANE[0], down * PLANE[1]
+
+    return pixels
 
 
 def sides(found: Seesaw) -> list[str]:
@@ -27,11 +39,7 @@ def sides(found: Seesaw) -> list[str]:
         found: With at least one stage that has both axes.
     """
     xs, ys = frame(found, shows_published(found))
-
-    def pixels(x: float, y: float) -> tuple[float, float]:
-        across, down = (x - xs[0]) / (xs[1] - xs[0]), (ys[1] - y) / (ys[1] - ys[0])
-        return across * PLANE[0], down * PLANE[1]
-
+    pixels = inside(xs, ys)
     drawn = [(p.label, pixels(p.x.value, p.y.value)) for p in found.points if p.x and p.y]
     published = [pixels(m.x, m.y) for m in found.moves] if shows_published(found) else []
     origin = pixels(0, 0)

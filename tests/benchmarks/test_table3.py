@@ -261,7 +261,7 @@ def test_a_pipeline_that_is_not_planned_is_named(table):
         table(only=["sft-only:9"]).fill()
 
 
-def test_a_training_that_broke_is_not_taken_for_a_regression(tmp_path, monkeypatch, table):
+def test_a_training_that_broke_is_not_taken_for_a_regression(monkeypatch, table):
     broken = table()
     monkeypatch.undo()
     monkeypatch.setattr(broken, "_run", lambda *_: None)  # Python ends with 1 after an error
