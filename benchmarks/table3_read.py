@@ -2,14 +2,16 @@
 
     python benchmarks/table3_read.py RUN [RUN ...] [--count 50] [--seed 0]
 
-The same items of every run, an even mix of its tasks. Text of models is printed as Python writes a
-string, so that it cannot play tricks on the terminal.
+The same items of every run, an even mix of its tasks, and then what is counted over all of its
+answers. Text of models is printed as Python writes a string, so that it cannot play tricks on the
+terminal.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -53,6 +55,27 @@ def read(run: ScoredRun, ids: list[str]) -> Iterator[dict[str, Any]]:
         }
 
 
+def counted(run: ScoredRun) -> dict[str, float]:
+    """What there is to count in all answers of a run, judged or not."""
+    texts = {
+        a["sample"]: (a.get("text") or "").strip() for a in Journal(run.path / "responses.jsonl")
+    }
+    items = list(Journal(run.path / "samples.jsonl"))
+    general = [item for item in items if item["task"].startswith("general_mini")]
+    sums = [item for item in general if item["task"].endswith("/word_problems")]
+    numbers = {i["id"]: re.findall(r"\d+", asked(i["requests"][0]["prompt"])) for i in sums}
+    words = [len(texts[item["id"]].split()) for item in general]
+    return {
+        "answers": len(items),
+        "empty": sum(not texts[item["id"]] for item in items),
+        "words a general answer": round(sum(words) / max(1, len(words)), 1),
+        "word problems": len(sums),
+        "answered with a number of the question": sum(
+            texts[sample].rstrip(".") in found for sample, found in numbers.items()
+        ),
+    }
+
+
 def asked(prompt: Any) -> str:
     """The last message that the model saw (the item, and not the task's instruction), or all."""
     return prompt if isinstance(prompt, str) else prompt[-1]["content"]
@@ -74,6 +97,7 @@ def main() -> None:
                 print(f"   asked  {one['asked'][-400:]!r}")
                 print(f"   gold   {str(one['gold'])[:200]!r}")
                 print(f"   answer {(one['answer'] or '')[:400]!r}")
+            print("; ".join(f"{name}: {figure:g}" for name, figure in counted(run).items()))
     except RedoneError as error:
         print(error, file=sys.stderr)
         raise SystemExit(error.exit_code) from None

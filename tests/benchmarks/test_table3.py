@@ -9,7 +9,7 @@ import pytest
 from table3 import Table
 from table3_figures import estimate, figures
 from table3_page import markdown
-from table3_read import chosen, read
+from table3_read import chosen, counted, read
 
 from redone.harness.cli import main
 from redone.harness.options import parser
@@ -289,3 +289,13 @@ def test_outputs_to_read_are_the_same_items_of_every_run(scripted_run):
     assert [one["answer"] for one in found] == ["\x1b[2J I cannot tell."] * 28
     assert {one["task"] for one in found} == set(gold.tasks)  # 14 tasks, two items of each
     assert all(one["failure"] == "" and one["value"] == 1 for one in read(gold, ids))
+
+
+def test_counts_are_of_all_answers(scripted_run):
+    run = scripted_run(
+        "brief", lambda task, sample: "" if sample.index % 2 else "one two", suite=SUITE
+    )
+    found = counted(ScoredRun(run))
+    assert found["empty"] > 0
+    assert 0 < found["words a general answer"] < 2
+    assert found["answered with a number of the question"] == 0 < found["word problems"]
