@@ -7,6 +7,10 @@ first, and what the plan measures beside them, of the base before and of the oth
 results/table3.json, .md and .svg after each, and report.html to its own folder. It goes on where it
 was stopped. `--only sft-only:0` trains that one alone, `--figures` only computes.
 
+What the figures are computed from is kept in results/table3/: the baseline of each final run
+(statistics without texts) and what it cost. Such a folder counts as done, so `--figures --output
+benchmarks/results/table3` computes all again, and a copy of it in `--output` spares a training.
+
 `--jobs` of them run side by side, each with its part of the cores: of a small model that is faster
 than one after the other with all cores (an SFT step of two pipelines on two cores: 17 to 20 s with
 a core each, 22 s in turn). How sums are parted among threads changes their rounding, so the same
@@ -18,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -31,12 +36,16 @@ from table3_figures import figures
 from table3_page import markdown
 
 from redone.harness.cores import cores
+from redone.harness.gate import baseline
+from redone.harness.scored import ScoredRun
 from redone.tasks.errors import RedoneError
 from redone.training.recipe import load_recipe
 from redone.training.spent import processed
 
 HERE = Path(__file__).resolve().parent
 PLAN = HERE / "table3.toml"
+COSTS = "costs.json"
+"""Beside the baseline of a pipeline's final run."""
 AT_ITS_END = (0, 1)
 """Exit codes of a pipeline that did all it had to; 1: a gate on its way found a regression."""
 
@@ -74,6 +83,8 @@ class Table:
 
     def train(self, recipe: str, seed: int) -> None:
         """One pipeline, from the base to its final figures."""
+        if is_baseline(self.output(recipe, seed)):
+            return
         others = [self.output(*pair) for pair in self.pipelines() if pair != (recipe, seed)]
         whole = [path for path in others if (path / "runs/base-report/results.json").is_file()]
         words = ["--recipe", recipe, "--model", str(self.model), "--set", f"seed={seed}"]
@@ -87,6 +98,13 @@ class Table:
 
     def measure(self, asked: Mapping[str, Any], recipe: str | None, seed: int) -> None:
         """What the plan measures beside the pipelines' own final figures."""
+        if is_baseline(self.measured(asked, recipe, seed)):
+            return
+        if recipe and is_baseline(folder := self.output(recipe, seed)):
+            raise RedoneError(
+                f"{asked['name']} of {folder.name}: {folder} has its figures, its model is gone. "
+                "Delete that folder, and it is trained again."
+            )
         model = self.model if recipe is None else last_model(self.output(recipe, seed))
         words = ["--model", str(model), "--output", str(self.measured(asked, recipe, seed))]
         for name, value in asked["ask"].items():
@@ -103,15 +121,35 @@ class Table:
             if seed in asked["seeds"] and recipe in asked.get("recipes", [recipe]):
                 yield recipe, seed
 
+    def done(self) -> dict[str, Path]:
+        """The folders of finished pipelines, by their names."""
+        folders = [self.output(*pair) for pair in self.pipelines()]
+        return {path.name: path for path in folders if is_baseline(path) or finished(path)}
+
+    def base(self) -> Path | None:
+        """A run of the base on `report` items, that of the first pipeline that has one."""
+        runs = [self.folder / "base", *(p / "runs/base-report" for p in self.done().values())]
+        return next((run for run in runs if (run / "results.json").is_file()), None)
+
     def runs(self) -> dict[str, list[Path]]:
         """Final runs by row: `report` items, every seed that there is."""
-        found: dict[str, list[Path]] = {}
+        done, base = self.done(), self.base()
+        found: dict[str, list[Path]] = {"base": [base]} if base and done else {}
         for recipe, seed in self.pipelines():
-            folder = self.output(recipe, seed)
-            if finished(folder):
-                found.setdefault("base", [folder / "runs/base-report"])
-                found.setdefault(recipe, []).append(folder / f"runs/{last_stage(folder)}-report")
+            if folder := done.get(self.output(recipe, seed).name):
+                found.setdefault(recipe, []).append(final_run(folder))
         return found
+
+    def beside(self) -> dict[str, dict[str, Path]]:
+        """Runs measured beside, by question and model."""
+        return {
+            asked["name"]: {
+                path.name: path
+                for path in (self.measured(asked, *who) for who in self.wanted(asked))
+                if (path / "results.json").is_file()
+            }
+            for asked in self.plan["beside"]
+        }
 
     def fill(self) -> None:
         """Everything that is planned, what is done already at no cost."""
@@ -143,26 +181,19 @@ class Table:
             "jobs": self.jobs,
             "plan": self.plan,
             "recipes": {name: tokens_by_stage(name) for name in runs if name != "base"},
-            "costs": {
-                path.name: costs(path)
-                for path in (self.output(*pair) for pair in self.pipelines())
-                if finished(path)
-            },
+            "costs": {name: costs(path) for name, path in self.done().items()},
         }
         if runs:
             found |= figures(self.plan, runs)
         found["beside"] = {
-            asked["name"]: {
-                path.name: scores(path)
-                for path in (self.measured(asked, *who) for who in self.wanted(asked))
-                if (path / "results.json").is_file()
-            }
-            for asked in self.plan["beside"]
+            name: {model: scores(run) for model, run in runs.items()}
+            for name, runs in self.beside().items()
         }
         return found
 
     def write(self) -> None:
-        """The result files: figures, page and seesaw of what there is."""
+        """The result files: figures, page and seesaw of what there is, and what they are of."""
+        self.keep()
         record = self.record()
         path = HERE / "results" / f"{self.name}.json"
         picture = path.with_suffix(".svg")
@@ -173,6 +204,24 @@ class Table:
                 self.report(picture)
             except RedoneError as error:  # no reason to stop a training that goes on
                 print(error, file=sys.stderr)
+
+    def keep(self) -> None:
+        """What there is now as baselines, laid out as `--output` is, and nothing else."""
+        there = HERE / "results" / self.name
+        if there.resolve() == self.folder.resolve():
+            return
+        runs = {Path(asked, model): run for asked, of in self.beside().items()
+                for model, run in of.items()}  # fmt: skip
+        runs |= {Path(name): final_run(folder) for name, folder in self.done().items()}
+        runs |= {Path("base"): base for base in [self.base()] if base}
+        for kept in [path.parent for path in there.glob("**/baseline.json")]:
+            if kept.relative_to(there) not in runs:
+                shutil.rmtree(kept)
+        for place, run in runs.items():
+            if not same(run, there / place):
+                baseline.save(ScoredRun(run), place.name, there / place.parent)
+        for name, folder in self.done().items():
+            keep(there / name / COSTS, costs(folder))
 
     def report(self, picture: Path) -> None:
         """The base and each row's first seed beside one another, as `redone-report` shows them."""
@@ -204,6 +253,19 @@ def manifest(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text("utf-8"))["steps"] if path.is_file() else {}
 
 
+def is_baseline(folder: Path) -> bool:
+    """Whether a folder is what was kept of one, and not the whole."""
+    return (folder / "baseline.json").is_file()
+
+
+def same(run: Path, kept: Path) -> bool:
+    """Whether a baseline is of this very run."""
+    return is_baseline(kept) and all(
+        (run / file).read_bytes() == (kept / file).read_bytes()
+        for file in ("run.json", "results.json")
+    )
+
+
 def finished(folder: Path) -> bool:
     return manifest(folder).get("final/report", {}).get("state") == "finished"
 
@@ -211,6 +273,11 @@ def finished(folder: Path) -> bool:
 def last_stage(folder: Path) -> str:
     """The stage whose model a pipeline ended with."""
     return [name for name in manifest(folder) if name.endswith("/train")][-1].partition("/")[0]
+
+
+def final_run(folder: Path) -> Path:
+    """The last model's run on `report` items."""
+    return folder if is_baseline(folder) else folder / f"runs/{last_stage(folder)}-report"
 
 
 def last_model(folder: Path) -> Path:
@@ -225,6 +292,8 @@ def tokens_by_stage(recipe: str) -> dict[str, int | None]:
 
 def costs(folder: Path) -> dict[str, Any]:
     """What a pipeline took: hours, and tokens of each stage."""
+    if is_baseline(folder):
+        return json.loads((folder / COSTS).read_text("utf-8"))
     steps = manifest(folder)
     stages = {
         name.partition("/")[0]: {
@@ -241,7 +310,26 @@ def costs(folder: Path) -> dict[str, Any]:
         "tokens": sum(processed(stage) for stage in stages.values()),
         "stages": stages,
         "gates": gates,
+        "decided": {stage: decided(folder / "gates" / stage) for stage in gates},
     }
+
+
+def decided(gate: Path) -> list[dict[str, Any]]:
+    """The rows that a gate decided by, beside the base and, where asked, the last good model."""
+    found = []
+    for path in (gate / "gate.json", gate / "previous" / "gate.json"):
+        if path.is_file():
+            told = json.loads(path.read_text("utf-8"))
+            found += [
+                {
+                    "beside": told["base"]["name"],
+                    "level": 100 * (1 - 2 * told["alpha"]),
+                    **{key: row[key] for key in ("name", "difference", "low", "high")},
+                }
+                for row in told["rows"]
+                if row["role"] is not None
+            ]
+    return found
 
 
 def scores(run: Path) -> dict[str, Any]:

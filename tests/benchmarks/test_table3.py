@@ -1,11 +1,14 @@
 """The page that the ablation ends in: its intervals, its claims, and that it can be read half done."""
 
 import argparse
+import json
+import shutil
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import table3
 from table3 import Table
 from table3_figures import estimate, figures
 from table3_page import markdown
@@ -142,6 +145,8 @@ class TestFigures:
 def test_the_page_shows_what_there_is(found):
     stage = {"steps": 9, "tokens_of_choosing": 50}
     cost = {"seconds": 1800, "tokens": 1234, "stages": {"sft": stage}, "gates": {"sft": "pass"}}
+    told = {"beside": "base", "level": 90.0, "name": "some", "difference": 2, "low": 1, "high": 3}
+    cost["decided"] = {"sft": [told]}
     record = {
         "machine": {"processor": "A processor", "threads": 2, "versions": {"torch": "2"}},
         "jobs": 2,
@@ -168,6 +173,8 @@ def test_the_page_shows_what_there_is(found):
     )
     assert f"| One | {flipped} |" in page
     assert "| some-0 | 0.50 | 1,234 | 50 | sft: 9 | sft: pass |" in page
+    assert "with its interval (90 %)" in page
+    assert "| some-0 | sft | base | some | +2.0, +1.0 to +3.0 |" in page
     assert "Absent" not in page
     assert "Beside" not in page
 
@@ -254,6 +261,75 @@ def test_one_pipeline_can_be_asked_for_and_the_table_keeps_the_others(table):
     one.fill()
     assert one.order == [("sft-only", 1)]
     assert len(one.pipelines()) == 11
+
+
+@pytest.fixture
+def trained(tmp_path, scripted_run):
+    """What two finished pipelines leave in `--output`, as far as the table reads it."""
+
+    def make(name, answers):
+        folder = tmp_path / "output" / name
+        shutil.copytree(scripted_run("base", suite=SUITE), folder / "runs/base-report")
+        shutil.copytree(
+            scripted_run(name, lambda task, sample: answers, suite=SUITE),
+            folder / "runs/sft-report",
+        )
+        tokens = ("skipped", "tokens_read", "tokens_generated", "tokens_trained")
+        facts = dict.fromkeys(tokens, 1) | {"steps": 3, "tokens_of_choosing": 0, "seconds": 1.0}
+        steps = {
+            "sft/train": {"facts": facts | {"stopped": ""}, "seconds": 2.0},
+            "sft/gate": {"facts": {"outcome": "pass"}, "seconds": 1.0},
+            "final/report": {"facts": {}, "seconds": 1.0, "state": "finished"},
+        }
+        (folder / "manifest.json").write_text(json.dumps({"steps": steps}))
+        row = {"level": "suite", "name": "tweeteval", "difference": 1.0, "low": 0.5, "high": 1.5}
+        rows = [row | {"role": "domain"}, row | {"role": None, "level": "task"}]
+        gate = folder / "gates/sft/gate.json"
+        gate.parent.mkdir(parents=True)
+        gate.write_text(json.dumps({"base": {"name": "base"}, "alpha": 0.05, "rows": rows}))
+        return folder
+
+    return [make("sft-only-0", "I cannot tell."), make("sft-only-1", "None")]
+
+
+def test_the_figures_can_be_computed_from_what_is_kept(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(table3, "HERE", tmp_path)
+    monkeypatch.setattr(Table, "report", lambda *_: None)
+
+    def record(output):
+        options = {"model": "M", "data_dir": None, "only": None, "jobs": 1, "name": "table3"}
+        table = Table(argparse.Namespace(output=output, **options))
+        table.write()
+        return json.loads((tmp_path / "results/table3.json").read_text())
+
+    (tmp_path / "results").mkdir()
+    first = record(tmp_path / "output")
+    assert first["rows"]["sft-only"]["seeds"] == 2
+    assert [row["name"] for row in first["costs"]["sft-only-0"]["decided"]["sft"]] == ["tweeteval"]
+    kept = tmp_path / "results/table3"
+    assert sorted(path.name for path in kept.iterdir()) == ["base", "sft-only-0", "sft-only-1"]
+    assert record(kept) == first  # without the folders of the trainings
+
+    lost, copied = trained[0], tmp_path / "output/sft-only-0"
+    shutil.rmtree(lost)
+    shutil.copytree(kept / "sft-only-0", copied)
+    assert record(tmp_path / "output") == first  # one training and one that is only kept
+
+    shutil.rmtree(copied)
+    assert record(tmp_path / "output")["rows"]["sft-only"]["seeds"] == 1
+    assert not (kept / "sft-only-0").exists()  # so the folder is what the figures are of
+
+
+def test_what_is_kept_spares_a_training_but_has_no_model_to_measure(table, monkeypatch):
+    whole = table()
+    monkeypatch.undo()
+    monkeypatch.setattr(whole, "_run", lambda *_: pytest.fail("nothing was to be run"))
+    kept = whole.output("sft-only", 0)
+    kept.mkdir()
+    (kept / "baseline.json").touch()
+    whole.train("sft-only", 0)
+    with pytest.raises(RedoneError, match="its model is gone"):
+        whole.measure(whole.plan["beside"][0], "sft-only", 0)
 
 
 def test_a_pipeline_that_is_not_planned_is_named(table):
