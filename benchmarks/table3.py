@@ -7,9 +7,9 @@ first, and what the plan measures beside them, of the base before and of the oth
 results/table3.json, .md and .svg after each, and report.html to its own folder. It goes on where it
 was stopped. `--only sft-only:0` trains that one alone, `--figures` only computes.
 
-What the figures are computed from is kept in results/table3/: the baseline of each final run
-(statistics without texts) and what it cost. Such a folder counts as done, so `--figures --output
-benchmarks/results/table3` computes all again, and a copy of it in `--output` spares a training.
+What the figures are computed from is kept in results/table3/: a baseline of each final run
+(statistics without texts) and what it cost. A copy of such a folder in `--output` counts as done:
+it gives its figures again, without the training.
 
 `--jobs` of them run side by side, each with its part of the cores: of a small model that is faster
 than one after the other with all cores (an SFT step of two pipelines on two cores: 17 to 20 s with
@@ -208,8 +208,6 @@ class Table:
     def keep(self) -> None:
         """What there is now as baselines, laid out as `--output` is, and nothing else."""
         there = HERE / "results" / self.name
-        if there.resolve() == self.folder.resolve():
-            return
         runs = {Path(asked, model): run for asked, of in self.beside().items()
                 for model, run in of.items()}  # fmt: skip
         runs |= {Path(name): final_run(folder) for name, folder in self.done().items()}
