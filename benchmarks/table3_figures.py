@@ -53,10 +53,19 @@ def estimate(points: Sequence[float], resampled: np.ndarray) -> Estimate:
         points: Of each pair of models, shape [k].
         resampled: The same under the same draws of items, shape [k, B].
     """
+    return with_errors(points, float(np.std(np.mean(resampled, axis=0), ddof=1)))
+
+
+def with_errors(points: Sequence[float], items: float) -> Estimate:
+    """The difference of two rows.
+
+    Args:
+        points: Of each pair of models, shape [k].
+        items: Standard error of their mean over the items.
+    """
     from scipy.stats import t as student
 
     count = len(points)
-    items = float(np.std(np.mean(resampled, axis=0), ddof=1))
     training = float(np.std(points, ddof=1)) / math.sqrt(count) if count > 1 else None
     square = items**2 + (training or 0.0) ** 2
     freedom = square**2 * (count - 1) / training**4 if training else math.inf
@@ -230,16 +239,21 @@ def claimed(
     runs: Mapping[str, Sequence[Path]],
     columns: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
+    """A claim of the plan, the difference it is about, and what that says of it."""
+    row, beside = runs[claim["row"]], runs[claim["beside"]]
+    count = len(row) if claim["beside"] == "base" else min(len(row), len(beside))
+    bases = beside if claim["beside"] == "base" else beside[:count]
+    return judged(claim, pairs.between(bases, row[:count], columns[claim["column"]]))
+
+
+def judged(claim: Mapping[str, Any], found: Estimate) -> dict[str, Any]:
     """What the interval says of a claim: `holds`, `fails` or `open`.
 
     `holds` if it lies wholly above (below) the bound, and the difference itself reaches `least`;
     `fails` if it lies wholly on the other side, or below `least`; `open` otherwise, or with fewer
     seeds than three.
     """
-    row, beside = runs[claim["row"]], runs[claim["beside"]]
-    count = len(row) if claim["beside"] == "base" else min(len(row), len(beside))
-    bases = beside if claim["beside"] == "base" else beside[:count]
-    found = pairs.between(bases, row[:count], columns[claim["column"]])
+    count = len(found.by_seed)
     if "above" in claim:
         holds, fails = found.low > claim["above"], found.high < claim["above"]
     else:

@@ -32,7 +32,7 @@ def markdown(record: Mapping[str, Any], picture: str) -> str:
         parts += [_claims(record["claims"]), _by_seed(record)]
         parts += [*_tasks(record), *_labels(record)]
         parts += [_flips(record), _budgets(record["recipes"]), _costs(record["costs"])]
-        parts += [_gates(record["costs"])]
+        parts += _gates(record["costs"])
     parts += [_beside(name, runs) for name, runs in record["beside"].items() if runs]
     return "\n\n".join(parts) + "\n"
 
@@ -186,21 +186,26 @@ def _costs(costs: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def _gates(costs: Mapping[str, Mapping[str, Any]]) -> str:
+def _gates(costs: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
+    """Of the pipelines whose record has it."""
     rows = [
         [name, stage, row["beside"], row["name"], _signed(row | {"points": row["difference"]})]
         for name, cost in costs.items()
-        for stage, decided in cost["decided"].items()
+        for stage, decided in cost.get("decided", {}).items()
         for row in decided
     ]
     levels = {
-        row["level"] for cost in costs.values() for of in cost["decided"].values() for row in of
+        row["level"]
+        for cost in costs.values()
+        for decided in cost.get("decided", {}).values()
+        for row in decided
     }
     told = ", ".join(f"{level:g} %" for level in sorted(levels))
-    return (
-        f"## At the gates\n\nWhat each decided by, `gate` items, with its interval ({told}).\n\n"
-        + _table(["pipeline", "stage", "beside", "of", "difference"], 1, rows)
-    )
+    if rows:
+        yield (
+            f"## At the gates\n\nWhat each decided by, `gate` items, with its interval ({told}).\n\n"
+            + _table(["pipeline", "stage", "beside", "of", "difference"], 1, rows)
+        )
 
 
 def _beside(name: str, runs: Mapping[str, Mapping[str, Any]]) -> str:

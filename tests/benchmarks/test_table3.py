@@ -12,6 +12,7 @@ import table3
 from table3 import Table
 from table3_figures import estimate, figures
 from table3_page import markdown
+from table3_pooled import pooled
 from table3_read import chosen, counted, read
 
 from redone.harness.cli import main
@@ -52,7 +53,7 @@ PLAN = {
 
 
 @pytest.fixture(scope="module")
-def found(scripted_run):
+def runs(scripted_run):
     """A base that knows little; three trainings that learn the domain and forget some stories."""
 
     def knows(domain, stories):
@@ -67,7 +68,11 @@ def found(scripted_run):
 
     some = [run("seed0", 7, 6), run("seed1", 8, 6), run("seed2", 7, 5)]
     twin = [*some[1:], some[0]]
-    runs = {"base": [run("base", 2, 6)], "some": some, "one": some[:1], "twin": twin}
+    return {"base": [run("base", 2, 6)], "some": some, "one": some[:1], "twin": twin}
+
+
+@pytest.fixture(scope="module")
+def found(runs):
     return figures(PLAN, runs)
 
 
@@ -140,6 +145,66 @@ class TestFigures:
         assert claim["points"] == pytest.approx(0)  # the same three models in another order
         first, second, third = found["rows"]["some"]["corrected"]["Domain"]["scores"]
         assert claim["by_seed"] == pytest.approx([first - second, second - third, third - first])
+
+
+class TestPooled:
+    """Two seeds in one record, the third in another."""
+
+    @pytest.fixture
+    def records(self, runs):
+        def record(costs, **seeds):
+            found = figures(PLAN, {"base": runs["base"], **seeds})
+            beside = {"general": dict.fromkeys(costs)}
+            return {"plan": PLAN, "recipes": {}, "costs": costs, "beside": beside, **found}
+
+        some, twin = runs["some"], runs["twin"]
+        first = record({"some-0": {}, "some-1": {}}, some=some[:2], twin=twin[:2], one=runs["one"])
+        return first, record({"some-2": {}}, some=some[2:], twin=twin[2:])
+
+    def test_means_and_the_error_of_training_are_those_of_all_seeds(self, records, found):
+        ours, exact = (one["rows"]["some"] for one in (pooled(records), found))
+        assert (ours["seeds"], ours["labels"]) == (exact["seeds"], exact["labels"])
+        assert ours["flips"] == exact["flips"]
+        for title, cell in exact["corrected"].items():
+            assert ours["corrected"][title]["score"] == pytest.approx(cell["score"])
+            assert ours["corrected"][title]["scores"] == cell["scores"]
+            own, whole = ours["corrected"][title]["difference"], cell["difference"]
+            assert own["by_seed"] == whole["by_seed"]
+            assert own["seed_error"] == pytest.approx(whole["seed_error"])
+
+    def test_no_interval_is_narrower_than_with_all_runs_at_hand(self, records, found):
+        differences = pooled(records)["rows"]["some"]["corrected"]
+        for title, cell in found["rows"]["some"]["corrected"].items():
+            own, whole = differences[title]["difference"], cell["difference"]
+            assert own["high"] - own["low"] >= (whole["high"] - whole["low"]) * 0.999
+            assert own["item_error"] == pytest.approx(whole["item_error"], rel=0.5)
+
+    def test_claims_are_judged_anew(self, records, found):
+        verdicts = {claim["claim"]: claim["verdict"] for claim in found["claims"]}
+        rows = pooled(records)["claims"]
+        assert {claim["claim"]: claim["verdict"] for claim in rows} == verdicts
+        assert "open" in {
+            c["verdict"] for c in records[0]["claims"] if verdicts[c["claim"]] == "holds"
+        }
+
+    def test_what_one_record_alone_has_stays_as_it_is(self, records):
+        found = pooled(records)
+        assert found["rows"]["one"] == records[0]["rows"]["one"]
+        assert found["rows"]["base"] == records[1]["rows"]["base"]
+        assert (
+            list(found["costs"])
+            == ["some-0", "some-1", "some-2"]
+            == list(found["beside"]["general"])
+        )
+
+    def test_records_of_different_tables_are_told_apart(self, records):
+        first, second = records
+        with pytest.raises(RedoneError, match="some-0, some-1: in two records"):
+            pooled([first, first])
+        with pytest.raises(RedoneError, match="differ in plan"):
+            pooled([first, {**second, "plan": {}}])
+        with pytest.raises(RedoneError, match="figures of the base"):
+            pooled([first, {**second, "rows": {"base": {}}}])
 
 
 def test_the_page_shows_what_there_is(found):
