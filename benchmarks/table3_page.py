@@ -203,8 +203,8 @@ def _gates(costs: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
     told = ", ".join(f"{level:g} %" for level in sorted(levels))
     if rows:
         yield (
-            f"## At the gates\n\nWhat each decided by, `gate` items, with its interval ({told}).\n\n"
-            + _table(["pipeline", "stage", "beside", "of", "difference"], 1, rows)
+            f"## At the gates\n\nWhat each decided by, `gate` items, with its interval ({told})."
+            "\n\n" + _table(["pipeline", "stage", "beside", "of", "difference"], 1, rows)
         )
 
 

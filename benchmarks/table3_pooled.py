@@ -28,8 +28,8 @@ from table3_page import markdown
 
 from redone.tasks.errors import RedoneError
 
-ALIKE = ("plan", "columns", "metrics", "without_skill")
-"""What records must agree on to be of one table, beside the figures of the base."""
+PLANNED = ("rows", "columns", "claims")
+"""What records must have in common to be of one table, beside the figures of the base."""
 CLAIM = frozenset(("claim", "row", "beside", "column", "above", "below", "least"))
 
 
@@ -43,22 +43,26 @@ def pooled(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _both(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    for part in ALIKE:
-        if first[part] != second[part]:
-            raise RedoneError(f"The records differ in {part}: they are not of one table.")
+    for part in PLANNED:
+        if first["plan"][part] != second["plan"][part]:
+            raise RedoneError(f"The records differ in the {part} of their plans.")
     if first["rows"]["base"] != second["rows"]["base"]:
         raise RedoneError("The records differ in the figures of the base.")
     if twice := first["costs"].keys() & second["costs"].keys():
         raise RedoneError(f"{', '.join(sorted(twice))}: in two records. One seed counts once.")
     names = [name for name in ("base", *(row["recipe"] for row in first["plan"]["rows"]))
              if name in first["rows"] or name in second["rows"]]  # fmt: skip
+    jobs = dict.fromkeys([str(first["jobs"]), str(second["jobs"])])
     return {
-        **first,
+        **second,
+        "jobs": " or ".join(jobs),
         "recipes": first["recipes"] | second["recipes"],
         "costs": first["costs"] | second["costs"],
         "rows": {name: _row(first["rows"].get(name), second["rows"].get(name)) for name in names},
         "claims": _claims(first["claims"], second["claims"]),
-        "beside": {name: of | second["beside"][name] for name, of in first["beside"].items()},
+        "beside": {
+            name: first["beside"].get(name, {}) | of for name, of in second["beside"].items()
+        },
     }
 
 

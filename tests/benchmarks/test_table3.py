@@ -155,7 +155,8 @@ class TestPooled:
         def record(costs, **seeds):
             found = figures(PLAN, {"base": runs["base"], **seeds})
             beside = {"general": dict.fromkeys(costs)}
-            return {"plan": PLAN, "recipes": {}, "costs": costs, "beside": beside, **found}
+            whole = {"plan": PLAN, "jobs": 2, "recipes": {}, "costs": costs, "beside": beside}
+            return {**whole, **found}
 
         some, twin = runs["some"], runs["twin"]
         first = record({"some-0": {}, "some-1": {}}, some=some[:2], twin=twin[:2], one=runs["one"])
@@ -191,6 +192,8 @@ class TestPooled:
         found = pooled(records)
         assert found["rows"]["one"] == records[0]["rows"]["one"]
         assert found["rows"]["base"] == records[1]["rows"]["base"]
+        assert found["jobs"] == "2"
+        assert pooled([records[0], records[1] | {"jobs": 4}])["jobs"] == "2 or 4"
         assert (
             list(found["costs"])
             == ["some-0", "some-1", "some-2"]
@@ -201,8 +204,8 @@ class TestPooled:
         first, second = records
         with pytest.raises(RedoneError, match="some-0, some-1: in two records"):
             pooled([first, first])
-        with pytest.raises(RedoneError, match="differ in plan"):
-            pooled([first, {**second, "plan": {}}])
+        with pytest.raises(RedoneError, match="differ in the claims of their plans"):
+            pooled([first, {**second, "plan": PLAN | {"claims": []}}])
         with pytest.raises(RedoneError, match="figures of the base"):
             pooled([first, {**second, "rows": {"base": {}}}])
 
