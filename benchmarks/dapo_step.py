@@ -19,6 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from redone.harness.cores import cores
+
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "dapo_step"
 PARTS = ("generation", "log-probabilities", "backward", "optimiser", "step")
@@ -96,7 +98,7 @@ def main() -> None:
     path = RESULT.with_suffix(".json")
     kept = json.loads(path.read_text("utf-8"))["sides"] if path.exists() else {}
     results: dict[str, Any] = {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "machine": f"{cores()} cores, {platform.machine()}",
         "sides": kept,
     }
     for name, changes in SIDES.items():

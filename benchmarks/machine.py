@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from redone.harness.cores import cores
 
 
 def machine(*packages: str) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def machine(*packages: str) -> dict[str, Any]:
         pass
     return {
         "processor": processor,
-        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
+        "threads": cores(),
         "versions": {n: version(n) for n in packages},
         "date": time.strftime("%Y-%m-%d"),
     }
