@@ -174,36 +174,35 @@ class Table:
                 raise
 
     def record(self) -> dict[str, Any]:
-        """Everything that there is to tell."""
+        """Everything that there is to tell, once a pipeline is done."""
         runs = self.runs()
-        found: dict[str, Any] = {
+        return {
             "machine": machine("redone", "torch", "transformers", "trl"),
             "jobs": self.jobs,
             "plan": self.plan,
             "recipes": {name: tokens_by_stage(name) for name in runs if name != "base"},
             "costs": {name: costs(path) for name, path in self.done().items()},
+            **figures(self.plan, runs),
+            "beside": {
+                name: {model: scores(run) for model, run in runs.items()}
+                for name, runs in self.beside().items()
+            },
         }
-        if runs:
-            found |= figures(self.plan, runs)
-        found["beside"] = {
-            name: {model: scores(run) for model, run in runs.items()}
-            for name, runs in self.beside().items()
-        }
-        return found
 
     def write(self) -> None:
         """The result files: figures, page and seesaw of what there is, and what they are of."""
         self.keep()
+        if not self.runs():
+            return  # nothing to tell that should replace a page of earlier
         record = self.record()
         path = HERE / "results" / f"{self.name}.json"
         picture = path.with_suffix(".svg")
         keep(path, record)
         path.with_suffix(".md").write_text(markdown(record, picture.name), "utf-8")
-        if "rows" in record:
-            try:
-                self.report(picture)
-            except RedoneError as error:  # no reason to stop a training that goes on
-                print(error, file=sys.stderr)
+        try:
+            self.report(picture)
+        except RedoneError as error:  # no reason to stop a training that goes on
+            print(error, file=sys.stderr)
 
     def keep(self) -> None:
         """What there is now as baselines, laid out as `--output` is, and nothing else."""

@@ -12,29 +12,39 @@ from redone.reports.markdown import markdown_table
 ROLES = ("corrected", "official")
 
 
-def markdown(record: Mapping[str, Any], picture: str) -> str:
+def markdown(record: Mapping[str, Any], picture: str | None) -> str:
     """The page of a record, whole or of what there is so far.
 
     Args:
         record: As table3.json.
-        picture: Where the seesaw lies, seen from the page.
+        picture: Where the seesaw lies, seen from the page; None: it is not drawn.
     """
     plan = record["plan"]
     done, planned = len(record["costs"]), sum(len(row["seeds"]) for row in plan["rows"])
-    versions = ", ".join(f"{name} {v}" for name, v in record["machine"]["versions"].items())
-    parts = [
-        f"# {plan['title']}",
-        f"{record['machine']['processor']}, {record['machine']['threads']} threads, "
-        f"{record['jobs']} pipelines side by side; {versions}. {done} of {planned} pipelines.",
-    ]
-    if "rows" in record:
-        parts += [_main(record), f"![The seesaw, first seed of each]({picture})"]
-        parts += [_claims(record["claims"]), _by_seed(record)]
-        parts += [*_tasks(record), *_labels(record)]
-        parts += [_flips(record), _budgets(record["recipes"]), _costs(record["costs"])]
-        parts += _gates(record["costs"])
+    machines = record.get("machines") or [record["machine"] | {"jobs": record["jobs"]}]
+    made = "; ".join(dict.fromkeys(map(_machine, machines)))
+    parts = [f"# {plan['title']}", f"{done} of {planned} pipelines. Made on: {made}."]
+    if "machines" in record:
+        parts += [
+            "Pooled from records whose runs are not in one place (`table3_pooled.py`): the part of "
+            "the items in an interval of several of them is a bound, and hours are those of each "
+            "machine with the pipelines that it had side by side."
+        ]
+    parts += [_main(record)]
+    parts += [f"![The seesaw, first seed of each]({picture})"] if picture else []
+    parts += [_claims(record["claims"]), _by_seed(record), *_tasks(record), *_labels(record)]
+    parts += [_flips(record), _budgets(record["recipes"]), _costs(record["costs"])]
+    parts += _gates(record["costs"])
     parts += [_beside(name, runs) for name, runs in record["beside"].items() if runs]
     return "\n\n".join(parts) + "\n"
+
+
+def _machine(found: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    return (
+        f"{found['processor']}, {found['threads']} threads, {found['jobs']} pipelines side by "
+        f"side, {versions}"
+    )
 
 
 def _table(head: Sequence[str], right: int, rows: Iterable[Sequence[str]]) -> str:
@@ -81,10 +91,10 @@ def _main(record: Mapping[str, Any]) -> str:
     return (
         "Means over tasks, in points, `corrected`; in brackets the difference to the base with "
         "its 95 % interval, over items and seeds. **With one seed it is over items alone**, so it "
-        "says nothing of another training, and with two it is as wide as Student's with one degree "
-        "of freedom. *Without skill* is what the best constant, random or all-listing answer "
-        f"sheets reach on the whole data, not on these items alone.{others}\n\n"
-        + _scores(record, "corrected", list(record["columns"]))
+        "says nothing of another training. With two or three the spread of trainings is known only "
+        "roughly, and an interval can be much too wide or somewhat too short. *Without skill* is "
+        "what the best constant, random or all-listing answer sheets reach on the whole data, not "
+        f"on these items alone.{others}\n\n" + _scores(record, "corrected", list(record["columns"]))
     )
 
 
@@ -102,15 +112,17 @@ def _by_seed(record: Mapping[str, Any]) -> str:
         ["pipeline", *columns],
         1,
         (
-            [
-                f"{title}, {number}",
-                *(f"{rows[n]['corrected'][c]['scores'][at]:.1f}" for c in columns),
-            ]
+            [f"{title}, {seed}", *(f"{rows[n]['corrected'][c]['scores'][at]:.1f}" for c in columns)]
             for n, title in _titles(record).items()
-            if n != "base"
-            for at, number in enumerate(["first", "second", "third"][: rows[n]["seeds"]])
+            for at, seed in enumerate(_numbers(n, record["costs"]))
         ),
     )
+
+
+def _numbers(recipe: str, pipelines: Iterable[str]) -> list[str]:
+    """The seeds of a row, in the order of its models."""
+    parted = (name.rpartition("-") for name in pipelines)
+    return [seed for name, _, seed in parted if name == recipe]
 
 
 def _tasks(record: Mapping[str, Any]) -> Iterable[str]:

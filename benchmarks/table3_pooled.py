@@ -4,9 +4,10 @@
 
 For seeds trained in turn, on machines that did not keep one another's runs. What a record tells of
 each seed is taken as it is: means, and the error of training, are what one record of all of them
-would have. How the items moved all seeds together no record tells. The standard error of their mean
-lies between that of records that move apart and that of records that move alike; of the two
-intervals the wider is taken, so it is never narrower than the exact one.
+would have. How the items moved the records together none of them tells. The standard error of their
+mean lies between that of records that move apart and that of records that move alike; of the two
+intervals the wider is taken. So it is not narrower than the exact one, unless the items moved the
+records against one another.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -28,86 +28,101 @@ from table3_page import markdown
 
 from redone.tasks.errors import RedoneError
 
+Record = Mapping[str, Any]
 PLANNED = ("rows", "columns", "claims")
 """What records must have in common to be of one table, beside the figures of the base."""
 CLAIM = frozenset(("claim", "row", "beside", "column", "above", "below", "least"))
 
 
-def pooled(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One record of all seeds, in the order of the records.
+def pooled(records: Sequence[Record]) -> dict[str, Any]:
+    """One record of all seeds, in the order of the records; what is of the first seed stays.
 
     Raises:
         RedoneError: They are not of one plan, one base, or have a pipeline in common.
     """
-    return reduce(_both, records)
-
-
-def _both(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    for part in PLANNED:
-        if first["plan"][part] != second["plan"][part]:
-            raise RedoneError(f"The records differ in the {part} of their plans.")
-    if first["rows"]["base"] != second["rows"]["base"]:
-        raise RedoneError("The records differ in the figures of the base.")
-    if twice := first["costs"].keys() & second["costs"].keys():
-        raise RedoneError(f"{', '.join(sorted(twice))}: in two records. One seed counts once.")
-    names = [name for name in ("base", *(row["recipe"] for row in first["plan"]["rows"]))
-             if name in first["rows"] or name in second["rows"]]  # fmt: skip
-    jobs = dict.fromkeys([str(first["jobs"]), str(second["jobs"])])
+    _check(records)
+    last = records[-1]
+    names = ("base", *(row["recipe"] for row in last["plan"]["rows"]))
+    rows = {name: [r["rows"][name] for r in records if name in r["rows"]] for name in names}
     return {
-        **second,
-        "jobs": " or ".join(jobs),
-        "recipes": first["recipes"] | second["recipes"],
-        "costs": first["costs"] | second["costs"],
-        "rows": {name: _row(first["rows"].get(name), second["rows"].get(name)) for name in names},
-        "claims": _claims(first["claims"], second["claims"]),
+        **last,
+        "machines": [machine for record in records for machine in _machines(record)],
+        "recipes": _all(records, "recipes"),
+        "costs": _all(records, "costs"),
+        "rows": {name: _row(name, parts) for name, parts in rows.items() if parts},
+        "claims": [
+            _claim(parts)
+            for claim in last["plan"]["claims"]
+            if (parts := [c for r in records for c in r["claims"] if c["claim"] == claim["claim"]])
+        ],
         "beside": {
-            name: first["beside"].get(name, {}) | of for name, of in second["beside"].items()
+            name: _all([record["beside"] for record in records], name)
+            for name in dict.fromkeys(name for record in records for name in record["beside"])
         },
     }
 
 
-def _row(first: Mapping[str, Any] | None, second: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """A row of all seeds; what is told of its first seed alone stays."""
-    if first is None or second is None or first == second:  # the last: the base
-        return first or second or {}
+def _check(records: Sequence[Record]) -> None:
+    first, seen = records[0], set()
+    for number, record in enumerate(records, 1):
+        if "rows" not in record:
+            raise RedoneError(f"Record {number} has no finished pipeline yet.")
+        for part in PLANNED:
+            if record["plan"][part] != first["plan"][part]:
+                raise RedoneError(f"Record {number} has other {part} in its plan than the first.")
+        for title in first["columns"]:
+            one, other = (r["rows"]["base"]["corrected"][title]["score"] for r in (first, record))
+            if one != other:
+                raise RedoneError(
+                    f"Record {number} is of another base: {title} {other}, and {one} in the first. "
+                    "Differences to two bases have no mean."
+                )
+        if twice := seen & record["costs"].keys():
+            raise RedoneError(f"{', '.join(sorted(twice))}: in two records. A seed counts once.")
+        seen |= record["costs"].keys()
+
+
+def _all(records: Sequence[Record], part: str) -> dict[str, Any]:
+    return {key: value for record in records for key, value in record.get(part, {}).items()}
+
+
+def _machines(record: Record) -> list[Any]:
+    """Where it was made; several if it is pooled itself."""
+    return record.get("machines") or [record["machine"] | {"jobs": record["jobs"]}]
+
+
+def _row(name: str, parts: Sequence[Record]) -> dict[str, Any]:
+    if name == "base" or len(parts) == 1:
+        return dict(parts[0])
     return {
-        **first,
-        "seeds": first["seeds"] + second["seeds"],
-        "labels": [*first["labels"], *second["labels"]],
+        **parts[0],
+        "seeds": sum(part["seeds"] for part in parts),
+        "labels": [labels for part in parts for labels in part["labels"]],
         **{
-            role: {title: _cell(first[role][title], second[role][title]) for title in first[role]}
+            role: {title: _cell([part[role][title] for part in parts]) for title in parts[0][role]}
             for role in ("corrected", "official")
         },
     }
 
 
-def _cell(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    scores = [*first["scores"], *second["scores"]]
-    return {
-        "score": sum(scores) / len(scores),
-        "scores": scores,
-        "difference": asdict(_estimate(first["difference"], second["difference"])),
-    }
+def _cell(parts: Sequence[Record]) -> dict[str, Any]:
+    scores = [score for part in parts for score in part["scores"]]
+    found = _estimate([part["difference"] for part in parts])
+    return {"score": sum(scores) / len(scores), "scores": scores, "difference": asdict(found)}
 
 
-def _estimate(first: Mapping[str, Any], second: Mapping[str, Any]) -> Estimate:
-    points = [*first["by_seed"], *second["by_seed"]]
-    items = [one["item_error"] * len(one["by_seed"]) / len(points) for one in (first, second)]
+def _claim(parts: Sequence[Record]) -> dict[str, Any]:
+    if len(parts) == 1:
+        return dict(parts[0])
+    return judged({k: v for k, v in parts[0].items() if k in CLAIM}, _estimate(parts))
+
+
+def _estimate(parts: Sequence[Record]) -> Estimate:
+    """Of all pairs of models; the wider of the two intervals that the items leave possible."""
+    points = [point for part in parts for point in part["by_seed"]]
+    items = [part["item_error"] * len(part["by_seed"]) / len(points) for part in parts]
     apart, alike = with_errors(points, math.hypot(*items)), with_errors(points, sum(items))
     return max(apart, alike, key=lambda found: found.high - found.low)
-
-
-def _claims(
-    first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Those that both records have something on are judged anew."""
-    others = {claim["claim"]: claim for claim in second}
-    found = [dict(claim) for claim in first]
-    for at, claim in enumerate(found):
-        if other := others.pop(claim["claim"], None):
-            asked = {key: value for key, value in claim.items() if key in CLAIM}
-            found[at] = judged(asked, _estimate(claim, other))
-    return [*found, *map(dict, others.values())]
 
 
 def main() -> None:
@@ -117,12 +132,14 @@ def main() -> None:
     options = p.parse_args()
     try:
         record = pooled([json.loads(path.read_text("utf-8")) for path in options.records])
-    except RedoneError as error:
+    except (RedoneError, OSError, json.JSONDecodeError) as error:
         print(error, file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
+        raise SystemExit(getattr(error, "exit_code", 65)) from None
     path = HERE / "results" / f"{options.name}.json"
     keep(path, record)
-    path.with_suffix(".md").write_text(markdown(record, f"{options.name}.svg"), "utf-8")
+    picture = path.with_suffix(".svg")
+    page = markdown(record, picture.name if picture.is_file() else None)
+    path.with_suffix(".md").write_text(page, "utf-8")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python benchmarks/table3_read.py RUN [RUN ...] [--count 50] [--seed 0]
 
 The same items of every run, an even mix of its tasks, and then what is counted over all of its
-answers. Text of models is printed as Python writes a string, so that it cannot play tricks on the
-terminal.
+answers. A run is a whole run folder: a baseline has no texts. Text of models is printed as Python
+writes a string, so that it cannot play tricks on the terminal.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ def main() -> None:
     try:
         for path in options.runs:
             run = ScoredRun(path)
+            if not (run.path / "responses.jsonl").is_file():
+                raise RedoneError(f"{path} is a baseline: it has figures and no texts to read.")
             print(f"# {path}")
             for number, one in enumerate(read(run, chosen(run, options.count, options.seed)), 1):
                 verdict = one["failure"] or ("right" if one["value"] == 1 else "in part")

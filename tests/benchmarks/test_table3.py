@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import table3
 from table3 import Table
-from table3_figures import estimate, figures
+from table3_figures import estimate, figures, with_errors
 from table3_page import markdown
 from table3_pooled import pooled
 from table3_read import chosen, counted, read
@@ -25,6 +25,7 @@ from redone.tasks.sources import samples
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 SUITE = "general-mini-report"
+COLUMNS = ("Domain", "Robustness", "By part")
 PLAN = {
     "title": "Does it hold?",
     "rows": [
@@ -106,7 +107,7 @@ class TestFigures:
         assert row["difference"]["points"] == pytest.approx(row["score"] - base)
 
     def test_columns_without_tasks_are_left_out(self, found):
-        assert list(found["columns"]) == ["Domain", "Robustness", "By part"]
+        assert tuple(found["columns"]) == COLUMNS
 
     def test_a_column_may_have_a_metric_of_its_own(self, found):
         row = found["rows"]["base"]["corrected"]
@@ -152,15 +153,16 @@ class TestPooled:
 
     @pytest.fixture
     def records(self, runs):
-        def record(costs, **seeds):
+        def record(jobs, costs, **seeds):
             found = figures(PLAN, {"base": runs["base"], **seeds})
             beside = {"general": dict.fromkeys(costs)}
-            whole = {"plan": PLAN, "jobs": 2, "recipes": {}, "costs": costs, "beside": beside}
-            return {**whole, **found}
+            made = {"machine": {}, "jobs": jobs, "plan": PLAN, "recipes": {}, "costs": costs}
+            return {**made, "beside": beside, **found}
 
         some, twin = runs["some"], runs["twin"]
-        first = record({"some-0": {}, "some-1": {}}, some=some[:2], twin=twin[:2], one=runs["one"])
-        return first, record({"some-2": {}}, some=some[2:], twin=twin[2:])
+        costs = {"some-0": {}, "some-1": {}}
+        first = record(2, costs, some=some[:2], twin=twin[:2], one=runs["one"])
+        return first, record(4, {"some-2": {}}, some=some[2:], twin=twin[2:])
 
     def test_means_and_the_error_of_training_are_those_of_all_seeds(self, records, found):
         ours, exact = (one["rows"]["some"] for one in (pooled(records), found))
@@ -192,22 +194,42 @@ class TestPooled:
         found = pooled(records)
         assert found["rows"]["one"] == records[0]["rows"]["one"]
         assert found["rows"]["base"] == records[1]["rows"]["base"]
-        assert found["jobs"] == "2"
-        assert pooled([records[0], records[1] | {"jobs": 4}])["jobs"] == "2 or 4"
+        assert [machine["jobs"] for machine in found["machines"]] == [2, 4]
         assert (
             list(found["costs"])
             == ["some-0", "some-1", "some-2"]
             == list(found["beside"]["general"])
         )
 
+    def test_a_pooled_record_can_be_pooled(self, records):
+        again = pooled([pooled(records[:1]), records[1]])
+        assert again["rows"]["some"]["corrected"] == pooled(records)["rows"]["some"]["corrected"]
+        assert again["machines"] == pooled(records)["machines"]
+
+    def test_of_many_records_the_items_may_have_moved_all_alike(self, records):
+        def record(number, points):
+            pair = {"by_seed": [points], "item_error": 3.4}
+            row = {title: {"scores": [points], "difference": pair} for title in COLUMNS}
+            part = {"seeds": 1, "labels": [], "corrected": row, "official": row}
+            first = records[0]
+            rows = {"base": first["rows"]["base"], "some": part}
+            return {**first, "costs": {f"some-{number}": {}}, "rows": rows, "claims": []}
+
+        found = pooled([record(at, points) for at, points in enumerate([0.0, 4.8, 2.4])])
+        own = found["rows"]["some"]["corrected"]["Domain"]["difference"]
+        assert own["high"] == pytest.approx(with_errors([0.0, 4.8, 2.4], 3.4).high)
+
     def test_records_of_different_tables_are_told_apart(self, records):
         first, second = records
         with pytest.raises(RedoneError, match="some-0, some-1: in two records"):
             pooled([first, first])
-        with pytest.raises(RedoneError, match="differ in the claims of their plans"):
+        with pytest.raises(RedoneError, match="Record 2 has other claims in its plan"):
             pooled([first, {**second, "plan": PLAN | {"claims": []}}])
-        with pytest.raises(RedoneError, match="figures of the base"):
-            pooled([first, {**second, "rows": {"base": {}}}])
+        with pytest.raises(RedoneError, match="Record 2 has no finished pipeline"):
+            pooled([first, {"plan": PLAN, "costs": {}}])
+        other = {"corrected": {title: {"score": -1.0} for title in first["columns"]}}
+        with pytest.raises(RedoneError, match="Record 2 is of another base: Domain -1.0, and"):
+            pooled([first, {**second, "rows": {"base": other}}])
 
 
 def test_the_page_shows_what_there_is(found):
@@ -220,13 +242,13 @@ def test_the_page_shows_what_there_is(found):
         "jobs": 2,
         "plan": PLAN,
         "recipes": {"some": {"sft (sft)": 1000}},
-        "costs": {"some-0": cost},
+        "costs": {"some-0": cost, "some-2": cost},
         "beside": {"general": {}},
         **found,
     }
     page = markdown(record, "seesaw.svg")
     assert "![The seesaw, first seed of each](seesaw.svg)" in page
-    assert "1 of 5 pipelines" in page
+    assert "2 of 5 pipelines" in page
     domain = found["rows"]["base"]["corrected"]["Domain"]["score"]
     assert f"| Base |  | {domain:.1f} | " in page
     assert f"| Without skill |  | {found['without_skill']['Domain']:.1f} | " in page
@@ -234,8 +256,8 @@ def test_the_page_shows_what_there_is(found):
     assert "| general_mini_report/wording instruction_accuracy |" in page
     assert "Labels read" not in page
     assert "| up | 3 | +" in page
-    third = found["rows"]["some"]["corrected"]["Domain"]["scores"][2]
-    assert f"| Some, third | {third:.1f} | " in page
+    second = found["rows"]["some"]["corrected"]["Domain"]["scores"][1]
+    assert f"| Some, 2 | {second:.1f} | " in page
     flipped = " | ".join(
         f"+{m['fixed']} -{m['broken']}" for m in found["rows"]["one"]["flips"].values()
     )
@@ -272,18 +294,20 @@ def test_a_constant_answer_is_seen_for_what_it_is(tmp_path, data_dir):
     assert own["Emotion"]["score"] > 0
 
 
-def test_what_was_measured_beside_has_intervals_where_there_are_some():
+def test_what_was_measured_beside_has_intervals_where_there_are_some(found):
     scores = {"task": {"corrected": {"score": 50.0, "low": 40.0, "high": 60.0}}}
     few = {"task": {"corrected": {"score": 25.0, "low": None, "high": None}}}
     record = {
         "machine": {"processor": "A processor", "threads": 2, "versions": {}},
         "jobs": 2,
         "plan": PLAN,
+        "recipes": {},
         "costs": {},
         "beside": {"general": {"base": scores, "some-0": few}},
+        **found,
     }
-    page = markdown(record, "seesaw.svg")
-    assert "seesaw" not in page
+    page = markdown(record, None)
+    assert "The seesaw" not in page
     assert "| base | 50.0 (40.0 to 60.0) |" in page
     assert "| some-0 | 25.0 |" in page
 
