@@ -201,22 +201,17 @@ def _costs(costs: Mapping[str, Mapping[str, Any]]) -> str:
 def _gates(costs: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
     """Of the pipelines whose record has it."""
     rows = [
-        [name, stage, row["beside"], row["name"], _signed(row | {"points": row["difference"]})]
+        [name, stage, row["beside"], row["name"], _signed(row | {"points": row["difference"]}),
+         f"{row['level']:.3g} %"]
         for name, cost in costs.items()
         for stage, decided in cost.get("decided", {}).items()
         for row in decided
-    ]
-    levels = {
-        row["level"]
-        for cost in costs.values()
-        for decided in cost.get("decided", {}).values()
-        for row in decided
-    }
-    told = ", ".join(f"{level:g} %" for level in sorted(levels))
+    ]  # fmt: skip
     if rows:
         yield (
-            f"## At the gates\n\nWhat each decided by, `gate` items, with its interval ({told})."
-            "\n\n" + _table(["pipeline", "stage", "beside", "of", "difference"], 1, rows)
+            "## At the gates\n\nWhat each decided by, on `gate` items, with the interval of the "
+            "level that it decided at.\n\n"
+            + _table(["pipeline", "stage", "beside", "of", "difference", "level"], 2, rows)
         )
 
 

@@ -263,8 +263,7 @@ def test_the_page_shows_what_there_is(found):
     )
     assert f"| One | {flipped} |" in page
     assert "| some-0 | 0.50 | 1,234 | 50 | sft: 9 | sft: pass |" in page
-    assert "with its interval (90 %)" in page
-    assert "| some-0 | sft | base | some | +2.0, +1.0 to +3.0 |" in page
+    assert "| some-0 | sft | base | some | +2.0, +1.0 to +3.0 | 90 % |" in page
     assert "Absent" not in page
     assert "Beside" not in page
 
