@@ -162,12 +162,15 @@ class TestCommand:
         shown = capsys.readouterr().out
         assert "62.01 less 53.28 is +8.74" in shown and "62.01 less 59.61 is +2.41" in shown
 
+    def test_a_suite_that_nobody_has_figures_of(self, tmp_path, capsys):
+        assert main(["--suite", "tweeteval", "--results", str(tmp_path)]) != 0
+        assert "--run RUN" in capsys.readouterr().err
+
     @pytest.mark.parametrize(
         ("arguments", "told"),
         [
             (["--output", "board.pdf"], ".html, .md or .csv"),
             (["--suite", "sms"], "Did you mean 'sns'"),
-            (["--suite", "tweeteval"], "--run RUN"),
             (["--results", "nowhere"], "no folder of submitted results"),
             (["--run", "nowhere"], "is not a run folder"),
         ],
