@@ -342,9 +342,10 @@ def table(tmp_path, monkeypatch):
 def test_the_base_is_measured_first_and_the_others_after_their_training(table):
     whole = table()
     whole.fill()
-    assert whole.order[:2] == [None, None]  # two questions of the plan
-    assert whole.order[2:13] == whole.pipelines()
-    assert whole.order[13:] == ["sft-only", "redone2-laptop"] * 2
+    questions = len(whole.plan["beside"])
+    assert whole.order[:questions] == [None] * questions
+    assert whole.order[questions : -2 * questions] == whole.pipelines()
+    assert whole.order[-2 * questions :] == ["sft-only", "redone2-laptop"] * questions
 
 
 def test_one_pipeline_can_be_asked_for_and_the_table_keeps_the_others(table):
