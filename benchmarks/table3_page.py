@@ -21,8 +21,7 @@ def markdown(record: Mapping[str, Any], picture: str | None) -> str:
     """
     plan = record["plan"]
     done, planned = len(record["costs"]), sum(len(row["seeds"]) for row in plan["rows"])
-    machines = record.get("machines") or [record["machine"] | {"jobs": record["jobs"]}]
-    made = "; ".join(dict.fromkeys(map(_machine, machines)))
+    made = "; ".join(dict.fromkeys(map(_machine, machines(record))))
     parts = [f"# {plan['title']}", f"{done} of {planned} pipelines. Made on: {made}."]
     if "machines" in record:
         parts += [
@@ -37,6 +36,11 @@ def markdown(record: Mapping[str, Any], picture: str | None) -> str:
     parts += _gates(record["costs"])
     parts += [_beside(name, runs) for name, runs in record["beside"].items() if runs]
     return "\n\n".join(parts) + "\n"
+
+
+def machines(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Where it was made; several if it is pooled."""
+    return record.get("machines") or [record["machine"] | {"jobs": record["jobs"]}]
 
 
 def _machine(found: Mapping[str, Any]) -> str:

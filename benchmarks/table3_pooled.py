@@ -24,14 +24,13 @@ from typing import Any
 from machine import keep
 from table3 import HERE
 from table3_figures import Estimate, judged, with_errors
-from table3_page import markdown
+from table3_page import machines, markdown
 
 from redone.tasks.errors import RedoneError
 
 Record = Mapping[str, Any]
 PLANNED = ("rows", "columns", "claims")
 """What records must have in common to be of one table, beside the figures of the base."""
-CLAIM = frozenset(("claim", "row", "beside", "column", "above", "below", "least"))
 
 
 def pooled(records: Sequence[Record]) -> dict[str, Any]:
@@ -46,12 +45,12 @@ def pooled(records: Sequence[Record]) -> dict[str, Any]:
     rows = {name: [r["rows"][name] for r in records if name in r["rows"]] for name in names}
     return {
         **last,
-        "machines": [machine for record in records for machine in _machines(record)],
+        "machines": [machine for record in records for machine in machines(record)],
         "recipes": _all(records, "recipes"),
         "costs": _all(records, "costs"),
         "rows": {name: _row(name, parts) for name, parts in rows.items() if parts},
         "claims": [
-            _claim(parts)
+            judged(claim, _estimate(parts))
             for claim in last["plan"]["claims"]
             if (parts := [c for r in records for c in r["claims"] if c["claim"] == claim["claim"]])
         ],
@@ -86,11 +85,6 @@ def _all(records: Sequence[Record], part: str) -> dict[str, Any]:
     return {key: value for record in records for key, value in record.get(part, {}).items()}
 
 
-def _machines(record: Record) -> list[Any]:
-    """Where it was made; several if it is pooled itself."""
-    return record.get("machines") or [record["machine"] | {"jobs": record["jobs"]}]
-
-
 def _row(name: str, parts: Sequence[Record]) -> dict[str, Any]:
     if name == "base" or len(parts) == 1:
         return dict(parts[0])
@@ -109,12 +103,6 @@ def _cell(parts: Sequence[Record]) -> dict[str, Any]:
     scores = [score for part in parts for score in part["scores"]]
     found = _estimate([part["difference"] for part in parts])
     return {"score": sum(scores) / len(scores), "scores": scores, "difference": asdict(found)}
-
-
-def _claim(parts: Sequence[Record]) -> dict[str, Any]:
-    if len(parts) == 1:
-        return dict(parts[0])
-    return judged({k: v for k, v in parts[0].items() if k in CLAIM}, _estimate(parts))
 
 
 def _estimate(parts: Sequence[Record]) -> Estimate:
