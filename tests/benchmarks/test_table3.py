@@ -69,7 +69,7 @@ def trained(tmp_path, scripted_run):
 
     def make(name, answers):
         folder = tmp_path / "output" / name
-        shutil.copytree(scripted_run("base", suite=SUITE), folder / "runs/base-report")
+        shutil.copytree(scripted_run("whole", suite=SUITE), folder / "runs/base-report")
         shutil.copytree(
             scripted_run(name, lambda task, sample: answers, suite=SUITE),
             folder / "runs/sft-report",
