@@ -44,7 +44,7 @@ def groups(
     texts = [
         row.answer
         if number % 2
-        else f"I think the answer is {task.guesses.random(row.sample(), random)}."
+        else f"I think the answer is {task.baselines.random(row.sample(), random)}."
         for number, row in enumerate(rows)
     ]
     return rows, [Completion(text, tokens=len(text) // 4) for text in texts]

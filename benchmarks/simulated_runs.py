@@ -210,7 +210,7 @@ def _ladder(task: Task, folder: Path, seed: int, correlation: float) -> Ladder:
     scoring = task.scorings["corrected"].given(Services())
     judged = [
         [
-            scoring.judge(sample, [Completion(text)], Services())
+            scoring.score(sample, [Completion(text)], Services())
             for sample, text in zip(found, sheet, strict=True)
         ]
         for sheet in sheets

@@ -162,7 +162,7 @@ def judgements_of(
     """The judgement of each draw; none where a service is missing, which is not zero."""
     if services.missing(scoring.needs):
         return [Score(math.nan, (), scored=False)] * len(draws)
-    return [scoring.judge(sample, draw, services) for draw in draws]
+    return [scoring.score(sample, draw, services) for draw in draws]
 
 
 def complete_draws(item: Item, records: Sequence[Mapping[str, Any]]) -> list[list[Completion]]:

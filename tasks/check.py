@@ -163,7 +163,7 @@ def _judge(
 ) -> tuple[float, list[float], list[str | None]]:
     """Metric in percent (0 where undefined), and value and failure of each sample."""
     scores = [
-        scoring.judge(sample, [Completion(text)], services)
+        scoring.score(sample, [Completion(text)], services)
         for sample, text in zip(items, answers, strict=True)
     ]
     with np.errstate(all="ignore"):
@@ -209,7 +209,7 @@ def _sheets_without_skill(
         metric, values, _ = _judge(scoring, items, answers, services)
         return Sheet(name, metric, statistics.fmean(values))
 
-    yield sheet("everything", [task.guesses.everything(sample) for sample in items])
+    yield sheet("everything", [task.baselines.all_candidates(sample) for sample in items])
     constants = [
         sheet(f"always {text[:30]!r}", [text] * len(items)) for text in _constants(task, items)
     ]
@@ -220,7 +220,7 @@ def _sheets_without_skill(
     guessed = [
         sheet(
             "random",
-            [task.guesses.random(sample, Random(f"{seed}|{n}|{sample.id}")) for sample in items],
+            [task.baselines.random(sample, Random(f"{seed}|{n}|{sample.id}")) for sample in items],
         )
         for n in range(rounds)
     ]
@@ -239,7 +239,7 @@ def _constants(task: Task, items: Sequence[Sample]) -> list[str]:
     often = [text for text, count in frequent if count > 1]
     once = [text for text, count in frequent if count == 1]
     few = once if len(frequent) < CONSTANTS else once[:5]
-    return list(dict.fromkeys([*task.guesses.constants(items), *often, *few]))
+    return list(dict.fromkeys([*task.baselines.constants(items), *often, *few]))
 
 
 def _check_chance(report: Report, whole: bool) -> None:
@@ -271,7 +271,11 @@ def _check_fuzz(
 ) -> None:
     random = Random(f"{seed}|{report.task.name}")
     some = random.sample(list(items), min(40, len(items)))
-    own = [text for s in some for text in (report.task.gold(s), report.task.guesses.everything(s))]
+    own = [
+        text
+        for s in some
+        for text in (report.task.gold(s), report.task.baselines.all_candidates(s))
+    ]
     for number, text in enumerate(hostile_texts(count, random, own)):
         completion = Completion(text, finish=random.choice(("stop", "length")))
         started = time.perf_counter()
@@ -294,7 +298,7 @@ def _check_fuzz(
 def _judged_badly(
     scoring: Scoring, sample: Sample, completion: Completion, services: Services
 ) -> str | None:
-    score = scoring.judge(sample, [completion], services)
+    score = scoring.score(sample, [completion], services)
     if not 0 <= score.value <= 1:
         return f"value {score.value}"
     if len(score.stats) != len(scoring.statistics) or not all(map(math.isfinite, score.stats)):

@@ -36,8 +36,8 @@ PARTITIONS: tuple[Partition, ...] = ("diagnose", "gate", "report")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a data file as a task's reader yields it, before ids and partitions.
+class Record:
+    """One record of a data file as a task's reader yields it, before ids and partitions.
 
     Attributes:
         fields: What prompts may show, by field name.
@@ -290,7 +290,7 @@ class Services:
         return tuple(n for n in needs if getattr(self, n) is None)
 
 
-Judgement = Callable[[Sample, Sequence[Completion], Services], Score]
+Scorer = Callable[[Sample, Sequence[Completion], Services], Score]
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,15 +301,15 @@ class Scoring:
         name: `official` (the benchmark authors' rule) or `corrected` (ours, trusted for decisions);
             a reduced form says so (`official-anls`).
         statistics: Names of the columns of `Score.stats`.
-        judge: The judgement of one sample. Never raises on any text.
+        score: Scores one sample. Never raises on any text.
         metrics: The first is the primary one.
-        needs: Names of `Services` fields without which `judge` cannot work.
+        needs: Names of `Services` fields without which `score` cannot work.
         without: The reduced scoring, under its own name, used when a needed service is missing.
     """
 
     name: str
     statistics: tuple[str, ...]
-    judge: Judgement
+    score: Scorer
     metrics: tuple[Metric, ...]
     needs: tuple[str, ...] = ()
     without: Scoring | None = None
@@ -334,25 +334,25 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Guesses:
+class Baselines:
     """Answer sheets of somebody who cannot do the task: they set the chance level.
 
     Attributes:
         random: A random admissible answer for a sample.
         constants: Answers that could be given to every sample alike, chosen with a list of samples.
-        everything: All candidates of a sample (or a copy of its input, where there are none).
+        all_candidates: All candidates of a sample (or a copy of its input, where there are none).
     """
 
     random: Callable[[Sample, Random], str]
     constants: Callable[[Sequence[Sample]], Sequence[str]]
-    everything: Callable[[Sample], str]
+    all_candidates: Callable[[Sample], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Chance:
     """What the best answer sheet without skill reaches, under `corrected`.
 
-    The sheets are those of `Guesses`: the best constant answer, the sheet that lists everything,
+    The sheets are those of `Baselines`: the best constant answer, the sheet that lists everything,
     and the mean of random sheets; the best is taken for each figure on its own.
 
     Attributes:
@@ -384,7 +384,7 @@ class Task:
         settings: Generation limits.
         scorings: By name, `corrected` always among them.
         gold: The text of a perfect answer.
-        guesses: Answer sheets without skill.
+        baselines: Answer sheets without skill.
         chance: Stated chance level under `corrected`, proved by `redone-tasks check`.
         reward: The paper's kind of reward: which judgement RL training gets from this task.
         citation: The paper.
@@ -404,12 +404,12 @@ class Task:
     language: str
     version: int | str
     dataset: str | None
-    read: Callable[[Path], Iterator[Row]]
+    read: Callable[[Path], Iterator[Record]]
     prompts: Mapping[str, Prompt]
     settings: Settings
     scorings: Mapping[str, Scoring]
     gold: Callable[[Sample], str]
-    guesses: Guesses
+    baselines: Baselines
     chance: Chance
     reward: Literal["exact", "metric", "sandbox", "pattern"]
     citation: str

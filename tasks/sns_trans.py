@@ -23,12 +23,12 @@ from typing import Any
 from .answers import Reading, foreign, key, read_text, unread
 from .metrics import translation
 from .schema import (
+    Baselines,
     Chance,
     Completion,
-    Guesses,
     Metric,
     Prompt,
-    Row,
+    Record,
     Sample,
     Score,
     Scoring,
@@ -64,14 +64,14 @@ class DirectionReader(JsonReader):
 
     direction: tuple[str, str] = ("zh", "en")
 
-    def __call__(self, folder: Path) -> Iterator[Row]:
+    def __call__(self, folder: Path) -> Iterator[Record]:
         """The rows of the direction in file order; raises as JsonReader does."""
         for row in JsonReader.__call__(self, folder):
             if (row.fields["src_lang"], row.fields["dst_lang"]) == self.direction:
                 yield row
 
 
-def row(raw: Mapping[str, Any]) -> Row:
+def row(raw: Mapping[str, Any]) -> Record:
     """A sentence pair: the source text under its language, the gold translation as the target."""
     source, target = raw["src_lang"], raw["dst_lang"]
     if {source, target} != set(LANGUAGES):
@@ -81,7 +81,7 @@ def row(raw: Mapping[str, Any]) -> Row:
     for language in LANGUAGES:
         if not raw[language].strip():
             raise ValueError(f"field {language!r}: a text is expected, not an empty one.")
-    return Row(
+    return Record(
         fields={name: raw[name] for name in (source, "source", "src_lang", "dst_lang")},
         target=raw[target].strip(),
         language=source,
@@ -215,7 +215,7 @@ def direction(
     title: str,
     category: str,
     dataset: str | None,
-    read: Callable[[Path], Iterator[Row]],
+    read: Callable[[Path], Iterator[Record]],
     prompt: Prompt,
     chance: Chance,
     citation: str,
@@ -251,7 +251,9 @@ def direction(
             for name, judge in (("official", _official), ("corrected", _corrected))
         },
         gold=lambda sample: sample.target,
-        guesses=Guesses(random=_shuffled, constants=_constants(target), everything=source_text),
+        baselines=Baselines(
+            random=_shuffled, constants=_constants(target), all_candidates=source_text
+        ),
         chance=chance,
         reward="metric",
         citation=citation,

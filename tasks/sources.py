@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from .errors import BadRow, MissingData, RedoneError, UnknownName
-from .schema import PARTITIONS, Partition, Row, Sample, Task
+from .schema import PARTITIONS, Partition, Record, Sample, Task
 
 DATA_VARIABLE = "REDONE_DATA"
 EMBEDDED = Path(__file__).parent / "mini"
@@ -63,10 +63,10 @@ class JsonReader:
 
     path: str
     fields: Mapping[str, type]
-    row: Callable[[Mapping[str, Any]], Row]
+    row: Callable[[Mapping[str, Any]], Record]
     embedded: bool = False
 
-    def __call__(self, folder: Path) -> Iterator[Row]:
+    def __call__(self, folder: Path) -> Iterator[Record]:
         """The rows in file order.
 
         Raises:

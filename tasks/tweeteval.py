@@ -23,12 +23,12 @@ from .errors import BadRow, MissingData
 from .labels import Labels, labels, read_label
 from .metrics import labels as figures
 from .schema import (
+    Baselines,
     Chance,
     Completion,
-    Guesses,
     Metric,
     Prompt,
-    Row,
+    Record,
     Sample,
     Score,
     Scoring,
@@ -77,7 +77,7 @@ class LinesReader:
     splits: tuple[str, ...] = ("train", "val", "test")
     targets: Mapping[str, str] = field(default_factory=dict)
 
-    def __call__(self, folder: Path) -> Iterator[Row]:
+    def __call__(self, folder: Path) -> Iterator[Record]:
         """The rows by split, then subfolder, in file order.
 
         Raises:
@@ -97,7 +97,7 @@ class LinesReader:
         for split, target, place in parts:
             yield from self._rows(split, target, place)
 
-    def _rows(self, split: str, target: str, place: Path) -> Iterator[Row]:
+    def _rows(self, split: str, target: str, place: Path) -> Iterator[Record]:
         texts, numbers = place / f"{split}_text.txt", place / f"{split}_labels.txt"
         tweets, marks = _lines(texts), _lines(numbers)
         if len(tweets) != len(marks):
@@ -115,7 +115,7 @@ class LinesReader:
             fields = {"text": tweet.strip()}
             if target:
                 fields["target"] = self.targets[target]
-            yield Row(
+            yield Record(
                 fields=fields,
                 target=known[mark.strip()],
                 language="en",
@@ -222,10 +222,10 @@ def _task(
             for scoring, judge in judges.items()
         },
         gold=lambda sample: words[sample.target],
-        guesses=Guesses(
+        baselines=Baselines(
             random=lambda sample, random: random.choice(list(words.values())),
             constants=lambda samples: list(words.values()),
-            everything=lambda sample: ", ".join(words.values()),
+            all_candidates=lambda sample: ", ".join(words.values()),
         ),
         chance=chance,
         reward="exact",

@@ -95,7 +95,7 @@ class _Fit:
             gold = Completion(self.task.gold(self.sample))
             if self.scoring.needs:  # running a program for each row would take the time of answers
                 return True
-            return self.scoring.judge(self.sample, [gold], services).value > 1 - 1e-5
+            return self.scoring.score(self.sample, [gold], services).value > 1 - 1e-5
         except (LookupError, TypeError, ValueError, AttributeError):
             return False
 
@@ -237,7 +237,7 @@ class Rewards:
     def _scores(self, asked: Sequence[tuple[int, _Fit, Completion]]) -> list[Score]:
         def score(one: tuple[int, _Fit, Completion]) -> Score:
             _, fit, completion = one
-            return fit.scoring.judge(fit.sample, [completion], self.services)
+            return fit.scoring.score(fit.sample, [completion], self.services)
 
         slow = [one for one in asked if "sandbox" in one[1].scoring.needs]
         if not slow:

@@ -94,7 +94,7 @@ def _look_up(answers: Mapping[str, str | Sequence[str]]) -> Answer:
 SHEETS: Mapping[str, Callable[[Task, Sample], str]] = {
     "gold": lambda task, sample: task.gold(sample),
     "empty": lambda task, sample: "",
-    "everything": lambda task, sample: task.guesses.everything(sample),
+    "everything": lambda task, sample: task.baselines.all_candidates(sample),
 }
 """Answer sheets by name, for `--backend scripted --model NAME`."""
 

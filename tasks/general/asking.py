@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from ..errors import RedoneError
-from ..schema import Prompt, Request, Row, Sample, Settings
+from ..schema import Prompt, Record, Request, Sample, Settings
 from .definitions import FEWSHOT_SEED, Definition
 
 MAX_TOKENS = 256
@@ -43,7 +43,7 @@ class ChatPrompt(str):
         return cls(json.dumps([dict(m) for m in messages], ensure_ascii=False))
 
 
-def rows(definition: Definition, language: str) -> Iterator[Row]:
+def rows(definition: Definition, language: str) -> Iterator[Record]:
     """The documents of every task of a definition, with all that lm-eval asks about each.
 
     Few-shot examples are drawn in the order of the documents, so every document is built, whichever
@@ -77,7 +77,7 @@ def rows(definition: Definition, language: str) -> Iterator[Row]:
             kept, exact = as_json(document)
             prompts: dict[str, int] = {}
             asks = [_ask(instance, prompts, wanted.chat, name) for instance in instances]
-            yield Row(
+            yield Record(
                 fields={
                     "task": name,
                     "document": kept if exact else index,

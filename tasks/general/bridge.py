@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from ..schema import Chance, Guesses, Metric, Prompt, Row, Sample, Scoring, Settings, Task
+from ..schema import Baselines, Chance, Metric, Prompt, Record, Sample, Scoring, Settings, Task
 from . import asking
 from .definitions import PREFIX, Definition, Wanted, definition
 from .judging import Judge
@@ -43,7 +43,7 @@ class Documents:
     folder: str | None = None
     language: str = UNKNOWN_LANGUAGE
 
-    def __call__(self, data: Path) -> Iterator[Row]:
+    def __call__(self, data: Path) -> Iterator[Record]:
         """The rows; `data` is the data folder whose mirror is used."""
         return asking.rows(self.definition(data), self.language)
 
@@ -135,7 +135,7 @@ def make(
         statistics=tuple(
             f"{c.key}:{part}" for c in columns if c.aggregation for part in c.aggregation.columns
         ),
-        judge=judge,
+        score=judge,
         metrics=tuple(metrics),
         needs=("sandbox",) if code else (),
     )
@@ -152,7 +152,7 @@ def make(
         settings=Settings(max_tokens=asking.MAX_TOKENS),
         scorings={"corrected": scoring, "official": scoring},
         gold=program if code else gold,
-        guesses=GUESSES,
+        baselines=GUESSES,
         chance=chance or Chance(0.0, 0.0),
         reward="sandbox" if code else "exact",
         citation=citation,
@@ -253,10 +253,10 @@ def program(sample: Sample) -> str:
     return next((found[name] for name in SOLUTIONS if name in found), gold(sample))
 
 
-GUESSES = Guesses(
+GUESSES = Baselines(
     random=lambda sample, random: _choice(sample, random),
     constants=lambda samples: [],
-    everything=lambda sample: "",
+    all_candidates=lambda sample: "",
 )
 
 

@@ -161,8 +161,8 @@ def _compile_templates_once() -> None:
 def _index(root: Path, folder: str | None, name: str) -> Any:
     """The index that holds a name: of its folder if that can be told, else of everything."""
     parts = re.split(r"[_-]", name)
-    guesses = ["_".join(parts[:n]) for n in range(len(parts), 0, -1)]
-    places = [root / guess for guess in ([folder] if folder else guesses)]
+    names = ["_".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    places = [root / name for name in ([folder] if folder else names)]
     if own := os.environ.get(INCLUDE_VARIABLE):
         places.insert(0, Path(own))
     for place in places:

@@ -18,12 +18,12 @@ from ..answers import Reading
 from ..labels import YES_NO, read_label
 from ..metrics import labels
 from ..schema import (
+    Baselines,
     Chance,
     Completion,
-    Guesses,
     Metric,
     Prompt,
-    Row,
+    Record,
     Sample,
     Score,
     Scoring,
@@ -42,11 +42,11 @@ CITATION = (
 )
 
 
-def _row(raw: Mapping[str, Any]) -> Row:
+def _row(raw: Mapping[str, Any]) -> Record:
     label = raw["hallucination"].strip().capitalize()
     if label not in LABELS:
         raise ValueError(f"field 'hallucination': yes or no is expected, not {label!r}.")
-    return Row(
+    return Record(
         fields={"query": raw["user_query"], "response": raw["chatgpt_response"]},
         target=label,
         language="en",
@@ -116,10 +116,10 @@ TASK = Task(
         "official": _scoring("official", read_official),
     },
     gold=lambda sample: sample.target,
-    guesses=Guesses(
+    baselines=Baselines(
         random=lambda sample, random: random.choice(LABELS),
         constants=lambda samples: list(LABELS),
-        everything=lambda sample: "Yes, No",
+        all_candidates=lambda sample: "Yes, No",
     ),
     chance=Chance(50.0, 0.82),
     reward="exact",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..schema import Row
+from ..schema import Record
 from ..sources import JsonReader
 from .mirrors import file_of
 
@@ -15,7 +15,7 @@ from .mirrors import file_of
 class MirrorReader(JsonReader):
     """Reads a file wherever a mirror has it; `path` is relative to the mirror's folder."""
 
-    def __call__(self, folder: Path) -> Iterator[Row]:
+    def __call__(self, folder: Path) -> Iterator[Record]:
         """The rows in file order.
 
         Raises:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from ..schema import Chance, Prompt, Row, Task
+from ..schema import Chance, Prompt, Record, Task
 from ..sns_trans import LANGUAGES, direction, row
 from .mirror_files import MirrorReader
 
@@ -31,7 +31,7 @@ SETS: Mapping[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
 """Title, citation and directions by name."""
 
 
-def _row(source: str, target: str, name: str, raw: Mapping[str, Any]) -> Row:
+def _row(source: str, target: str, name: str, raw: Mapping[str, Any]) -> Record:
     texts = {source: raw["source"], target: raw["target"]}
     return row({**texts, "source": name, "src_lang": source, "dst_lang": target})
 

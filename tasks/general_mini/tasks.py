@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 
 from ..errors import RedoneError, UnknownName
-from ..schema import Chance, Guesses, Prompt, Row, Sample, Settings, Task
+from ..schema import Baselines, Chance, Prompt, Record, Sample, Settings, Task
 from ..sources import cluster_of
 from .evaluation.facts import FACTS
 from .evaluation.layout import LAYOUT
@@ -94,7 +94,7 @@ class TrainingRow:
     question: str
     rationale: str
     answer: str
-    row: Row
+    row: Record
 
 
 def training_rows(
@@ -157,7 +157,7 @@ class FamilyReader:
     count: int = ITEMS
     behind: int = 0
 
-    def __call__(self, folder: Path) -> Iterator[Row]:
+    def __call__(self, folder: Path) -> Iterator[Record]:
         """The rows; no data folder is looked at."""
         first = set()
         for number, item in enumerate(draw(self.evaluation, self.seed, self.behind + self.count)):
@@ -170,8 +170,8 @@ class FamilyReader:
                 yield _row(item, "train", self.train.name)
 
 
-def _row(item: Item, split: str, family: str) -> Row:
-    return Row(
+def _row(item: Item, split: str, family: str) -> Record:
+    return Record(
         fields={"question": item.question, "options": list(item.options)},
         target={
             "form": item.form,
@@ -222,7 +222,7 @@ def _everything(sample: Sample) -> str:
     return FORMS["list"].written(options, sample.language)
 
 
-_GUESSES = Guesses(_random, lambda samples: list(_REMARKS), _everything)
+_GUESSES = Baselines(_random, lambda samples: list(_REMARKS), _everything)
 
 # --- the tasks -----------------------------------------------------------------------------------
 
@@ -259,7 +259,7 @@ def _task(
         settings=Settings(max_tokens=max_tokens),
         scorings={name: scoring(name) for name in ("official", "corrected")},
         gold=gold_text,
-        guesses=_GUESSES,
+        baselines=_GUESSES,
         chance=chance,
         reward="pattern" if rules else "exact",
         citation=_VERIFIABLE if rules else CITATION,

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..answers import Reading, key, python_literal, read_literal
 from ..metrics.sets import COLUMNS, OFFICIAL_READ_F1, SetJudge, set_scoring
-from ..schema import Chance, Completion, Guesses, Prompt, Row, Sample, Scoring, Settings, Task
+from ..schema import Baselines, Chance, Completion, Prompt, Record, Sample, Scoring, Settings, Task
 from ..sources import JsonReader
 from .ner import read_spans
 from .rows import CITATION, DATASET, frequent, row, target_of
@@ -28,7 +28,7 @@ _OPTIONS = re.compile(r"[:：]\s*\[\s*['\"“](.*?)['\"”]\s*\](?=\s|$)", re.S)
 _BETWEEN = re.compile(r"['\"”]\s*[,，]\s*['\"“]")
 
 
-def _row(raw: Mapping[str, Any]) -> Row:
+def _row(raw: Mapping[str, Any]) -> Record:
     try:
         words = read_literal(raw["answer"])
     except ValueError:
@@ -124,7 +124,7 @@ TASK = Task(
         ),
     },
     gold=_gold,
-    guesses=Guesses(_guess, _constants, _everything),
+    baselines=Baselines(_guess, _constants, _everything),
     chance=Chance(67.65, 0.71),
     reward="metric",
     citation=CITATION,

@@ -10,7 +10,7 @@ from typing import Any
 from ..answers import Reading, key
 from ..labels import YES_NO, read_label
 from ..metrics.choice import accuracy_scoring, is_target
-from ..schema import Chance, Completion, Guesses, Prompt, Row, Sample, Settings, Task
+from ..schema import Baselines, Chance, Completion, Prompt, Record, Sample, Settings, Task
 from ..sources import JsonReader
 from . import official
 from .rows import CITATION, DATASET, gold_text, language_or, row
@@ -23,7 +23,7 @@ def yes_or_no(text: str) -> str | None:
     return None if number is None else YES_NO.names[number]
 
 
-def yes_no_row(raw: Mapping[str, Any], source: str) -> Row:
+def yes_no_row(raw: Mapping[str, Any], source: str) -> Record:
     """A row whose answer is yes or no.
 
     Raises:
@@ -60,7 +60,7 @@ def both(sample: Sample) -> str:
     return language_or(sample, "Yes, No", "是，否")
 
 
-def _row(raw: Mapping[str, Any]) -> Row:
+def _row(raw: Mapping[str, Any]) -> Record:
     return yes_no_row(raw, raw["content"])
 
 
@@ -101,7 +101,7 @@ TASK = Task(
         "official": accuracy_scoring("official", official.read_yes_no, is_target),
     },
     gold=gold_text,
-    guesses=Guesses(coin, yes_and_no, both),
+    baselines=Baselines(coin, yes_and_no, both),
     chance=Chance(50.78, 0.51),
     reward="exact",
     citation=CITATION,

@@ -15,7 +15,7 @@ from ..labels import candidates, named_labels, read_label
 from ..lists import read_list
 from ..metrics.choice import accuracy_scoring, is_target
 from ..metrics.sets import COLUMNS, OFFICIAL_F1, SetJudge, set_scoring
-from ..schema import Chance, Completion, Guesses, Prompt, Row, Sample, Scoring, Settings, Task
+from ..schema import Baselines, Chance, Completion, Prompt, Record, Sample, Scoring, Settings, Task
 from ..sources import JsonReader
 from . import official
 from .rows import (
@@ -36,7 +36,7 @@ FIELDS = {"content": str, "candidates": str, "answer": str}
 # --- single ------------------------------------------------------------------------------------
 
 
-def _single_row(raw: Mapping[str, Any]) -> Row:
+def _single_row(raw: Mapping[str, Any]) -> Record:
     return row(raw, raw["answer"], raw["content"])
 
 
@@ -79,7 +79,7 @@ SINGLE = Task(
         "official": accuracy_scoring("official", official.read_choice, is_target),
     },
     gold=gold_text,
-    guesses=Guesses(one_of, frequent_targets, all_candidates),
+    baselines=Baselines(one_of, frequent_targets, all_candidates),
     chance=Chance(25.05, 0.26),
     reward="exact",
     citation=CITATION,
@@ -88,7 +88,7 @@ SINGLE = Task(
 # --- multiple ----------------------------------------------------------------------------------
 
 
-def _multiple_row(raw: Mapping[str, Any]) -> Row:
+def _multiple_row(raw: Mapping[str, Any]) -> Record:
     tags = pieces(raw["answer"])
     if not tags:
         raise ValueError("field 'answer': a list of tags between commas is expected, it is empty.")
@@ -157,7 +157,7 @@ MULTIPLE = Task(
         "official": OFFICIAL_SETS,
     },
     gold=gold_list,
-    guesses=Guesses(_some, frequent_sets, all_candidates),
+    baselines=Baselines(_some, frequent_sets, all_candidates),
     chance=Chance(44.53, 0.41),
     reward="metric",
     citation=CITATION,

@@ -24,12 +24,12 @@ import numpy as np
 from ..answers import Reading, unread
 from ..metrics import overlap
 from ..schema import (
+    Baselines,
     Chance,
     Completion,
-    Guesses,
     Metric,
     Prompt,
-    Row,
+    Record,
     Sample,
     Score,
     Scoring,
@@ -60,7 +60,7 @@ _DOCUMENT = re.compile(r"<Doc>(.*?)(?:</Doc>|$)", re.S)
 FIELDS = {"content": str, "answer": str}
 
 
-def row(raw: Mapping[str, Any]) -> Row:
+def row(raw: Mapping[str, Any]) -> Record:
     """A row of Note-MRC-complex: `content` (query, level and document), options out of `answer`."""
     options = official_options(raw["answer"])
     if options is None:
@@ -275,12 +275,12 @@ MRC_COMPLEX = Task(
         ),
     },
     gold=lambda sample: _written(sample.target),
-    guesses=Guesses(
+    baselines=Baselines(
         random=lambda sample, random: _named(
             [random.choice(lines(_document(sample.fields["content"])))]
         ),
         constants=lambda samples: ["<Result>[]</Result>", _named(["yes"])],
-        everything=lambda sample: _named(lines(_document(sample.fields["content"]))),
+        all_candidates=lambda sample: _named(lines(_document(sample.fields["content"]))),
     ),
     chance=Chance(metric=46.11, value=0.7),
     reward="metric",

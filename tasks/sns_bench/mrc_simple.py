@@ -23,12 +23,12 @@ import numpy as np
 from ..answers import BULLET, NOTHING, Reading, key, own_text, read_literal, read_text, unread
 from ..metrics import overlap
 from ..schema import (
+    Baselines,
     Chance,
     Completion,
-    Guesses,
     Metric,
     Prompt,
-    Row,
+    Record,
     Sample,
     Score,
     Scoring,
@@ -62,7 +62,7 @@ _PICTURES = re.compile(
 FIELDS = {"content": str, "query": str, "answer": list}
 
 
-def row(raw: Mapping[str, Any]) -> Row:
+def row(raw: Mapping[str, Any]) -> Record:
     """A row of Note-MRC-simple: `content` and `query`, and the pieces of `answer`."""
     pieces = raw["answer"]
     if not all(isinstance(piece, str) and piece.strip() for piece in pieces):
@@ -318,10 +318,10 @@ MRC_SIMPLE = Task(
         ),
     },
     gold=lambda sample: _written(sample.target),
-    guesses=Guesses(
+    baselines=Baselines(
         random=lambda sample, random: _written([random.choice(lines(sample.fields["content"]))]),
         constants=lambda samples: ["[]", '["yes"]'],
-        everything=lambda sample: _written([sample.fields["content"]]),
+        all_candidates=lambda sample: _written([sample.fields["content"]]),
     ),
     chance=Chance(metric=37.75, value=0.36),
     reward="metric",

@@ -10,7 +10,7 @@ from typing import Any
 from ..answers import Reading, folded, key
 from ..lists import read_list
 from ..metrics.sets import set_scoring
-from ..schema import Chance, Completion, Guesses, Prompt, Row, Sample, Settings, Task
+from ..schema import Baselines, Chance, Completion, Prompt, Record, Sample, Settings, Task
 from ..sources import JsonReader
 from .hashtag import OFFICIAL_SETS
 from .rows import CITATION, DATASET, frequent_sets, gold_list, pieces, row, target_of
@@ -18,7 +18,7 @@ from .rows import CITATION, DATASET, frequent_sets, gold_list, pieces, row, targ
 _TYPE = re.compile(r"['‘“\"「]([^'’”\"」]+)")
 
 
-def _row(raw: Mapping[str, Any]) -> Row:
+def _row(raw: Mapping[str, Any]) -> Record:
     found = _TYPE.search(raw["question"])
     entity = found[1].partition("(")[0].strip().lower() if found else "other"
     return row(raw, pieces(raw["answer"]), raw["content"], entity=entity)
@@ -82,7 +82,7 @@ TASK = Task(
         "official": OFFICIAL_SETS,
     },
     gold=gold_list,
-    guesses=Guesses(_a_word, frequent_sets, _all_words),
+    baselines=Baselines(_a_word, frequent_sets, _all_words),
     chance=Chance(14.88, 0.17),
     reward="metric",
     citation=CITATION,

@@ -17,12 +17,12 @@ from ..labels import LEVELS, read_label
 from ..metrics.choice import accuracy_scoring, is_target
 from ..metrics.labels import columns, counts, macro_f1
 from ..schema import (
+    Baselines,
     Chance,
     Completion,
-    Guesses,
     Metric,
     Prompt,
-    Row,
+    Record,
     Sample,
     Score,
     Scoring,
@@ -38,7 +38,7 @@ from .rows import CITATION, DATASET, gold_text, row
 # --- explain -----------------------------------------------------------------------------------
 
 
-def _explain_row(raw: Mapping[str, Any]) -> Row:
+def _explain_row(raw: Mapping[str, Any]) -> Record:
     return yes_no_row(raw, raw["sentence2"])
 
 
@@ -81,7 +81,7 @@ EXPLAIN = Task(
         "official": accuracy_scoring("official", official.read_yes_no, is_target),
     },
     gold=gold_text,
-    guesses=Guesses(coin, yes_and_no, both),
+    baselines=Baselines(coin, yes_and_no, both),
     chance=Chance(54.17, 0.55),
     reward="exact",
     citation=CITATION,
@@ -94,7 +94,7 @@ _OFFICIAL_LEVEL = re.compile(r"-1|[0123]")
 _NOTE = re.compile(r"(?:\bnotes?|笔记)\s*[:：]\s*(.*?)[\s`]*$", re.I | re.S)
 
 
-def _topic_row(raw: Mapping[str, Any]) -> Row:
+def _topic_row(raw: Mapping[str, Any]) -> Record:
     if raw["answer"] not in NAMES:
         raise ValueError(f"field 'answer': one of {NAMES} is expected, not {raw['answer']!r}.")
     note = _NOTE.search(raw["content"])
@@ -193,7 +193,7 @@ TOPIC = Task(
         ),
     },
     gold=gold_text,
-    guesses=Guesses(_any_level, _each_level, _all_levels),
+    baselines=Baselines(_any_level, _each_level, _all_levels),
     chance=Chance(20.0, 0.24),
     reward="exact",
     citation=CITATION,

@@ -22,12 +22,12 @@ import numpy as np
 from ..answers import Reading, key, read_text, unread
 from ..metrics.similarity import anls, cosine
 from ..schema import (
+    Baselines,
     Chance,
     Completion,
-    Guesses,
     Metric,
     Prompt,
-    Row,
+    Record,
     Sample,
     Score,
     Scoring,
@@ -51,7 +51,7 @@ _LEAD = re.compile(r"^[^\n]*[:：][ \t]*\n(?=\s*\S)")
 _LISTED = re.compile(r"^\s*(?:[-*•]\s+|\(?\d{1,2}[.)、:]\s*)")
 
 
-def row(raw: Mapping[str, Any]) -> Row:
+def row(raw: Mapping[str, Any]) -> Record:
     """A row of Note-QueryGen: the note in `content`, the gold query in `answer`."""
     if not raw["answer"].strip():
         raise ValueError("field 'answer': a query is expected, not an empty text.")
@@ -220,7 +220,7 @@ QUERY_GEN = Task(
         "corrected": _scoring("corrected", _corrected),
     },
     gold=rows.gold_text,
-    guesses=Guesses(
+    baselines=Baselines(
         random=_random_words,
         constants=lambda samples: [
             "how to",
@@ -228,7 +228,7 @@ QUERY_GEN = Task(
             *rows.frequent((s.target for s in samples), most=5),
             *sorted((s.target for s in samples), key=len)[len(samples) // 2 :][:5],
         ],
-        everything=_title,
+        all_candidates=_title,
     ),
     # Measured with all-MiniLM-L6-v2; embedding models differ in how alike unrelated texts are.
     chance=Chance(metric=26.66, value=0.27),

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..answers import read_literal
-from ..schema import Row, Sample
+from ..schema import Record, Sample
 
 DATASET = "sns-bench"
 CITATION = (
@@ -23,10 +23,10 @@ CITATION = (
 _COMMAS = re.compile(r"[,，、]")
 
 
-def row(raw: Mapping[str, Any], target: Any, source: str, **tags: str) -> Row:
+def row(raw: Mapping[str, Any], target: Any, source: str, **tags: str) -> Record:
     """A row whose fields are all of the object's texts but the gold answer."""
     fields = {name: value for name, value in raw.items() if name not in ("answer", "language")}
-    return Row(fields, target, str(raw.get("language", "en")), source, tags=tags)
+    return Record(fields, target, str(raw.get("language", "en")), source, tags=tags)
 
 
 def pieces(text: str) -> list[str]:

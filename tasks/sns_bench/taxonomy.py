@@ -15,7 +15,7 @@ from typing import Any
 from ..answers import Reading, key, own_text, unread
 from ..labels import Labels, candidates, read_label
 from ..metrics.choice import accuracy_scoring, is_target
-from ..schema import Chance, Completion, Guesses, Prompt, Row, Sample, Settings, Task
+from ..schema import Baselines, Chance, Completion, Prompt, Record, Sample, Settings, Task
 from ..sources import JsonReader
 from . import official
 from .rows import CITATION, DATASET, frequent, gold_text, listed, row
@@ -23,7 +23,7 @@ from .rows import CITATION, DATASET, frequent, gold_text, listed, row
 # --- single ------------------------------------------------------------------------------------
 
 
-def _single_row(raw: Mapping[str, Any]) -> Row:
+def _single_row(raw: Mapping[str, Any]) -> Record:
     return row(raw, raw["answer"], raw["content"], label=raw["answer"])
 
 
@@ -96,7 +96,7 @@ SINGLE = Task(
         "official": accuracy_scoring("official", official.read_choice, is_target),
     },
     gold=gold_text,
-    guesses=Guesses(one_of, frequent_targets, all_candidates),
+    baselines=Baselines(one_of, frequent_targets, all_candidates),
     chance=Chance(13.19, 0.14),
     reward="exact",
     citation=CITATION,
@@ -133,7 +133,7 @@ _NAMED = re.compile(
 _EDGES = " \t{}\"'“”*,，;；|"
 
 
-def _multiple_row(raw: Mapping[str, Any]) -> Row:
+def _multiple_row(raw: Mapping[str, Any]) -> Record:
     return row(raw, raw["answer"], raw["content"], label=raw["answer"].partition("|")[0].strip())
 
 
@@ -283,7 +283,7 @@ MULTIPLE = Task(
         "official": accuracy_scoring("official", _read_official_path, _is_official_path),
     },
     gold=gold_text,
-    guesses=Guesses(_random_path, frequent_targets, _all_paths),
+    baselines=Baselines(_random_path, frequent_targets, _all_paths),
     chance=Chance(5.5, 0.06),
     reward="exact",
     citation=CITATION,

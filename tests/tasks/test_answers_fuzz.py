@@ -38,7 +38,7 @@ def test_hostile_texts(task, fields, target):
     for number, text in enumerate(hostile_texts(10_000, Random(task.name), own)):
         completion = Completion(text, "length" if number % 7 == 0 else "stop")
         for scoring in task.scorings.values():
-            score = scoring.judge(one, [completion], services)
+            score = scoring.score(one, [completion], services)
             assert 0 <= score.value <= 1, text[:200]
             assert len(score.stats) == len(scoring.statistics)
             assert all(map(math.isfinite, score.stats))
@@ -52,13 +52,13 @@ def test_endless_texts_take_no_time(task, fields, target):
     for text in (*ENDLESS, ("Tea " * 5_000)[:19_990], "Tea" * 250_000):
         for scoring in task.scorings.values():
             start = time.perf_counter()
-            scoring.judge(one, [Completion(text)], Services())
+            scoring.score(one, [Completion(text)], Services())
             assert time.perf_counter() - start < 2, text[:20]
 
 
 def test_a_megabyte_is_a_format_failure():
     for task, fields, target in CASES:
-        score = task.scorings["corrected"].judge(
+        score = task.scorings["corrected"].score(
             sample(task, fields, target), [Completion("Tea " * 250_000)], Services()
         )
         assert (score.value, score.failure) == (0.0, "format")

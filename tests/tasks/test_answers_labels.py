@@ -15,7 +15,7 @@ def item(task, fields, target, language="en"):
 
 
 def score(task, sample, text, finish="stop"):
-    return task.scorings["corrected"].judge(sample, [Completion(text, finish)], Services())
+    return task.scorings["corrected"].score(sample, [Completion(text, finish)], Services())
 
 
 TEXTS = "Baking, Gardening, Urban Gardening, Eye Creams, Trends, Dogs (Small), Home & Decor, Other"

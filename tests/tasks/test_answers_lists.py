@@ -15,7 +15,7 @@ def item(task, fields, target, language="en"):
 
 
 def score(task, sample, text, finish="stop"):
-    return task.scorings["corrected"].judge(sample, [Completion(text, finish)], Services())
+    return task.scorings["corrected"].score(sample, [Completion(text, finish)], Services())
 
 
 TAGS = (
@@ -233,7 +233,7 @@ def test_code_is_never_run(tmp_path):
     marker = tmp_path / "ran"
     text = f"[__import__('pathlib').Path({str(marker)!r}).touch()]"
     for scoring in chlw.TASK.scorings.values():
-        scoring.judge(item(chlw.TASK, {"content": COMMENT}, []), [Completion(text)], Services())
+        scoring.score(item(chlw.TASK, {"content": COMMENT}, []), [Completion(text)], Services())
     assert not marker.exists()
 
 

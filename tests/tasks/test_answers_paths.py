@@ -92,14 +92,14 @@ PATHS = [
 def test_path(text, path, failure):
     gold = " | ".join(path or BREAD)
     sample = Sample("0", MULTIPLE.name, FIELDS, gold, "en", "0", "test", "gate", {})
-    judged = MULTIPLE.scorings["corrected"].judge(sample, [Completion(text)], Services())
+    judged = MULTIPLE.scorings["corrected"].score(sample, [Completion(text)], Services())
     assert judged.parsed == path
     assert (judged.value, judged.failure) == ((1.0, None) if path else (0.0, failure))
 
 
 def test_one_wrong_level_is_wrong():
     sample = Sample("0", MULTIPLE.name, FIELDS, " | ".join(BREAD), "en", "0", "test", "gate", {})
-    judged = MULTIPLE.scorings["corrected"].judge(
+    judged = MULTIPLE.scorings["corrected"].score(
         sample, [Completion("Food | Baking | Sweet Bread")], Services()
     )
     assert (judged.value, judged.failure) == (0.0, "wrong")
@@ -120,5 +120,5 @@ def test_chinese_path():
         "一级：美食\n二级：烘焙\n三级：面包",
         "不是家居 | 园艺 | 育苗，而是美食 | 烘焙 | 面包",
     ):
-        judged = MULTIPLE.scorings["corrected"].judge(sample, [Completion(text)], Services())
+        judged = MULTIPLE.scorings["corrected"].score(sample, [Completion(text)], Services())
         assert judged.value == 1, text

@@ -10,11 +10,11 @@ from redone.tasks.errors import MissingData
 from redone.tasks.hostile import hostile_texts
 from redone.tasks.registry import find
 from redone.tasks.schema import (
+    Baselines,
     Chance,
-    Guesses,
     Metric,
     Prompt,
-    Row,
+    Record,
     Score,
     Scoring,
     Settings,
@@ -27,7 +27,7 @@ CANDIDATES = ", ".join(LABELS)
 
 def read(folder):
     for n in range(200):
-        yield Row({"note": f"note {n}"}, LABELS[n % 4], "en", f"note {n}")
+        yield Record({"note": f"note {n}"}, LABELS[n % 4], "en", f"note {n}")
 
 
 def score(sample, text):
@@ -58,10 +58,10 @@ def a_task(judge=score, **changes):
         settings=Settings(),
         scorings={"corrected": a_scoring(judge)},
         gold=lambda sample: sample.target,
-        guesses=Guesses(
+        baselines=Baselines(
             random=lambda sample, random: random.choice(LABELS),
             constants=lambda samples: list(LABELS),
-            everything=lambda sample: CANDIDATES,
+            all_candidates=lambda sample: CANDIDATES,
         ),
         chance=Chance(metric=25.2, value=0.26),
         reward="exact",
@@ -162,10 +162,10 @@ def test_a_bad_task_is_found(tmp_path, changes, said):
 def test_a_frequent_gold_is_tried_as_a_constant(tmp_path):
     def mostly_tea(folder):
         for n in range(200):
-            yield Row({"note": f"{n}"}, "tea" if n % 2 else LABELS[n % 4], "en", f"{n}")
+            yield Record({"note": f"{n}"}, "tea" if n % 2 else LABELS[n % 4], "en", f"{n}")
 
-    silent = replace(a_task().guesses, constants=lambda samples: [])
-    assert "always 'tea'" in problems(tmp_path, a_task(read=mostly_tea, guesses=silent), fuzz=0)
+    silent = replace(a_task().baselines, constants=lambda samples: [])
+    assert "always 'tea'" in problems(tmp_path, a_task(read=mostly_tea, baselines=silent), fuzz=0)
 
 
 def test_identical_ids_are_found(tmp_path, monkeypatch):

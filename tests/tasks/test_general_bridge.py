@@ -98,7 +98,7 @@ def test_a_judgement_that_draws_by_chance_is_the_same_each_time(tmp_path, monkey
     """IFEval checks for a random letter where a document names a character that is none."""
     (task,) = find(None, "lm_eval:own_generate")
     one, two = list(samples(task, tmp_path))[:2]
-    judge = task.scorings["corrected"].judge
+    judge = task.scorings["corrected"].score
     built = judge.definition().tasks["own_generate"]
     monkeypatch.setattr(
         built, "process_results", lambda *_: {"exact_match": random.random() + np.random.random()}
@@ -122,7 +122,7 @@ def test_a_choice_is_one_request_an_option_and_one_without_the_question(tmp_path
         ("loglikelihood", sample.fields["prompts"][0], " cat and dog"),
         ("loglikelihood", "", " apple tart"),
     ]
-    canned = task.scorings["corrected"].judge(
+    canned = task.scorings["corrected"].score(
         sample, [Completion(task.gold(sample))] * len(asked), Services()
     )
     assert canned.value == 1.0 and canned.failure is None
@@ -224,7 +224,7 @@ def test_a_hostile_answer_stops_nothing(tmp_path, monkeypatch):
     sample = next(samples(task, tmp_path))
     built = definitions.definition("own_generate", None, tmp_path).tasks["own_generate"]
     monkeypatch.setattr(built, "process_results", lambda *_: 1 / 0)
-    score = task.scorings["corrected"].judge(sample, [Completion("x")], Services())
+    score = task.scorings["corrected"].score(sample, [Completion("x")], Services())
     assert (score.value, score.failure, score.stats) == (0.0, "format", (0.0, 1.0, 0.0, 1.0))
 
 

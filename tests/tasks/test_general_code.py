@@ -75,10 +75,10 @@ def test_program_and_tests_go_to_the_sandbox(tmp_path, name, answer, program, te
     (sample,) = samples(task, tmp_path)
     scoring = task.scorings["corrected"]
     box = Box("return 2 * n")
-    right = scoring.judge(sample, [Completion(answer)], Services(sandbox=box))
+    right = scoring.score(sample, [Completion(answer)], Services(sandbox=box))
     assert box.asked == [(program, tests, 3.0)]
     assert (right.value, right.failure, right.stats) == (1.0, None, (1.0, 1.0))
-    wrong = scoring.judge(sample, [Completion("    return n\n")], Services(sandbox=box))
+    wrong = scoring.score(sample, [Completion("    return n\n")], Services(sandbox=box))
     assert (wrong.value, wrong.failure, wrong.stats) == (0.0, "wrong", (0.0, 1.0))
 
 
@@ -86,7 +86,7 @@ def test_the_real_sandbox_tells_right_from_wrong(tmp_path):
     from redone.harness.sandbox.pool import ForkSandbox
 
     (sample,) = samples(task := by_name("lm_eval:humaneval"), tmp_path)
-    judge = task.scorings["corrected"].judge
+    judge = task.scorings["corrected"].score
     with closing(ForkSandbox(workers=1)) as sandbox:
         box = Services(sandbox=sandbox)
         values = {
@@ -101,7 +101,7 @@ def test_the_gold_answer_is_the_reference_program(tmp_path, name):
     task = by_name(name)
     (sample,) = samples(task, tmp_path)
     box = Services(sandbox=Box("return 2 * n"))
-    assert task.scorings["corrected"].judge(sample, [Completion(task.gold(sample))], box).value == 1
+    assert task.scorings["corrected"].score(sample, [Completion(task.gold(sample))], box).value == 1
 
 
 def test_a_sandbox_that_fails_stops_the_run(tmp_path):
@@ -111,7 +111,7 @@ def test_a_sandbox_that_fails_stops_the_run(tmp_path):
 
     (sample,) = samples(task := by_name("lm_eval:humaneval"), tmp_path)
     with pytest.raises(RedoneError, match="is gone"):
-        task.scorings["corrected"].judge(
+        task.scorings["corrected"].score(
             sample, [Completion("    return n\n")], Services(sandbox=Broken())
         )
 
@@ -119,7 +119,7 @@ def test_a_sandbox_that_fails_stops_the_run(tmp_path):
 def test_without_a_sandbox_nothing_is_scored(tmp_path):
     task = by_name("lm_eval:humaneval")
     (sample,) = samples(task, tmp_path)
-    score = task.scorings["corrected"].judge(sample, [Completion("x")], Services())
+    score = task.scorings["corrected"].score(sample, [Completion("x")], Services())
     assert not score.scored and math.isnan(score.value)
     assert task.needs() == ("sandbox",)
 

@@ -75,7 +75,7 @@ def test_lm_eval_prints_our_scores(tmp_path):
         for role in ("corrected", "official"):
             scoring = task.scorings[role].given(Services())
             scores = [
-                scoring.judge(s, [Completion(sheet(task, s))], Services())
+                scoring.score(s, [Completion(sheet(task, s))], Services())
                 for s in samples(task, None)
             ]
             sums = [sum(column) for column in zip(*(s.stats for s in scores), strict=True)]

@@ -27,7 +27,7 @@ TRAIN = [name for name, family in FAMILIES.items() if family.train]
 
 
 def judged(task, sample, text, scoring="corrected", finish="stop"):
-    return task.scorings[scoring].judge(sample, [Completion(text, finish=finish)], Services())
+    return task.scorings[scoring].score(sample, [Completion(text, finish=finish)], Services())
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -26,7 +26,7 @@ def a_sample(form, answer, options=(), rules=(), language="en"):
 
 
 def value(scoring, sample, text, finish="stop"):
-    score = scoring.judge(sample, [Completion(text, finish=finish)], Services())
+    score = scoring.score(sample, [Completion(text, finish=finish)], Services())
     return score.value, score.failure
 
 
@@ -213,7 +213,7 @@ def test_words_and_lines():
 def test_every_instruction_must_be_followed():
     sample = a_sample("rules", "", rules=[("mentions", "boat"), ("most_words", 5)])
     assert value(FOLLOWED, sample, "A boat sails.") == (1.0, None)
-    score = FOLLOWED.judge(sample, [Completion("A ship sails.")], Services())
+    score = FOLLOWED.score(sample, [Completion("A ship sails.")], Services())
     assert (score.value, score.stats, score.parsed) == (0.0, (0.0, 1.0, 1.0, 2.0), ["most_words"])
     assert score.failure == "wrong"
     assert value(FOLLOWED, sample, "A boat that sails on and", "length") == (0.0, "truncated")
@@ -223,7 +223,7 @@ def test_every_instruction_must_be_followed():
 
 
 def test_two_figures_of_instructions():
-    sums = FOLLOWED.judge(
+    sums = FOLLOWED.score(
         a_sample("rules", "", rules=[("mentions", "boat"), ("upper_case", None)]),
         [Completion("A boat.")],
         Services(),

@@ -38,7 +38,7 @@ def folder(tmp_path):
 
 
 def judged(role, sample, text):
-    return HALUEVAL.scorings[role].judge(sample, [Completion(text)], Services())
+    return HALUEVAL.scorings[role].score(sample, [Completion(text)], Services())
 
 
 def test_always_the_frequent_answer_is_worth_nothing(folder):
@@ -84,7 +84,7 @@ def test_translation_is_read_from_the_users_files(folder):
     task = by_name("general/wmt22_en_zh")
     (sample,) = samples(task, folder)
     assert (sample.fields["en"], sample.target) == ("The river is high today.", "今天河水很高。")
-    gold = task.scorings["corrected"].judge(sample, [Completion(sample.target)], Services())
+    gold = task.scorings["corrected"].score(sample, [Completion(sample.target)], Services())
     assert gold.value == 1.0
     with pytest.raises(MissingData, match=r"flores/en-zh\.jsonl is in no mirror"):
         list(samples(by_name("general/flores_en_zh"), folder))

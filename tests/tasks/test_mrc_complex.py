@@ -40,7 +40,7 @@ def sample(target: list[dict[str, str]], language: str = "en") -> Sample:
 
 
 def judge(scoring: str, target: list[dict[str, str]], text: str):
-    return MRC_COMPLEX.scorings[scoring].judge(sample(target), [Completion(text)], Services())
+    return MRC_COMPLEX.scorings[scoring].score(sample(target), [Completion(text)], Services())
 
 
 def options(*names: str) -> list[dict[str, str]]:
@@ -248,7 +248,7 @@ def test_hostile_outputs() -> None:
         for text in (*ENDLESS, *hostile_texts(10_000, Random(0), own)):
             for scoring in task.scorings.values():
                 start = time.perf_counter()
-                score = scoring.judge(item, [Completion(text)], Services())
+                score = scoring.score(item, [Completion(text)], Services())
                 slowest = max(slowest, time.perf_counter() - start)
                 assert 0.0 <= score.value <= 1.0
                 assert np.isfinite(score.stats).all()
@@ -264,7 +264,7 @@ def test_parity_with_the_authors(data_dir) -> None:
     part = parity["Note-MRC-complex"]
     scoring = MRC_COMPLEX.scorings["official"]
     pairs = zip(part["index"], part["prediction"], strict=True)
-    scores = [scoring.judge(items[i], [Completion(t)], Services()) for i, t in pairs]
+    scores = [scoring.score(items[i], [Completion(t)], Services()) for i, t in pairs]
     sums = np.sum([s.stats for s in scores], axis=0)
     ours = {metric.name: metric.point(sums) for metric in scoring.metrics}
     told = part["reference"]
@@ -285,7 +285,7 @@ def test_gold_sheet(data_dir) -> None:
 
     items = list(samples(MRC_COMPLEX, data_dir))
     for scoring in MRC_COMPLEX.scorings.values():
-        scores = [scoring.judge(s, [Completion(MRC_COMPLEX.gold(s))], Services()) for s in items]
+        scores = [scoring.score(s, [Completion(MRC_COMPLEX.gold(s))], Services()) for s in items]
         sums = np.sum([s.stats for s in scores], axis=0)
         assert scoring.metrics[0].point(sums) == pytest.approx(100.0)
         assert {s.value for s in scores} == {1.0}

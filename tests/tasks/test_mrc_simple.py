@@ -39,7 +39,7 @@ def sample(target: list[str], language: str = "en", content: str = NOTE) -> Samp
 
 def judge(scoring: str, target: list[str], text: str, finish: str = "stop", language: str = "en"):
     answer = Completion(text, finish)  # type: ignore[arg-type]
-    return MRC_SIMPLE.scorings[scoring].judge(sample(target, language), [answer], Services())
+    return MRC_SIMPLE.scorings[scoring].score(sample(target, language), [answer], Services())
 
 
 READ = [
@@ -252,7 +252,7 @@ def test_parity_with_the_authors(data_dir) -> None:
     part = parity["Note-MRC-simple"]
     scoring = MRC_SIMPLE.scorings["official"]
     pairs = zip(part["index"], part["prediction"], strict=True)
-    scores = [scoring.judge(samples[i], [Completion(t)], Services()) for i, t in pairs]
+    scores = [scoring.score(samples[i], [Completion(t)], Services()) for i, t in pairs]
     sums = np.sum([s.stats for s in scores], axis=0)
     ours = {metric.name: metric.point(sums) for metric in scoring.metrics}
     told = part["reference"]
@@ -279,7 +279,7 @@ def test_gold_sheet(data_dir) -> None:
     samples = list(rows(data_dir))
     for name, expected in (("official", 94.25), ("corrected", 100.0)):
         scoring = MRC_SIMPLE.scorings[name]
-        scores = [scoring.judge(s, [Completion(MRC_SIMPLE.gold(s))], Services()) for s in samples]
+        scores = [scoring.score(s, [Completion(MRC_SIMPLE.gold(s))], Services()) for s in samples]
         point = scoring.metrics[0].point(np.sum([s.stats for s in scores], axis=0))
         assert point == pytest.approx(expected, abs=0.005)
     assert {score.value for score in scores} == {1.0}

@@ -47,7 +47,7 @@ def sample(target: str = GOLD) -> Sample:
 def judge(name: str, text: str, embedder: Letters | None = None, target: str = GOLD):
     services = Services(embedder=embedder)
     scoring = QUERY_GEN.scorings[name].given(services)
-    return scoring, scoring.judge(sample(target), [Completion(text)], services)
+    return scoring, scoring.score(sample(target), [Completion(text)], services)
 
 
 READ = [
@@ -149,7 +149,7 @@ def test_hostile_outputs() -> None:
     item, services = sample(), Services(embedder=Letters())
     for text in (*ENDLESS, *hostile_texts(10_000, Random(0), [GOLD, "Query:"])):
         for scoring in QUERY_GEN.scorings.values():
-            score = scoring.judge(item, [Completion(text)], services)
+            score = scoring.score(item, [Completion(text)], services)
             assert 0.0 <= score.value <= 1.0
             assert np.isfinite(score.stats).all()
     assert time.perf_counter() - start < 60
@@ -164,7 +164,7 @@ def test_parity_with_the_authors(data_dir) -> None:
     part = parity["Note-QueryGen"]
     scoring = QUERY_GEN.scorings["official"].given(Services())
     pairs = zip(part["index"], part["prediction"], strict=True)
-    scores = [scoring.judge(items[i], [Completion(t)], Services()) for i, t in pairs]
+    scores = [scoring.score(items[i], [Completion(t)], Services()) for i, t in pairs]
     point = scoring.metrics[0].point(np.sum([s.stats for s in scores], axis=0))
     assert point == pytest.approx(part["reference"]["anls"], abs=0.01)
 
@@ -176,7 +176,7 @@ def test_gold_sheet(data_dir) -> None:
     items = list(samples(QUERY_GEN, data_dir))
     for services in (Services(), Services(embedder=Letters())):
         for scoring in (s.given(services) for s in QUERY_GEN.scorings.values()):
-            scores = [scoring.judge(s, [Completion(QUERY_GEN.gold(s))], services) for s in items]
+            scores = [scoring.score(s, [Completion(QUERY_GEN.gold(s))], services) for s in items]
             sums = np.sum([s.stats for s in scores], axis=0)
             assert scoring.metrics[0].point(sums) == pytest.approx(100.0)
             assert {s.value for s in scores} == {1.0}

@@ -22,7 +22,7 @@ TASKS = {
 
 def judge(name, target, text, scoring="official", **fields):
     sample = Sample("0", name, fields, target, "en", "0", "test", "gate", {})
-    return TASKS[name].scorings[scoring].judge(sample, [Completion(text)], Services())
+    return TASKS[name].scorings[scoring].score(sample, [Completion(text)], Services())
 
 
 def point(name, scores, scoring="official"):
@@ -252,7 +252,7 @@ def test_official_agrees_with_the_authors(name, data_dir):
     items = list(samples(task, data_dir))
     scoring = task.scorings["official"]
     scores = [
-        scoring.judge(items[i], [Completion(text)], Services())
+        scoring.score(items[i], [Completion(text)], Services())
         for i, text in zip(parity["index"], parity["prediction"], strict=True)
     ]
     assert point(name, scores) == pytest.approx(parity["reference"]["reported"], abs=0.01)
@@ -264,7 +264,7 @@ def test_gold_sheet(name, data_dir):
     task = TASKS[name]
     items = list(samples(task, data_dir))
     for scoring, expected in (("official", GOLD_SHEET.get(name, 100.0)), ("corrected", 100.0)):
-        judge_one = task.scorings[scoring].judge
+        judge_one = task.scorings[scoring].score
         scores = [judge_one(s, [Completion(task.gold(s))], Services()) for s in items]
         assert point(name, scores, scoring) == pytest.approx(expected, abs=0.01)
     assert all(score.value == 1 and score.failure is None for score in scores)
@@ -275,7 +275,7 @@ def test_gold_sheet(name, data_dir):
 def test_no_sheet_without_skill_beats_the_stated_chance(name, data_dir):
     task = TASKS[name]
     items = list(samples(task, data_dir))
-    judge_one = task.scorings["corrected"].judge
+    judge_one = task.scorings["corrected"].score
 
     def sheet(texts):
         scores = [
@@ -283,13 +283,13 @@ def test_no_sheet_without_skill_beats_the_stated_chance(name, data_dir):
         ]
         return point(name, scores, "corrected"), float(np.mean([score.value for score in scores]))
 
-    sheets = [sheet([text] * len(items)) for text in task.guesses.constants(items)]
-    sheets.append(sheet([task.guesses.everything(s) for s in items]))
+    sheets = [sheet([text] * len(items)) for text in task.baselines.constants(items)]
+    sheets.append(sheet([task.baselines.all_candidates(s) for s in items]))
     random = Random(0)
     sheets.append(
         tuple(
             np.mean(
-                [sheet([task.guesses.random(s, random) for s in items]) for _ in range(5)], axis=0
+                [sheet([task.baselines.random(s, random) for s in items]) for _ in range(5)], axis=0
             )
         )
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from redone.tasks.errors import BadRow, MissingData, RedoneError, UnknownName
 from redone.tasks.registry import BENCHMARKS, TASKS, by_name, find
-from redone.tasks.schema import Row
+from redone.tasks.schema import Record
 from redone.tasks.sources import (
     JsonReader,
     cluster_of,
@@ -27,7 +27,7 @@ def reader(path="x/a.jsonl"):
     return JsonReader(
         path,
         {"text": str, "answer": str},
-        lambda raw: Row(
+        lambda raw: Record(
             {"text": raw["text"]}, raw["answer"], "en", raw["text"], raw.get("split", "test")
         ),
     )

@@ -198,7 +198,7 @@ def test_short_titles_score_full() -> None:
 
 def judge(task, scoring: str, text: str, source: str = SOURCE, gold: str = GOLD):
     item = sample(source, gold)
-    return task.scorings[scoring].judge(item, [Completion(text)], Services())
+    return task.scorings[scoring].score(item, [Completion(text)], Services())
 
 
 def sample(source: str, gold: str) -> Sample:
@@ -220,7 +220,7 @@ def test_hostile_outputs() -> None:
     item = sample(SOURCE, GOLD)
     for text in (*ENDLESS, *hostile_texts(10_000, random.Random(0), [SOURCE, GOLD])):
         for scoring in ZH_EN.scorings.values():
-            score = scoring.judge(item, [Completion(text)], Services())
+            score = scoring.score(item, [Completion(text)], Services())
             assert 0.0 <= score.value <= 1.0
             assert np.isfinite(score.stats).all()
     assert time.perf_counter() - start < 120
@@ -266,12 +266,12 @@ def test_gold_sheet_and_sizes(data_dir) -> None:
         items = list(samples(task, data_dir))
         assert len(items) == size
         for scoring in task.scorings.values():
-            scores = [scoring.judge(s, [Completion(task.gold(s))], Services()) for s in items]
+            scores = [scoring.score(s, [Completion(task.gold(s))], Services()) for s in items]
             sums = np.sum([s.stats for s in scores], axis=0)
             assert [m.point(sums) for m in scoring.metrics] == pytest.approx([100.0] * 3)
             assert {s.value for s in scores} == {1.0}
         copies = [
-            task.scorings["corrected"].judge(s, [Completion(source_text(s))], Services())
+            task.scorings["corrected"].score(s, [Completion(source_text(s))], Services())
             for s in items
         ]
         assert sum(s.failure == "language" for s in copies) > 0.99 * size

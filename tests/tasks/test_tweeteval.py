@@ -125,7 +125,7 @@ def sample(task, target: str) -> Sample:
 
 def judge(task, scoring: str, text: str, target: str, finish: str = "stop"):
     answer = Completion(text, finish)  # type: ignore[arg-type]
-    return task.scorings[scoring].judge(sample(task, target), [answer], Services())
+    return task.scorings[scoring].score(sample(task, target), [answer], Services())
 
 
 YES, NO = "irony", "non_irony"
@@ -273,7 +273,7 @@ def test_hostile_outputs() -> None:
         item = sample(task, target)
         for text in (*ENDLESS, *hostile_texts(10_000, random.Random(task.name), [target, "No"])):
             for scoring in task.scorings.values():
-                score = scoring.judge(item, [Completion(text)], Services())
+                score = scoring.score(item, [Completion(text)], Services())
                 assert score.value in (0.0, 1.0)
                 assert len(score.stats) == len(scoring.statistics)
     assert time.perf_counter() - start < 120
@@ -346,7 +346,7 @@ def test_gold_sheet_and_sizes(data_dir) -> None:
         items = list(samples(task, data_dir))
         sizes[task.category] = len(items)
         for scoring in task.scorings.values():
-            scores = [scoring.judge(s, [Completion(task.gold(s))], Services()) for s in items]
+            scores = [scoring.score(s, [Completion(task.gold(s))], Services()) for s in items]
             sums = np.sum([s.stats for s in scores], axis=0)
             assert scoring.metrics[0].point(sums) == pytest.approx(100.0)
             assert {s.value for s in scores} == {1.0}

@@ -76,7 +76,7 @@ def question_and_guess(tokenizer, random):
     asked = messages(prompt_for(task, "en", {}), fields)
     sample = Sample("0" * 16, task.name, fields, None, "en", "", "train", "train", {})
     question = tokenizer.apply_chat_template(list(asked), tokenize=False)
-    return question, task.guesses.random(sample, random)
+    return question, task.baselines.random(sample, random)
 
 
 @pytest.fixture(scope="session")

@@ -239,7 +239,7 @@ def test_tweets_could_be_reasoned_about_although_they_have_no_rationale():
 def test_a_row_is_judged_as_the_evaluation_judges_its_sample():
     one = row(3)
     scoring = by_name(one.task).scorings["corrected"]
-    score = scoring.judge(one.sample(), [Completion("Yes, it is.")], Services())
+    score = scoring.score(one.sample(), [Completion("Yes, it is.")], Services())
     assert Rewards().judge([one], ["Yes, it is."])[0].value == score.value == 1.0
     assert one.sample().partition == one.sample().split == "train"
 

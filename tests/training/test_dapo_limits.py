@@ -59,7 +59,7 @@ def test_an_answer_beyond_the_tasks_limit_is_cut_and_judged_as_an_evaluation_jud
     for token in tokens(LATE):
         if evaluated.add(token):
             break
-    score = task.scorings["corrected"].judge(
+    score = task.scorings["corrected"].score(
         ROW.sample(), [evaluated.completion(0, 0.0)], Services()
     )
     rollout, limit = answered(LATE)

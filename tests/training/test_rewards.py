@@ -53,7 +53,7 @@ def rows_of(name, data, limit=ITEMS):
 def random_texts(task, rows, draws, random):
     """`draws` answers to each row: golds, broken ones, other rows' golds, everything, hostile texts."""
     golds = [row.answer for row in rows]
-    everything = task.guesses.everything(rows[0].sample())
+    everything = task.baselines.all_candidates(rows[0].sample())
     hostile = hostile_texts(draws * len(rows), random, [*golds[:20], everything])
     for row in rows:
         for text in islice(hostile, draws):
@@ -64,7 +64,7 @@ def random_texts(task, rows, draws, random):
                     row.answer,
                     row.answer[:at] + planted + row.answer[at:],
                     random.choice(golds),
-                    task.guesses.random(row.sample(), random),
+                    task.baselines.random(row.sample(), random),
                     text[:20_000].encode("utf-8", "replace").decode(),  # as decoded tokens are
                 )
             )
