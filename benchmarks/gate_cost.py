@@ -97,7 +97,7 @@ def _gate(folder: Path) -> tuple[float, float, float, int]:
     runs = [str(folder / name) for name in ("base", "candidate")]
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "redone.harness.gate.cli", *runs], stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "redone.tasks.command", "gate", *runs], stdout=subprocess.DEVNULL
     )
     # wait4 tells of this child alone; RUSAGE_CHILDREN would keep the largest of all.
     _, status, usage = os.wait4(process.pid, 0)

@@ -90,7 +90,7 @@ class Table:
         words = ["--recipe", recipe, "--model", str(self.model), "--set", f"seed={seed}"]
         words += ["--output", str(self.output(recipe, seed)), "--on-regression", "continue"]
         words += ["--reuse", str(whole[0])] if whole else []
-        self._run("redone.training.cli", [*words, *self._data()], AT_ITS_END)
+        self._run("train", [*words, *self._data()], AT_ITS_END)
         if not finished(self.output(recipe, seed)):  # 1 is also how Python ends after an error
             raise RedoneError(
                 f"{recipe}:{seed} ended before its report. The same command goes on from there."
@@ -109,7 +109,7 @@ class Table:
         words = ["--model", str(model), "--output", str(self.measured(asked, recipe, seed))]
         for name, value in asked["ask"].items():
             words += [f"--{name}", str(value)]
-        self._run("redone.harness.cli", [*words, *self._data()], (0,))
+        self._run("eval", [*words, *self._data()], (0,))
 
     def measured(self, asked: Mapping[str, Any], recipe: str | None, seed: int) -> Path:
         return self.folder / asked["name"] / ("base" if recipe is None else f"{recipe}-{seed}")
@@ -231,18 +231,20 @@ class Table:
             links[-1].symlink_to(runs[0].resolve(), target_is_directory=True)
         words = [*map(str, links), "--candidates", "--partition", "report"]
         words += ["--output", str(self.folder / "report.html"), "--seesaw", str(picture)]
-        self._run("redone.reports.cli", words, (0,))
+        self._run("report", words, (0,))
 
     def _data(self) -> list[str]:
         return ["--data-dir", str(self.data)] if self.data else []
 
-    def _run(self, module: str, words: list[str], fine: tuple[int, ...]) -> None:
-        print("$", module, *words, flush=True)
+    def _run(self, verb: str, words: list[str], fine: tuple[int, ...]) -> None:
+        print("$ redone", verb, *words, flush=True)
         threads = {"OMP_NUM_THREADS": str(max(1, cores() // self.jobs))} if self.jobs > 1 else {}
-        command, environment = [sys.executable, "-m", module, *words], os.environ | threads
-        code = subprocess.run(command, check=False, env=environment).returncode
+        command = [sys.executable, "-m", "redone.tasks.command", verb, *words]
+        code = subprocess.run(command, check=False, env=os.environ | threads).returncode
         if code not in fine:
-            raise RedoneError(f"{module} ended with {code}. The same command goes on from there.")
+            raise RedoneError(
+                f"redone {verb} ended with {code}. The same command goes on from there."
+            )
 
 
 def manifest(folder: Path) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..tasks.command import run_command
 from ..tasks.errors import RedoneError, UnknownName
 from ..tasks.general.in_use import data_in_use
-from ..tasks.terminal import INTERRUPTED, stopped_by_sigterm
 from .options import parser
 
 if TYPE_CHECKING:
@@ -26,25 +26,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = p.parse_args(argv)
     if not options.rescore and not options.model:
         p.error("--model is needed (or --rescore RUN)")
-    try:
-        with stopped_by_sigterm(), data_in_use(options.data_dir, options.mirror):
+
+    def body() -> int:
+        with data_in_use(options.data_dir, options.mirror):
             folder = rescore(options) if options.rescore else evaluate(options, argv)
         if options.open:
             from .summary import open_page
 
             open_page(folder)
         return 0
-    except RedoneError as error:
-        print(f"redone-eval: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print(
-            "\nStopped. Every answer so far is kept: run the same command to go on.",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
-    except BrokenPipeError:
-        return 0
+
+    return run_command(
+        p.prog,
+        body,
+        stopped="Stopped. Every answer so far is saved: rerun the same command to resume.",
+    )
 
 
 def evaluate(options: argparse.Namespace, argv: Sequence[str] | None) -> Path:
@@ -168,9 +164,9 @@ def services_of(options: argparse.Namespace, tasks: Sequence[Task]) -> Services:
 
 def model_of(options: argparse.Namespace, plan: Plan) -> Model:
     """Loads the model."""
-    from .models.loading import load_model
+    from .models.loading import ModelConfig, load_model
 
-    return load_model(options, plan.tasks, plan.data)
+    return load_model(ModelConfig.of(vars(options)), plan.tasks, plan.data)
 
 
 def default_folder(options: argparse.Namespace, plan: Plan, model: Model) -> Path:
@@ -222,7 +218,3 @@ def conclude(
         sys.stdout.write((folder.path / "results.json").read_text(encoding="utf-8"))
     else:
         show(results, folder.path)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..tasks.terminal import Parser
+from ..tasks.command import Parser
 
 
 def parser() -> Parser:

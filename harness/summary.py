@@ -21,9 +21,9 @@ def show(results: Mapping[str, Any], folder: Path) -> None:
     """
     from rich.markup import escape
 
-    from ..tasks.terminal import output
+    from ..tasks.command import console
 
-    console = output()
+    console = console()
     console.print(_tasks(results))
     for line in _means(results):
         console.print(line)
@@ -54,7 +54,7 @@ def open_page(folder: Path) -> None:
         RedoneError: It made no page.
     """
     words = [str(folder), "--output", str(folder / "report.html"), "--open"]
-    command = [sys.executable, "-m", "redone.reports.cli", *words]
+    command = [sys.executable, "-m", "redone.tasks.command", "report", *words]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RedoneError(f"The run is complete, but has no page: {done.stderr.strip()}")

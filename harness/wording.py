@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ..tasks.command import visible
+
 MINUS = "\u2212"
 UNKNOWN = "–"
 
@@ -41,29 +43,6 @@ def count(value: int | None) -> str:
 
 def _undefined(value: float | None) -> bool:
     return value is None or value != value
-
-
-_DIRECTIONS = dict(
-    zip(
-        "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
-        ("LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"),
-        strict=True,
-    )
-)
-_VISIBLE = {
-    **{code: f"⟨{code:02X}⟩" for code in (*range(0x20), *range(0x7F, 0xA0))},
-    **{ord(kept): kept for kept in "\t\n"},
-    **{ord(mark): f"⟨{name}⟩" for mark, name in _DIRECTIONS.items()},
-}
-
-
-def visible(text: str) -> str:
-    """Text whose control and direction characters are shown instead of obeyed (page.js has a twin).
-
-    Args:
-        text: From anywhere. Tabs, newlines, joiners and the marks of right-to-left scripts stay.
-    """
-    return text.replace("\r\n", "\n").translate(_VISIBLE)
 
 
 def cell(text: str) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..tasks.command import Parser, run_command
 from ..tasks.errors import RedoneError, UnknownName
-from ..tasks.terminal import Parser
 
 if TYPE_CHECKING:
     from .submission import Submission
@@ -68,17 +67,9 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
-    from ..harness.wording import visible
-
     options = parser().parse_args(argv)
     verbs = {"submit": submit, "validate": validate, None: show}
-    try:
-        return verbs[options.verb](options)
-    except RedoneError as error:
-        print(f"redone-leaderboard: {visible(str(error))}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        return 0
+    return run_command("redone-leaderboard", lambda: verbs[options.verb](options))
 
 
 def show(options: argparse.Namespace) -> int:
@@ -195,7 +186,3 @@ def _write(path: Path, content: str) -> None:
         raise RedoneError(
             f"{path} cannot be written: {error.strerror}. Name another --output."
         ) from None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

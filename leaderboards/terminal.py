@@ -18,9 +18,9 @@ MOST = 40
 
 def show(board: Board, findings: Sequence[Finding]) -> None:
     """Prints every sheet: a table of the means, and one of the categories."""
-    from ..tasks.terminal import output
+    from ..tasks.command import console
 
-    console = output()
+    console = console()
     for sheet in board.sheets:
         console.print(f"[bold]{_plain(sheet.title)}[/]" + _demonstration(sheet))
         totals = [c for c in sheet.columns if c.total]

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..tasks.command import Parser, run_command
 from ..tasks.errors import RedoneError
-from ..tasks.terminal import INTERRUPTED, Parser
 
 ENDINGS = {".html": "html", ".htm": "html", ".md": "md"}
 
@@ -67,17 +67,10 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     options = parser().parse_args(argv)
-    try:
-        if options.watch:
-            return live(options)
-        return run(options, list(sys.argv[1:] if argv is None else argv))
-    except RedoneError as error:
-        print(f"redone-report: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        return 0
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    words = list(sys.argv[1:] if argv is None else argv)
+    return run_command(
+        "redone-report", lambda: live(options) if options.watch else run(options, words)
+    )
 
 
 def live(options: argparse.Namespace) -> int:
@@ -158,7 +151,3 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     if options.open and not webbrowser.open(output.resolve().as_uri()):
         print(f"redone-report: no browser could be started; open {output}", file=sys.stderr)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

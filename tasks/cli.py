@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .command import Parser, console, run_command, visible
 from .errors import RedoneError
 from .general.commands import add_verbs
 from .general.in_use import data_in_use
-from .terminal import INTERRUPTED, Parser, output
 
 if TYPE_CHECKING:
     from .check import Report
@@ -90,20 +89,12 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status."""
     options = parser().parse_args(argv)
-    try:
+
+    def body() -> int:
         with data_in_use(getattr(options, "data_dir", None)):
-            status = options.run(options)
-        sys.stdout.flush()
-        return status
-    except RedoneError as error:
-        print(f"redone-tasks: {clean(str(error))}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        _discard_stdout()
-        return 0
+            return options.run(options)
+
+    return run_command("redone-tasks", body)
 
 
 def _count(text: str) -> int:
@@ -111,23 +102,6 @@ def _count(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{number} is less than 0")
     return number
-
-
-def _discard_stdout() -> None:
-    """Keeps the interpreter from flushing into the closed pipe once more at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def clean(text: str) -> str:
-    """The text without what acts on a terminal: control characters, escapes, text direction."""
-    import unicodedata
-
-    return "".join(
-        c
-        if c in "\n\t\u200d" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")
-        else "\ufffd"
-        for c in text
-    )
 
 
 def find_overlaps(options: argparse.Namespace) -> int:
@@ -164,7 +138,7 @@ def list_tasks(options: argparse.Namespace) -> int:
     from .listing import as_json, lines
 
     for line in [as_json(options.suite)] if options.json else lines(options.suite):
-        print(clean(line))
+        print(visible(line))
     return 0
 
 
@@ -198,7 +172,7 @@ def show(options: argparse.Namespace) -> int:
     else:
         facts["data"] = data_of(task)
     for name, fact in facts.items():
-        print(f"  {name + ':':<22}{clean(fact)}")
+        print(f"  {name + ':':<22}{visible(fact)}")
     folder = data_folder(options.data_dir)
     if options.sample < 0:
         raise RedoneError(f"--sample {options.sample}: a number from 0 is expected.")
@@ -216,7 +190,7 @@ def _show_sample(task: Task, sample: Sample, folder: Path) -> None:
     tags = "".join(f", {name} {value}" for name, value in sample.tags.items())
     print(f"  {'prompt:':<22}{prompt_hash(task)}")
     print(f"  {'samples:':<22}{data_hash(s.id for s in samples(task, folder))}")
-    print(f"\nsample {sample.id}: cluster {sample.cluster}, {sample.partition}{clean(tags)}")
+    print(f"\nsample {sample.id}: cluster {sample.cluster}, {sample.partition}{visible(tags)}")
     prompt = prompt_for(task, sample.language, {})
     asked = [list(messages(prompt, sample.fields))]
     if task.requests is not None:
@@ -226,8 +200,8 @@ def _show_sample(task: Task, sample: Sample, folder: Path) -> None:
             each = [{"role": request.kind, "content": text}] if isinstance(text, str) else [*text]
             asked += [each] if each not in asked else []
     for message in (message for each in asked for message in each):
-        print(f"--- {message['role']}\n{clean(message['content'])}")
-    print(f"--- gold\n{clean(task.gold(sample))}")
+        print(f"--- {message['role']}\n{visible(message['content'])}")
+    print(f"--- gold\n{visible(task.gold(sample))}")
 
 
 def check_tasks(options: argparse.Namespace) -> int:
@@ -249,7 +223,7 @@ def check_tasks(options: argparse.Namespace) -> int:
     folder = data_folder(options.data_dir)
     reports: list[Report] = []
     left_out: list[str] = []
-    console = output()
+    terminal = console()
     with Console(stderr=True, highlight=False).status("") as status:
         for task in tasks:
             status.update(f"{task.name} ({len(reports) + 1} of {len(tasks)})")
@@ -259,15 +233,15 @@ def check_tasks(options: argparse.Namespace) -> int:
                 if options.names:
                     raise
                 left_out.append(f"{task.name}: left out. {error}")
-    console.print(_proofs(reports))
+    terminal.print(_proofs(reports))
     for report in reports:
         for kind, lines in (("FAILED", report.problems), ("note", report.notes)):
             for line in lines:
-                console.print(f"{kind}: {report.task.name}: {clean(line)}", markup=False)
+                terminal.print(f"{kind}: {report.task.name}: {visible(line)}", markup=False)
     for line in left_out:
-        console.print(line, markup=False)
+        terminal.print(line, markup=False)
     failed = sum(bool(r.problems) for r in reports)
-    console.print(f"{len(reports) - failed} of {len(reports)} tasks proved, {failed} failed.")
+    terminal.print(f"{len(reports) - failed} of {len(reports)} tasks proved, {failed} failed.")
     return 1 if failed else 0
 
 
@@ -288,7 +262,7 @@ def _proofs(reports: Sequence[Report]):
             *(r.task.name, str(r.items)),
             f"{r.task.chance.metric:.2f} / {r.task.chance.value:.2f}",
             f"{r.best[0]:.2f} / {r.best[1]:.2f}" if best else "",
-            escape(clean(best.name)) if best else "",
+            escape(visible(best.name)) if best else "",
             *(str(r.fuzzed), "[red]failed[/]" if r.problems else "[green]proved[/]"),
         )
     return table

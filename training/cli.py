@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..tasks.errors import MissingData, RedoneError
-from ..tasks.terminal import INTERRUPTED, Parser, stopped_by_sigterm
+from ..tasks.command import Parser, run_command
+from ..tasks.errors import MissingData
 
 if TYPE_CHECKING:
     from .job import Means
@@ -92,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     p = parser()
     options = p.parse_args(argv)
-    try:
+
+    def body() -> int:
         if options.list:
             return show_list()
         if options.show_recipe:
@@ -102,17 +103,15 @@ def main(argv: Sequence[str] | None = None) -> int:
                 p.error(f"--{name} is needed")
         from ..tasks.general.in_use import data_in_use
 
-        with stopped_by_sigterm(), data_in_use(options.data_dir, options.mirror):
+        with data_in_use(options.data_dir, options.mirror):
             return run(options)
-    except RedoneError as error:
-        print(f"redone-train: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        without = " without --redo" if options.redo else ""
-        print(f"\nStopped. Run the same command{without} to go on.", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        return 0
+
+    without = " without --redo" if options.redo else ""
+    return run_command(
+        p.prog,
+        body,
+        stopped=f"Stopped. Progress is saved: rerun the same command{without} to resume.",
+    )
 
 
 def show_list() -> int:
@@ -213,7 +212,3 @@ def workers_of(options: argparse.Namespace) -> tuple[Workers, Means]:
     means = Means(embedder=options.embedder, allow_code=options.allow_code)
     trainer = launched(config_of(options.accelerate)) if options.accelerate else train
     return Workers(gather, choose, lambda job, bar: trainer(job.with_means(means), bar)), means
-
-
-if __name__ == "__main__":
-    sys.exit(main())

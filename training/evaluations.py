@@ -26,12 +26,15 @@ def loader(evaluation: Evaluation) -> Loader:
     """Loads models with the backend of a recipe, as `redone-eval` would."""
 
     def load(model: Path) -> Model:
-        from ..harness.cli import parser
-        from ..harness.models.loading import load_model
+        from ..harness.models.loading import ModelConfig, load_model
 
-        words = ["--model", str(model), "--backend", evaluation.backend]
-        words += ["--dtype", evaluation.dtype, "--thinking", evaluation.thinking]
-        return load_model(parser().parse_args(words), evaluation.tasks(), Path())
+        config = ModelConfig(
+            str(model),
+            backend=evaluation.backend,
+            dtype=evaluation.dtype,
+            thinking=evaluation.thinking,
+        )
+        return load_model(config, evaluation.tasks())
 
     return load
 

@@ -35,7 +35,9 @@ def report(policy: Policy, runs: Sequence[Path], page: Path, *, chain: bool) -> 
         rules = Path(folder) / "policy.toml"
         rules.write_text(as_toml(policy.model_dump(mode="json")), "utf-8")
         words = [*map(str, runs), "--output", str(page), "--policy", str(rules)]
-        told = module("redone.reports.cli", [*words, *([] if chain else ["--candidates"])])
+        told = module(
+            "redone.tasks.command", ["report", *words, *([] if chain else ["--candidates"])]
+        )
     return {"verdict": told.strip().splitlines()[0] if told.strip() else ""}
 
 
@@ -54,7 +56,7 @@ def rows(runs: Mapping[str, Path], folder: Path) -> Facts:
     for name, run in runs.items():
         words = ["submit", str(run), "--name", name, "--output", str(folder)]
         try:
-            told[name] = Path(module("redone.leaderboards.cli", words).strip()).name
+            told[name] = Path(module("redone.tasks.command", ["leaderboard", *words]).strip()).name
         except LaunchFailed as error:
             told[name] = str(error)
             print(error, file=sys.stderr)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...tasks.command import Parser, run_command
 from ...tasks.errors import RedoneError, UnknownName
-from ...tasks.terminal import Parser
 
 if TYPE_CHECKING:
     from .diagnose import Question
@@ -60,13 +60,7 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     options = parser().parse_args(argv)
-    try:
-        return run(options)
-    except RedoneError as error:
-        print(f"redone-diagnose: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        return 0
+    return run_command("redone-diagnose", lambda: run(options))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -117,7 +111,3 @@ def question_of(options: argparse.Namespace) -> Question:
         published=published,
         weights=numbers(options.weight, "--weight", 0, 1000),
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -26,9 +26,9 @@ def show(diagnosis: Diagnosis, path: Path) -> None:
     """
     from rich.markup import escape
 
-    from ...tasks.terminal import output
+    from ...tasks.command import console
 
-    console = output()
+    console = console()
     against = f" ({diagnosis.against})" if diagnosis.against else ""
     console.print(
         f"[bold]{_plain(diagnosis.run.name)}[/]: {diagnosis.partition} items, "

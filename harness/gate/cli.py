@@ -7,8 +7,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...tasks.errors import RedoneError
-from ...tasks.terminal import USAGE, Parser
+from ...tasks.command import USAGE, Parser, run_command
 from ..errors import NotComparable
 
 
@@ -56,14 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if given != expected and not (given == 1 and options.save_baseline):
         p.error(f"{expected} run folder(s) expected, {given} given")
-    try:
-        return run(options, judge=given == expected)
-    except RedoneError as error:
-        print(f"redone-gate: {error}", file=sys.stderr)
-        # 1 and 2 are verdicts: a problem with the runs is 3, with anything else 64.
-        return 3 if error.exit_code in (3, 65) else USAGE
-    except BrokenPipeError:
-        return USAGE
+    return run_command(
+        p.prog,
+        lambda: run(options, judge=given == expected),
+        # 1 and 2 are verdicts: a problem with the runs is 3, anything else 64.
+        code_of=lambda error: 3 if error.exit_code in (3, 65) else USAGE,
+        broken_pipe=USAGE,
+    )
 
 
 def run(options: Namespace, judge: bool) -> int:
@@ -118,7 +116,3 @@ def run(options: Namespace, judge: bool) -> int:
         saved = baseline.save(candidate, options.save_baseline, folder)
         print(f"Saved baseline {saved}.", file=sys.stderr)
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

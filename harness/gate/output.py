@@ -145,9 +145,9 @@ def show(gate: Gate) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from ...tasks.terminal import output
+    from ...tasks.command import console
 
-    console = output()
+    console = console()
     level = 100 * (1 - 2 * gate.policy.level)
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("suite / category / task", no_wrap=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +16,7 @@ from .model_files import Trust
 
 if TYPE_CHECKING:
     from ...tasks.schema import Task
-    from .base import Model
+    from .base import Model, Thinking
 
 BELONGS = {
     "dtype": ("hf", "vllm"),
@@ -32,6 +31,56 @@ BELONGS = {
     "trust_remote_code": ("hf", "vllm"),
 }
 """Options that mean something to some backends only. Elsewhere they are refused, not ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Which model answers, and how it is run. The fields are the options of `redone-eval`.
+
+    Attributes:
+        model: Folder, GGUF file or LoRA adapter; `endpoint`: the server's name of the model;
+            `scripted`: `gold`, `empty`, `everything`, or a file of predictions.
+        backend: `hf`, `vllm`, `endpoint` or `scripted`.
+        dtype: `auto`, `float32`, `bfloat16` or `float16`.
+        device: `cpu`, `cuda`, `cuda:1`; None: cuda if there is any.
+        batch_size: `auto` or a number.
+        base: The model below a LoRA adapter; None: as the adapter names it.
+        allow_pickle: Load weights saved as pickles.
+        trust_remote_code: Import Python files that come with the model.
+        chat_template_args: Arguments of the chat template.
+        thinking: `auto` (as the chat template does by itself), `on` or `off`.
+        backend_args: Settings that only one backend has.
+        base_url: Of the server (endpoint).
+        tokenizer: Folder of the model's tokenizer (endpoint); prompts are then rendered here.
+        workers: Copies of the model that share the work; None: one, in this process.
+        ray_address: Ray cluster of the workers; None: this machine alone.
+        gpus_per_worker: None: what the backend uses, where there are GPUs.
+    """
+
+    model: str
+    backend: str = "hf"
+    dtype: str = "auto"
+    device: str | None = None
+    batch_size: str = "auto"
+    base: str | None = None
+    allow_pickle: bool = False
+    trust_remote_code: bool = False
+    chat_template_args: Mapping[str, Any] = field(default_factory=dict)
+    thinking: Thinking = "auto"
+    backend_args: Mapping[str, Any] = field(default_factory=dict)
+    base_url: str | None = None
+    tokenizer: str | None = None
+    workers: int | None = None
+    ray_address: str | None = None
+    gpus_per_worker: float | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> ModelConfig:
+        """From parsed command-line options by name; other options are ignored."""
+        found = {f.name: options[f.name] for f in fields(cls) if f.name in options}
+        for name in ("chat_template_args", "backend_args"):
+            found[name] = json_object(f"--{name.replace('_', '-')}", found.get(name))
+        return cls(**found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,104 +99,104 @@ class NoSettings:
     """`--backend-args` of a backend that takes none."""
 
 
-def load_model(options: argparse.Namespace, tasks: Sequence[Task], data: Path) -> Model:
-    """The model that the options name, or several workers with copies of it.
+def load_model(config: ModelConfig, tasks: Sequence[Task] = (), data: Path = Path()) -> Model:
+    """The model of a configuration, or several workers with copies of it.
 
     Args:
-        options: Of `redone-eval`.
+        config: Which one, and how it is run.
         tasks: Those of the run (for canned answers).
         data: The data folder.
 
     Raises:
         RedoneError: An option that the backend has not, or a model that cannot be used.
     """
-    if options.workers is None:
+    if config.workers is None:
         for name in ("ray_address", "gpus_per_worker"):
-            if getattr(options, name) is not None:
+            if getattr(config, name) is not None:
                 raise RedoneError(f"--{name.replace('_', '-')} needs --workers N.")
-        return _one(options, tasks, data)
+        return _one(config, tasks, data)
     from .workers import WorkersModel
 
-    front = _one(options, tasks, data)
+    front = _one(config, tasks, data)
     # A table of answers travels as it is; a model is made where it works.
-    build = (lambda: front) if front.backend == "scripted" else partial(_one, options, (), data)
+    build = (lambda: front) if front.backend == "scripted" else partial(_one, config, (), data)
     try:
         return WorkersModel(
             front,
             build,
-            options.workers,
-            address=options.ray_address,
-            gpus=options.gpus_per_worker,
-            gpus_if_any=_gpus(options),
+            config.workers,
+            address=config.ray_address,
+            gpus=config.gpus_per_worker,
+            gpus_if_any=_gpus(config),
         )
     except BaseException:
         front.close()
         raise
 
 
-def _gpus(options: argparse.Namespace) -> float:
+def _gpus(config: ModelConfig) -> float:
     """GPUs that a copy of the model uses where there are any."""
-    if options.backend == "vllm":
-        args = json_object("--backend-args", options.backend_args)
+    if config.backend == "vllm":
+        args = dict(config.backend_args)
         sizes = (args.get(f"{name}_parallel_size", 1) for name in ("tensor", "pipeline"))
         return float(math.prod(n for n in sizes if isinstance(n, int)))
-    return 1.0 if options.backend == "hf" and options.device != "cpu" else 0.0
+    return 1.0 if config.backend == "hf" and config.device != "cpu" else 0.0
 
 
-def _one(options: argparse.Namespace, tasks: Sequence[Task], data: Path) -> Model:
-    backend = options.backend
+def _one(config: ModelConfig, tasks: Sequence[Task], data: Path) -> Model:
+    backend = config.backend
     if backend not in BACKENDS:
         raise UnknownName("backend", backend, BACKENDS)
     for name, backends in BELONGS.items():
-        if backend not in backends and getattr(options, name) not in (None, "auto", False):
+        if backend not in backends and getattr(config, name) not in (None, "auto", False, {}):
             raise RedoneError(
                 f"--{name.replace('_', '-')} means nothing to the backend {backend} "
                 f"(it does to {' and '.join(backends)}). Leave it out."
             )
-    given = json_object("--backend-args", options.backend_args)
+    given = dict(config.backend_args)
     if backend == "scripted":
         from .scripted import load
 
         settings_of(NoSettings, backend, given)
-        return load(options.model, tasks, data)
-    template = json_object("--chat-template-args", options.chat_template_args)
+        return load(config.model, tasks, data)
+    template = dict(config.chat_template_args)
     if backend == "endpoint":
         from .endpoint import load as load_endpoint
         from .endpoint_options import EndpointOptions
 
         return load_endpoint(
-            options.model,
-            options.base_url,
-            tokenizer=options.tokenizer,
+            config.model,
+            config.base_url,
+            tokenizer=config.tokenizer,
             chat_template_args=template,
-            thinking=options.thinking,
+            thinking=config.thinking,
             options=settings_of(EndpointOptions, backend, given),
         )
-    trust = Trust(pickles=options.allow_pickle, code=options.trust_remote_code)
+    trust = Trust(pickles=config.allow_pickle, code=config.trust_remote_code)
     if backend == "vllm":
         from .vllm import VllmModel
 
         return VllmModel(
-            options.model,
-            dtype=options.dtype,
+            config.model,
+            dtype=config.dtype,
             chat_template_args=template,
-            thinking=options.thinking,
+            thinking=config.thinking,
             args=given,
-            base=options.base,
+            base=config.base,
             trust=trust,
         )
     from .hf import HfModel
 
-    size = options.batch_size
+    size = config.batch_size
     batch: Any = int(size) if size.isdecimal() else size
     return HfModel(
-        options.model,
-        dtype=options.dtype,
-        device=options.device,
+        config.model,
+        dtype=config.dtype,
+        device=config.device,
         batch_size=batch,
         chat_template_args=template,
-        thinking=options.thinking,
+        thinking=config.thinking,
         engine=settings_of(HfSettings, backend, given).engine,
-        base=options.base,
+        base=config.base,
         trust=trust,
     )

@@ -66,4 +66,4 @@ def test_a_launch_that_fails_says_why(beginner, tmp_path):
 
 def test_a_module_that_fails_tells_its_last_lines():
     with pytest.raises(LaunchFailed, match="redone-report: .*nowhere"):
-        module("redone.reports.cli", ["nowhere"])
+        module("redone.tasks.command", ["report", "nowhere"])
