@@ -1,4 +1,4 @@
-"""The import rule: tasks <- harness <- training, reports, leaderboards."""
+"""The structure of the project: which file may import which, and how data may travel."""
 
 import ast
 import tomllib
@@ -10,9 +10,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
     "tasks": {"tasks"},
     "harness": {"tasks", "harness"},
-    "training": {"tasks", "harness", "training"},
     "reports": {"tasks", "harness", "reports"},
     "leaderboards": {"tasks", "harness", "leaderboards"},
+    "training": {"tasks", "harness", "reports", "leaderboards", "training"},
 }
 NEVER = {
     "tasks": {"torch", "transformers", "trl", "vllm"},
@@ -113,6 +113,8 @@ def test_file_keeps_the_rule(path):
         ("harness/a.py", "from ..training import x"),
         ("harness/models/a.py", "def f():\n    from trl import x"),
         ("reports/a.py", "from ..training.recipe import x"),
+        ("reports/a.py", "from ..leaderboards.board import x"),
+        ("leaderboards/a.py", "def f():\n    from ..reports.report import x"),
         ("reports/a.py", "import plotly.graph_objects as go"),
         ("reports/a.py", "def f():\n    from ..harness.models.scripted import load"),
         ("reports/a.py", "from ..harness import models"),
@@ -132,10 +134,103 @@ def test_the_rule_can_be_broken(module, source):
         ("tasks/a.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import httpx"),
         ("harness/models/a.py", "import torch\nfrom ...tasks.schema import Task"),
         ("training/a.py", "from trl import x\nfrom ..harness import gate"),
+        ("training/a.py", "from ..reports.report import x\nfrom ..leaderboards import submission"),
     ],
 )
 def test_the_rule_allows(module, source):
     assert list(violations(source, Path(module))) == []
+
+
+def graph(files):
+    """Module -> modules of the project that it imports, late imports included, types apart."""
+    names = {".".join(["redone", *p.relative_to(ROOT).with_suffix("").parts]): p for p in files}
+    found = {}
+    for name, path in names.items():
+        module = path.relative_to(ROOT)
+        wanted = {w for w, _ in imports(ast.parse(path.read_text("utf-8")), module)}
+        found[name] = (wanted & names.keys()) - {name}
+    return found
+
+
+def cycle(arrows):
+    """Nodes of one cycle in order, [] if there is none."""
+    done, path = set(), []
+
+    def visit(node):
+        if node in path:
+            return [*path[path.index(node) :], node]
+        if node in done:
+            return []
+        path.append(node)
+        for target in sorted(arrows.get(node, ())):
+            if found := visit(target):
+                return found
+        done.add(path.pop())
+        return []
+
+    return next((found for node in sorted(arrows) if (found := visit(node))), [])
+
+
+def test_no_file_imports_its_importer():
+    assert cycle(graph(FILES)) == []
+
+
+def test_no_folder_imports_its_importer():
+    """Folders of a room stand on floors too; a room's own files are below or above all of them."""
+    arrows = {}
+    for name, targets in graph(FILES).items():
+        folder = name.rpartition(".")[0]
+        for target in targets:
+            other = target.rpartition(".")[0]
+            if folder != other and folder.count(".") > 1 and other.count(".") > 1:
+                arrows.setdefault(folder, set()).add(other)
+    assert cycle(arrows) == []
+
+
+def test_a_cycle_is_found():
+    assert cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert cycle({"a": {"b", "c"}, "b": {"c"}}) == []
+
+
+SWITCHES = ("OMP_", "HF_", "VLLM_", "RAY_", "TOKENIZERS_", "GOMP_", "NLTK_")
+"""Environment variables that configure other libraries; no data of ours travels in them."""
+
+
+def side_channels(source, module):
+    """Ways for data to travel between functions other than arguments and results."""
+    tree = ast.parse(source)
+    if module.name != "cli.py":
+        for node in ast.walk(tree):
+            name = getattr(node, "attr", getattr(node, "id", ""))
+            imported = [a.name for a in node.names] if isinstance(node, ast.ImportFrom) else []
+            if name == "Namespace" or "Namespace" in imported:
+                yield f"{module}: a Namespace outside cli.py"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            yield f"{module}:{node.lineno}: a global that functions write"
+        targets = []
+        if isinstance(node, ast.Assign | ast.Delete):
+            targets = [t for t in node.targets if isinstance(t, ast.Subscript)]
+        for target in targets:
+            if ast.unparse(target.value) == "os.environ":
+                yield f"{module}:{node.lineno}: writes {ast.unparse(target)}"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+            "os.environ.update",
+            "os.putenv",
+            "os.environ.setdefault",
+        ):
+            yield f"{module}:{node.lineno}: writes the environment"
+
+
+ALLOWED = {
+    "harness/sandbox/inside/zygote.py",  # clears its own environment
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_data_travel_as_arguments(path):
+    module = path.relative_to(ROOT)
+    assert [s for s in side_channels(path.read_text("utf-8"), module)] == []
 
 
 def test_every_package_is_installed_with_its_data():
