@@ -1,4 +1,4 @@
-"""Whether the fast engine answers what transformers' plain `generate` answers.
+"""Whether the fast engine gives the same answers as transformers' own `generate`.
 
     python benchmarks/agreement.py --model FOLDER --data-dir DIR [--items 17] [--dtype float32]
 
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
-    """Both engines' answers, and what lies behind each difference."""
+    """Both engines' answers, and the logits at each difference."""
     from redone.harness.models.hf import HfModel
 
     asked = limited(questions("mix", options.items, options.data_dir), options.max_tokens)
@@ -93,11 +93,11 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _difference(model: Any, request: Any, fast: list[int], plain: list[int]) -> dict[str, Any]:
-    """Where two answers part, and how near the two best tokens were there.
+    """Where two answers diverge, and the gap between the two best logits there.
 
     Args:
         model: The plain one: the logits are those of transformers' own forward pass.
-        request: The question.
+        request: The request.
         fast: Tokens of the fast engine's answer, without an end-of-text token.
         plain: Those of plain `generate`.
     """

@@ -1,4 +1,4 @@
-"""Whether several backends were given the same prompts and gave the same answers, up to ties."""
+"""Whether several backends had the same prompts and gave the same answers, up to ties."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 TIE = 1e-3
-"""Distance of two logits in float32 that rounding may bridge."""
+"""Gap of two logits in float32 that rounding may close."""
 
 
 def agreement(model: str, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Compares all sides with `hf`, whose answers have their token ids.
+    """Compare all sides with `hf`, whose answers have their token ids.
 
     Args:
         model: Folder of the model, for transformers' own forward pass in float32.
         runs: By side what backend_side.py measured.
 
     Returns:
-        Per side the questions with another prompt, the answers that differ in a tie, and those
-        that differ in more ("wrong"), each with the token where they part and the logits' distance.
+        Per side the items with different prompts, the answers that differ in a tie, and those that
+        differ otherwise ("wrong"), each with the token where they diverge and the logits' gap.
     """
     hf = runs["hf"]
-    judge = _Forward(model)
+    forward = _Forward(model)
     sides = {}
     for side, run in runs.items():
         if side == "hf":
             continue
         different = [
-            judge.difference(name, hf["prompts"][name], hf["ids"][name], run["answers"][name])
+            forward.difference(name, hf["prompts"][name], hf["ids"][name], run["answers"][name])
             for name, text in hf["answers"].items()
             if text != run["answers"][name]
         ]
@@ -46,7 +46,7 @@ def agreement(model: str, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, An
 
 
 class _Forward:
-    """transformers' own forward pass, loaded when it is needed first."""
+    """transformers' own forward pass, loaded when it is first needed."""
 
     def __init__(self, model: str) -> None:
         self._path = model
@@ -56,7 +56,7 @@ class _Forward:
     def difference(
         self, name: str, prompt: Sequence[int], ids: Sequence[int], text: str
     ) -> dict[str, Any]:
-        """Where an answer parts from another text, and how near the two best tokens were there."""
+        """Where an answer diverges from another text, and the gap of the two best logits there."""
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 

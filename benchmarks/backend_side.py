@@ -1,7 +1,7 @@
 """One measured run of one of redone's backends, in a process of its own; started by backends.py.
 
 Reads the setup as JSON from the first argument and writes the measurement as JSON to the file named
-by the second: seconds to start and to answer, tokens, texts, and for every question the token ids
+by the second: seconds to start and to answer, tokens, texts, and for every prompt the token ids
 that the model was given.
 """
 
@@ -29,14 +29,14 @@ def main(setup: dict[str, Any]) -> dict[str, Any]:
         url = stack.enter_context(serving(setup)) if setup["backend"] == "endpoint" else ""
         model = _model(setup, url)
         stack.callback(model.close)
-        prompts, ids = _watched(model)
+        prompts, ids = _recorded(model)
         if hasattr(model, "load"):
             model.load()
         loaded = time.perf_counter()
         done = {r.sample: c for r, c in model.run(iter(asked))}
         seconds = time.perf_counter() - loaded
         if setup.get("api") == "chat":
-            prompts = _read_by_server(url, setup["model"], asked)
+            prompts = _tokenized_by_server(url, setup["model"], asked)
         return {
             "seconds": seconds,
             "load_seconds": loaded - started,
@@ -59,14 +59,13 @@ def _model(setup: dict[str, Any], url: str) -> Any:
         from redone.harness.models.vllm import VllmModel
 
         return VllmModel(setup["model"], dtype=setup["dtype"], args=setup["engine"])
-    from redone.harness.models.endpoint import EndpointModel
-    from redone.harness.models.endpoint_options import EndpointOptions
+    from redone.harness.models.endpoint import EndpointModel, EndpointOptions
 
     options = EndpointOptions(api=setup["api"], concurrency=2 * setup["engine"]["max_num_seqs"])
     return EndpointModel(setup["model"], url, tokenizer=setup["model"], options=options)
 
 
-def _watched(model: Any) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+def _recorded(model: Any) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
     """Prompts as given to the model, and (of hf) the tokens of answers, filled in as it runs."""
     prompts: dict[str, list[int]] = {}
     answers: dict[str, list[int]] = {}
@@ -83,27 +82,27 @@ def _watched(model: Any) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
 
         Row.completion = completion
     elif model.backend == "vllm":
-        taken = model._taken
+        collect = model._collect
 
-        def take(asked: Any, output: Any) -> Any:
-            prompts[asked.request.sample] = list(output.prompt_token_ids)
-            return taken(asked, output)
+        def recorded(pending: Any, output: Any) -> Any:
+            prompts[pending.request.sample] = list(output.prompt_token_ids)
+            return collect(pending, output)
 
-        model._taken = take
+        model._collect = recorded
     else:
-        question = model._question
+        body_of = model._body
 
-        def ask(request: Request) -> Any:
-            path, body, opened = question(request)
+        def recorded_body(request: Request) -> Any:
+            path, body, opened = body_of(request)
             if request.sample and isinstance(body.get("prompt"), list):
                 prompts[request.sample] = body["prompt"]
             return path, body, opened
 
-        model._question = ask
+        model._body = recorded_body
     return prompts, answers
 
 
-def _read_by_server(url: str, model: str, asked: list[Request]) -> dict[str, list[int]]:
+def _tokenized_by_server(url: str, model: str, asked: list[Request]) -> dict[str, list[int]]:
     """Token ids of messages by the server's own template and tokenizer."""
     import httpx
 

@@ -1,12 +1,12 @@
-"""The backends side by side: lm-eval, vLLM alone, and ours, on the same prompts of SNS-Bench.
+"""Speed of lm-eval, vLLM alone and our backends on the same prompts of SNS-Bench.
 
     python benchmarks/backends.py --model FOLDER --data-dir DIR --vllm-python PYTHON
     python benchmarks/backends.py --model FOLDER --data-dir DIR --vllm-python PYTHON --agreement
 
 An even mix of the twelve subtasks with the authors' prompts, greedy; every side in a process of its
-own, in turn, starting timed apart. `--vllm-python` is the interpreter of an environment with vLLM
-and redone (`make test-vllm` makes one). Finished runs are kept: a benchmark that was stopped goes
-on where it was. Timings mean something only on a machine that does nothing else.
+own, in turn, start-up timed separately. `--vllm-python` is the interpreter of an environment with
+vLLM and redone (`make test-vllm` makes one). Finished runs are saved: rerun the same command to
+resume. Timings are meaningful only on an idle machine.
 
 With --agreement the same prompts go once, in float32, through hf, vllm and endpoint (its prompts
 rendered here, and by the server): prompts must be the same token for token, answers up to ties,

@@ -16,8 +16,8 @@ from typing import Any
 from redone.tasks.prompts import messages
 from redone.tasks.registry import by_name
 from redone.tasks.sources import data_folder, samples
-from redone.training.corpus.row import CorpusRow
-from redone.training.rewards import Judged, Rewards
+from redone.training.rewards import Rewards, ScoredAnswer
+from redone.training.rows import TrainingRow
 
 TASK = "tweeteval/irony"
 
@@ -25,8 +25,8 @@ TASK = "tweeteval/irony"
 class Alternating(Rewards):
     """Every second answer is right: no group is dropped, so both sides train on all answers."""
 
-    def judge(self, rows: Any, completions: Any) -> list[Judged]:
-        return [Judged(float(i % 2), None, float(i % 2)) for i in range(len(rows))]
+    def score(self, rows: Any, completions: Any) -> list[ScoredAnswer]:
+        return [ScoredAnswer(float(i % 2), None, float(i % 2)) for i in range(len(rows))]
 
     def __call__(self, prompts: Any, completions: Any, **_: Any) -> list[float | None]:
         return [float(i % 2) for i in range(len(completions))]
@@ -64,10 +64,10 @@ class Clock:
         self._now.clear()
 
 
-def corpus(folder: str | None, count: int) -> list[CorpusRow]:
+def corpus(folder: str | None, count: int) -> list[TrainingRow]:
     task = by_name(TASK)
     return [
-        CorpusRow(
+        TrainingRow(
             s.id, TASK, messages(task.prompts["en"], s.fields), task.gold(s),
             fields=s.fields, target=s.target, tags=s.tags,
         )
@@ -75,7 +75,7 @@ def corpus(folder: str | None, count: int) -> list[CorpusRow]:
     ]  # fmt: skip
 
 
-def plain(plan: dict[str, Any], rows: list[CorpusRow], output: Path, clock: Clock) -> Any:
+def plain(plan: dict[str, Any], rows: list[TrainingRow], output: Path, clock: Clock) -> Any:
     """GRPOTrainer with its own generation, as a user would set it up for this work."""
     import torch
     from datasets import Dataset
@@ -117,9 +117,9 @@ def plain(plan: dict[str, Any], rows: list[CorpusRow], output: Path, clock: Cloc
     return trainer
 
 
-def ours(plan: dict[str, Any], rows: list[CorpusRow], output: Path, clock: Clock) -> Any:
+def ours(plan: dict[str, Any], rows: list[TrainingRow], output: Path, clock: Clock) -> Any:
+    from redone.training.settings import DapoSettings
     from redone.training.trainers.dapo import make_trainer
-    from redone.training.trainers.settings import DapoSettings
 
     settings = DapoSettings(
         steps=plan["steps"],

@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from redone.harness.cores import cores
+from redone.harness.machine import cores
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "dapo_step"

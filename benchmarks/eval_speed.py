@@ -1,12 +1,12 @@
-"""How fast the hf backend is beside lm-eval's, and what the harness itself costs.
+"""How fast the hf backend is compared with lm-eval's, and what the harness itself costs.
 
     python benchmarks/eval_speed.py --model FOLDER --data-dir DIR
     python benchmarks/eval_speed.py --model FOLDER --data-dir DIR --only taxonomy_single
 
 Both sides answer the same prompts (the authors' of SNS-Bench) with the same model, dtype, stop
-texts and token limits, in turn, each time in a process of its own. Loading is timed apart. Finished
-runs are kept in the result file: a benchmark that was stopped goes on where it was. Timings mean
-something only on a machine that does nothing else.
+texts and token limits, in turn, each time in a process of its own. Loading is timed separately.
+Finished runs are saved in the result file: rerun the same command to resume. Timings are meaningful
+only on an idle machine.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _compare(section: str, options: argparse.Namespace, path: Path, record: dict
         "max_tokens": options.max_tokens,
         "batch_size": options.lm_eval_batch,
     }
-    # Where the folders lie is nobody's business: results are made to be shown.
+    # Results are published, so paths of folders are left out.
     shown = {k: Path(v).name if k == "model" else v for k, v in setup.items() if k != "data_dir"}
     kept = record.get(section)
     if kept is None or kept["setup"] != shown:
@@ -99,7 +99,7 @@ def _compare(section: str, options: argparse.Namespace, path: Path, record: dict
     kept["summary"] = summary(kept["runs"])
     for runs in kept["runs"].values():
         for run in runs:
-            # Answers hold pieces of the prompts, which are not ours to spread.
+            # Answers contain parts of the prompts, which must not be published.
             run.pop("answers", None)
     keep(path, record)
 

@@ -1,4 +1,4 @@
-"""What a gate costs: seconds and memory of `redone-gate` on runs of real and of very large size.
+"""Time and memory of `redone-gate` on runs of real and of very large size.
 
 The runs are simulated (`simulated_runs.py`) and written as run folders; each gate is a process of
 its own, from start-up to exit code.
@@ -22,8 +22,9 @@ import orjson
 from machine import machine
 from simulated_runs import population
 
-from redone.harness.scored import TaskScores
-from redone.harness.scores import score_schema
+from redone.harness.gate.output import GateRecord, read_gate
+from redone.harness.records import score_schema
+from redone.harness.scored_run import TaskScores
 from redone.tasks.errors import RedoneError
 from redone.tasks.sources import data_folder
 
@@ -47,7 +48,7 @@ def main() -> int:
         print(f"gate_cost: {error}", file=sys.stderr)
         return error.exit_code
     with tempfile.TemporaryDirectory() as folder:
-        # Written by a process of its own: a child's peak memory starts at that of its parent.
+        # Written by a separate process: a child's peak memory starts at that of its parent.
         command = [sys.executable, __file__, "--write", folder, "--data-dir", str(data)]
         if code := subprocess.run(command, check=False).returncode:
             return code
@@ -77,13 +78,14 @@ def _report(folder: Path) -> list[str]:
         "`redone-gate BASE CANDIDATE` under the default policy (10,000 resamples), start-up and "
         "output included; simulated runs of SNS-Bench and SNS-TransBench by two equal models.",
         "",
-        "| samples a run | seconds | bar | processor seconds | peak MB | bar | exit code |",
+        "| samples per run | seconds | bar | CPU seconds | peak MB | bar | exit code |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, (most, memory) in BARS.items():
         seconds, used, peak, code = _gate(folder / name)
-        gate = orjson.loads((folder / name / "candidate" / "gate.json").read_bytes())
-        samples = max(row["samples"] for row in gate["rows"])
+        gate = read_gate(folder / name / "candidate" / "gate.json")
+        rows = gate.rows if isinstance(gate, GateRecord) else []
+        samples = max((row.samples for row in rows), default=0)
         bar = f"{memory:,.0f}" if memory else ""
         lines.append(
             f"| {samples:,} | {seconds:.1f} | {most:g} | {used:.1f} | {peak:,.0f} | {bar} "
@@ -99,7 +101,7 @@ def _gate(folder: Path) -> tuple[float, float, float, int]:
     process = subprocess.Popen(
         [sys.executable, "-m", "redone.tasks.command", "gate", *runs], stdout=subprocess.DEVNULL
     )
-    # wait4 tells of this child alone; RUSAGE_CHILDREN would keep the largest of all.
+    # wait4 reports this child only; RUSAGE_CHILDREN would report the maximum of all.
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -111,7 +113,7 @@ def _megabytes(usage: resource.struct_rusage) -> float:
 
 
 def write_run(folder: Path, run: dict[str, TaskScores]) -> None:
-    """A finished run folder without texts: what the gate reads of it."""
+    """A finished run folder without texts, with what the gate reads."""
     import pyarrow.parquet as pq
 
     folder.mkdir(parents=True)
@@ -126,14 +128,14 @@ def write_run(folder: Path, run: dict[str, TaskScores]) -> None:
     }
     request = {"model": {"model": folder.name}, "draws": 1, "system": None, "tasks": tasks}
     _write(folder / "run.json", {"schema_version": 1, "name": folder.name, "request": request})
-    judged = {
+    results = {
         name: {
             "missing": 0,
             "scorings": {"corrected": {"scoring": scores.scoring.name, "signature": f"{name}|v:1"}},
         }
         for name, scores in run.items()
     }
-    _write(folder / "results.json", {"tasks": judged, "tables": {"corrected": []}})
+    _write(folder / "results.json", {"tasks": results, "tables": {"corrected": []}})
     with pq.ParquetWriter(folder / "scores.parquet", score_schema(), compression="zstd") as file:
         for scores in run.values():
             file.write_table(_table(scores), row_group_size=ROWS)

@@ -1,8 +1,8 @@
-"""How often is the gate wrong? Simulated pairs of runs with a known true difference.
+"""Error rates of the gate, from simulated pairs of runs with a known true difference.
 
-Every pair is judged by the gate's own code on the default policy, and beside it by the habits of
-the field: a fixed threshold, and standard errors that do not know that both runs answered the same
-samples. Stopped, it goes on with the same command.
+Every pair is decided by the gate's own code under the default policy, and for comparison by common
+practice: a fixed threshold, and unpaired standard errors, which ignore that both runs answered the
+same samples. Progress is saved: rerun the same command to resume.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ import numpy as np
 from gate_error_report import write_report
 from simulated_runs import CORRELATIONS, LEVELS, Population, correlations, measure, population
 
-from redone.harness.comparison import differences
+from redone.harness.compare import differences
 from redone.harness.gate.decision import decide_on, verdict_of
 from redone.harness.gate.policy import Policy, load_policy, policy_of
-from redone.harness.scored import ScoredRun, TaskScores
+from redone.harness.run_folder import replacing
+from redone.harness.scored_run import ScoredRun, TaskScores
 from redone.harness.stats import Sums, leave_one_out, nested_mean
-from redone.harness.store import replacing
 from redone.tasks.errors import RedoneError
 from redone.tasks.sources import data_folder
 
 RESULTS = Path(__file__).parent / "results" / "gate_error_rates.json"
 RESAMPLES = 1_000
-"""Of each simulated pair; that verdicts are those of the policy's 10,000 is checked on some."""
+"""Of each simulated pair; on some pairs, the verdict is compared with that of 10,000."""
 
 HALF_MARGIN = 3.0
-"""The margin of suite sns where only its `gate` partition, half of the samples, is compared."""
+"""The margin of suite sns if only its `gate` partition (half of the samples) is compared."""
 
 THRESHOLDS = (1.0, 2.0)
 """Points: the candidate fails if its score is lower by more."""
@@ -180,7 +180,7 @@ def unpaired_error(pair: Mapping[str, tuple[TaskScores, TaskScores]], people: Po
 
 
 def settings(pairs: int) -> dict[str, Any]:
-    """What the counts depend on: with other settings they are begun anew."""
+    """What the counts depend on: they are restarted if it changes."""
     return {
         "pairs": pairs,
         "policy": load_policy().hash,
@@ -195,13 +195,13 @@ def settings(pairs: int) -> dict[str, Any]:
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     p.add_argument("--data-dir", metavar="DIR", help="with SNS-Bench, SNS-TransBench, TweetEval")
-    p.add_argument("--pairs", type=int, default=1000, help="a case (default 1000)")
-    p.add_argument("--only", metavar="TEXT", default="", help="cases whose name holds this")
+    p.add_argument("--pairs", type=int, default=1000, help="pairs per case (default 1000)")
+    p.add_argument("--only", metavar="TEXT", default="", help="only cases whose name contains this")
     p.add_argument(
         "--measure",
         nargs=2,
         metavar="RUN",
-        help=f"only write {CORRELATIONS.name}: the correlations of two runs, task by task",
+        help=f"only write {CORRELATIONS.name}: the correlations of two runs, per task",
     )
     options = p.parse_args()
     try:
@@ -216,11 +216,11 @@ def main() -> int:
 
 
 def run(folder: Path, pairs: int, only: str) -> None:
-    """Simulates what is missing, and writes and prints the report."""
-    asked = settings(pairs)
+    """Simulates the missing pairs, then writes and prints the report."""
+    current = settings(pairs)
     kept = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
-    if kept.get("settings") != asked:
-        kept = {"settings": asked, "cases": {}}
+    if kept.get("settings") != current:
+        kept = {"settings": current, "cases": {}}
     populations: dict[str, Population] = {}
     for case in cases(pairs):
         done = kept["cases"].get(case.key, {}).get("pairs", 0)

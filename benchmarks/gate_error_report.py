@@ -1,4 +1,4 @@
-"""The table of `gate_error_rates.py`: what was promised, what was measured, items for power."""
+"""The report of `gate_error_rates.py`: measured error rates, their bars, samples for power."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def _conditions(kept: Mapping[str, Any]) -> list[str]:
     settings = kept["settings"]
     measured = settings["measured"]
     shares = {n: settings["correlations"][n] for n, c in measured["correlations"].items() if c}
-    told = ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
+    listed = ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
     items = "-".join(map(str, sorted(set(measured["items"].values()))))
     return [
         "Simulated pairs on the real items of each suite, at the scores that a published 4B model "
         "reaches (`simulated_runs.py`), decided by the gate's own code under its default policy "
         f"(hash {settings['policy']}; {settings['half margin']:g} points where only the `gate` "
-        f"partition is compared), with {settings['resamples']:,} resamples a pair.",
+        f"partition is compared), with {settings['resamples']:,} resamples per pair.",
         "",
         f"Correlation of two runs, as measured between {measured['base']} and "
-        f"{measured['candidate']} on {items} items a task (negative ones count as 0): {told}; all "
-        f"other tasks take their median, {statistics.median(shares.values()):.2f}.",
+        f"{measured['candidate']} on {items} items per task (negative ones count as 0): {listed}; "
+        f"all other tasks take their median, {statistics.median(shares.values()):.2f}.",
     ]
 
 
@@ -58,7 +58,7 @@ def _promises(cases: Mapping[str, Any]) -> list[str]:
     power = _power(cases)
     if power:
         needed = power["gate"] / power["unpaired"]
-        rows.append(("items for 80 % power, beside unpaired", needed, "<=", 0.6))
+        rows.append(("samples for 80 % power, relative to unpaired", needed, "<=", 0.6))
     lines = ["| suite sns, all samples | measured | bar | |", "|---|---|---|---|"]
     for name, found, sign, bar in rows:
         holds = found >= bar if sign == ">=" else found <= bar
@@ -73,7 +73,7 @@ def _promises(cases: Mapping[str, Any]) -> list[str]:
     ]
     if power:
         lines += [
-            "To find a drop of twice the margin 8 times in 10, the gate needs "
+            "To detect a drop of twice the margin with 80 % power, the gate needs "
             f"{power['gate']:,.0f} samples, the same rule with unpaired standard errors "
             f"{power['unpaired']:,.0f} (power curves fitted to all sizes below).",
             "",

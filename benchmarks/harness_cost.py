@@ -65,12 +65,9 @@ def _redone(folder: Path) -> tuple[int, float]:
     import pyarrow.parquet  # noqa: F401
     import rich.table  # noqa: F401
 
-    import redone.harness.results  # noqa: F401
-    from redone.harness.cli import conclude
+    from redone.harness.display import show_results
+    from redone.harness.evaluate import Plan, evaluate
     from redone.harness.models.scripted import ScriptedModel
-    from redone.harness.progress import Progress
-    from redone.harness.runner import Plan, ask, prepare
-    from redone.harness.store import RunFolder
     from redone.tasks.prompts import load_prompts
     from redone.tasks.registry import by_name
     from redone.tasks.schema import Services
@@ -80,12 +77,9 @@ def _redone(folder: Path) -> tuple[int, float]:
     prompts = load_prompts(official_prompts(folder))
     plan = Plan(tasks=[task], data=folder, prompts=prompts)
     model = ScriptedModel(lambda request: "Daily life", fingerprint="constant")
-    with RunFolder(folder / "run") as run:
-        total = prepare(run, plan, model, {})
-        with Progress(total) as bar:
-            ask(run, plan, model, bar)
-        conclude(run, plan, model, Services(), False)
-    return total, time.perf_counter() - started
+    results = evaluate(folder / "run", plan, model, Services(), {})
+    show_results(results, folder / "run")
+    return results["tasks"][TASK]["answers"], time.perf_counter() - started
 
 
 def _lm_eval(folder: Path) -> tuple[int, float]:

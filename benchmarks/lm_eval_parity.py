@@ -22,6 +22,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from redone.harness.records import SampleRecord
 from redone.tasks.sources import DATA_VARIABLE
 
 SUBJECTS = ("agronomy", "anatomy", "computer_science", "global_facts", "world_history")
@@ -97,8 +98,8 @@ def lm_eval_side(options: argparse.Namespace) -> None:
     from lm_eval.tasks import TaskManager
 
     from redone.tasks.general.definitions import Wanted
-    from redone.tasks.general.mirrors import mirrors
-    from redone.tasks.general.world import offline_world
+    from redone.tasks.general.mirror import mirrors
+    from redone.tasks.general.offline import offline_lm_eval
 
     name = options.tasks
     wanted = Wanted.of(name)
@@ -107,7 +108,7 @@ def lm_eval_side(options: argparse.Namespace) -> None:
     spent = {"seconds": 0.0}
     for method in ("generate_until", "loglikelihood"):
         setattr(HFLM, method, timed(getattr(HFLM, method), spent))
-    with offline_world(mirrors(Path(options.data_dir))):
+    with offline_lm_eval(mirrors(Path(options.data_dir))):
         found: Any = simple_evaluate(
             model="hf",
             model_args=f"pretrained={options.model},dtype=float32",
@@ -140,12 +141,12 @@ def redone_side(options: argparse.Namespace) -> None:
     """`redone-eval`'s parts on the same documents."""
     import torch
 
+    from redone.harness.display import Progress
+    from redone.harness.evaluate import Plan, ask, prepare, records_of
     from redone.harness.models.hf import HfModel
-    from redone.harness.progress import Progress
     from redone.harness.results import write_results
-    from redone.harness.runner import Plan, ask, items_of, prepare
-    from redone.harness.scores import judge
-    from redone.harness.store import RunFolder
+    from redone.harness.run_folder import RunFolder
+    from redone.harness.score import score_run
     from redone.tasks.registry import find
     from redone.tasks.schema import Services
 
@@ -163,10 +164,10 @@ def redone_side(options: argparse.Namespace) -> None:
         with Progress(total) as progress:
             ask(run, plan, model, progress)
         seconds = time.perf_counter() - start
-        items = list(items_of(run, plan, model))
-        judged = judge(run, items, {task.name: task}, Services())
-        results = write_results(run, judged, {task.name: task}, Services(), resamples=100)
-        samples = per_document(run.path, items)
+        records = list(records_of(run, plan, model))
+        scores = score_run(run, records, {task.name: task}, Services())
+        results = write_results(run, scores, {task.name: task}, Services(), resamples=100)
+        samples = per_document(run.path, records)
     scoring = results["tasks"][task.name]["scorings"]["corrected"]
     save(folder, samples, scoring["metrics"], seconds)
 
@@ -182,7 +183,7 @@ class First:
         return islice(self.read(folder), self.number)
 
 
-def per_document(run: Path, items: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+def per_document(run: Path, records: list[SampleRecord]) -> dict[int, dict[str, Any]]:
     """Answers and items of a run, by number of the document."""
     import pyarrow.parquet as pq
 
@@ -196,12 +197,12 @@ def per_document(run: Path, items: list[dict[str, Any]]) -> dict[int, dict[str, 
         for row in pq.read_table(run / "scores.parquet").to_pylist()
     }
     return {
-        item["index"]: {
-            "items": parsed[item["id"]],
-            "answers": [answers[item["id"], r["hash"]] for r in item["requests"]],
-            "prompt": item["requests"][0]["prompt"],
+        record.sample.index: {
+            "items": parsed[record.sample.id],
+            "answers": [answers[record.sample.id, r.hash] for r in record.requests],
+            "prompt": record.requests[0].prompt,
         }
-        for item in items
+        for record in records
     }
 
 

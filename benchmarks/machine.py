@@ -1,4 +1,4 @@
-"""What a measurement says about where it was made, and how it is kept."""
+"""The machine that a measurement was made on, and how its result is saved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from redone.harness.cores import cores
+from redone.harness.machine import cores
 
 
 def machine(*packages: str) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def machine(*packages: str) -> dict[str, Any]:
 
 
 def keep(path: Path, record: dict[str, Any]) -> None:
-    """Writes a record so that it is there whole or not at all."""
+    """Write a record, completely or not at all."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(record, indent=1, ensure_ascii=False), "utf-8")
     part.replace(path)

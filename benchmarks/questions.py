@@ -1,4 +1,4 @@
-"""The questions that both sides of a benchmark are asked: real prompts of SNS-Bench."""
+"""The prompts of the benchmarks: real ones of SNS-Bench."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECTIONS = {
     "taxonomy_single": "sns_bench/taxonomy_single",
     "query_corr_topic": "sns_bench/query_corr_topic",
 }
-"""Tasks of each section; the mix takes as many items from each of the twelve."""
+"""Tasks of each section; the mix takes the same number of items from each of the twelve."""
 
 
 def questions(section: str, items: int, data_dir: str | None, seed: int = 0) -> list[Request]:
@@ -26,7 +26,7 @@ def questions(section: str, items: int, data_dir: str | None, seed: int = 0) -> 
     Args:
         section: Key of `SECTIONS`.
         items: Per task, a seeded choice.
-        data_dir: The data folder; None: where the project looks by itself.
+        data_dir: The data folder; None: the default one.
         seed: Of the choice.
 
     Returns:

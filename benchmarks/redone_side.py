@@ -19,8 +19,8 @@ def main(setup: dict[str, Any]) -> dict[str, Any]:
     started = time.perf_counter()
     from redone.harness.models.hf import HfModel
 
-    asked = questions(setup["section"], setup["items"], setup["data_dir"])
-    requests = limited(asked, setup["max_tokens"])
+    requests = questions(setup["section"], setup["items"], setup["data_dir"])
+    requests = limited(requests, setup["max_tokens"])
     model = HfModel(setup["model"], dtype=setup["dtype"])
     model.load()
     loaded = time.perf_counter()
@@ -38,15 +38,15 @@ def main(setup: dict[str, Any]) -> dict[str, Any]:
 
 
 def _prefill(model: Any, requests: list[Any]) -> dict[str, Any]:
-    """Rate of reading prompts behind a shared prefix, beside the machine's matrix-product peak.
+    """Rate of prefill behind a shared prefix, compared with the machine's matrix-product peak.
 
     Counted are the operations of the linear maps and of the attention over the keys that a token
     may see, not those of masked scores.
     """
     import torch
 
-    from redone.harness.models.reading import read, read_prefix
-    from redone.harness.models.sharing import common_length
+    from redone.harness.models.cpu.prefill import read, read_prefix
+    from redone.harness.models.cpu.sharing import common_length
 
     decoder = getattr(model._engine, "_decoder", None)
     if decoder is None:
@@ -76,7 +76,7 @@ def _prefill(model: Any, requests: list[Any]) -> dict[str, Any]:
 
 
 def _peak(dtype: Any) -> float:
-    """Operations a second of a large matrix product, the best of ten."""
+    """Operations per second of a large matrix product, the best of ten."""
     import torch
 
     size = 2048

@@ -13,10 +13,11 @@ from random import Random
 
 from redone.tasks.prompts import messages, prompt_for
 from redone.tasks.registry import find
-from redone.tasks.schema import Completion, Task
+from redone.tasks.schema import Completion
 from redone.tasks.sources import data_folder, samples
-from redone.training.corpus.row import CorpusRow
+from redone.tasks.task import Task
 from redone.training.rewards import Rewards
+from redone.training.rows import TrainingRow
 from redone.training.shaping import Shaping
 
 RESULT = Path(__file__).parent / "results/reward_speed.json"
@@ -25,11 +26,11 @@ SHAPING = Shaping(pattern=0.25, answer=0.25, language=0.25, length=1, max_tokens
 
 def groups(
     task: Task, folder: Path, count: int, size: int
-) -> tuple[list[CorpusRow], list[Completion]]:
+) -> tuple[list[TrainingRow], list[Completion]]:
     """`count` answers in groups of `size`: half of them gold, half a guess in a sentence."""
     random = Random(0)
     found = [
-        CorpusRow(
+        TrainingRow(
             id=sample.id,
             task=task.name,
             messages=messages(prompt_for(task, sample.language, {}), sample.fields),
@@ -64,9 +65,9 @@ def main() -> None:
         rows, completions = groups(task, folder, options.answers, options.group)
         speeds = {}
         for name, rewards in (("plain", Rewards()), ("shaped", Rewards(shaping=SHAPING))):
-            rewards.judge(rows[: options.group], completions[: options.group])  # imports
+            rewards.score(rows[: options.group], completions[: options.group])  # imports
             started = time.perf_counter()
-            rewards.judge(rows, completions)
+            rewards.score(rows, completions)
             speeds[name] = round(len(rows) / (time.perf_counter() - started))
         tasks[task.name] = {"reward": task.reward, **speeds}
         print(f"{task.name:36} {task.reward:8} {speeds['plain']:9,}/s {speeds['shaped']:9,}/s")

@@ -1,4 +1,4 @@
-"""A damaged twin of a model, for trying gate and diagnosis: its weights rounded to few bits.
+"""A damaged copy of a model, to try gate and diagnosis with: its weights rounded to few bits.
 
     python benchmarks/round_weights.py MODEL OUTPUT --bits 4
 

@@ -1,12 +1,12 @@
 """Simulated pairs of runs on real items: real answers, real clusters, a known true difference.
 
-Every sample of a task has a ladder of judged answers. The top rung is its gold answer, the bottom
-rung the gold answer of another sample. A translation has rungs between: its gold with a quarter,
-a half and three quarters of the words replaced by another sample's, since no model translates half
-of the sentences to the letter and the rest not at all. A model of skill q stands on rung
-Binomial(rungs - 1, q) of each sample, so that with two rungs it answers a share q by the gold. The
-candidate keeps, for a share of the samples, the luck that the base had: that share is the
-correlation of the two runs, task by task.
+Every sample of a task has a ladder of scored answers. The top rung is its gold answer, the bottom
+rung the gold answer of another sample. Translations have rungs in between: the gold with a quarter,
+a half and three quarters of the words replaced by those of another sample, because translations are
+rarely entirely right or wrong. A model of skill q gives, for each sample, the answer of rung
+Binomial(rungs - 1, q); with two rungs, a share q of its answers is the gold. For a share of the
+samples, the candidate has the same random number as the base: that share is the correlation of the
+two runs, set per task.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from redone.harness.scored import ScoredRun, TaskScores
+from redone.harness.scored_run import ScoredRun, TaskScores
 from redone.harness.stats import nested_mean
 from redone.tasks.errors import RedoneError
 from redone.tasks.registry import suite_tasks, table_of
-from redone.tasks.schema import Completion, Sample, Services, Task
+from redone.tasks.schema import Completion, Sample, Services
 from redone.tasks.sources import samples
+from redone.tasks.task import Task
 
 CORRELATIONS = Path(__file__).with_name("gate_correlations.json")
 LEVELS: Mapping[str, float] = {
@@ -44,13 +45,13 @@ KEPT = (0.25, 0.5, 0.75)
 
 @dataclass(frozen=True)
 class Ladder:
-    """The judged answers of one task, a row per sample.
+    """The scored answers of one task, a row per sample.
 
     Attributes:
         scores: Samples, clusters and partitions; its statistics and values are those of gold.
         stats: Shape [rungs, n, S], from the worst answer to the gold one.
         values: Shape [rungs, n].
-        correlation: Of two runs' luck, 0..1.
+        correlation: Of two runs' random numbers, 0..1.
     """
 
     scores: TaskScores
@@ -202,21 +203,21 @@ def _ladder(task: Task, folder: Path, seed: int, correlation: float) -> Ladder:
     found = list(samples(task, folder))
     golds = [task.gold(sample) for sample in found]
     others = _others(found, golds, random)
-    sheets = [others]
+    answers = [others]
     if task.category in TRANSLATIONS:
         for kept in KEPT:
-            sheets.append([_mixed(g, o, kept, random) for g, o in zip(golds, others, strict=True)])
-    sheets.append(golds)
+            answers.append([_mixed(g, o, kept, random) for g, o in zip(golds, others, strict=True)])
+    answers.append(golds)
     scoring = task.scorings["corrected"].given(Services())
-    judged = [
+    scored = [
         [
             scoring.score(sample, [Completion(text)], Services())
-            for sample, text in zip(found, sheet, strict=True)
+            for sample, text in zip(found, texts, strict=True)
         ]
-        for sheet in sheets
+        for texts in answers
     ]
-    stats = np.array([[score.stats for score in rung] for rung in judged])
-    values = np.array([[score.value for score in rung] for rung in judged])
+    stats = np.array([[score.stats for score in rung] for rung in scored])
+    values = np.array([[score.value for score in rung] for rung in scored])
     scores = TaskScores(
         task,
         scoring,

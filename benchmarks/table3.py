@@ -35,12 +35,12 @@ from machine import keep, machine
 from table3_figures import figures
 from table3_page import markdown
 
-from redone.harness.cores import cores
 from redone.harness.gate import baseline
-from redone.harness.scored import ScoredRun
+from redone.harness.machine import cores
+from redone.harness.scored_run import ScoredRun
 from redone.tasks.errors import RedoneError
 from redone.training.recipe import load_recipe
-from redone.training.spent import processed
+from redone.training.stage_files import processed
 
 HERE = Path(__file__).resolve().parent
 PLAN = HERE / "table3.toml"

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from redone.harness.comparison import Comparison, compare
+from redone.harness.compare import Comparison, compare
 from redone.harness.flips import changed
-from redone.harness.scored import ScoredRun
+from redone.harness.scored_run import ScoredRun
 
 RESAMPLES = 2_000
 LEVEL = 0.95

@@ -16,8 +16,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from redone.harness.scored import ScoredRun
-from redone.harness.store import Journal
+from redone.harness.run_folder import Journal
+from redone.harness.scored_run import ScoredRun
 from redone.tasks.errors import RedoneError
 
 

@@ -1,4 +1,4 @@
-"""A vLLM server on this machine, for as long as a measurement lasts."""
+"""A vLLM server on this machine, for the duration of a measurement."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def serving(setup: dict[str, Any]) -> Iterator[str]:
         setup: `model`, `dtype`, `engine` (arguments of vLLM's engine), `vllm_python`.
 
     Raises:
-        RedoneError: It ends or stays silent; what it said is in this process's output.
+        RedoneError: It ends or does not answer; its messages are in this process's output.
     """
     import httpx
 

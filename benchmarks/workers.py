@@ -1,10 +1,10 @@
-"""How the work scales with the number of workers, with a model that only waits.
+"""How throughput scales with the number of workers, with a model that only waits.
 
     python benchmarks/workers.py [--answers 1600] [--wait 0.05] [--workers 1,2,4,8]
 
-Every answer takes its wait and nothing else, so what is missing to the ideal is the cost of
-handing work out and taking answers back. Starting Ray and the workers is timed apart. Every run
-checks that each question was answered once.
+An answer takes its wait and nothing else, so the difference from the ideal is the cost of
+distributing requests and collecting answers. Starting Ray and the workers is timed separately.
+Every run checks that each request was answered once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from redone.tasks.errors import RedoneError
 from redone.tasks.schema import Completion, Request, Settings
 
 BAR = 7.0
-"""How much faster eight workers have to be than one."""
+"""The required speedup of eight workers over one."""
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def _measure(workers: int, answers: int, wait: float) -> tuple[float, float]:
     finally:
         model.close()
     if sorted(answered) != [request.sample for request in asked]:
-        raise RedoneError("Not every question was answered once.")
+        raise RedoneError("Not every request was answered once.")
     return loaded - started, seconds
 
 

@@ -1,23 +1,23 @@
-"""`redone-eval`: judge a model on tasks of the registry, into a run folder that can be trusted."""
+"""`redone-eval`: evaluates a model on tasks, into a run folder."""
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..tasks.command import run_command
+from ..tasks.command import Parser, run_command
 from ..tasks.errors import RedoneError, UnknownName
-from ..tasks.general.in_use import data_in_use
-from .options import parser
 
 if TYPE_CHECKING:
-    from ..tasks.schema import Services, Task
+    from ..tasks.sources import DataPaths
+    from ..tasks.task import Task
+    from .evaluate import Plan
     from .models.base import Model
-    from .runner import Plan
-    from .store import RunFolder
+    from .records import Results
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,93 +28,87 @@ def main(argv: Sequence[str] | None = None) -> int:
         p.error("--model is needed (or --rescore RUN)")
 
     def body() -> int:
-        with data_in_use(options.data_dir, options.mirror):
-            folder = rescore(options) if options.rescore else evaluate(options, argv)
-        if options.open:
-            from .summary import open_page
+        from ..tasks.sources import DataPaths
 
+        data = DataPaths.resolve(options.data_dir, options.mirror)
+        if options.rescore:
+            folder, results = _rescored(options, data)
+        else:
+            folder, results = _evaluated(options, data, argv)
+        if options.json:
+            sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
+        else:
+            from .display import show_results
+
+            show_results(results, folder)
+        if options.open:
             open_page(folder)
         return 0
 
     return run_command(
         p.prog,
         body,
-        stopped="Stopped. Every answer so far is saved: rerun the same command to resume.",
+        stopped="Stopped. Progress is saved: rerun the same command to resume.",
     )
 
 
-def evaluate(options: argparse.Namespace, argv: Sequence[str] | None) -> Path:
-    """Prepare, ask, judge, print; returns the run folder."""
+def _evaluated(
+    options: argparse.Namespace, data: DataPaths, argv: Sequence[str] | None
+) -> tuple[Path, Results]:
+    """Loads the model and evaluates it."""
     from ..tasks.registry import find
+    from .evaluate import evaluate, load_services, run_info
     from .models.base import thinking_budget
-    from .progress import Progress
-    from .runner import ask, prepare
-    from .store import RunFolder
+    from .models.loading import ModelConfig, load_model
 
-    tasks = find(options.suite, options.tasks)
-    plan = plan_of(options, tasks)
-    services = services_of(options, tasks)
-    model = model_of(options, plan)
-    budget = thinking_budget(model.thinks, options.thinking, options.max_thinking_tokens)
-    plan = plan.with_thinking(budget)
+    tasks = find(options.suite, options.tasks, data)
+    plan = _plan(options, tasks, data.folder)
+    services = load_services(options.embedder, options.allow_code, tasks)
+    model = load_model(ModelConfig.of(vars(options)), tasks, plan.data)
     try:
-        with RunFolder(options.output or default_folder(options, plan, model)) as folder:
-            print(f"Run folder: {folder.path}", file=sys.stderr)
-            total = prepare(folder, plan, model, told(options, argv, model))
-            with Progress(total) as bar:
-                ask(folder, plan, model, bar)
-            conclude(folder, plan, model, services, options.json)
-            return folder.path
+        budget = thinking_budget(model.thinks, options.thinking, options.max_thinking_tokens)
+        plan = plan.with_thinking(budget)
+        folder = Path(options.output or _default_folder(options, plan, model))
+        print(f"Run folder: {folder}", file=sys.stderr)
+        command = ["redone-eval", *(sys.argv[1:] if argv is None else argv)]
+        info = run_info(model.name, command, options.suite)
+        return folder, evaluate(folder, plan, model, services, info)
     finally:
         model.close()
 
 
-def rescore(options: argparse.Namespace) -> Path:
-    """Derive the files of a run again; returns the run folder."""
-    from ..tasks.registry import by_name
-    from .errors import RunUnreadable
-    from .store import RunFolder, no_run
+def _rescored(options: argparse.Namespace, data: DataPaths) -> tuple[Path, Results]:
+    """Scores the answers of a run again."""
+    from .evaluate import load_services, rescore, tasks_of_run
 
-    if ignored := asked_anew(options):
+    if ignored := _generation_options(options):
         raise RedoneError(
-            f"--rescore judges the answers that a run has: {', '.join(ignored)} cannot change "
+            f"--rescore scores the answers that a run has: {', '.join(ignored)} cannot change "
             "them. Leave it out, or evaluate again without --rescore."
         )
-    path = Path(options.rescore)
-    if not (path / "run.json").is_file():
-        raise no_run(path)
-    with RunFolder(path) as folder:
-        run = folder.run or {}
-        tasks = [by_name(name) for name in run["request"]["tasks"]]
-        changed = [t.name for t in tasks if run["request"]["tasks"][t.name]["version"] != t.version]
-        if changed:
-            raise RunUnreadable(
-                f"{path} was made with other versions of {', '.join(changed)}. Evaluate again."
-            )
-        conclude(folder, None, None, services_of(options, tasks), options.json)
-        return folder.path
+    folder = Path(options.rescore)
+    services = load_services(options.embedder, options.allow_code, tasks_of_run(folder, data))
+    return folder, rescore(folder, services, data)
 
 
-JUDGING = ("rescore", "embedder", "allow_code", "data_dir", "mirror", "json", "open")
-"""Options that mean something when a run is scored again."""
+_RESCORING = ("rescore", "embedder", "allow_code", "data_dir", "mirror", "json", "open")
+"""Options that have a meaning when a run is scored again."""
 
 
-def asked_anew(options: argparse.Namespace) -> list[str]:
-    """The options given that only a new question to the model could obey."""
-    usual = vars(parser().parse_args([]))
+def _generation_options(options: argparse.Namespace) -> list[str]:
+    """The given options that change what a model generates."""
+    defaults = vars(parser().parse_args([]))
     return [
         f"--{name.replace('_', '-')}"
         for name, value in vars(options).items()
-        if name not in JUDGING and value != usual[name]
+        if name not in _RESCORING and value != defaults[name]
     ]
 
 
-def plan_of(options: argparse.Namespace, tasks: Sequence[Task]) -> Plan:
-    """The plan that the options ask for."""
+def _plan(options: argparse.Namespace, tasks: Sequence[Task], data: Path) -> Plan:
     from ..tasks.prompts import load_prompts
     from ..tasks.schema import PARTITIONS
-    from ..tasks.sources import data_folder
-    from .runner import Plan
+    from .evaluate import Plan
 
     if options.partition not in ("all", *PARTITIONS):
         raise UnknownName("partition", options.partition, ("all", *PARTITIONS))
@@ -132,7 +126,7 @@ def plan_of(options: argparse.Namespace, tasks: Sequence[Task]) -> Plan:
             raise RedoneError(f"--{name.replace('_', '-')} {overrides[name]} is out of range.")
     return Plan(
         tasks=tasks,
-        data=data_folder(options.data_dir),
+        data=data,
         partition=options.partition,
         limit=options.limit,
         seed=options.seed,
@@ -144,35 +138,10 @@ def plan_of(options: argparse.Namespace, tasks: Sequence[Task]) -> Plan:
     )
 
 
-def services_of(options: argparse.Namespace, tasks: Sequence[Task]) -> Services:
-    """The services that the tasks' scorings can have."""
-    from ..tasks.schema import Services
-
-    needs = {need for task in tasks for need in task.needs()}
-    embedder = sandbox = None
-    if options.embedder and "embedder" in needs:
-        from .embedder import FolderEmbedder
-
-        embedder = FolderEmbedder(options.embedder)
-    if options.allow_code and "sandbox" in needs:
-        from .sandbox.pool import ForkSandbox
-
-        sandbox = ForkSandbox()
-        print(f"Sandbox: {sandbox.isolation.line}.", file=sys.stderr)
-    return Services(embedder=embedder, sandbox=sandbox)
-
-
-def model_of(options: argparse.Namespace, plan: Plan) -> Model:
-    """Loads the model."""
-    from .models.loading import ModelConfig, load_model
-
-    return load_model(ModelConfig.of(vars(options)), plan.tasks, plan.data)
-
-
-def default_folder(options: argparse.Namespace, plan: Plan, model: Model) -> Path:
-    """runs/MODEL-SUITE-HASH: the same request finds its folder again, another one never hits it."""
-    from .runner import request_of
-    from .signature import digest
+def _default_folder(options: argparse.Namespace, plan: Plan, model: Model) -> Path:
+    """runs/MODEL-SUITE-HASH: the same request finds its folder again, another one never does."""
+    from .evaluate import request_of
+    from .records import digest
 
     names = options.suite or (options.tasks or "sns-mini")
     label = f"{Path(model.name).name}-{names}"
@@ -180,41 +149,183 @@ def default_folder(options: argparse.Namespace, plan: Plan, model: Model) -> Pat
     return Path("runs") / f"{safe}-{digest(request_of(plan, model, {}))[:6]}"
 
 
-def told(options: argparse.Namespace, argv: Sequence[str] | None, model: Model) -> dict[str, Any]:
-    """What run.json records beside the request."""
-    import platform
-    from importlib.metadata import version
+def open_page(folder: Path) -> None:
+    """Writes the run's page into its folder and opens it in the browser.
 
-    return {
-        "name": model.name,
-        "suite": options.suite,
-        "command": ["redone-eval", *(sys.argv[1:] if argv is None else argv)],
-        "versions": {
-            "redone": version("redone"),
-            "python": platform.python_version(),
-            **({"lm_eval": version("lm_eval")} if "lm_eval" in sys.modules else {}),
-        },
-    }
+    The harness imports nothing of `reports`: it runs `redone report`, as a user would.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        RedoneError: There is no page.
+    """
+    words = [str(folder), "--output", str(folder / "report.html"), "--open"]
+    command = [sys.executable, "-m", "redone.tasks.command", "report", *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RedoneError(f"The run is complete, but has no page: {done.stderr.strip()}")
+    print(done.stdout + done.stderr, end="", file=sys.stderr)
 
 
-def conclude(
-    folder: RunFolder,
-    plan: Plan | None,
-    model: Model | None,
-    services: Services,
-    as_json: bool,
-) -> None:
-    """Judges, writes the derived files, prints."""
-    from ..tasks.registry import by_name
-    from .results import write_results
-    from .runner import items_of
-    from .scores import judge
-    from .summary import show
+def parser() -> Parser:
+    """The command line."""
+    p = Parser(
+        prog="redone-eval",
+        description="Evaluate a language model on tasks. A run that was stopped is resumed by the "
+        "same command.",
+        epilog="Example: redone-eval --model ./SmolLM2-135M-Instruct --suite sns-mini",
+    )
+    what = p.add_argument_group("what is evaluated")
+    what.add_argument(
+        "--model",
+        metavar="PATH",
+        help="model folder, GGUF file or LoRA adapter; for endpoint: the model's name on the "
+        "server; for scripted: gold, empty or everything (gold predictions, no text, all "
+        "candidates), or a file of predictions",
+    )
+    what.add_argument(
+        "--backend", default="hf", metavar="NAME", help="hf (default), vllm, endpoint or scripted"
+    )
+    what.add_argument("--suite", metavar="NAMES", help="suites, comma separated (default sns-mini)")
+    what.add_argument(
+        "--tasks", metavar="NAMES", help="tasks or globs: sns_bench/ner,sns_trans/*,lm_eval:gsm8k"
+    )
+    what.add_argument(
+        "--partition", default="all", metavar="NAME", help="all (default), diagnose, gate or report"
+    )
+    what.add_argument(
+        "--limit", type=positive, metavar="N", help="N samples per task, chosen by seed"
+    )
+    what.add_argument("--seed", type=int, default=0, help="seed of --limit, sampling and intervals")
+    how = p.add_argument_group("generation")
+    how.add_argument(
+        "--prompts", metavar="FILE", help="JSON {task: {system, user}}: replaces prompts"
+    )
+    how.add_argument("--system", metavar="TEXT", help="replaces every task's system text")
+    how.add_argument("--temperature", type=float, metavar="T", help="0 (default) is greedy")
+    how.add_argument("--top-p", type=float, metavar="P", help="nucleus sampling; 1 is off")
+    how.add_argument("--top-k", type=int, metavar="K", help="0 is off")
+    how.add_argument(
+        "--draws", type=positive, default=1, metavar="K", help="sampled answers per request"
+    )
+    how.add_argument(
+        "--max-tokens", type=positive, metavar="N", help="replaces the tasks' own limits"
+    )
+    how.add_argument(
+        "--chat-template-args", metavar="JSON", help="e.g. '{\"enable_thinking\": false}'"
+    )
+    how.add_argument(
+        "--thinking",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="auto (default): what the chat template does by itself",
+    )
+    how.add_argument(
+        "--max-thinking-tokens",
+        type=positive,
+        metavar="N",
+        help="budget of <think>...</think>, in addition to the answer's (default 4096 for a "
+        "model that thinks)",
+    )
+    engine = p.add_argument_group("engine")
+    engine.add_argument(
+        "--base",
+        metavar="PATH",
+        help="base model of a LoRA adapter (default: as the adapter names it)",
+    )
+    engine.add_argument(
+        "--allow-pickle",
+        action="store_true",
+        help="load weights saved as pickles (.bin, .pt): loading a pickle can run code, so only if "
+        "you trust the author of the file",
+    )
+    engine.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="import Python files that come with the model: they run with all your rights and "
+        "without a sandbox, so only files that you have read",
+    )
+    engine.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    engine.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: cuda if any)")
+    engine.add_argument(
+        "--batch-size", default="auto", metavar="N", help="auto (default) or a number"
+    )
+    engine.add_argument(
+        "--allow-code",
+        action="store_true",
+        help="run programs that the model wrote, in a sandbox; coding tasks are not scored "
+        "without it (docs/sandbox.md says what it protects against)",
+    )
+    engine.add_argument(
+        "--base-url",
+        metavar="URL",
+        help="endpoint: http://HOST:PORT/v1 of any OpenAI-compatible server; a key is read from "
+        "$REDONE_API_KEY, else $OPENAI_API_KEY",
+    )
+    engine.add_argument(
+        "--tokenizer",
+        metavar="PATH",
+        help="endpoint: the model's tokenizer, to render prompts here instead of on the server",
+    )
+    engine.add_argument(
+        "--backend-args",
+        metavar="JSON",
+        help="settings of one backend, e.g. '{\"concurrency\": 64}' (docs/backends.md)",
+    )
+    many = p.add_argument_group("several workers (docs/workers.md)")
+    many.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="copies of the model, which share the requests",
+    )
+    many.add_argument(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="their Ray cluster (auto: the one of this machine; default: this machine only)",
+    )
+    many.add_argument(
+        "--gpus-per-worker",
+        type=gpus,
+        metavar="G",
+        help="0.5: two workers share a GPU (default: what the backend uses, if there are GPUs)",
+    )
+    files = p.add_argument_group("files")
+    files.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="benchmark files (default $REDONE_DATA, else the user's data folder; see "
+        "redone-tasks fetch)",
+    )
+    files.add_argument(
+        "--mirror",
+        metavar="PATH",
+        help="folder or manifest of general benchmarks (default $REDONE_MIRROR, and general/ in "
+        "the data folder)",
+    )
+    files.add_argument("--embedder", metavar="PATH", help="sentence-embedding model for scoring")
+    files.add_argument("--output", metavar="DIR", help="run folder (default runs/MODEL-SUITE-HASH)")
+    files.add_argument("--no-texts", action="store_true", help="do not write samples.jsonl")
+    files.add_argument("--rescore", metavar="RUN", help="score a run again, without a model")
+    files.add_argument(
+        "--json", action="store_true", help="print results.json instead of the table"
+    )
+    files.add_argument("--open", action="store_true", help="open the run's page in the browser")
+    return p
 
-    tasks = {name: by_name(name) for name in (folder.run or {})["request"]["tasks"]}
-    judged = judge(folder, items_of(folder, plan, model), tasks, services)
-    results = write_results(folder, judged, tasks, services)
-    if as_json:
-        sys.stdout.write((folder.path / "results.json").read_text(encoding="utf-8"))
-    else:
-        show(results, folder.path)
+
+def positive(text: str) -> int:
+    """A whole number of 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def gpus(text: str) -> float:
+    """A number of GPUs: a fraction of one, or a whole number."""
+    number = float(text)
+    if not 0 <= number < float("inf") or (number > 1 and number != int(number)):
+        raise argparse.ArgumentTypeError(f"{text} is neither a fraction of 1 nor a whole number")
+    return number

@@ -1,8 +1,7 @@
 """Sentence embeddings by a local model: the `embedder` service of tasks that compare by meaning.
 
-Reads the folder layout of sentence-transformers (Reimers and Gurevych 2019): a transformer with its
-tokenizer in the folder, how token vectors become one vector in `1_Pooling/config.json`. The library
-itself is not needed.
+Reads the folder layout of sentence-transformers (Reimers and Gurevych 2019): a transformer and its
+tokenizer, the pooling of token vectors in `1_Pooling/config.json`. Does not need the library.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ class FolderEmbedder:
     """Embeds texts with the model of a local folder.
 
     Attributes:
-        identity: Folder name and fingerprint of the files that make a vector,
-            `minilm@1f2e3d4c5b6a`: part of the signature of every score that used it.
+        identity: Folder name and fingerprint of the files that determine a vector,
+            `minilm@1f2e3d4c5b6a`; part of the signature of every score that used it.
     """
 
     def __init__(
@@ -48,10 +47,10 @@ class FolderEmbedder:
             folder: A sentence-transformers folder, or a plain encoder folder (mean pooling).
             device: Where torch runs the model.
             batch_size: Texts in one forward pass.
-            remembered: Vectors kept for texts that come again, such as gold answers.
+            remembered: Size of the cache of vectors, for repeated texts such as gold answers.
 
         Raises:
-            MissingData: The folder, its configuration or its weights are not there.
+            MissingData: The folder, its configuration or its weights are missing.
             RedoneError: The folder asks for pooling or modules that are not supported.
         """
         self._folder = Path(folder).expanduser().resolve()
@@ -71,7 +70,7 @@ class FolderEmbedder:
         self.identity = f"{self._folder.name}@{self._fingerprint()}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled, it is the name of its folder and how it is read; nothing is carried along."""
+        """Pickles the folder and the settings; model and cache are not pickled."""
         return partial(
             FolderEmbedder,
             device=self._device,
@@ -83,14 +82,14 @@ class FolderEmbedder:
         """Unit vectors of texts.
 
         Args:
-            texts: Any texts; what exceeds the model's length is cut by its tokenizer.
+            texts: Any texts; truncated to the model's maximum length.
 
         Returns:
-            float32, shape [len(texts), dimension], Euclidean length 1. A repeated text has the very
-            same vector.
+            float32, shape [len(texts), dimension], Euclidean length 1. Equal texts get
+            equal vectors.
         """
         vectors = {text: self._vectors[text] for text in texts if text in self._vectors}
-        # Texts of like length share a batch, so that little of it is padding.
+        # Batches of similar lengths need little padding.
         new = sorted(dict.fromkeys(t for t in texts if t not in vectors), key=len)
         for start in range(0, len(new), self._batch_size):
             batch = new[start : start + self._batch_size]
@@ -104,7 +103,7 @@ class FolderEmbedder:
 
     @property
     def dimension(self) -> int:
-        """Length of a vector."""
+        """Number of dimensions of a vector."""
         return int(self._model[1].config.hidden_size)
 
     def _forward(self, texts: list[str]) -> np.ndarray:
@@ -138,7 +137,7 @@ class FolderEmbedder:
 
     @cached_property
     def _longest(self) -> int:
-        """Tokens of a text that the model reads."""
+        """Maximum number of tokens of a text."""
         stated = self._json("sentence_bert_config.json").get("max_seq_length")
         limit = getattr(self._model[1].config, "max_position_embeddings", 512)
         return min(int(stated or limit), int(limit))

@@ -1,4 +1,4 @@
-"""Which samples a candidate fixed and which it broke, with both answers."""
+"""Samples that a candidate fixed or broke, with both answers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from .comparison import Comparison, Pairs
-from .scored import ScoredRun
-from .store import Journal, ResponseIndex, replacing
+from .compare import Comparison, Pairs
+from .records import SampleRecord
+from .run_folder import ResponseIndex, RunFolder, replacing
+from .scored_run import ScoredRun
 
 LEAST = 0.5
 """A value that moves by this much or more is a flip; right/wrong values move by 1."""
@@ -41,7 +42,7 @@ class Flip:
 
     Attributes:
         kind: `fixed` or `broken`.
-        prompt: The messages or text that both were asked; None where neither run keeps texts.
+        prompt: The messages or text of both requests; None where neither run keeps texts.
         gold: The target.
     """
 
@@ -63,12 +64,12 @@ def flips(comparison: Comparison, least: float = LEAST) -> Iterator[Flip]:
     """
     sides = (_Texts(comparison.base), _Texts(comparison.candidate))
     parsed = [_parsed(run, comparison.role) for run in (comparison.base, comparison.candidate)]
-    asked = _asked(comparison, least)
+    prompts = _prompts(comparison, least)
     try:
         for task, pairs in comparison.pairs.items():
             for row in changed(pairs, least):
                 sample = bytes(pairs.base.samples[row]).decode()
-                item = asked.get(sample, {})
+                record = prompts.get(sample)
                 before, after = (
                     Answer(
                         float(scores.values[row]),
@@ -81,9 +82,9 @@ def flips(comparison: Comparison, least: float = LEAST) -> Iterator[Flip]:
                     )
                 )
                 kind = "fixed" if after.value > before.value else "broken"
-                yield Flip(
-                    task, sample, kind, before, after, item.get("prompt"), item.get("target")
-                )
+                prompt = record.requests[0].prompt if record else None
+                gold = record.sample.target if record else None
+                yield Flip(task, sample, kind, before, after, prompt, gold)
     finally:
         for side in sides:
             side.close()
@@ -110,12 +111,12 @@ class _Texts:
     """The answers of a run folder, by sample."""
 
     def __init__(self, run: ScoredRun) -> None:
-        path = run.path / "responses.jsonl"
-        self._index = ResponseIndex(Journal(path)) if path.exists() else None
+        responses = RunFolder(run.path).responses
+        self._index = ResponseIndex(responses) if responses.path.exists() else None
 
     def of(self, sample: str) -> str | None:
         records = self._index.of(sample) if self._index else []
-        first = [r["text"] for r in records if r["draw"] == 0]
+        first = [record.text for record in records if record.draw == 0]
         return "\n".join(first) if first else None
 
     def close(self) -> None:
@@ -129,19 +130,15 @@ def _parsed(run: ScoredRun, role: str) -> Mapping[str, Any]:
     return {s: orjson.loads(p) for s, p, draw in rows if p is not None and draw == 0}
 
 
-def _asked(comparison: Comparison, least: float) -> Mapping[str, Any]:
-    """Prompt and gold of the samples that flipped, from whichever run keeps them."""
+def _prompts(comparison: Comparison, least: float) -> Mapping[str, SampleRecord]:
+    """The records of the samples that flipped, from whichever run keeps them."""
     wanted = {
         bytes(sample).decode()
         for pairs in comparison.pairs.values()
         for sample in pairs.base.samples[changed(pairs, least)]
     }
     for run in (comparison.candidate, comparison.base):
-        path = run.path / "samples.jsonl"
-        if path.exists():
-            return {
-                item["id"]: {"prompt": item["requests"][0]["prompt"], "target": item["target"]}
-                for item in Journal(path)
-                if item["id"] in wanted
-            }
+        folder = RunFolder(run.path)
+        if folder.samples.path.exists():
+            return {r.sample.id: r for r in folder.sample_records() if r.sample.id in wanted}
     return {}

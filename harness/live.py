@@ -1,39 +1,39 @@
-"""A run while it is going on: progress, provisional figures, and what fails.
+"""A run in progress: answers so far, provisional scores, and failures.
 
 Reads a run folder that another process is writing, without its lock and without changing a byte.
-Samples that are answered are judged here as they will be judged at the end, but with no service:
-what needs one is scored in its reduced form, or not at all.
+Answered samples are scored as they will be at the end, but without services: a scoring that needs
+one is used in its reduced form, or not at all.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import orjson
 
 from ..tasks.registry import by_name, table_of
-from ..tasks.schema import Services, Task
-from .errors import RunUnreadable
-from .results import Figure, figures_of, mean_of
-from .runner import Item
-from .scores import Effort, Judged, Tally, complete_draws, judgements_of, sample_of
-from .store import RunFolder, no_run
+from ..tasks.schema import Services
+from ..tasks.task import Task
+from .records import ResponseRecord, Results, SampleRecord
+from .results import Estimate, estimates_of, mean_of
+from .run_folder import RunFolder, RunUnreadable, no_run
+from .score import Effort, RunScores, Tally, complete_draws, scores_of
 
 ROLE = "corrected"
 RESAMPLES = 300
 RECENT = 256
-"""Answers from which the rate is told."""
+"""Latest answers, over which the rate is averaged."""
 FAILURES = 50
 """Latest failures that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A sample that was judged not fully right: task, id, kind, and the answer's text."""
+    """An answer that is not fully right: task, sample id, kind of failure, and its text."""
 
     task: str
     sample: str
@@ -43,11 +43,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """A task so far: samples judged, samples in all, its provisional figure."""
+    """A task so far: samples scored, samples in total, its provisional score."""
 
     judged: int
     samples: int
-    figure: Figure | None
+    figure: Estimate | None
 
 
 class LiveRun:
@@ -60,9 +60,9 @@ class LiveRun:
         RunUnreadable: It is no folder of a run.
 
     Attributes:
-        prepared: Whether the questions are known; before, there is nothing to tell.
-        answered, total: Answers that are there, and that there will be.
-        failures: The latest, the newest last.
+        prepared: Whether the requests are known; before, there is nothing to show.
+        answered, total: Responses so far, and of the complete run.
+        failures: The latest ones, the newest last.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,38 +77,37 @@ class LiveRun:
         self._read = 0
         self._walls: deque[float] = deque(maxlen=RECENT)
         self._keys: set[tuple[str, str, int]] = set()
-        self._open: dict[str, list[dict[str, Any]]] = {}
+        self._open: dict[str, list[ResponseRecord]] = {}
         self._offsets: dict[str, int] = {}
         self._tasks: dict[str, Task] = {}
-        self._judged = Judged()
+        self._scores = RunScores()
         self._codes: dict[str, int] = {}
         self._draws, self._seed = 1, 0
-        self._known: tuple[int, dict[str, Figure]] = (-1, {})
+        self._known: tuple[int, dict[str, Estimate]] = (-1, {})
 
     @property
     def texts(self) -> bool:
-        """Whether the folder keeps the samples, without which nothing can be judged yet."""
+        """Whether the folder keeps the samples, without which nothing can be scored yet."""
         return self._folder.samples.path.is_file()
 
     @property
     def finished(self) -> bool:
-        """Whether every answer is there and the run's own results are written."""
+        """Whether the run is complete and has written its results."""
         if not self.prepared or self.answered < self.total:
             return False
         return bool(self.results.get("complete"))
 
     @property
-    def results(self) -> Mapping[str, Any]:
-        """The run's own results.json; empty until there is one."""
+    def results(self) -> Results:
+        """The run's results.json; empty until there is one."""
         try:
-            found = orjson.loads((self.path / "results.json").read_bytes())
-        except (OSError, orjson.JSONDecodeError):
-            return {}
-        return found if isinstance(found, dict) else {}
+            return self._folder.results
+        except RunUnreadable:
+            return cast("Results", {})
 
     @property
     def rate(self) -> float | None:
-        """Answers a second of the latest ones; None before the first."""
+        """Answers per second, over the latest ones; None before the first."""
         seconds = sum(self._walls)
         return len(self._walls) / seconds if seconds > 0 else None
 
@@ -119,41 +118,40 @@ class LiveRun:
         return None if rate is None else (self.total - self.answered) / rate
 
     def update(self) -> int:
-        """Reads and judges what came since the last call; returns the number of new answers."""
+        """Reads and scores what is new since the last call; returns the number of new answers."""
         if not self.path.is_dir():
-            raise RunUnreadable(f"{self.path} is gone: the run was given up before it began.")
+            raise RunUnreadable(f"{self.path} is gone: the run was stopped before it began.")
         if not self.prepared and not self._prepare():
             return 0
         before = self.answered
-        for record in self._new_responses():
-            key = (record["sample"], record["request"], record["draw"])
-            if key in self._keys:
+        for response in self._new_responses():
+            if response.key in self._keys:
                 continue
-            self._keys.add(key)
+            self._keys.add(response.key)
             self.answered += 1
-            self._walls.append(record.get("wall", 0.0))
-            if record["sample"] in self._offsets:
-                self._judge(record)
+            self._walls.append(response.wall)
+            if response.sample in self._offsets:
+                self._score(response)
         return self.answered - before
 
     def tasks(self) -> dict[str, TaskState]:
         """Every task so far, in the order of the tables."""
-        figures = self._figures()
+        estimates = self._estimates()
         return {
             name: TaskState(
                 effort.samples - effort.missing,
                 effort.samples,
-                figures[name] if self._scored(name) else None,
+                estimates[name] if self._scored(name) else None,
             )
-            for name, effort in self._judged.efforts.items()
+            for name, effort in self._scores.efforts.items()
         }
 
-    def suites(self) -> dict[str, Figure]:
-        """The provisional means of the suites whose every task has a figure, by title."""
-        figures = self._figures()
-        names = list(self._judged.efforts)
+    def suites(self) -> dict[str, Estimate]:
+        """The provisional means of the suites whose every task has a score, by title."""
+        estimates = self._estimates()
+        names = list(self._scores.efforts)
         return {
-            row.title: mean_of(row.groups, figures)
+            row.title: mean_of(row.groups, estimates)
             for row in table_of(names)
             if row.level == "suite" and all(self._scored(name) for name in row.of)
         }
@@ -161,7 +159,7 @@ class LiveRun:
     def kinds(self) -> dict[str, int]:
         """How many samples failed, by kind."""
         found: dict[str, int] = {}
-        for tallies in self._judged.tallies.values():
+        for tallies in self._scores.tallies.values():
             for kind, count in tallies[ROLE].failures.items():
                 found[kind] = found.get(kind, 0) + count
         return dict(sorted(found.items(), key=lambda f: -f[1]))
@@ -171,22 +169,22 @@ class LiveRun:
         if run is None:
             return False
         self.total, request = run["answers"], run["request"]
-        self._draws, self._seed = request.get("draws", 1), request.get("seed", 0)
+        self._draws, self._seed = request["draws"], request["seed"]
         self._tasks = {name: by_name(name) for name in request["tasks"]}
         for offset, item in self._folder.samples.located() if self.texts else ():
             self._offsets[item["id"]] = offset
-            effort = self._judged.efforts.setdefault(item["task"], Effort())
+            effort = self._scores.efforts.setdefault(item["task"], Effort())
             effort.samples += 1
             effort.missing += 1
-        for name in self._judged.efforts:
+        for name in self._scores.efforts:
             task = self._tasks[name]
             scoring = task.scorings[ROLE].given(Services())
-            self._judged.tallies[name] = {ROLE: Tally(task, scoring)}
+            self._scores.tallies[name] = {ROLE: Tally(task, scoring)}
         self.prepared = True
         return True
 
-    def _new_responses(self) -> Iterator[dict[str, Any]]:
-        """Lines that are whole by now; the writer may be within the last one."""
+    def _new_responses(self) -> Iterator[ResponseRecord]:
+        """New complete lines; the writer may be within the last one."""
         path = self._folder.responses.path
         if not path.is_file():
             return
@@ -197,44 +195,43 @@ class LiveRun:
                     return
                 self._read += len(line)
                 try:
-                    yield orjson.loads(line)
+                    yield ResponseRecord.parse(orjson.loads(line))
                 except orjson.JSONDecodeError as error:
                     raise RunUnreadable(
                         f"{path}, byte {self._read - len(line)}: not valid JSON ({error.msg})."
                     ) from None
 
-    def _judge(self, record: dict[str, Any]) -> None:
-        """Judges the record's sample once all its answers are there."""
-        sample = record["sample"]
-        records = self._open.setdefault(sample, [])
-        records.append(record)
-        item = self._item(sample)
-        draws = complete_draws(item, records)
+    def _score(self, response: ResponseRecord) -> None:
+        """Scores the response's sample once all its responses are there."""
+        responses = self._open.setdefault(response.sample, [])
+        responses.append(response)
+        record = self._record(response.sample)
+        draws = complete_draws(record, responses)
         if len(draws) < self._draws:
             return
-        del self._open[sample]
-        found = sample_of(item)
-        tally = self._judged.tallies[found.task][ROLE]
-        code = self._codes.setdefault(found.cluster, len(self._codes))
-        self._judged.clusters = len(self._codes)
-        scores = judgements_of(tally.scoring, found, draws, Services())
+        del self._open[response.sample]
+        sample = record.sample
+        tally = self._scores.tallies[sample.task][ROLE]
+        code = self._codes.setdefault(sample.cluster, len(self._codes))
+        self._scores.clusters = len(self._codes)
+        scores = scores_of(tally.scoring, sample, draws, Services())
         tally.add(scores, code)
-        self._judged.efforts[found.task].missing -= 1
+        self._scores.efforts[sample.task].missing -= 1
         for score, completions in zip(scores, draws, strict=True):
             if score.scored and score.failure:
                 text = completions[-1].text
-                self.failures.append(Failure(found.task, sample, score.failure, text))
+                self.failures.append(Failure(sample.task, sample.id, score.failure, text))
 
-    def _item(self, sample: str) -> Item:
+    def _record(self, sample: str) -> SampleRecord:
         with self._folder.samples.path.open("rb") as file:
             file.seek(self._offsets[sample])
-            return orjson.loads(file.readline())
+            return SampleRecord.parse(orjson.loads(file.readline()))
 
-    def _figures(self) -> dict[str, Figure]:
-        """By task, made anew only if there are new answers."""
+    def _estimates(self) -> dict[str, Estimate]:
+        """By task, computed again only if there are new answers."""
         if self._known[0] != self.answered:
-            self._known = self.answered, figures_of(ROLE, self._judged, RESAMPLES, self._seed)
+            self._known = self.answered, estimates_of(ROLE, self._scores, RESAMPLES, self._seed)
         return self._known[1]
 
     def _scored(self, name: str) -> bool:
-        return bool(self._judged.tallies[name][ROLE].stats)
+        return bool(self._scores.tallies[name][ROLE].stats)

@@ -1,4 +1,4 @@
-"""From judged answers to `results.json`: figures, intervals, tables and signatures."""
+"""From scored answers to `results.json`: metrics, intervals, tables and signatures."""
 
 from __future__ import annotations
 
@@ -10,10 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from ..tasks.registry import table_of
-from ..tasks.schema import Metric, Services, Task
-from .scores import Judged, Tally
-from .signature import Counted, signature
+from ..tasks.registry import TableRow, table_of
+from ..tasks.schema import Metric, Services
+from ..tasks.task import Task
+from .records import (
+    ROLES,
+    SCHEMA_VERSION,
+    Counted,
+    Interval,
+    Results,
+    RunRecord,
+    ScoringResult,
+    TableResult,
+    TaskResult,
+    signature,
+)
+from .run_folder import RunFolder, no_run
+from .score import Effort, RunScores, Tally
 from .stats import (
     Sums,
     bca_interval,
@@ -25,27 +38,24 @@ from .stats import (
     resampled_sums,
     wilson_interval,
 )
-from .store import SCHEMA_VERSION, RunFolder
 
 RESAMPLES = 1000
 OPAQUE_RESAMPLES = 100
-"""Of a metric that is made from items: each resample costs as much as the metric itself."""
-ROLES = ("corrected", "official")
-"""The scorings of every run; `corrected` is the one that decisions rest on."""
+"""Of a metric that is computed from items: each resample costs as much as the metric itself."""
 
 
 def write_results(
     folder: RunFolder,
-    judged: Judged,
+    scores: RunScores,
     tasks: Mapping[str, Task],
     services: Services,
     resamples: int = RESAMPLES,
-) -> dict[str, Any]:
+) -> Results:
     """Computes and writes results.json.
 
     Args:
         folder: With run.json; locked by the caller.
-        judged: Its answers.
+        scores: Its scored answers.
         tasks: By name.
         services: What scoring used; their identities are part of the signatures.
         resamples: Bootstrap resamples of the intervals.
@@ -53,86 +63,100 @@ def write_results(
     Returns:
         The content of results.json; `complete` is false if a sample has no answer.
     """
-    run = folder.run or {}
-    seed = run.get("request", {}).get("seed", 0)
-    figures = {role: figures_of(role, judged, resamples, seed) for role in ROLES}
-    by_task: dict[str, Any] = {}
-    for name, effort in judged.efforts.items():
-        task = tasks[name]
-        by_task[name] = {
-            "title": task.title,
-            "category": task.category,
-            "capability": task.capability,
-            "chance": {"metric": task.chance.metric, "value": task.chance.value},
-            "samples": effort.samples,
-            "missing": effort.missing,
-            "answers": effort.answers,
-            "prompt_tokens": effort.prompt_tokens,
-            "tokens": effort.tokens,
-            "truncated": effort.truncated,
-            "shortened": effort.shortened,
-            "scorings": {
-                role: _scoring_record(
-                    tally,
-                    figures[role][name],
-                    _signed(name, run, [tally], services),
-                    services.missing(tally.scoring.needs),
-                )
-                for role, tally in judged.tallies.get(name, {}).items()
-            },
-        }
-    results = {
+    run = folder.run
+    if run is None:
+        raise no_run(folder.path)
+    seed = run["request"].get("seed", 0)
+    estimates = {role: estimates_of(role, scores, resamples, seed) for role in ROLES}
+    efforts = scores.efforts
+    results: Results = {
         "schema_version": SCHEMA_VERSION,
-        "complete": not any(e.missing for e in judged.efforts.values()),
-        "model": run.get("model"),
+        "complete": not any(effort.missing for effort in efforts.values()),
+        "model": None,
         "resamples": resamples,
-        "tasks": by_task,
+        "tasks": {
+            name: _task_result(
+                tasks[name],
+                effort,
+                {
+                    role: _scoring_result(tally, estimates[role][name], run, services)
+                    for role, tally in scores.tallies.get(name, {}).items()
+                },
+            )
+            for name, effort in efforts.items()
+        },
         "tables": {
             role: [
-                {
-                    "level": row.level,
-                    "name": row.name,
-                    "title": row.title,
-                    "of": list(row.of),
-                    **mean_of(row.groups, figures[role]).record(),
-                    "signature": _signed(
-                        row.name, run, [judged.tallies[t][role] for t in row.of], services
-                    ),
-                }
-                for row in table_of(list(by_task))
+                _table_result(row, estimates[role], run, scores, role, services)
+                for row in table_of(list(efforts))
             ]
             for role in ROLES
         },
-        "seconds": {n: round(e.seconds, 3) for n, e in judged.efforts.items()},
+        "seconds": {name: round(effort.seconds, 3) for name, effort in efforts.items()},
     }
     if prices := run.get("environment", {}).get("prices_per_million_tokens"):
-        results["cost"] = round(cost(judged, prices), 6)
+        results["cost"] = round(cost(scores, prices), 6)
     folder.write("results.json", results)
     return results
 
 
-def cost(judged: Judged, prices: Mapping[str, float]) -> float:
-    """What the answers cost, in the prices' currency; attempts that failed are not in it.
+def _task_result(task: Task, effort: Effort, scorings: dict[str, ScoringResult]) -> TaskResult:
+    return {
+        "title": task.title,
+        "category": task.category,
+        "capability": task.capability,
+        "chance": {"metric": task.chance.metric, "value": task.chance.value},
+        "samples": effort.samples,
+        "missing": effort.missing,
+        "answers": effort.answers,
+        "prompt_tokens": effort.prompt_tokens,
+        "tokens": effort.tokens,
+        "truncated": effort.truncated,
+        "shortened": effort.shortened,
+        "scorings": scorings,
+    }
+
+
+def _table_result(
+    row: TableRow,
+    estimates: Mapping[str, Estimate],
+    run: RunRecord,
+    scores: RunScores,
+    role: str,
+    services: Services,
+) -> TableResult:
+    return {
+        "level": row.level,
+        "name": row.name,
+        "title": row.title,
+        "of": list(row.of),
+        **mean_of(row.groups, estimates).record(),
+        "signature": _signed(row.name, run, [scores.tallies[t][role] for t in row.of], services),
+    }
+
+
+def cost(scores: RunScores, prices: Mapping[str, float]) -> float:
+    """What the answers cost, in the prices' currency, without failed attempts.
 
     Args:
-        judged: Answers with their tokens.
-        prices: Of a million tokens: `input` and `output`.
+        scores: Answers with their tokens.
+        prices: Per million tokens: `input` and `output`.
     """
-    read = sum(effort.prompt_tokens for effort in judged.efforts.values())
-    written = sum(effort.tokens for effort in judged.efforts.values())
+    read = sum(effort.prompt_tokens for effort in scores.efforts.values())
+    written = sum(effort.tokens for effort in scores.efforts.values())
     return (read * prices["input"] + written * prices["output"]) / 1e6
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A metric's point (as printed) and how it varies.
+class Estimate:
+    """The point estimate of a metric (as printed) and its variation.
 
     Attributes:
         point: In percent.
         resampled: Shape [B].
-        left_out: The figure without each cluster of the run in turn, shape [clusters].
-        exact: An interval that is known already.
-        few: How many resamples there really are, where they were made from items.
+        left_out: The metric without each cluster of the run in turn, shape [clusters].
+        exact: An interval that needs no resamples.
+        few: How many resamples there really are, where they were drawn from items.
     """
 
     point: float
@@ -141,18 +165,20 @@ class Figure:
     exact: tuple[float, float] | None = None
     few: int | None = None
 
-    def record(self) -> dict[str, Any]:
-        """Score and interval, None where undefined; how few resamples, where the items are."""
+    def record(self) -> Interval:
+        """Score and interval, None where undefined; the number of resamples drawn from items."""
         low, high = self.exact or bca_interval(self.resampled, self.point, self.left_out)
-        figures = {"score": _json(self.point), "low": _json(low), "high": _json(high)}
-        return figures | ({"item_resamples": self.few} if self.few is not None else {})
+        found: Interval = {"score": _json(self.point), "low": _json(low), "high": _json(high)}
+        if self.few is not None:
+            found["item_resamples"] = self.few
+        return found
 
 
-def figures_of(role: str, judged: Judged, resamples: int, seed: int) -> dict[str, Figure]:
+def estimates_of(role: str, scores: RunScores, resamples: int, seed: int) -> dict[str, Estimate]:
     """The primary metric of every task under one role of scoring, by task."""
     chosen = {
         name: found[role]
-        for name, found in judged.tallies.items()
+        for name, found in scores.tallies.items()
         if role in found and found[role].stats
     }
     sums = {
@@ -163,35 +189,35 @@ def figures_of(role: str, judged: Judged, resamples: int, seed: int) -> dict[str
         name: _exact_interval(tally.scoring.metrics[0].proportion, sums[name])
         for name, tally in chosen.items()
     }
-    sums, clusters = grouped(sums, max(1, judged.clusters), seed)
+    sums, clusters = grouped(sums, max(1, scores.clusters), seed)
     resampled = resampled_sums(sums, clusters, resamples, seed)
-    figures = {}
-    for name in judged.efforts:
+    estimates = {}
+    for name in scores.efforts:
         if name not in chosen:
             nothing = np.full(resamples, math.nan), np.full(clusters, math.nan)
-            figures[name] = Figure(math.nan, *nothing)
+            estimates[name] = Estimate(math.nan, *nothing)
             continue
         metric, total = chosen[name].scoring.metrics[0], sums[name].total
         if metric.from_items is not None:
-            figures[name] = _opaque(metric, chosen[name], clusters, resamples, seed)
+            estimates[name] = _opaque(metric, chosen[name], clusters, resamples, seed)
             continue
         with np.errstate(all="ignore"):
             left_out = np.full(clusters, metric.from_sums(total))
             left_out[sums[name].clusters] = leave_one_out(sums[name], metric.from_sums)
-            figures[name] = Figure(
+            estimates[name] = Estimate(
                 metric.point(total), metric.from_sums(resampled[name]), left_out, exact[name]
             )
-    return figures
+    return estimates
 
 
-def _opaque(metric: Metric, tally: Tally, clusters: int, resamples: int, seed: int) -> Figure:
-    """A figure that is no function of sums: fewer resamples, repeated to as many as the others."""
+def _opaque(metric: Metric, tally: Tally, clusters: int, resamples: int, seed: int) -> Estimate:
+    """A metric that is no function of sums: fewer resamples, repeated to as many as the others."""
     point = metric.point(np.empty(0), _flat(tally))
     few = min(resamples, OPAQUE_RESAMPLES)
     assert metric.from_items is not None
     found = resampled_items(tally.items, np.array(tally.clusters), metric.from_items, few, seed)
     unknown = np.full(clusters, math.nan)
-    return Figure(point, np.resize(found, resamples), unknown, percentile_interval(found), few)
+    return Estimate(point, np.resize(found, resamples), unknown, percentile_interval(found), few)
 
 
 def _flat(tally: Tally) -> list[Any]:
@@ -206,19 +232,20 @@ def _exact_interval(proportion: tuple[int, int] | None, sums: Sums) -> tuple[flo
     return wilson_interval(hits, count)
 
 
-def mean_of(groups: Sequence[Any], figures: Mapping[str, Figure]) -> Figure:
+def mean_of(groups: Sequence[Any], estimates: Mapping[str, Estimate]) -> Estimate:
     """The mean over nested groups of task names."""
     if len(groups) == 1 and isinstance(groups[0], str):
-        return figures[groups[0]]
-    parts = ("point", "resampled", "left_out")
-    return Figure(
-        *(nested_mean(groups, {n: getattr(f, part) for n, f in figures.items()}) for part in parts)
-    )
+        return estimates[groups[0]]
+
+    def mean(part: str) -> Any:
+        return nested_mean(groups, {name: getattr(e, part) for name, e in estimates.items()})
+
+    return Estimate(mean("point"), mean("resampled"), mean("left_out"))
 
 
-def _scoring_record(
-    tally: Tally, figure: Figure, signed: str, lacks: Sequence[str]
-) -> dict[str, Any]:
+def _scoring_result(
+    tally: Tally, estimate: Estimate, run: RunRecord, services: Services
+) -> ScoringResult:
     total = np.sum(tally.stats, axis=0) if tally.stats else None
     with np.errstate(all="ignore"):
         metrics = {
@@ -228,19 +255,19 @@ def _scoring_record(
     return {
         "scoring": tally.scoring.name,
         "primary": tally.scoring.metrics[0].name,
-        **figure.record(),
+        **estimate.record(),
         "metrics": metrics,
         "mean_value": _json(math.fsum(tally.values) / len(tally.values)) if tally.values else None,
         "failures": dict(sorted(tally.failures.items())),
         "not_scored": tally.not_scored,
-        "lacks": list(lacks),
+        "lacks": list(services.missing(tally.scoring.needs)),
         "sums": None if total is None else [float(x) for x in total],
-        "signature": signed,
+        "signature": _signed(tally.task.name, run, [tally], services),
     }
 
 
-def _signed(name: str, run: Mapping[str, Any], tallies: Sequence[Tally], services: Services) -> str:
-    """The signature of a figure of this run."""
+def _signed(name: str, run: RunRecord, tallies: Sequence[Tally], services: Services) -> str:
+    """The signature of a score of this run."""
 
     def identity(need: str) -> str:
         service = getattr(services, need)
@@ -256,7 +283,7 @@ def _signed(name: str, run: Mapping[str, Any], tallies: Sequence[Tally], service
         )
         for tally in tallies
     ]
-    return signature(name, run.get("request", {}), counted, version("redone"))
+    return signature(name, run["request"], counted, version("redone"))
 
 
 def _json(value: float) -> float | None:

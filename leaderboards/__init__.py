@@ -1,1 +1,1 @@
-"""Published figures and our own runs, side by side."""
+"""The leaderboard: published and measured scores side by side."""

@@ -1,34 +1,230 @@
-"""The rows of a sheet: figures as a paper prints them, and figures measured here."""
+"""The rows and columns of the board: printed and measured scores, each with its conditions.
+
+Scores of one column are ranked together only if they were measured under the same conditions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from ..harness.published.paper import Paper, mean
-from ..tasks.registry import BENCHMARKS
-from .columns import MEAN, Column
-from .conditions import Condition, Role, apart, conditions
-from .submission import Submission
+from ..harness.published.paper import Paper, mean, why_not_comparable
+from ..harness.records import digest, services_of
+from ..tasks.registry import BENCHMARKS, SUITES, TASKS
+from ..tasks.task import Category
+from .schema import Role, Submission, TaskSettings
+
+MEAN = "mean"
+"""Key of the mean over benchmarks and outside averages, which the headline of a paper compares."""
+PARTS = {"bleu": "BLEU", "chrf++": "chrF++"}
+DIRECTIONS = {"zh_en": "zh→en", "en_zh": "en→zh"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column.
+
+    Attributes:
+        key: As in a table of scores (`sns_bench/ner`); a part has its metric after `:`.
+        title: Display name.
+        kind: `mean` and `outside` exist in print only: they cover tasks that no run here has.
+        tasks: Every task that its score covers.
+        metric: Of a part: one of several metrics whose mean is the category.
+    """
+
+    key: str
+    title: str
+    kind: Literal["suite", "benchmark", "category", "part", "outside", "mean"]
+    tasks: frozenset[str] = frozenset()
+    metric: str = ""
+
+    @property
+    def total(self) -> bool:
+        """Whether it is a mean over categories or more."""
+        return self.kind in ("suite", "benchmark", "outside", "mean")
+
+
+def columns_of(suite: str, paper: Paper | None = None) -> tuple[Column, ...]:
+    """The columns of a suite's sheet, means first.
+
+    Args:
+        suite: Name.
+        paper: Whose rows are on the sheet too.
+    """
+    benchmarks = SUITES[suite].benchmarks
+    parts: list[Column] = []
+    for key in benchmarks:
+        for category, column in BENCHMARKS[key].categories.items():
+            name = f"{key}/{category}"
+            of, title = frozenset(column.names), column.title
+            parts.append(Column(name, title, "category", of))
+            for metric in paper.parts.get(name, ()) if paper else ():
+                titled = f"{DIRECTIONS.get(category, title)} {PARTS.get(metric, metric)}"
+                parts.append(Column(f"{name}:{metric}", titled, "part", of, metric))
+    means = [_benchmark(key) for key in benchmarks]
+    every = frozenset(name for mean in means for name in mean.tasks)
+    whole = Column(suite, "Mean of both" if len(means) == 2 else "Mean", "suite", every)
+    totals = [whole, *means] if len(means) > 1 else [Column(suite, means[0].title, "suite", every)]
+    outside = (
+        [Column(key, title, "outside") for key, title in paper.outside.items()] if paper else []
+    )
+    if outside:
+        totals += [*outside, mean_column(len(outside) + len(means))]
+    return (*totals, *parts)
+
+
+def mean_column(over: int) -> Column:
+    """The mean over all averages of a paper."""
+    return Column(MEAN, "Mean of the three" if over == 3 else "Mean of all", "mean")
+
+
+def untabled(categories: Sequence[str]) -> tuple[Column, ...]:
+    """Columns of categories that are in no suite (any task of lm-eval)."""
+    return tuple(Column(name, name, "category") for name in categories)
+
+
+def printed_columns(paper: Paper, names: Sequence[str]) -> tuple[Column, ...]:
+    """Columns of a further table of a paper, in its order."""
+    titles = dict(paper.outside)
+    found = [
+        Column(name, titles[name], "outside")
+        if name in titles
+        else _benchmark(name)
+        if name in BENCHMARKS
+        else Column(name, _published_category(name).title, "category")
+        for name in names
+    ]
+    return tuple(found)
+
+
+def _published_category(name: str) -> Category:
+    key, _, category = name.partition("/")
+    return BENCHMARKS[key].categories[category]
+
+
+def _benchmark(key: str) -> Column:
+    benchmark = BENCHMARKS[key]
+    of = frozenset(task.name for task in benchmark.tasks)
+    # The part after the comma says which sheet it is.
+    return Column(key, benchmark.title.partition(",")[0], "benchmark", of)
+
+
+class Condition(NamedTuple):
+    """What must be equal: its name, its value, and the value as displayed."""
+
+    field: str
+    value: str
+    display: str
+
+
+def conditions(submission: Submission, role: Role, of: Sequence[str]) -> tuple[Condition, ...]:
+    """The conditions of a score over some tasks of a submission."""
+    tasks = {name: submission.tasks[name] for name in sorted(of)}
+    records = {name: task.scorings[role] for name, task in tasks.items()}
+    settings = {name: task.settings for name, task in tasks.items()}
+    services = {n: sorted(services_of(r.signature).items()) for n, r in records.items()}
+    request = submission.request
+    scored = {name: task.samples - records[name].not_scored for name, task in tasks.items()}
+    words = [r.scoring for r in records.values()]
+    words += [f"{need} {name}" for found in services.values() for need, name in found]
+    return (
+        _condition("tasks", list(tasks), f"{len(tasks)} tasks"),
+        _condition("task versions", {n: t.version for n, t in tasks.items()}),
+        _condition(
+            "samples",
+            {n: (t.data, scored[n]) for n, t in tasks.items()},
+            f"{sum(scored.values()):,} samples",
+        ),
+        _condition("prompts", {n: t.prompt for n, t in tasks.items()}),
+        _condition(
+            "scoring",
+            {n: (records[n].scoring, services[n]) for n in tasks},
+            ", ".join(dict.fromkeys(words)),
+        ),
+        _condition(
+            "limits",
+            {n: (s.max_tokens, list(s.stop), s.max_thinking_tokens) for n, s in settings.items()},
+        ),
+        _condition("sampling", {n: (s.temperature, s.top_p, s.top_k) for n, s in settings.items()}),
+        _condition("partition", request.partition, request.partition),
+        _condition("draws", request.draws, str(request.draws)),
+        _condition("system text", request.system),
+        _condition(
+            "thinking", submission.model.thinking or "auto", submission.model.thinking or "auto"
+        ),
+    )
+
+
+def _condition(field: str, value: Any, display: str = "") -> Condition:
+    mark = digest(value)
+    return Condition(field, mark, f"{display} ({mark})" if field == "samples" else display or mark)
+
+
+def differences(main: Sequence[Condition], other: Sequence[Condition]) -> list[str]:
+    """How the conditions of one score differ from those of another, in words."""
+    return [
+        f"{two.field}: {two.display}, not {one.display}"
+        for one, two in zip(main, other, strict=True)
+        if one.value != two.value
+    ]
+
+
+def apart(submission: Submission, role: Role, of: Sequence[str], paper: Paper) -> tuple[str, ...]:
+    """Why a score is not ranked with the paper's; empty if it is."""
+    request = {name: submission.tasks[name].model_dump() for name in of}
+    results = {name: task["scorings"][role] for name, task in request.items()}
+    by_category: dict[str, list[str]] = {}
+    for name in of:
+        by_category.setdefault(_category(name), []).append(name)
+    reasons = [
+        reason
+        for category, tasks in by_category.items()
+        for reason in why_not_comparable(paper, category, tasks, request, results)
+    ]
+    if submission.request.system is not None:
+        reasons.append("another system text")
+    changed = any(_changed(name, submission.tasks[name].settings) for name in of)
+    if submission.request.draws > 1 or changed:
+        reasons.append("generation settings other than the task's own")
+    return tuple(dict.fromkeys(reasons))
+
+
+def _category(task: str) -> str:
+    base = task.partition("+")[0]
+    return next(
+        f"{key}/{category}"
+        for key, benchmark in BENCHMARKS.items()
+        for category, tasks in benchmark.categories.items()
+        if base in (t.name for t in tasks)
+    )
+
+
+def _changed(name: str, settings: TaskSettings) -> bool:
+    """Whether settings differ from the registry's, apart from the thinking budget."""
+    own = TASKS[name].settings
+    fields = ("max_tokens", "temperature", "top_p", "top_k")
+    same = all(getattr(settings, field) == getattr(own, field) for field in fields)
+    return not same or tuple(settings.stop) != own.stop
+
 
 PRINTED: tuple[Condition, ...] = ()
-"""Of every printed figure of the paper: whatever its authors did."""
+"""Of every printed score: whatever the authors did."""
 AGREES = 0.015
-"""Points between an average and the mean of its parts that two decimals explain: half of the last
-digit by which the average was rounded, and the last digit that may have been cut off its parts."""
+"""Points by which a printed average may differ from the mean of its printed parts: half of the last
+digit for the rounding of the average, and the last digit that may have been cut off its parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A figure, in points.
+    """A score, in points.
 
     Attributes:
-        value: An average as printed if it agrees with its parts, else made again from them.
+        value: An average as printed if it agrees with its parts, else recomputed from them.
         low, high: The 95 % interval, where there is one.
         printed: The average as printed, where it disagrees with its own row.
-        under: The conditions: figures of one column rank against each other where these are equal.
-        apart: Why it does not rank with printed figures.
+        under: The conditions; scores of a column are ranked together where these are equal.
+        apart: Why it is not ranked with printed scores.
     """
 
     value: float
@@ -40,18 +236,18 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A model's figures.
+class BoardRow:
+    """The scores of a model.
 
     Attributes:
         label: The model.
-        measured: False: as a paper prints them.
-        scoring: `official` or `corrected`, or both where all figures are the same.
+        measured: Whether measured by redone, or else as a paper prints them.
+        scoring: `official`, `corrected`, or `both` where all scores are the same.
         samples: How many, and whether that is all of them; "" for printed rows.
         source: Paper and table, or who measured.
-        cells: By column; a figure that is not whole is absent.
+        cells: By column; incomplete scores are absent.
         facts: Name and value of what else is known.
-        signatures: Of the sheet's figures; none for printed ones.
+        signatures: Of the sheet's scores; none for printed ones.
     """
 
     label: str
@@ -64,7 +260,7 @@ class Row:
     signatures: tuple[str, ...] = ()
 
 
-def printed_row(paper: Paper, model: str, columns: Sequence[Column]) -> Row:
+def printed_row(paper: Paper, model: str, columns: Sequence[Column]) -> BoardRow:
     """A row of a paper's first table."""
     figures, averages = paper.figures(model), paper.averages(model)
     cells: dict[str, Cell] = {}
@@ -100,16 +296,17 @@ def printed_row(paper: Paper, model: str, columns: Sequence[Column]) -> Row:
                 cells[column.key] = Cell(mean([again[key] for key in over]))
     size = next((s for s, models in paper.size_classes.items() if model in models), "")
     facts = (("size", size),) if size else ()
-    return Row(model, False, "official", "", paper.source, cells, facts)
+    return BoardRow(model, False, "official", "", paper.source, cells, facts)
 
 
 def measured_rows(
     submission: Submission, columns: Sequence[Column], paper: Paper | None
-) -> Iterator[Row]:
-    """The rows of a submission on a sheet: one for each scoring, or one if they agree."""
-    rows = {
-        role: Row(
-            submission.label,
+) -> list[BoardRow]:
+    """The rows of a submission on a sheet: one per scoring, or one if both agree."""
+    roles: tuple[Role, Role] = ("official", "corrected")
+    rows = [
+        BoardRow(
+            submission.model.name,
             True,
             role,
             _samples(submission, columns),
@@ -118,14 +315,12 @@ def measured_rows(
             _facts(submission),
             _signatures(submission, role, columns),
         )
-        for role in ("official", "corrected")
-    }
-    official, corrected = rows["official"], rows["corrected"]
-    values = [{key: c.value for key, c in row.cells.items()} for row in (official, corrected)]
-    if paper is None and values[0] == values[1]:
-        yield replace(corrected, scoring="both")
-    else:
-        yield from (row for row in (official, corrected) if row.cells)
+        for role in roles
+    ]
+    official, corrected = [{key: c.value for key, c in row.cells.items()} for row in rows]
+    if paper is None and official == corrected:
+        rows = [replace(rows[1], scoring="both")]
+    return [row for row in rows if row.cells]
 
 
 def _cells(
@@ -164,20 +359,16 @@ def _samples(submission: Submission, columns: Sequence[Column]) -> str:
     of = [name for name in submission.tasks if any(_counts(name, c) for c in columns)]
     n = sum(submission.tasks[name].samples for name in of)
     request = submission.request
+    partition = "" if request.partition == "all" else f", partition {request.partition}"
     if request.limit is not None:
-        return f"sampled: {n:,}, {request.limit:,} a task" + _partition(request.partition)
-    whole = request.partition == "all"
-    return f"full: {n:,}" if whole else f"{n:,}{_partition(request.partition)}"
-
-
-def _partition(name: str) -> str:
-    return "" if name == "all" else f", partition {name}"
+        return f"subset: {n:,} samples, {request.limit:,} per task{partition}"
+    return f"{n:,} samples{partition}" if partition else f"full: {n:,} samples"
 
 
 def _facts(submission: Submission) -> tuple[tuple[str, str], ...]:
     model, request = submission.model, submission.request
     found = {
-        "fingerprint": model.fingerprint or "hidden by a server",
+        "fingerprint": model.fingerprint or "unknown (behind a server)",
         "chat template": model.chat_template,
         "thinking": model.thinking,
         **submission.environment,

@@ -1,201 +1,91 @@
-"""A submitted result: the figures of one finished run in a small JSON file, without any text.
+"""From a finished run to a submitted result, and its validation.
 
-What a board needs to place a run, and what a reader needs to check it: what was asked (hashes,
-settings), what came out (figures, intervals, statistics), and the signature of every figure. Where
-the run folder lies, who ran it and what was asked word for word are not in it.
+Validation trusts nothing that can be recomputed.
+The scores of a task are recomputed from its summed statistics with the registry's metrics, means
+from the scores of their tasks, and every signature from the request. What cannot be recomputed
+(intervals, the completions themselves) is only checked for its range; that it is true rests on the
+submitter, and on the fingerprint with which anybody can repeat the run.
 """
 
 from __future__ import annotations
 
 import hashlib
-import unicodedata
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
+import numpy as np
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from ..harness.errors import RunUnreadable
-from ..harness.scored import ScoredRun
-from ..harness.store import replacing
+from ..harness.records import Counted, services_of, signature
+from ..harness.run_folder import RunUnreadable
+from ..harness.scored_run import ScoredRun
+from ..harness.stats import nested_mean
 from ..tasks.errors import RedoneError
+from ..tasks.registry import by_name, table_of
+from ..tasks.schema import Scoring
+from ..tasks.task import Task
+from .schema import (
+    SCHEMA_VERSION,
+    Request,
+    Role,
+    ScoreRow,
+    ScoringResult,
+    Submission,
+    TaskResult,
+    first_problem,
+    load,
+    save,
+)
 
-SCHEMA_VERSION = 1
-MOST_BYTES = 2_000_000
 ENVIRONMENT = ("backend", "dtype", "arithmetic", "torch", "transformers", "vllm", "server")
-"""What is told of how the answers were made, where the run knows it."""
+"""What a submission says of how the completions were generated, as far as the run has it."""
+NEAR = 1e-6
+"""Points by which a recomputed score may differ, because of the order of a sum."""
 
 
-def _printable(text: str) -> str:
-    bad = [c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
-    if bad or text != text.strip():
-        raise ValueError("no control characters, direction marks or outer spaces are allowed")
-    return text
+def submit_run(run: str | Path, name: str | None, output: Path) -> Path:
+    """Writes the submission of a finished run into a folder; returns the path of the file.
 
+    Args:
+        run: Run folder or saved baseline.
+        name: Of the model, as the board shows it; None: the run's own.
+        output: The folder.
 
-Line = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_printable)]
-Hash16 = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-Signed = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_printable)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Percent = Annotated[float, Field(ge=-1, le=100, allow_inf_nan=False)]
-"""-1 is what one official rule prints for "undefined"."""
-Count = Annotated[int, Field(ge=0, le=100_000_000)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Asked(_Strict):
-    """The generation settings of a task."""
-
-    max_tokens: Count
-    stop: list[Annotated[str, Field(max_length=80)]]
-    temperature: Annotated[float, Field(ge=0, le=100)]
-    top_p: Annotated[float, Field(gt=0, le=1)]
-    top_k: Count
-    max_thinking_tokens: Count
-
-
-class Scored(_Strict):
-    """A task under one scoring.
-
-    Attributes:
-        scoring: Its name; a reduced form says so.
-        primary: The metric that is the score.
-        score, low, high: In percent, with the 95 % interval; None where undefined.
-        metrics: All, by name.
-        not_scored: Samples that a missing service left out.
-        sums: The summed statistics, from which the metrics follow.
-        signature: As the run has it.
+    Raises:
+        RedoneError: The run cannot be submitted, or the file cannot be written.
     """
-
-    scoring: Line
-    primary: Line
-    score: Percent | None
-    low: Percent | None
-    high: Percent | None
-    metrics: Mapping[Line, Number | None]
-    not_scored: Count
-    sums: list[Number] | None
-    signature: Signed
+    submission = submission_of(ScoredRun(run), name)
+    if wrong := list(problems(submission)):
+        raise RedoneError(f"{run} cannot be submitted: {'; '.join(wrong[:5])}.")
+    return save(submission, output)
 
 
-class TaskResult(_Strict):
-    """A task: version, hashes of prompt and samples, settings, samples, both scorings."""
-
-    version: int | Line
-    prompt: Hash16
-    data: Hash16
-    settings: Asked
-    samples: Annotated[int, Field(ge=1)]
-    scorings: Mapping[Literal["corrected", "official"], Scored]
-
-
-class Mean(_Strict):
-    """A row of a table of scores."""
-
-    level: Literal["task", "category", "benchmark", "suite"]
-    name: Line
-    score: Percent | None
-    low: Percent | None
-    high: Percent | None
-    signature: Signed
-
-
-class Model(_Strict):
-    """Which model answered.
-
-    Attributes:
-        name: For people.
-        fingerprint: Over its files; None where a server hides them.
-        identity: Hash of everything that the run knows to change an answer.
-        chat_template: Hash, or where it is applied; None if there is none.
-        thinking: The mode.
-    """
-
-    name: Line
-    fingerprint: Hash16 | None
-    identity: Hash16
-    chat_template: Line | None
-    thinking: Line | None
-
-
-class Request(_Strict):
-    """What was asked of the whole run; `system` replaced every system text."""
-
-    partition: Literal["all", "diagnose", "gate", "report"]
-    limit: Annotated[int, Field(ge=1)] | None
-    seed: int
-    draws: Annotated[int, Field(ge=1)]
-    system: Annotated[str, Field(max_length=2000)] | None
-
-
-class Submission(_Strict):
-    """The whole file; `created` is the run's."""
-
-    schema_version: Literal[1]
-    created: Line
-    model: Model
-    environment: Mapping[Line, Line]
-    versions: Mapping[Line, Line]
-    request: Request
-    tasks: Annotated[Mapping[Line, TaskResult], Field(min_length=1)]
-    tables: Mapping[Literal["corrected", "official"], list[Mean]]
-
-    def asked(self) -> dict[str, Any]:
-        """The request in the form that signatures are made of."""
-        tasks = {
-            name: {
-                "version": task.version,
-                "prompt": task.prompt,
-                "data": task.data,
-                "settings": task.settings.model_dump(),
-            }
-            for name, task in self.tasks.items()
-        }
-        return self.request.model_dump() | {"tasks": tasks}
-
-    @property
-    def hash(self) -> str:
-        """8 hex digits over model, request and environment, whatever the model is called."""
-        found = orjson.dumps(
-            [self.model.identity, self.asked(), sorted(self.environment.items())],
-            option=orjson.OPT_SORT_KEYS,
-        )
-        return hashlib.sha256(found).hexdigest()[:8]
-
-    @property
-    def file_name(self) -> str:
-        """The model's name and the hash: the same run has the same name."""
-        safe = "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "_" for c in self.label)
-        return f"{safe[:60].lstrip('.') or '_'}-{self.hash}.json"
-
-    @property
-    def label(self) -> str:
-        """The model's name for people."""
-        return self.model.name
-
-
-def submission_of(run: ScoredRun, name: str | None = None, *, sheets: bool = False) -> Submission:
-    """The submission that a finished run makes.
+def submission_of(
+    run: ScoredRun, name: str | None = None, *, baselines: bool = False
+) -> Submission:
+    """The submission of a finished run.
 
     Args:
         run: The run.
-        name: Of the model, for people; None: as the run has it.
-        sheets: An answer sheet will do too, to be looked at and not to be submitted.
+        name: Of the model; None: as in the run.
+        baselines: Accept gold predictions and trivial baselines, to be displayed only.
 
     Raises:
-        RunUnreadable: The run's files lack something, the name cannot be shown in one line, or
-            no model answered.
+        RunUnreadable: The run's files lack something, the name is not one printable line, or the
+            run is not a model's.
     """
-    if not sheets and run.model.startswith("scripted:"):
-        raise RunUnreadable(f"{run.path} is an answer sheet ({run.model}), not a model's answers.")
-    request, results = run.request, run.results
+    if not baselines and run.model.startswith("scripted:"):
+        raise RunUnreadable(
+            f"{run.path} has scripted answers ({run.model}), not the completions of a model."
+        )
+    request: Mapping[str, Any] = run.request
+    results: Mapping[str, Any] = run.results
     identity: Mapping[str, Any] = request["model"]
     prints = [identity.get(key) for key in ("model", "fingerprint")]
-    environment = run.run.get("environment", {})
+    environment: Mapping[str, Any] = run.run.get("environment", {})
     served = environment.get("backend") == "endpoint"
     content = {
         "schema_version": SCHEMA_VERSION,
@@ -218,63 +108,204 @@ def submission_of(run: ScoredRun, name: str | None = None, *, sheets: bool = Fal
                 "settings": request["tasks"][task]["settings"],
                 "samples": found["samples"],
                 "scorings": {
-                    role: {key: record[key] for key in Scored.model_fields}
+                    role: {key: record[key] for key in ScoringResult.model_fields}
                     for role, record in found["scorings"].items()
                 },
             }
             for task, found in results["tasks"].items()
         },
         "tables": {
-            role: [{key: row[key] for key in Mean.model_fields} for row in rows]
+            role: [{key: row[key] for key in ScoreRow.model_fields} for row in rows]
             for role, rows in results["tables"].items()
         },
     }
     try:
         return Submission.model_validate(content)
     except ValidationError as error:
-        hint = " Give the model another name with --name." if "name" in told(error) else ""
-        raise RunUnreadable(f"{run.path} cannot be submitted: {told(error)}.{hint}") from None
+        problem = first_problem(error)
+        hint = " Give the model another name with --name." if "name" in problem else ""
+        raise RunUnreadable(f"{run.path} cannot be submitted: {problem}.{hint}") from None
 
 
-def load(path: Path) -> Submission:
-    """Reads a submitted result.
+def results_in(folder: Path) -> list[Path]:
+    """The submitted results of a folder, in order.
 
     Raises:
-        RedoneError: It cannot be read, or has another form; names file and field.
+        RedoneError: There is no such folder.
     """
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise RedoneError(f"{path} is larger than {MOST_BYTES:,} bytes: no submitted result.")
-        return Submission.model_validate(orjson.loads(path.read_bytes()))
-    except OSError as error:
-        raise RedoneError(f"{path} cannot be read: {error.strerror}.") from None
-    except orjson.JSONDecodeError as error:
-        raise RedoneError(f"{path} is not valid JSON ({error.msg}).") from None
-    except ValidationError as error:
-        raise RedoneError(f"{path} is no submitted result: {told(error)}.") from None
+    if not folder.is_dir():
+        raise RedoneError(f"{folder} is not a folder of submitted results.")
+    return sorted(path for path in folder.iterdir() if path.suffix == ".json")
 
 
-def save(submission: Submission, folder: Path) -> Path:
-    """Writes a submission under its own name; returns the path."""
-    path = folder / submission.file_name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_bytes(
-                orjson.dumps(
-                    submission.model_dump(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-                )
+def problems_of(folder: Path) -> dict[str, list[str]]:
+    """The problems of each file; files without a problem have an empty list."""
+    found: dict[str, list[str]] = {}
+    owners: dict[str, str] = {}
+    for path in results_in(folder):
+        try:
+            submission = load(path)
+        except RedoneError as error:
+            found[path.name] = [str(error)]
+            continue
+        own = found[path.name] = list(problems(submission))
+        if path.name != submission.file_name:
+            own.append(f"its name must be {submission.file_name}")
+        first = owners.setdefault(submission.hash, path.name)
+        if first != path.name:
+            own.append(f"the same model and request as {first}")
+    return found
+
+
+def problems(submission: Submission) -> Iterator[str]:
+    """What is wrong with one submission."""
+    redone = submission.versions.get("redone")
+    if redone is None:
+        yield "versions: the version of redone is missing"
+    request = submission.signed_request()
+    counted: dict[Role, dict[str, Counted]] = {"corrected": {}, "official": {}}
+    for name, task in submission.tasks.items():
+        if task.scorings.keys() != counted.keys():
+            yield f"{name}: both scorings, corrected and official, are required"
+            return
+        known = _registered(name, task)
+        if isinstance(known, str):
+            yield known
+            continue
+        for role, record in task.scorings.items():
+            part = Counted(
+                name,
+                task.version,
+                record.scoring,
+                max(0, task.samples - record.not_scored),
+                services_of(record.signature),
             )
-    except OSError as error:
-        raise RedoneError(
-            f"{path} cannot be written: {error.strerror}. Name another --output."
-        ) from None
-    return path
+            counted[role][name] = part
+            yield from _signature(name, f"{name}, {role}", record, request, [part], redone)
+            yield from _scores(f"{name}, {role}", known, role, task, record)
+    for role in counted:
+        if len(counted[role]) == len(submission.tasks):
+            yield from _table(submission, role, counted[role], request, redone)
 
 
-def told(error: ValidationError) -> str:
-    """The first problem: field, what is wrong, and the value in short."""
-    first = error.errors()[0]
-    where = ".".join(map(str, first["loc"])) or "the file"
-    given = "" if isinstance(first["input"], dict | list) else f" (given: {first['input']!r:.60})"
-    return f"{where}: {first['msg']}{given}"
+def _registered(name: str, task: TaskResult) -> Task | str:
+    """The registry's task, or what is wrong."""
+    try:
+        known = by_name(name)
+    except RedoneError as error:
+        return f"{name}: {error}"
+    if known.version != task.version:
+        return (
+            f"{name}: version {task.version}, but this redone has version {known.version}. "
+            "Rerun the evaluation, or remove the result"
+        )
+    return known
+
+
+def _signature(
+    name: str,
+    where: str,
+    record: ScoringResult | ScoreRow,
+    request: dict[str, Any],
+    counted: Sequence[Counted],
+    redone: str | None,
+) -> Iterator[str]:
+    expected = signature(name, request, counted, redone or "")
+    if record.signature != expected:
+        yield f"{where}: the signature does not match the score; {expected} is expected"
+
+
+def _scores(
+    where: str, known: Task, role: str, task: TaskResult, record: ScoringResult
+) -> Iterator[str]:
+    yield from _range(where, role, record)
+    scoring = _scoring(known, role, record.scoring)
+    if scoring is None:
+        yield f"{where}: there is no scoring {record.scoring!r}"
+        return
+    needs = set(services_of(record.signature))
+    if needs != set(scoring.needs):
+        needs = ", ".join(scoring.needs) or "no service"
+        yield f"{where}: scoring {scoring.name!r} needs {needs}, the signature says otherwise"
+    if record.not_scored > task.samples:
+        yield f"{where}: {record.not_scored} of {task.samples} samples not scored"
+    names = [metric.name for metric in scoring.metrics]
+    if record.primary != names[0] or list(record.metrics) != names:
+        yield f"{where}: the metrics {', '.join(names)} are expected, the first as the score"
+        return
+    if not _same(record.score, record.metrics[record.primary]):
+        yield f"{where}: the score is not its primary metric"
+    if task.samples == record.not_scored:
+        if record.sums is not None or record.score is not None:
+            yield f"{where}: a score, although no sample was scored"
+        return
+    if record.sums is None or len(record.sums) != len(scoring.statistics):
+        yield f"{where}: {len(scoring.statistics)} summed statistics are expected"
+        return
+    total = np.array(record.sums)
+    for metric in scoring.metrics:
+        if metric.from_items is not None:
+            continue
+        with np.errstate(all="ignore"):
+            again = metric.point(total)
+        if not _same(record.metrics[metric.name], None if math.isnan(again) else again):
+            yield (
+                f"{where}: {metric.name} is {record.metrics[metric.name]}, but {again:.6g} follows "
+                "from the summed statistics"
+            )
+        if metric.proportion is not None:
+            hits, count = total[list(metric.proportion)]
+            if not (0 <= hits <= count) or not math.isclose(
+                count, task.samples - record.not_scored
+            ):
+                yield f"{where}: {hits:g} of {count:g} is not a share of its samples"
+
+
+def _scoring(task: Task, role: str, name: str) -> Scoring | None:
+    """The scoring of a name: the one that plays the role, or a reduced form of it."""
+    scoring = task.scorings.get(role)
+    while scoring is not None and scoring.name != name:
+        scoring = scoring.without
+    return scoring
+
+
+def _table(
+    submission: Submission,
+    role: Role,
+    counted: dict[str, Counted],
+    request: dict[str, Any],
+    redone: str | None,
+) -> Iterator[str]:
+    rows = submission.tables.get(role, [])
+    expected = table_of(list(submission.tasks))
+    if [(row.level, row.name) for row in rows] != [(row.level, row.name) for row in expected]:
+        yield f"the rows of the {role} table do not follow from the tasks"
+        return
+    points = {
+        name: math.nan if (score := task.scorings[role].score) is None else score
+        for name, task in submission.tasks.items()
+    }
+    for row, made in zip(rows, expected, strict=True):
+        where = f"{row.level} {row.name}, {role}"
+        again = float(nested_mean(made.groups, points))
+        if not _same(row.score, None if math.isnan(again) else again):
+            yield f"{where}: {row.score}, but the mean of its parts is {again:.6g}"
+        yield from _range(where, role, row)
+        parts = [counted[task] for task in made.of]
+        yield from _signature(row.name, where, row, request, parts, redone)
+
+
+def _range(where: str, role: str, record: ScoringResult | ScoreRow) -> Iterator[str]:
+    low, high = record.low, record.high
+    if (low is None) != (high is None) or (low is not None and high is not None and low > high):
+        yield f"{where}: [{low}, {high}] is not an interval"
+    elif low is not None and high is not None and (low < 0 or record.score is None):
+        yield f"{where}: [{low}, {high}] cannot be the interval of {record.score}"
+    if role == "corrected" and record.score is not None and record.score < 0:
+        yield f"{where}: {record.score} is below 0"
+
+
+def _same(one: float | None, two: float | None) -> bool:
+    if one is None or two is None:
+        return one is two
+    return math.isclose(one, two, rel_tol=1e-9, abs_tol=NEAR)

@@ -1,1 +1,1 @@
-"""Finished runs as a page that people look at: the seesaw, the tasks, the examples."""
+"""Finished runs compared on one page: the seesaw, the tasks, the examples."""

@@ -1,8 +1,8 @@
 """Examples for the page: which flips are kept, and their texts, each stored once.
 
-A page that held every text of a large run would be too heavy to open. The choice is stratified: no
-(stage, task, kind) gets a place more than another that still has flips to give; within one, a hash
-of seed and sample decides, so that stages tend to show the same samples.
+A page with every text of a large run would be too heavy to open. The choice is stratified by
+(stage, task, kind): all get equally many places as long as they have flips. Within a stratum, a
+hash of seed and sample decides, so that stages tend to show the same samples.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import orjson
 from ..harness.flips import LEAST, Answer, Flip, changed, flips
 from .stages import Stage
 
-MOST = 2000
-"""Flips that a page shows of each stage."""
+LIMIT = 2000
+"""Flips per stage that a page shows."""
 HEAD, TAIL = 16_000, 2_000
 """Characters kept of a longer text."""
 
@@ -28,13 +28,13 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Examples:
-    """What the page needs to show flips.
+    """The flips that a report shows.
 
     Attributes:
-        texts: Every different text once; a cut one is [head, characters left out, tail].
-        flips: One object each; texts are told as places in `texts`.
-        totals: Flips there are, by stage label.
-        cut: How many of the texts are cut.
+        texts: Every different text once; a cut one is [head, number of omitted characters, tail].
+        flips: One object each; texts are indices into `texts`.
+        totals: Number of all flips, by stage label.
+        cut: Number of texts that are cut.
     """
 
     texts: list[Any]
@@ -42,20 +42,24 @@ class Examples:
     totals: Mapping[str, int]
     cut: int
 
+    def shown(self, label: str) -> int:
+        """Number of flips of a stage that are kept."""
+        return sum(flip["stage"] == label for flip in self.flips)
+
     def record(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """As a JSON object."""
         return {"texts": self.texts, "flips": self.flips}
 
 
-def examples(stages: Sequence[Stage], most: int | None = MOST, seed: int = 0) -> Examples:
+def examples(stages: Sequence[Stage], limit: int | None = LIMIT, seed: int = 0) -> Examples:
     """Reads the chosen flips of all stages.
 
     Args:
         stages: Those with a comparison.
-        most: Flips a stage; None: all, and no text is cut.
+        limit: Flips per stage; None: all, and no text is cut.
         seed: Of the choice.
     """
-    pool = _Pool(cut=most is not None)
+    pool = _Pool(cut=limit is not None)
     found: list[dict[str, Any]] = []
     totals: dict[str, int] = {}
     for stage in stages:
@@ -68,29 +72,29 @@ def examples(stages: Sequence[Stage], most: int | None = MOST, seed: int = 0) ->
             for kind, keys in _by_kind(task, pairs).items()
         }
         totals[stage.label] = sum(map(len, all_of.values()))
-        kept = chosen(all_of, most, seed)
+        kept = chosen(all_of, limit, seed)
         for flip in flips(comparison):
             if (flip.task, flip.sample) in kept:
                 found.append(_record(flip, stage.label, pool))
     return Examples(pool.texts, found, totals, pool.cuts)
 
 
-def chosen(strata: Mapping[Any, Sequence[Key]], most: int | None, seed: int) -> set[Key]:
-    """A seeded choice of at most `most` keys that gives every stratum its due.
+def chosen(strata: Mapping[Any, Sequence[Key]], limit: int | None, seed: int) -> set[Key]:
+    """A seeded choice of at most `limit` keys, spread evenly over the strata.
 
     Args:
         strata: Keys by stratum.
-        most: In all; None for every key.
+        limit: In all; None for every key.
         seed: Of the choice.
     """
-    if most is None or sum(map(len, strata.values())) <= most:
+    if limit is None or sum(map(len, strata.values())) <= limit:
         return {key for keys in strata.values() for key in keys}
     kept: set[Key] = set()
-    # Small strata first: what they do not use up is shared by the others.
+    # Small strata first: the places that they do not need go to the others.
     by_size = sorted(strata.values(), key=len)
-    for place, keys in enumerate(by_size):
-        due = (most - len(kept)) // (len(by_size) - place)
-        kept.update(sorted(keys, key=lambda key: _rank(key, seed))[:due])
+    for index, keys in enumerate(by_size):
+        share = (limit - len(kept)) // (len(by_size) - index)
+        kept.update(sorted(keys, key=lambda key: _rank(key, seed))[:share])
     return kept
 
 
@@ -109,18 +113,18 @@ def _by_kind(task: str, pairs: Any) -> dict[str, list[Key]]:
 
 @dataclass
 class _Pool:
-    """Texts by content; a text gets its place when it is first seen."""
+    """Texts by content; a text gets its index when it is first seen."""
 
     cut: bool
     texts: list[Any] = field(default_factory=list)
     cuts: int = 0
-    _places: dict[str, int] = field(default_factory=dict)
+    _indices: dict[str, int] = field(default_factory=dict)
 
-    def place(self, text: str) -> int:
-        known = self._places.get(text)
+    def index(self, text: str) -> int:
+        known = self._indices.get(text)
         if known is not None:
             return known
-        self._places[text] = len(self.texts)
+        self._indices[text] = len(self.texts)
         too_long = self.cut and len(text) > HEAD + TAIL
         self.texts.append(shortened(text) if too_long else text)
         self.cuts += too_long
@@ -128,7 +132,7 @@ class _Pool:
 
 
 def shortened(text: str) -> list[Any]:
-    """Head, number of characters left out, tail."""
+    """Head, number of omitted characters, tail."""
     return [text[:HEAD], len(text) - HEAD - TAIL, text[-TAIL:]]
 
 
@@ -139,7 +143,7 @@ def _record(flip: Flip, stage: str, pool: _Pool) -> dict[str, Any]:
         "sample": flip.sample,
         "kind": flip.kind,
         "prompt": _prompt(flip.prompt, pool),
-        "gold": None if flip.gold is None else pool.place(as_text(flip.gold)),
+        "gold": None if flip.gold is None else pool.index(as_text(flip.gold)),
         "base": _answer(flip.base, pool),
         "candidate": _answer(flip.candidate, pool),
     }
@@ -150,19 +154,19 @@ def _prompt(prompt: Any, pool: _Pool) -> list[list[Any]] | None:
     if prompt is None:
         return None
     if isinstance(prompt, str):
-        return [["", pool.place(prompt)]]
-    return [[str(m.get("role", "")), pool.place(str(m.get("content", "")))] for m in prompt]
+        return [["", pool.index(prompt)]]
+    return [[str(m.get("role", "")), pool.index(str(m.get("content", "")))] for m in prompt]
 
 
 def _answer(answer: Answer, pool: _Pool) -> dict[str, Any]:
     return {
         "value": answer.value,
         "failure": answer.failure,
-        "text": None if answer.text is None else pool.place(answer.text),
-        "parsed": None if answer.parsed is None else pool.place(as_text(answer.parsed)),
+        "text": None if answer.text is None else pool.index(answer.text),
+        "parsed": None if answer.parsed is None else pool.index(as_text(answer.parsed)),
     }
 
 
 def as_text(value: Any) -> str:
-    """A gold or parsed answer for people: a text as it is, anything else as JSON."""
+    """A gold or parsed answer to show: a text as it is, anything else as JSON."""
     return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -3,35 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..harness import wording
-from ..harness.gate.decision import Judged
-from ..tasks.registry import CATEGORIES, TASKS
+from ..harness import html
+from ..harness.display import change, count, interval, probability, score
+from ..tasks.registry import TASKS, category_title
 from ..tasks.schema import FAILURES
-from .charts import seesaw_figure
-from .curves import course, look, steps_table
-from .diagnoses import tables as diagnosis_tables
-from .drawing import svg
 from .examples import Examples
-from .forest import forest
-from .heatmap import heat_map, lines_of
-from .packing import packed, packed_json, source_hash
-from .provenance import Provenance
 from .seesaw import Seesaw
-from .stages import Report, notes_of
-from .tables import Table, changes, failures, places, scores
-from .training_log import TrainingLog
-from .verdict import BADGES, of_stage, verdict
+from .seesaw_plotly import seesaw_figure
+from .seesaw_svg import svg
+from .stages import ReportRuns, notes_of
+from .summary import (
+    BADGES,
+    Provenance,
+    diagnosis_of,
+    diagnosis_tables,
+    settings_text,
+    verdict,
+    verdict_on,
+)
+from .tables import (
+    Span,
+    Table,
+    change_limit,
+    changes,
+    failures,
+    forest,
+    heat_map,
+    lines_of,
+    places,
+    scores,
+)
+from .training import TrainingLog, curves_of, line_style, steps_table
 
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATE = Path(__file__).with_name("templates") / "page.html"
+FUNCTIONS = {
+    "score": score,
+    "change": change,
+    "count": count,
+    "probability": probability,
+    "interval": interval,
+    "line_style": line_style,
+    "settings_text": settings_text,
+    "span": Span.of,
+    "zip": zip,
+}
 
 
-def html(
-    report: Report,
+def page(
+    report: ReportRuns,
     found: Seesaw,
     kept: Examples,
     origin: Provenance,
@@ -40,115 +63,75 @@ def html(
     """The whole page.
 
     Args:
-        report: The runs and their judgement.
+        report: The runs and their comparisons.
         found: The seesaw.
         kept: The examples that the page holds.
-        origin: Where the figures come from.
-        logs: Of the training that made the runs' models.
+        origin: The provenance of the figures.
+        logs: Of the training that made the models.
     """
-    diagnoses, of_diagnoses = diagnosis_tables(report)
-    tables = [changes(report), scores(report), places(found), failures(report), *of_diagnoses]
+    diagnoses = [diagnosis_of(stage) for stage in report.runs]
+    failing = failures(report)
+    tables = [changes(report), scores(report), places(found), failing, *diagnosis_tables(diagnoses)]
     if logs:
         tables.append(steps_table(logs))
-    figure = seesaw_figure(found) if found.whole else None
-    plotly = _plotly() if figure else Script("", "")
-    script = (TEMPLATES / "page.js").read_text("utf-8")
+    figure = seesaw_figure(found) if found.placed else None
+    plotly, packed_plotly = _plotly() if figure else ("", "")
     data = {
         "tables": {table.name: table.record() for table in tables},
         "seesaw": figure,
         "tasks": {
-            name: {"title": t.title, "category": CATEGORIES.get(t.category, t.category)}
-            for name, t in TASKS.items()
-            if name in report.base.run.results["tasks"]
+            name: {"title": TASKS[name].title, "category": category_title(TASKS[name])}
+            for name in report.base.run.results["tasks"]
+            if name in TASKS
         },
     }
-    hashes = " ".join(filter(None, (source_hash(script), plotly.hash)))
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            title=_title(report),
-            policy_of_content=f"default-src 'none'; script-src {hashes}; "
-            "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'",
-            style=(TEMPLATES / "page.css").read_text("utf-8"),
-            script=script,
-            report=report,
-            verdict=verdict(report, found),
-            notes=notes_of(report),
-            verdicts=[of_stage(stage, report.base, found) for stage in report.stages],
-            badges=BADGES,
-            seesaw=found,
-            picture=svg(found) if found.whole else "",
-            forests=[forest(report, stage) for stage in report.compared],
-            heat=heat_map(report),
-            alone=_alone(report),
-            failing=_failing(next(t for t in tables if t.name == "failures"), report),
-            kinds=FAILURES,
-            diagnoses=diagnoses,
-            courses=[course(log) for log in logs],
-            examples=kept,
-            shown=_shown(kept),
-            origin=origin,
-            packed_plotly=plotly.packed,
-            packed_data=packed_json(data),
-            packed_examples=packed_json(kept.record()),
-        )
+    return html.render(
+        TEMPLATE,
+        FUNCTIONS,
+        *filter(None, [plotly]),
+        title=_title(report),
+        report=report,
+        verdict=verdict(report, found),
+        notes=notes_of(report),
+        verdicts=[verdict_on(stage, report.base, found) for stage in report.stages],
+        badges=BADGES,
+        seesaw=found,
+        picture=svg(found) if found.placed else "",
+        forests=[(stage, forest(report, stage)) for stage in report.compared],
+        limit=change_limit(report),
+        heat=heat_map(report),
+        alone=_alone(report),
+        failing=_failing(failing, report),
+        kinds=FAILURES,
+        diagnoses=diagnoses,
+        training=[curves_of(log) for log in logs],
+        examples=kept,
+        shown=[(label, kept.shown(label), total) for label, total in kept.totals.items()],
+        origin=origin,
+        packed_plotly=packed_plotly,
+        packed_data=html.packed_json(data),
+        packed_examples=html.packed_json(kept.record()),
     )
 
 
-def _title(report: Report) -> str:
+def _title(report: ReportRuns) -> str:
     labels = [stage.label for stage in report.runs]
-    if len(labels) == 1:
-        return labels[0]
-    joined = " → ".join(labels) if report.chain else f"{labels[0]} and {len(labels) - 1} candidates"
-    return joined if len(labels) > 2 else " → ".join(labels)
-
-
-@dataclass(frozen=True)
-class Script:
-    """A script that the page unpacks: its name in the page's policy, and itself, packed."""
-
-    hash: str
-    packed: str
+    if report.chain or len(labels) < 3:
+        return " → ".join(labels)
+    return f"{labels[0]} and {len(labels) - 1} candidates"
 
 
 @cache
-def _plotly() -> Script:
+def _plotly() -> tuple[str, str]:
+    """Plotly's script, and the same packed."""
     from plotly.offline import get_plotlyjs
 
     source = get_plotlyjs()
-    return Script(source_hash(source), packed(source.encode("utf-8")))
+    return source, html.packed(source.encode("utf-8"))
 
 
-def _environment() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_seen,
-    )
-    environment.filters |= {
-        "score": wording.score,
-        "change": wording.change,
-        "count": wording.count,
-        "probability": wording.probability,
-    }
-    environment.globals |= {"interval": wording.interval, "look": look, "zip": zip}
-    environment.tests["deciding"] = lambda judged: isinstance(judged, Judged) and judged.decides
-    return environment
-
-
-def _seen(value: Any) -> Any:
-    """Names of runs and texts of files may hold control characters; markup of our own may not."""
-    return wording.visible(value) if type(value) is str else value
-
-
-def _alone(report: Report) -> list[Mapping[str, Any]]:
-    """The figures of a single run, for a page without a partner."""
+def _alone(report: ReportRuns) -> list[Mapping[str, Any]]:
+    """The scores of a single run, where there is nothing to compare."""
     if report.stages:
         return []
     table = report.base.run.results["tables"][report.policy.scoring]
@@ -157,7 +140,7 @@ def _alone(report: Report) -> list[Mapping[str, Any]]:
     return [rows[line.level, line.name] for line in lines if (line.level, line.name) in rows]
 
 
-def _failing(table: Table, report: Report) -> list[dict[str, Any]]:
+def _failing(table: Table, report: ReportRuns) -> list[dict[str, Any]]:
     """A row per task: its title, and per run the failure counts and answers."""
     by_task: dict[str, dict[str, Any]] = {}
     for row in table.rows:
@@ -171,12 +154,4 @@ def _failing(table: Table, report: Report) -> list[dict[str, Any]]:
             "runs": [line["runs"].get(s.label) for s in report.runs],
         }
         for name, line in by_task.items()
-    ]
-
-
-def _shown(kept: Examples) -> Sequence[tuple[str, int, int]]:
-    """Stage, examples kept, examples there are."""
-    return [
-        (label, sum(flip["stage"] == label for flip in kept.flips), total)
-        for label, total in kept.totals.items()
     ]

@@ -1,8 +1,8 @@
 """The seesaw: change in domain skill against change in robustness, with joint uncertainty.
 
-Both axes come from the same paired bootstrap, so each stage is a cloud of points in the plane; its
-ellipse is the region that holds 95 % of a normal cloud with that mean and covariance (radius
-sqrt(-2 ln 0.05), the chi-squared quantile with two degrees of freedom).
+Both axes come from the same paired bootstrap, so each stage is a cloud of points in the plane. Its
+ellipse is the 95 % region of a normal distribution with the same mean and covariance (radius
+sqrt(-2 ln 0.05), from the chi-squared quantile with two degrees of freedom).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from ..harness.published.paper import SHIPPED, TableRow, load_paper
 from ..harness.stats import percentile_interval
 from ..tasks.registry import SUITES
-from .stages import Report, Stage
+from .stages import ReportRuns, Stage
 
 MOVES = SHIPPED / "redone2.toml"
 MOVES_TABLE = "table 3"
@@ -25,23 +25,23 @@ SIDES = {
     "Exploratory learning": "left",
     "+ refinement: RedOne 2.0": "right",
 }
-"""Where a published name stands beside its dot; the others stand below."""
+"""On which side of its dot a published name is written; the others are below."""
 LEVEL = 0.95
 RADIUS = math.sqrt(-2 * math.log(1 - LEVEL))
 CLOUD = 300
-"""Resamples drawn as dots; the ellipse uses all."""
+"""Resamples drawn as dots; the ellipse uses all of them."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What one axis stands for.
+    """One axis.
 
     Attributes:
         role: `domain` or `robustness`.
-        suites: Names; a figure of the axis is the mean over them.
-        title: For people.
+        suites: Names; a score on the axis is the mean over them.
+        title: Display name.
         margin: The smallest of the suites' margins, points.
-        stand_in: The policy gives none of these suites this role; they stand in for want of one.
+        stand_in: The policy gives none of these suites this role; they are used for want of one.
     """
 
     role: str
@@ -53,7 +53,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Change:
-    """A figure of one axis: points, the (1 - 2 alpha) interval, and all resamples [B]."""
+    """A change along one axis: points, the (1 - 2 alpha) interval, and all resamples [B]."""
 
     value: float
     low: float
@@ -68,8 +68,8 @@ class Point:
     Attributes:
         label: Of the stage.
         x, y: Along the two axes; None where the stage lacks the suites.
-        outcome: The gate's.
-        partial: Its figures are of fewer tasks than the base has.
+        outcome: Of the gate.
+        partial: Its scores cover fewer tasks than the base has.
     """
 
     label: str
@@ -96,15 +96,15 @@ class Point:
         outline = vectors @ (np.sqrt(np.maximum(values, 0))[:, None] * circle)
         return outline.T * RADIUS + [self.x.value, self.y.value]
 
-    def cloud(self, most: int = CLOUD) -> np.ndarray | None:
-        """The first resamples, shape [most, 2]; they are in random order already."""
+    def cloud(self, limit: int = CLOUD) -> np.ndarray | None:
+        """The first resamples, shape [limit, 2]; they are in random order already."""
         if self.x is None or self.y is None:
             return None
-        return np.column_stack([self.x.resampled[:most], self.y.resampled[:most]])
+        return np.column_stack([self.x.resampled[:limit], self.y.resampled[:limit]])
 
     @property
-    def beyond_noise(self) -> bool | None:
-        """Whether the joint region leaves out "nothing changed"; None without both axes."""
+    def significant(self) -> bool | None:
+        """Whether the joint 95 % region excludes "no change"; None without both axes."""
         covariance = self.covariance
         if covariance is None or self.x is None or self.y is None:
             return None
@@ -113,7 +113,7 @@ class Point:
 
     @property
     def quadrant(self) -> str:
-        """In words; "" without both axes."""
+        """Its name; "" without both axes."""
         if self.x is None or self.y is None:
             return ""
         return quadrant(self.x.value, self.y.value)
@@ -121,13 +121,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Move:
-    """A published model's place, as a move from its base.
+    """A published model's change from its base.
 
     Attributes:
         name: Of the recipe.
         x, y: Change in domain skill and in general ability, points.
-        after: The recipe that it went on from; "" for the base.
-        side: Of the dot on which its name stands: `left`, `right` or `bottom`.
+        after: The recipe it was trained from; "" for the base.
+        side: Of the dot on which its name is written: `left`, `right` or `bottom`.
     """
 
     name: str
@@ -139,13 +139,13 @@ class Move:
 
 @dataclass(frozen=True)
 class Seesaw:
-    """All that the picture shows.
+    """Everything in the picture.
 
     Attributes:
         x, y: The axes; `y` is None where the runs have one suite only.
         points: In the order of the stages.
-        chain: Whether a path leads through them.
-        moves: Published ones.
+        chain: Whether a path connects them.
+        moves: Published changes.
         source: Where those are printed.
     """
 
@@ -157,9 +157,9 @@ class Seesaw:
     source: str
 
     @property
-    def whole(self) -> bool:
-        """Whether there is a plane to draw: two axes and a stage with both."""
-        return any(p.x is not None and p.y is not None for p in self.points)
+    def placed(self) -> list[tuple[int, Point, float, float]]:
+        """The points that have both axes: index among all points, point, x and y."""
+        return [(k, p, p.x.value, p.y.value) for k, p in enumerate(self.points) if p.x and p.y]
 
 
 QUADRANTS = {
@@ -175,8 +175,8 @@ def quadrant(x: float, y: float) -> str:
     return QUADRANTS[x >= 0, y >= 0]
 
 
-def seesaw(report: Report) -> Seesaw:
-    """Places every stage that can be compared with the base."""
+def seesaw(report: ReportRuns) -> Seesaw:
+    """Places every stage that is comparable with the base."""
     x, y = _axes(report)
     moves, source = published_moves()
     alpha = report.policy.level
@@ -193,7 +193,7 @@ def seesaw(report: Report) -> Seesaw:
     return Seesaw(x, y, points, report.chain, moves, source)
 
 
-def _axes(report: Report) -> tuple[Axis | None, Axis | None]:
+def _axes(report: ReportRuns) -> tuple[Axis | None, Axis | None]:
     """Suites by the role that the policy gives them."""
     policy = report.policy
     table = report.base.run.results["tables"][policy.scoring]
@@ -229,7 +229,7 @@ def _change(stage: Stage, axis: Axis | None, alpha: float) -> Change | None:
 
 
 def published_moves() -> tuple[tuple[Move, ...], str]:
-    """The published moves, and where they are printed.
+    """The published changes, and where they are printed.
 
     They were measured on another base model and another suite of general benchmarks: for
     orientation only.
@@ -255,11 +255,11 @@ def _place(row: TableRow) -> np.ndarray:
 
 
 def frame(found: Seesaw, published: bool) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The ranges of the two axes that hold everything, with the origin and some air.
+    """The ranges of the two axes that show everything, the origin included, with padding.
 
     Args:
         found: What is drawn.
-        published: Whether the published moves, with their names, are to be in it.
+        published: Whether the published moves, with their names, are included.
     """
     spots = [outline for p in found.points if (outline := p.ellipse()) is not None]
     if published:
@@ -270,7 +270,7 @@ def frame(found: Seesaw, published: bool) -> tuple[tuple[float, float], tuple[fl
 
 
 def shows_published(found: Seesaw) -> bool:
-    """Whether runs and published moves fit into one picture and neither dwarfs the other."""
+    """Whether runs and published moves fit in one picture without one dwarfing the other."""
     runs = _span([outline for p in found.points if (outline := p.ellipse()) is not None])
     moves = _span([_places(found.moves)])
     return all(
@@ -285,7 +285,7 @@ def _places(moves: Sequence[Move]) -> np.ndarray:
 
 
 def _span(spots: Sequence[np.ndarray]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Least and most along both axes, the origin among them."""
+    """Minimum and maximum along both axes, the origin included."""
     every = np.vstack([np.zeros((1, 2)), *spots])
     low, high = every.min(axis=0).tolist(), every.max(axis=0).tolist()
     return (low[0], high[0]), (low[1], high[1])

@@ -1,25 +1,23 @@
-"""The runs of a report: the first is the base; each of the others is compared with it and judged.
+"""The runs of a report: the first is the base, and each of the others is compared with it.
 
-All judgement is the gate's. What the gate refuses to compare is refused here too; only runs that
-merely lack tasks are still compared on those they share, and told to be so.
+All verdicts are the gate's. Runs that the gate refuses to compare are refused here too, except that
+runs that only lack tasks are compared on the shared tasks, with a note that says so.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
-from ..harness.comparable import Mismatch, mismatches
-from ..harness.comparison import compare
-from ..harness.gate.decision import Gate, Judged, decide
+from ..harness.compare import Mismatch, compare, mismatches
+from ..harness.gate.decision import Gate, RowVerdict, decide
 from ..harness.gate.policy import Policy
-from ..harness.scored import ScoredRun
-from ..harness.wording import visible
+from ..harness.scored_run import ScoredRun
+from ..tasks.command import visible
 
 NOT_COMPARABLE = "not comparable"
 
@@ -29,12 +27,12 @@ class Stage:
     """One run of the report.
 
     Attributes:
-        label: Short and unlike the labels of the other runs.
+        label: Short and unique.
         run: The finished run.
         gate: Its comparison with the base under the policy; None for the base itself, and where
-            the two can't be compared.
-        refused: What must match and does not, and was not allowed.
-        notes: What a reader must know of this stage.
+            the two are not comparable.
+        refused: Mismatches that were not allowed.
+        notes: What readers must know about this stage.
     """
 
     label: str
@@ -50,24 +48,34 @@ class Stage:
 
     @property
     def partial(self) -> bool:
-        """Whether its figures are those of only some of the base's tasks."""
+        """Whether its scores cover only some of the base's tasks."""
         return self.gate is not None and any(m.field == "tasks" for m in self.refused)
 
-    def row(self, level: str, name: str) -> Judged | None:
-        """The judged row of a task, category, benchmark or suite; None if there is none."""
-        rows = self.gate.rows if self.gate else []
-        return next((j for j in rows if (j.row.level, j.row.name) == (level, name)), None)
+    def row(self, level: str, name: str) -> RowVerdict | None:
+        """The gate's row of a task, category, benchmark or suite; None if there is none."""
+        return next((j for j in self.rows if (j.row.level, j.row.name) == (level, name)), None)
+
+    @property
+    def rows(self) -> Sequence[RowVerdict]:
+        """All rows of the gate, in the order of the tables; none without a comparison."""
+        return self.gate.rows if self.gate else ()
+
+    @property
+    def by_effect(self) -> list[RowVerdict]:
+        """The tasks, the largest drop first, undefined changes last."""
+        rows = [j for j in self.rows if j.row.level == "task"]
+        return sorted(rows, key=lambda j: (j.row.difference != j.row.difference, j.row.difference))
 
 
 @dataclass(frozen=True)
-class Report:
-    """All that a report is about.
+class ReportRuns:
+    """The runs that a report is about.
 
     Attributes:
         base: The first run.
         stages: The others, in the order given.
-        chain: Whether they are stages of one training, or candidates beside one another.
-        policy: Under which all were judged.
+        chain: Whether they are stages of one training run, or else separate candidates.
+        policy: The gate policy under which all were compared.
     """
 
     base: Stage
@@ -81,40 +89,40 @@ class Report:
 
     @property
     def compared(self) -> tuple[Stage, ...]:
-        """The stages that have figures beside the base's."""
+        """The stages that were compared with the base."""
         return tuple(stage for stage in self.stages if stage.gate)
 
 
-def open_report(
+def compare_runs(
     paths: Sequence[str | Path],
     policy: Policy,
     *,
     chain: bool = True,
     allowed: Collection[str] = (),
-) -> Report:
-    """Opens the runs and judges each against the first.
+) -> ReportRuns:
+    """Opens the runs and compares each with the first.
 
     Args:
         paths: Run folders or saved baselines, the base first.
-        policy: Of the gate.
-        chain: Whether they are stages of one training.
-        allowed: Fields in which runs may differ from the base all the same.
+        policy: The gate policy.
+        chain: Whether they are stages of one training run.
+        allowed: Fields in which runs may differ from the base.
 
     Raises:
-        RunUnreadable, RunUnfinished: One of the folders is no finished run.
+        RunUnreadable, RunUnfinished: One of the folders is not a finished run.
         UnknownName: No such field.
     """
     runs = [ScoredRun(path) for path in paths]
     labels = labels_of([run.path for run in runs])
     base = Stage(labels[0], runs[0], notes=_gaps(runs[0], policy.scoring))
     stages = (
-        _judged(base.run, run, label, policy, allowed)
+        _compared(base.run, run, label, policy, allowed)
         for run, label in zip(runs[1:], labels[1:], strict=True)
     )
-    return Report(base, tuple(stages), chain, policy)
+    return ReportRuns(base, tuple(stages), chain, policy)
 
 
-def _judged(
+def _compared(
     base: ScoredRun, run: ScoredRun, label: str, policy: Policy, allowed: Collection[str]
 ) -> Stage:
     found = mismatches(base, run, policy.scoring)
@@ -135,8 +143,8 @@ def _judged(
     notes = [*comparison.notes, *_gaps(run, policy.scoring)]
     if refused:
         notes.append(
-            f"Only the {len(comparison.pairs)} tasks that both runs have are compared; the gate "
-            "refuses such a pair."
+            f"Only the {len(comparison.pairs)} tasks that both runs have are compared; "
+            "`redone-gate` would refuse this pair."
         )
     if allowance := comparison.allowance(beside={"tasks"}):
         notes.append(allowance)
@@ -145,7 +153,7 @@ def _judged(
 
 
 def _gaps(run: ScoredRun, role: str) -> tuple[str, ...]:
-    """Scores that are not whole because a service was missing."""
+    """Tasks whose score is incomplete because a service was missing."""
     reduced = [
         f"{name} ({record['scorings'][role]['scoring']})"
         for name, record in run.results["tasks"].items()
@@ -155,7 +163,7 @@ def _gaps(run: ScoredRun, role: str) -> tuple[str, ...]:
 
 
 def _other_verdict(base: ScoredRun, run: ScoredRun, gate: Gate) -> list[str]:
-    """Tells if the gate was asked before, of the same pair, and said otherwise."""
+    """A note if an earlier gate.json of the same pair has another outcome."""
     try:
         record = orjson.loads((run.path / "gate.json").read_bytes())
         names = record["base"]["name"], record["candidate"]["name"]
@@ -169,11 +177,11 @@ def _other_verdict(base: ScoredRun, run: ScoredRun, gate: Gate) -> list[str]:
         if policy == gate.policy.hash
         else f"under another policy ({policy})"
     )
-    return [f"gate.json in {run.name} says {outcome!r}, {under}; ask redone-gate again."]
+    return [f"gate.json in {run.name} says {outcome!r}, {under}; rerun redone-gate."]
 
 
 def labels_of(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell them apart, fit to be shown; equals are numbered.
+    """The shortest unique path suffixes, safe to display; equal paths are numbered.
 
     Args:
         paths: Of run folders. A symbolic link shows its own name, so it can give a run a title.
@@ -192,8 +200,8 @@ def labels_of(paths: Sequence[Path]) -> list[str]:
     ]
 
 
-def notes_of(report: Report) -> list[str]:
-    """The notes of all runs, equal ones told once."""
+def notes_of(report: ReportRuns) -> list[str]:
+    """The notes of all runs; equal ones are merged."""
     runs_of: dict[str, list[str]] = {}
     for stage in report.runs:
         for note in stage.notes:
@@ -203,9 +211,3 @@ def notes_of(report: Report) -> list[str]:
         f"{'All runs' if len(labels) == every > 1 else '; '.join(labels)}: {note}"
         for note, labels in runs_of.items()
     ]
-
-
-def settings_of(run: ScoredRun) -> Mapping[str, Any]:
-    """What was asked of the whole run, task settings left out."""
-    names = ("partition", "limit", "seed", "draws", "system")
-    return {name: run.request.get(name) for name in names}

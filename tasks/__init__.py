@@ -1,1 +1,1 @@
-"""The registry: what is asked and how answers are judged. Imports no model and never torch."""
+"""The tasks: prompts, data and scorings. Imports no model and never torch."""

@@ -1,9 +1,9 @@
-"""Proves a task on the data at hand: what a perfect, an empty and a clueless answer sheet score.
+"""Checks a task on the data at hand: gold predictions, empty answers, trivial baselines, fuzz.
 
-A task states its chance level: what somebody reaches who cannot do it. That is the best of three:
-the sheet that lists all candidates, the best constant answer, and the mean of random sheets. A
-parser that is too lax shows as a sheet above the stated level; a level that is set too high, to
-hide that, shows as one that no sheet comes near.
+Gold predictions must score 100, empty answers 0. The chance level of a task is the best of its
+trivial baselines: all candidates at once, the best constant answer, the mean of random answers. A
+lax parser shows as a baseline above the stored level; a level that is set too high, to hide that,
+is one that no baseline comes near. Parsers must survive hostile outputs.
 """
 
 from __future__ import annotations
@@ -13,39 +13,39 @@ import math
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 import numpy as np
 
-from .hostile import hostile_texts
 from .prompts import messages, prompt_for
-from .schema import FAILURES, Completion, Sample, Scoring, Services, Task
+from .schema import FAILURES, Completion, Sample, Scoring, Services
 from .sources import samples
+from .task import Chance, Task
 
 ROUNDING = (0.05, 0.006)
-"""How far a sheet may pass the stated chance level (metric in points, value): it is rounded."""
+"""How far a baseline may exceed the stored chance level, which is rounded: metric, value."""
 INFLATION = (0.5, 0.01)
-"""How far the stated level may lie above the best sheet."""
+"""How far the stored level may exceed the best baseline."""
 CONSTANTS = 50
 """Golds that are tried as constant answers."""
-RANDOM_JUDGEMENTS = 10_000
-"""Random sheets are made until this many answers are judged: at least 10, at most 200."""
+RANDOM_ANSWERS = 10_000
+"""Random baselines are drawn until this many answers are scored: at least 10, at most 200 draws."""
 SLOW = 5.0
-"""Seconds that no judgement of a hostile output may take."""
+"""Seconds that scoring a hostile output may take."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
-    """What an answer sheet scored under `corrected`.
+class Baseline:
+    """The scores of a trivial baseline under `corrected`.
 
     Attributes:
-        name: Whose answers.
+        name: Which baseline.
         metric: In percent, 0 where undefined.
         value: Mean value, 0..1.
-        error: Standard errors of metric and value, for a mean over random sheets.
+        error: Standard errors of metric and value, for a mean over random draws.
     """
 
     name: str
@@ -56,28 +56,30 @@ class Sheet:
 
 @dataclass(slots=True)
 class Report:
-    """What was found of one task.
+    """The result for one task.
 
     Attributes:
         task: The task.
         items: Number of samples in all evaluation partitions.
-        sheets: The sheets without skill, the best constant answer only.
-        fuzzed: Hostile outputs judged, per scoring.
-        problems: Why the task fails; empty if it is proved.
-        notes: What could not be proved here.
+        baselines: The trivial baselines, of the constant ones the best only.
+        whole: Whether the baselines were scored under `corrected` itself, not its reduced form.
+        fuzzed: Hostile outputs scored, per scoring.
+        problems: Why the task fails; empty if it passed.
+        notes: What could not be checked here.
     """
 
     task: Task
     items: int = 0
-    sheets: list[Sheet] = field(default_factory=list)
+    baselines: list[Baseline] = field(default_factory=list)
+    whole: bool = True
     fuzzed: int = 0
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def best(self) -> tuple[float, float]:
-        """Metric and value of the best sheet without skill, each on its own."""
-        return max(s.metric for s in self.sheets), max(s.value for s in self.sheets)
+        """Metric and value of the best baseline, each on its own."""
+        return max(b.metric for b in self.baselines), max(b.value for b in self.baselines)
 
 
 def check(
@@ -87,15 +89,17 @@ def check(
     fuzz: int = 10_000,
     seed: int = 0,
     services: Services | None = None,
+    measure: bool = False,
 ) -> Report:
-    """Proves one task.
+    """Checks one task.
 
     Args:
         task: Which.
         folder: The data folder.
         fuzz: Hostile outputs for each scoring.
-        seed: Of random sheets and hostile outputs.
-        services: What scoring may use; without a needed one its reduced form is proved.
+        seed: Of random baselines and hostile outputs.
+        services: What scoring may use; without a needed one its reduced form is checked.
+        measure: The chance level is being measured, so it is not compared with the stored one.
 
     Raises:
         MissingData: A file of the task is not in the folder.
@@ -113,14 +117,17 @@ def check(
     scoring = task.scorings["corrected"].given(services)
     _check_gold(report, scoring, items, services)
     _check_empty(report, scoring, items, services)
-    report.sheets = list(_sheets_without_skill(task, scoring, items, services, seed))
-    whole = scoring.name == "corrected"
-    if not whole:
+    report.baselines = list(_baselines(task, scoring, items, services, seed))
+    report.whole = scoring.name == "corrected"
+    if not report.whole:
         report.notes.append(
-            f"proved under {scoring.name}; the chance level is that of the whole scoring, which "
+            f"checked under {scoring.name}; the chance level is that of the whole scoring, which "
             f"needs {', '.join(task.scorings['corrected'].needs)}"
         )
-    _check_chance(report, whole)
+    if not task.chance.known and not measure:
+        report.notes.append("its chance level is unknown: `redone-tasks check --write` measures it")
+    elif not measure:
+        report.problems += chance_problems(report)
     for each in task.scorings.values():
         _check_fuzz(report, each.given(services), items, services, fuzz, seed)
     return report
@@ -158,7 +165,7 @@ def _check_prompts(report: Report, items: Sequence[Sample]) -> None:
                 report.problems.append(f"the {language} prompt shows {{{name}}}, which is no field")
 
 
-def _judge(
+def _score(
     scoring: Scoring, items: Sequence[Sample], answers: Sequence[str], services: Services
 ) -> tuple[float, list[float], list[str | None]]:
     """Metric in percent (0 where undefined), and value and failure of each sample."""
@@ -177,9 +184,9 @@ def _check_gold(
     report: Report, scoring: Scoring, items: Sequence[Sample], services: Services
 ) -> None:
     gold = [report.task.gold(sample) for sample in items]
-    metric, values, failures = _judge(scoring, items, gold, services)
+    metric, values, failures = _score(scoring, items, gold, services)
     if abs(metric - 100) > 1e-3:
-        report.problems.append(f"the gold sheet scores {metric:.4f}, not 100")
+        report.problems.append(f"the gold predictions score {metric:.4f}, not 100")
     for sample, value, failure in zip(items, values, failures, strict=True):
         if abs(value - 1) > 1e-5 or failure is not None:
             report.problems.append(
@@ -192,7 +199,7 @@ def _check_empty(
     report: Report, scoring: Scoring, items: Sequence[Sample], services: Services
 ) -> None:
     for text in ("", " \n\t"):
-        _, values, failures = _judge(scoring, items, [text] * len(items), services)
+        _, values, failures = _score(scoring, items, [text] * len(items), services)
         for sample, value, failure in zip(items, values, failures, strict=True):
             if value != 0 or failure != "empty":
                 report.problems.append(
@@ -202,31 +209,32 @@ def _check_empty(
                 break
 
 
-def _sheets_without_skill(
+def _baselines(
     task: Task, scoring: Scoring, items: Sequence[Sample], services: Services, seed: int
-) -> Iterator[Sheet]:
-    def sheet(name: str, answers: Sequence[str]) -> Sheet:
-        metric, values, _ = _judge(scoring, items, answers, services)
-        return Sheet(name, metric, statistics.fmean(values))
+) -> Iterator[Baseline]:
+    def baseline(name: str, answers: Sequence[str]) -> Baseline:
+        metric, values, _ = _score(scoring, items, answers, services)
+        return Baseline(name, metric, statistics.fmean(values))
 
-    yield sheet("everything", [task.baselines.all_candidates(sample) for sample in items])
+    yield baseline("all candidates", [task.baselines.all_candidates(sample) for sample in items])
     constants = [
-        sheet(f"always {text[:30]!r}", [text] * len(items)) for text in _constants(task, items)
+        baseline(f"always {text[:30]!r}", [text] * len(items)) for text in _constants(task, items)
     ]
     if constants:
         bests = {max(constants, key=lambda s: s.metric), max(constants, key=lambda s: s.value)}
         yield from sorted(bests, key=lambda s: -s.metric)
-    rounds = min(200, max(10, RANDOM_JUDGEMENTS // len(items)))
-    guessed = [
-        sheet(
+    rounds = min(200, max(10, RANDOM_ANSWERS // len(items)))
+    drawn = [
+        baseline(
             "random",
             [task.baselines.random(sample, Random(f"{seed}|{n}|{sample.id}")) for sample in items],
         )
         for n in range(rounds)
     ]
-    metrics, values = [s.metric for s in guessed], [s.value for s in guessed]
+    metrics, values = [s.metric for s in drawn], [s.value for s in drawn]
     error = tuple(statistics.stdev(x) / math.sqrt(rounds) for x in (metrics, values))
-    yield Sheet("random", statistics.fmean(metrics), statistics.fmean(values), (error[0], error[1]))
+    means = statistics.fmean(metrics), statistics.fmean(values)
+    yield Baseline("random", *means, (error[0], error[1]))
 
 
 def _constants(task: Task, items: Sequence[Sample]) -> list[str]:
@@ -242,23 +250,36 @@ def _constants(task: Task, items: Sequence[Sample]) -> list[str]:
     return list(dict.fromkeys([*task.baselines.constants(items), *often, *few]))
 
 
-def _check_chance(report: Report, whole: bool) -> None:
+def chance_problems(report: Report) -> list[str]:
+    """Where the task's chance level and its measured baselines disagree."""
     chance = report.task.chance
-    for index, (figure, stated) in enumerate((("metric", chance.metric), ("value", chance.value))):
-        for sheet in report.sheets:
-            found = getattr(sheet, figure)
-            if found > stated + ROUNDING[index] + 3 * sheet.error[index]:
-                report.problems.append(
-                    f"the sheet `{sheet.name}` has {figure} {found:.4g}, above the stated chance "
-                    f"level {stated:.4g}"
+    problems = []
+    for index, (figure, stored) in enumerate((("metric", chance.metric), ("value", chance.value))):
+        for baseline in report.baselines:
+            found = getattr(baseline, figure)
+            if found > stored + ROUNDING[index] + 3 * baseline.error[index]:
+                problems.append(
+                    f"the baseline `{baseline.name}` has {figure} {found:.4g}, above the stored "
+                    f"chance level {stored:.4g}"
                 )
-        best = max(report.sheets, key=lambda s: getattr(s, figure))
+        best = max(report.baselines, key=lambda s: getattr(s, figure))
         margin = INFLATION[index] + 3 * best.error[index]
-        if whole and stated > getattr(best, figure) + margin:
-            report.problems.append(
-                f"the stated chance level ({figure} {stated:.4g}) is inflated: the best sheet "
-                f"without skill, `{best.name}`, has {getattr(best, figure):.4g}"
+        if report.whole and stored > getattr(best, figure) + margin:
+            problems.append(
+                f"the stored chance level ({figure} {stored:.4g}) is inflated: the best trivial "
+                f"baseline, `{best.name}`, has {getattr(best, figure):.4g}"
             )
+    return problems
+
+
+def measured_chance(report: Report) -> Chance | None:
+    """The level to store for a task: None if the stored one holds, or cannot be measured here."""
+    if not report.whole or not report.baselines:
+        return None
+    if report.task.chance.known and not chance_problems(report):
+        return None
+    metric, value = report.best
+    return Chance(round(metric, 2), round(value, 2))
 
 
 def _check_fuzz(
@@ -280,7 +301,7 @@ def _check_fuzz(
         completion = Completion(text, finish=random.choice(("stop", "length")))
         started = time.perf_counter()
         try:
-            problem = _judged_badly(scoring, random.choice(some), completion, services)
+            problem = _bad_score(scoring, random.choice(some), completion, services)
         except Exception as error:  # what is tested here is that there is none
             problem = f"{type(error).__name__}: {error}"
         seconds = time.perf_counter() - started
@@ -295,7 +316,7 @@ def _check_fuzz(
     report.fuzzed = count
 
 
-def _judged_badly(
+def _bad_score(
     scoring: Scoring, sample: Sample, completion: Completion, services: Services
 ) -> str | None:
     score = scoring.score(sample, [completion], services)
@@ -307,3 +328,123 @@ def _judged_badly(
         return f"failure {score.failure!r}"
     json.dumps(score.parsed)
     return None
+
+
+# --- hostile outputs -----------------------------------------------------------------------------
+
+# fmt: off
+_PIECES = (
+    # what frames answers
+    "```json\n", "```python\n", "```", "<think>", "</think>", "<Result>", "</Result>", "<result>",
+    "Answer:", "the answer is", "Final answer", "Translation:", "译文：", "答案：", "答案是",
+    "Input:", "**", "# ", "- ", "1. ", "<|im_end|>", "</s>", "endofresponse", "<Doc>",
+    # what parts and what denies
+    "[", "]", "{", "}", "(", ")", "[[", '"', "'", "“", "”", "\\", "\\x", "\\u12", "|", "｜", ">",
+    "/", "\n", "\n\n", "\r\n", "\t", " ", ",", "，", "、", ":", "：", ".", "。", "%", "=", "#",
+    "not ", "but ", "because ", "and ", "而是", "因为", "no answer", "the note does not say",
+    # answers of all tasks
+    "-1", "3", "Yes", "no", "是", "否", "None", "none", "[]", '[""]', "joy", "Favor", "neither",
+    '{"Option": "a", "Reason": "b"}', '{"Option": 1}', '{"Option": "', '", "Reason": "', '"}',
+    "['a', 'b']", "[[['a']]]", "b'a'", "{1, 2}", "null", "true", "True",
+    # numbers, code and markup
+    "NaN", "1e999", "-Infinity", "0x", "1+2j", "9" * 40, "-" * 30, "not " * 9, "[" * 40, "x" * 99,
+    "__import__('os').system('true')", "exec('x=1')", "lambda: 0", "x = [i for i in range(9)]",
+    "<script>alert(1)</script>", "<!--", "&lt;", "<b>", "</b>", "%s%n", "${x}", "{text}",
+    # characters
+    "\x00", "\x1b[2J", "\x1b]0;title\x07", "\r", "\x85", "\u2028", "\u202e", "\u200b", "\u200d",
+    "\ufeff", "\ud800", "\udfff", "\ue000", "\uf8f0", "\ufffd", "\U0010ffff", "e\u0301" * 9, "ß",
+    "İ", "ﬀ", "ﷺ", "１２", "٣", "ⅷ", "क्षि", "가", "👩‍👩‍👧‍👦", "🏳️‍🌈", "你好", "word",
+    # refusals
+    "I'm sorry, but I can't help with that.", "对不起，我无法回答", "as an AI", "抱歉",
+)
+_OPENERS = (
+    "[", "{", "(", "-", "not ", '{"a":', "[{", "<Result>[", "f'{", "'", "lambda:", "~", "**",
+    "<div>",
+)
+_UNITS = (
+    " ", "\n", ". ", "[", "{", "['", "['a", "'a',", '["', "|", "3 ", "yes ", "not ", "because ",
+    "is ", "the answer is ", "答案是", "Translation: ", "\\", '"', "`", "```", "#", "-", "- ",
+    " and ", "<|", "\nInput", "\x00", "😀", "ﷺ",
+    "a b. ", '{"Option":', '{"Option": "a", "Reason": "',
+    "<Result>", "<think>", "\nOption: a",
+)
+# fmt: on
+
+ENDLESS: tuple[str, ...] = (
+    *((unit * 19_990)[:19_990] for unit in _UNITS),
+    *((unit * 1_000_000)[:1_000_000] for unit in ("a", "9", "我", "\n", "[", "a b ", "<Result>")),
+    "[" * 9_000 + "]" * 9_000,
+    "(" * 9_500 + "1" + ")" * 9_500,
+    "-" * 19_000 + "1",
+    "a" + "\n" * 19_000 + "b",
+    "<Result>" + "[" * 19_000,
+    "<think>" * 2_000 + "</think>",
+)
+"""Texts on which a careless parser takes minutes, or overflows the stack."""
+
+
+def _soup(random: Random, own: Sequence[str]) -> str:
+    pieces = [*_PIECES, *own, *own]
+    return "".join(random.choice(pieces) for _ in range(random.randint(1, 40)))
+
+
+def _characters(random: Random, own: Sequence[str]) -> str:
+    limit = random.choice((0x80, 0x800, 0x3000, 0x10000, 0x110000))
+    return "".join(chr(random.randrange(limit)) for _ in range(random.randint(0, 200)))
+
+
+def _broken(random: Random, own: Sequence[str]) -> str:
+    """An answer that was cut, doubled, wrapped or peppered."""
+    text = random.choice(own)
+    at = random.randrange(len(text) + 1)
+    piece = random.choice(_PIECES)
+    return random.choice(
+        (
+            text[:at],
+            text[at:],
+            text[:at] + piece + text[at:],
+            text + piece + text,
+            piece + text + piece,
+        )
+    )
+
+
+def _nested(random: Random, own: Sequence[str]) -> str:
+    opener = random.choice(_OPENERS)
+    depth = random.choice((10, 100, 1000, 20000))
+    middle = random.choice((*own, "1", ""))
+    closer = {"[": "]", "{": "}", "(": ")", '{"a":': "}", "[{": "}]"}.get(opener, "")
+    return opener * depth + middle + closer * random.choice((0, depth, depth - 1))
+
+
+def _repeated(random: Random, own: Sequence[str]) -> str:
+    piece = random.choice((*_PIECES, *own)) or " "
+    return piece * random.randint(2, 400)
+
+
+def _long(random: Random, own: Sequence[str]) -> str:
+    """A megabyte."""
+    piece = random.choice((*_PIECES, *own, " ", "a", "汉", "a b\n")) or " "
+    return (piece * (1_000_000 // len(piece) + 1))[:1_000_000]
+
+
+_KINDS: tuple[tuple[Callable[[Random, Sequence[str]], str], float], ...] = (
+    (_soup, 0.45),
+    (_broken, 0.3),
+    (_characters, 0.13),
+    (_repeated, 0.1),
+    (_nested, 0.02),
+)
+
+
+def hostile_texts(count: int, random: Random, own: Sequence[str]) -> Iterator[str]:
+    """Hostile outputs.
+
+    Args:
+        count: How many; the last of each thousand has a megabyte.
+        random: Decides all.
+        own: Texts of the task (golds, lists of candidates), to be mixed in and mangled.
+    """
+    kinds, weights = zip(*_KINDS, strict=True)
+    for number, kind in enumerate(random.choices(kinds, weights, k=count), 1):
+        yield (_long if number % 1000 == 0 else kind)(random, own)

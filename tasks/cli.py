@@ -1,4 +1,4 @@
-"""`redone-tasks`: what there is, what it asks, that it judges rightly, and its data."""
+"""`redone-tasks`: lists, shows, checks and fetches tasks."""
 
 from __future__ import annotations
 
@@ -9,21 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .command import Parser, console, run_command, visible
-from .errors import RedoneError
-from .general.commands import add_verbs
-from .general.in_use import data_in_use
+from .errors import MissingData, RedoneError, UnknownName
+from .general.cli import add_verbs
 
 if TYPE_CHECKING:
     from .check import Report
     from .datasets import Dataset
-    from .schema import Sample, Task
 
 
 def parser() -> Parser:
-    """The command line."""
-    p = Parser(
-        prog="redone-tasks", description="The tasks: what there is, what they ask, and their data."
-    )
+    """The command line; each verb's `run` does its work, given the parsed options."""
+    p = Parser(prog="redone-tasks", description="List, show, check and fetch tasks.")
     verbs = p.add_subparsers(dest="verb", metavar="VERB", required=True)
     data = Parser(add_help=False)
     data.add_argument(
@@ -33,55 +29,80 @@ def parser() -> Parser:
     v = verbs.add_parser("list", help="tasks and suites", description="Lists tasks and suites.")
     v.add_argument("--suite", metavar="NAMES", help="only these suites, comma separated")
     v.add_argument("--json", action="store_true", help="as JSON")
-    v.set_defaults(run=list_tasks)
+    v.set_defaults(run=lambda o: list_tasks(o.suite, o.json))
 
     v = verbs.add_parser(
         "show",
         parents=[data],
-        help="one task: prompt, answer, licence",
+        help="one task: prompt, gold answer, licence",
         description="Shows a task with one of its samples, whose text stays under its licence.",
     )
     v.add_argument("name", metavar="NAME", help="a task")
     v.add_argument("--sample", type=int, default=0, metavar="N", help="the N-th sample, from 0")
-    v.set_defaults(run=show)
+    v.set_defaults(run=lambda o: show(o.name, o.data_dir, o.sample))
 
     v = verbs.add_parser(
         "check",
         parents=[data],
-        help="prove that tasks judge rightly",
-        description="Proves tasks on the data at hand: a gold sheet scores 100, an empty one "
-        "nothing, none without skill more than the stated chance level, and parsers survive fuzz.",
+        help="check that tasks are scored correctly",
+        description="Checks tasks on the data at hand: gold predictions score 100, empty answers "
+        "0, no trivial baseline (random, constant, all candidates) exceeds the stored chance "
+        "level, and parsers survive fuzzing.",
     )
     v.add_argument("names", nargs="*", metavar="NAME", help="tasks, suites or globs (default: all)")
     v.add_argument("--fuzz", type=_count, default=10_000, metavar="N", help="outputs per parser")
-    v.add_argument("--seed", type=int, default=0, help="of random sheets and fuzz")
-    v.set_defaults(run=check_tasks)
+    v.add_argument("--seed", type=int, default=0, help="of random baselines and fuzzing")
+    v.add_argument(
+        "--write",
+        action="store_true",
+        help="measure chance levels, and store those that are unknown or wrong",
+    )
+    v.set_defaults(
+        run=lambda o: check_tasks(o.names, o.data_dir, fuzz=o.fuzz, seed=o.seed, write=o.write)
+    )
 
     v = verbs.add_parser(
         "overlap",
         parents=[data],
         help="training rows that repeat evaluation items",
-        description="Looks for evaluation items, whole, nearly or inside, in a file of training "
-        "rows (JSON lines). Exit code 1 if there are any.",
+        description="Searches a file of training rows (JSON lines) for evaluation items: exact "
+        "copies, near copies, and copies inside longer rows. Exit code 1 if there are any.",
     )
     v.add_argument("train", type=Path, metavar="TRAIN", help="JSON lines: question, messages ...")
     v.add_argument("--suite", metavar="NAMES", help="suites, comma separated (default sns-mini)")
     v.add_argument("--tasks", metavar="NAMES", help="tasks or globs")
-    v.add_argument("--threshold", type=float, default=0.8, metavar="SHARE", help="0.8 of n-grams")
+    v.add_argument(
+        "--threshold",
+        type=float,
+        default=0.8,
+        metavar="SHARE",
+        help="share of an item's n-grams that makes a near copy (default 0.8)",
+    )
     v.add_argument("--output", type=Path, metavar="FILE", help="every overlap as JSON lines")
-    v.set_defaults(run=find_overlaps)
+    v.set_defaults(
+        run=lambda o: find_overlaps(
+            o.train, o.suite, o.tasks, o.data_dir, threshold=o.threshold, output=o.output
+        )
+    )
 
     v = verbs.add_parser(
         "fetch",
         help="download published data",
-        description="Downloads published data sets into the data folder; goes on where it stopped.",
+        description="Downloads published data sets into the data folder. An interrupted download "
+        "resumes where it stopped.",
     )
     v.add_argument("names", nargs="*", metavar="NAME", help="data sets, or suites that need them")
-    v.add_argument("--data-dir", metavar="DIR", help="data folder; made if it does not exist")
+    v.add_argument("--data-dir", metavar="DIR", help="data folder; created if it does not exist")
     v.add_argument("--base-url", metavar="URL", help="a mirror: the URL of a copy of a data folder")
-    v.add_argument("--list", action="store_true", help="what there is to fetch")
-    v.add_argument("--yes", action="store_true", help="accept the licence without being asked")
-    v.set_defaults(run=fetch_data)
+    v.add_argument("--list", action="store_true", help="list the data sets")
+    v.add_argument("--yes", action="store_true", help="accept the licence without a prompt")
+    v.set_defaults(
+        run=lambda o: (
+            list_datasets()
+            if o.list
+            else fetch_data(o.names, o.data_dir, base_url=o.base_url, accept=o.yes)
+        )
+    )
     add_verbs(verbs)
     return p
 
@@ -89,12 +110,7 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status."""
     options = parser().parse_args(argv)
-
-    def body() -> int:
-        with data_in_use(getattr(options, "data_dir", None)):
-            return options.run(options)
-
-    return run_command("redone-tasks", body)
+    return run_command("redone-tasks", lambda: options.run(options))
 
 
 def _count(text: str) -> int:
@@ -104,22 +120,121 @@ def _count(text: str) -> int:
     return number
 
 
-def find_overlaps(options: argparse.Namespace) -> int:
-    """Counts overlaps by task and kind, and names the rows."""
+def list_tasks(suite: str | None, as_json: bool) -> int:
+    """Prints the tasks by category."""
+    from . import listing
+
+    for line in [listing.as_json(suite)] if as_json else listing.lines(suite):
+        print(visible(line))
+    return 0
+
+
+def show(name: str, data_dir: str | None, sample: int) -> int:
+    """Prints one task with one of its samples."""
+    from .listing import description
+    from .registry import by_name
+    from .sources import DataPaths
+
+    data = DataPaths.resolve(data_dir)
+    for line in description(by_name(name, data), data, sample):
+        print(line)
+    return 0
+
+
+def check_tasks(
+    names: Sequence[str], data_dir: str | None, *, fuzz: int, seed: int, write: bool
+) -> int:
+    """Checks tasks, and prints why one fails."""
+    from rich.console import Console
+
+    from .chance import store_chance
+    from .check import check, measured_chance
+    from .registry import TASKS, find
+    from .sources import DataPaths
+
+    data = DataPaths.resolve(data_dir)
+    # Tasks of lm-eval are scored by its own code; benchmarks/ compares the results with lm-eval's.
+    own = [task for task in TASKS.values() if task.requests is None]
+    tasks = find(None, ",".join(names), data) if names else own
+    if foreign := [task.name for task in tasks if task.requests is not None]:
+        raise RedoneError(f"{foreign[0]} is defined and scored by lm-eval: it is not checked here.")
+    reports: list[Report] = []
+    skipped: list[str] = []
+    terminal = console()
+    with Console(stderr=True, highlight=False).status("") as status:
+        for task in tasks:
+            status.update(f"{task.name} ({len(reports) + 1} of {len(tasks)})")
+            try:
+                reports.append(check(task, data.folder, fuzz=fuzz, seed=seed, measure=write))
+            except MissingData as error:
+                if names:
+                    raise
+                skipped.append(f"{task.name}: skipped. {error}")
+    terminal.print(_results(reports))
+    for report in reports:
+        for kind, lines in (("FAILED", report.problems), ("note", report.notes)):
+            for line in lines:
+                terminal.print(f"{kind}: {report.task.name}: {visible(line)}", markup=False)
+    for line in skipped:
+        terminal.print(line, markup=False)
+    if write:
+        levels = {r.task.name: level for r in reports if (level := measured_chance(r))}
+        store_chance(levels)
+        for name, level in levels.items():
+            terminal.print(f"stored: {name}: chance {level.metric:.2f} / {level.value:.2f}")
+    failed = sum(bool(r.problems) for r in reports)
+    terminal.print(f"{len(reports) - failed} of {len(reports)} tasks passed, {failed} failed.")
+    return 1 if failed else 0
+
+
+def _results(reports: Sequence[Report]):
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None)
+    table.add_column("task", no_wrap=True)
+    for name in ("items", "chance", "best trivial baseline"):
+        table.add_column(name, justify="right")
+    table.add_column("which")
+    table.add_column("fuzzed", justify="right")
+    table.add_column("")
+    for r in reports:
+        best = max(r.baselines, key=lambda s: s.metric, default=None)
+        chance = r.task.chance
+        table.add_row(
+            *(r.task.name, str(r.items)),
+            f"{chance.metric:.2f} / {chance.value:.2f}" if chance.known else "unknown",
+            f"{r.best[0]:.2f} / {r.best[1]:.2f}" if best else "",
+            escape(visible(best.name)) if best else "",
+            *(str(r.fuzzed), "[red]failed[/]" if r.problems else "[green]passed[/]"),
+        )
+    return table
+
+
+def find_overlaps(
+    train: Path,
+    suite: str | None,
+    names: str | None,
+    data_dir: str | None,
+    *,
+    threshold: float,
+    output: Path | None,
+) -> int:
+    """Counts overlaps by task and kind, and prints the rows."""
     import json
     from collections import Counter
     from dataclasses import asdict
 
-    from .overlap import EvaluationTexts, overlaps, training_texts
+    from .contamination import EvaluationTexts, overlaps, training_texts
     from .registry import find
-    from .sources import data_folder
+    from .sources import DataPaths
 
-    tasks = find(options.suite, options.tasks)
-    items = EvaluationTexts(tasks, data_folder(options.data_dir))
-    found = list(overlaps(training_texts(options.train), items, options.threshold))
-    if options.output:
-        lines = "".join(json.dumps(asdict(o)) + "\n" for o in found)
-        options.output.write_text(lines, "utf-8")
+    data = DataPaths.resolve(data_dir)
+    tasks = find(suite, names, data)
+    items = EvaluationTexts(tasks, data.folder)
+    found = list(overlaps(training_texts(train), items, threshold))
+    if output:
+        output.write_text("".join(json.dumps(asdict(o)) + "\n" for o in found), "utf-8")
     for (task, kind), count in sorted(Counter((o.task, o.kind) for o in found).items()):
         rows = sorted({o.row for o in found if (o.task, o.kind) == (task, kind)})
         shown = ", ".join(map(str, rows[:8])) + (", ..." if len(rows) > 8 else "")
@@ -133,164 +248,36 @@ def find_overlaps(options: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
-def list_tasks(options: argparse.Namespace) -> int:
-    """Tasks by category, with what their scores can be compared to."""
-    from .listing import as_json, lines
-
-    for line in [as_json(options.suite)] if options.json else lines(options.suite):
-        print(visible(line))
-    return 0
-
-
-def show(options: argparse.Namespace) -> int:
-    """One task with one sample, as a model would see it."""
-    from itertools import islice
-
-    from .datasets import dataset
-    from .listing import data_of
-    from .registry import by_name
-    from .sources import data_folder, samples
-
-    task = by_name(options.name)
-    print(f"{task.name} (version {task.version}): {task.title}")
-    metrics = {n: ", ".join(m.name for m in s.metrics) for n, s in task.scorings.items()}
-    facts = {
-        "category": task.category,
-        "capability": task.capability,
-        "language": task.language,
-        **{f"metrics ({name})": names for name, names in metrics.items()},
-        "needs": ", ".join(task.needs()) or "nothing",
-        "chance": f"{task.chance.metric:.2f} (mean value {task.chance.value:.2f})",
-        "reward": task.reward + (", held out of training" if task.held_out else ""),
-        "limit": f"{task.settings.max_tokens} tokens, stop {list(task.settings.stop)}",
-        "citation": task.citation,
-    }
-    if task.dataset:
-        source = dataset(task.dataset)
-        facts["data"] = f"{source.title}; {source.url}"
-        facts["licence"] = f"{source.licence}, {source.licence_url}"
-    else:
-        facts["data"] = data_of(task)
-    for name, fact in facts.items():
-        print(f"  {name + ':':<22}{visible(fact)}")
-    folder = data_folder(options.data_dir)
-    if options.sample < 0:
-        raise RedoneError(f"--sample {options.sample}: a number from 0 is expected.")
-    sample = next(islice(samples(task, folder), options.sample, None), None)
-    if sample is None:
-        raise RedoneError(f"{task.name} has no sample {options.sample}: there are fewer.")
-    _show_sample(task, sample, folder)
-    return 0
-
-
-def _show_sample(task: Task, sample: Sample, folder: Path) -> None:
-    from .prompts import messages, prompt_for, prompt_hash
-    from .sources import data_hash, samples
-
-    tags = "".join(f", {name} {value}" for name, value in sample.tags.items())
-    print(f"  {'prompt:':<22}{prompt_hash(task)}")
-    print(f"  {'samples:':<22}{data_hash(s.id for s in samples(task, folder))}")
-    print(f"\nsample {sample.id}: cluster {sample.cluster}, {sample.partition}{visible(tags)}")
-    prompt = prompt_for(task, sample.language, {})
-    asked = [list(messages(prompt, sample.fields))]
-    if task.requests is not None:
-        asked = []
-        for request in task.requests(sample, prompt):
-            text = request.prompt
-            each = [{"role": request.kind, "content": text}] if isinstance(text, str) else [*text]
-            asked += [each] if each not in asked else []
-    for message in (message for each in asked for message in each):
-        print(f"--- {message['role']}\n{visible(message['content'])}")
-    print(f"--- gold\n{visible(task.gold(sample))}")
-
-
-def check_tasks(options: argparse.Namespace) -> int:
-    """Proves tasks, and says of each why if it fails."""
-    from rich.console import Console
-
-    from .check import check
-    from .errors import MissingData
-    from .registry import TASKS, find
-    from .sources import data_folder
-
-    # What lm-eval defines is judged by lm-eval's own code; benchmarks/ proves that it is the same.
-    own = [task for task in TASKS.values() if task.requests is None]
-    tasks = find(None, ",".join(options.names)) if options.names else own
-    if foreign := [task.name for task in tasks if task.requests is not None]:
-        raise RedoneError(
-            f"{foreign[0]} is defined and judged by lm-eval: there is nothing of ours to prove."
-        )
-    folder = data_folder(options.data_dir)
-    reports: list[Report] = []
-    left_out: list[str] = []
-    terminal = console()
-    with Console(stderr=True, highlight=False).status("") as status:
-        for task in tasks:
-            status.update(f"{task.name} ({len(reports) + 1} of {len(tasks)})")
-            try:
-                reports.append(check(task, folder, fuzz=options.fuzz, seed=options.seed))
-            except MissingData as error:
-                if options.names:
-                    raise
-                left_out.append(f"{task.name}: left out. {error}")
-    terminal.print(_proofs(reports))
-    for report in reports:
-        for kind, lines in (("FAILED", report.problems), ("note", report.notes)):
-            for line in lines:
-                terminal.print(f"{kind}: {report.task.name}: {visible(line)}", markup=False)
-    for line in left_out:
-        terminal.print(line, markup=False)
-    failed = sum(bool(r.problems) for r in reports)
-    terminal.print(f"{len(reports) - failed} of {len(reports)} tasks proved, {failed} failed.")
-    return 1 if failed else 0
-
-
-def _proofs(reports: Sequence[Report]):
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None)
-    table.add_column("task", no_wrap=True)
-    for name in ("items", "chance", "best without skill"):
-        table.add_column(name, justify="right")
-    table.add_column("it is")
-    table.add_column("fuzzed", justify="right")
-    table.add_column("")
-    for r in reports:
-        best = max(r.sheets, key=lambda s: s.metric, default=None)
-        table.add_row(
-            *(r.task.name, str(r.items)),
-            f"{r.task.chance.metric:.2f} / {r.task.chance.value:.2f}",
-            f"{r.best[0]:.2f} / {r.best[1]:.2f}" if best else "",
-            escape(visible(best.name)) if best else "",
-            *(str(r.fuzzed), "[red]failed[/]" if r.problems else "[green]proved[/]"),
-        )
-    return table
-
-
-def fetch_data(options: argparse.Namespace) -> int:
-    """Shows licences, asks, downloads."""
+def list_datasets() -> int:
+    """Prints the data sets that can be fetched."""
     from .datasets import datasets
 
-    if options.list or not options.names:
-        for each in datasets().values():
-            print(f"{each.name}: {each.title}\n  {_size(each)}. Licence: {each.licence}")
-        if not options.list:
-            raise RedoneError(f"Name a data set to fetch: {', '.join(datasets())}.")
-        return 0
+    for each in datasets().values():
+        print(f"{each.name}: {each.title}\n  {_size(each)}. Licence: {each.licence}")
+    return 0
+
+
+def fetch_data(
+    names: Sequence[str], data_dir: str | None, *, base_url: str | None, accept: bool
+) -> int:
+    """Shows licences, asks, downloads."""
+    from .datasets import datasets
     from .sources import data_folder
 
-    folder = data_folder(options.data_dir, create=True)
-    for each in _wanted(options.names):
+    if not names:
+        list_datasets()
+        raise RedoneError(f"Name a data set to fetch: {', '.join(datasets())}.")
+    folder = data_folder(data_dir, create=True)
+    for each in _needed(names):
         print(
             f"{each.title}\n  licence:  {each.licence}\n            {each.licence_url}\n"
-            f"  citation: {each.citation}\n  {_size(each)} from {options.base_url or each.url}\n"
+            f"  citation: {each.citation}\n  {_size(each)} from {base_url or each.url}\n"
             f"  into {folder / each.name}"
         )
-        if not options.yes and not _agreed():
+        if not accept and not _accepted():
             print("Not downloaded.")
             return 1
-        _fetch(each, folder, options.base_url)
+        _fetch(each, folder, base_url)
     return 0
 
 
@@ -298,26 +285,34 @@ def _size(dataset: Dataset) -> str:
     return f"{len(dataset.files)} files, {dataset.size / 1e6:.1f} MB"
 
 
-def _wanted(names: Sequence[str]) -> list[Dataset]:
+def _needed(names: Sequence[str]) -> list[Dataset]:
+    """The data sets of these names, or that these tasks, benchmarks and suites need.
+
+    Raises:
+        UnknownName: A name means nothing.
+        IncompleteTask: A task's data set has no entry in the table.
+    """
     from .datasets import datasets
-    from .errors import UnknownName
-    from .registry import BENCHMARKS, SUITES, find
+    from .registry import BENCHMARKS, SUITES, TASKS, find
 
     known = datasets()
-    wanted: dict[str, Dataset] = {}
+    needed: dict[str, Dataset] = {}
     for name in (n for text in names for n in text.split(",") if n):
         if name in known:
-            wanted[name] = known[name]
-        elif name in SUITES or name in BENCHMARKS:
-            wanted |= {t.dataset: known[t.dataset] for t in find(None, name) if t.dataset}
+            needed[name] = known[name]
+        elif name in SUITES or name in BENCHMARKS or name in TASKS:
+            found = {task.dataset for task in find(None, name)} - {None}
+            if not found:
+                print(f"{name} needs no published data set.")
+            needed |= {key: known[key] for key in known if key in found}
         else:
             raise UnknownName("data set", name, {*known, *SUITES})
-    return list(wanted.values())
+    return list(needed.values())
 
 
-def _agreed() -> bool:
+def _accepted() -> bool:
     if not sys.stdin.isatty():
-        raise RedoneError("Nobody is here to accept the licence. --yes accepts it.")
+        raise RedoneError("There is no terminal to accept the licence at. --yes accepts it.")
     return input("Download under these terms? [y/N] ").strip().lower() in ("y", "yes")
 
 
@@ -338,6 +333,6 @@ def _fetch(dataset: Dataset, folder: Path, mirror: str | None) -> None:
             bar.update(whole, completed=sum(sizes.values()), description=Path(path).name)
 
         done = fetch(dataset, folder, mirror=mirror, progress=progress)
-    print(f"{dataset.name}: {len(done.downloaded)} downloaded, {len(done.present)} were there.")
+    print(f"{dataset.name}: {len(done.downloaded)} downloaded, {len(done.present)} present before.")
     for note in done.notes:
         print(f"Note: {note}")

@@ -1,9 +1,9 @@
 """The errors that a person can act on.
 
-Doctrine: what one sample does wrong (an answer that cannot be read, an empty completion) is
+Doctrine: what goes wrong with one sample (an answer that cannot be parsed, an empty completion) is
 *recorded data*, never an exception. What stops a command is a `RedoneError`: its text names the bad
-value, what was expected, and the way out; commands print it as one message, without a traceback.
-Anything else that escapes is a defect of ours.
+value, what was expected, and the fix; commands print it as one message, without a traceback.
+Anything else that escapes is a bug.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ class UnknownName(RedoneError):
     """A name (task, suite, backend, ...) that is not in its table.
 
     Args:
-        kind: What was named, in the singular ("task").
+        kind: The kind of name, in the singular ("task").
         name: The bad value.
-        known: The valid values. All are told where they are few, else the near ones.
-        listing: Where all of them can be read, for when they are many.
+        known: The valid values. All are listed where they are few, else the nearest ones.
+        listing: How to list all of them, for when they are many.
     """
 
     most = 12
-    """Names that a message can hold and still be read."""
+    """Names that are listed in a message at most."""
 
     def __init__(
         self,
@@ -52,6 +52,10 @@ class UnknownName(RedoneError):
                 parts.append(f"There are {len(names)}: {listing}")
         super().__init__(" ".join(parts))
         self.kind, self.name, self.near = kind, name, near
+
+
+class IncompleteTask(RedoneError):
+    """A task or benchmark whose definition leaves something out; the message says what."""
 
 
 class MissingData(RedoneError):

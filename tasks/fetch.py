@@ -1,12 +1,17 @@
 """Downloads published data sets into the user's data folder.
 
-A file is written to `NAME.part` and renamed when its size and hash are right, so what has its name
-is right and whole. A `.part` is what an interrupted download left: the next one goes on from there,
-if the server can (HTTP Range), and begins again if not.
+A file is written to `NAME.part` and renamed when its size and hash are right, so a file under its
+final name is complete. An interrupted download leaves a `.part`; the next run resumes from there if
+the server can (HTTP Range), and starts over if not.
+
+The authors of SNS-Bench publish their prompts in OpenCompass configuration files, which are Python
+programs. They are parsed, and only plain literals are taken: a program from the network is never
+executed.
 """
 
 from __future__ import annotations
 
+import ast
 import errno
 import hashlib
 import json
@@ -21,18 +26,18 @@ from urllib.parse import quote
 
 from .datasets import DataFile, Dataset, PublishedPrompts
 from .errors import RedoneError
-from .opencompass import prompts_in
+from .task import Prompt
 
 if TYPE_CHECKING:
     import httpx
 
 ATTEMPTS = 4
-"""Tries for one file when the connection breaks; each goes on where the last one stopped."""
+"""Tries for one file when the connection breaks; each resumes where the last one stopped."""
 
 _CONFIGURATION_LIMIT = 1 << 20
 _NOT_OURS = (
-    "it is not the file that this version knows, and was not kept. Update redone, or use a copy of "
-    "the right file with --data-dir."
+    "it is not the file that this version expects, and was not kept. Update redone, or use a copy "
+    "of the right file with --data-dir."
 )
 
 
@@ -43,17 +48,17 @@ class FetchFailed(RedoneError):
 
 
 class Broken(Exception):
-    """The connection failed in a way that another try may mend."""
+    """The connection failed in a way that another try may fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What became of one data set.
+    """The result for one data set.
 
     Attributes:
         downloaded: Paths of files that were downloaded.
-        present: Paths of files that were there already, whole and right.
-        notes: What a person should know.
+        present: Paths of files that were complete already.
+        notes: For the user.
     """
 
     downloaded: list[str] = field(default_factory=list)
@@ -77,13 +82,13 @@ def fetch(
     progress: Progress = _silent,
     pause: float = 1.0,
 ) -> Fetched:
-    """Makes a data set whole in a data folder.
+    """Completes a data set in a data folder.
 
     Args:
         dataset: What to fetch.
         folder: The data folder; made if it does not exist.
         mirror: URL of a copy of a data folder, in place of the authors' servers.
-        progress: Told the bytes of each file as they come.
+        progress: Called as bytes of each file arrive.
         pause: Seconds before a second try; doubled before each further one.
 
     Raises:
@@ -131,7 +136,7 @@ def _sha256(path: Path) -> str:
 
 @contextmanager
 def _writable(target: Path) -> Iterator[None]:
-    """Turns what a disk can do into messages."""
+    """Turns errors of the disk into messages."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield
@@ -139,7 +144,7 @@ def _writable(target: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise FetchFailed(
                 f"No space left while writing {target}. Free some, or name another folder with "
-                "--data-dir, and run the command again: it goes on from here."
+                "--data-dir, and rerun the same command: it resumes from here."
             ) from None
         raise FetchFailed(f"{target} cannot be written: {error.strerror or error}.") from None
 
@@ -172,14 +177,14 @@ def _download(
     kept = part.stat().st_size if part.exists() else 0
     raise FetchFailed(
         f"{url} could not be fetched: {problem or 'wrong content'}. {kept} of {file.size} bytes "
-        "are kept: run the command again to go on from there."
+        "are saved: rerun the same command to resume."
     )
 
 
 def _continue(
     client: httpx.Client, url: str, part: Path, file: DataFile, progress: Progress
 ) -> None:
-    """Brings a part to its full size; its content is not checked here."""
+    """Downloads the rest of a part; its content is not checked here."""
     import httpx
 
     have = part.stat().st_size if part.exists() else 0
@@ -218,7 +223,7 @@ def _continue(
 
 
 def _resumes(response: httpx.Response, have: int) -> bool:
-    """Whether the body goes on at byte `have`, rather than being the whole file."""
+    """Whether the body resumes at byte `have`, rather than being the whole file."""
     stated = response.headers.get("Content-Range", "")
     return response.status_code == 206 and stated.startswith(f"bytes {have}-")
 
@@ -240,6 +245,9 @@ def _reason(error: Exception) -> str:
     return f"no connection or a broken one ({text})"
 
 
+# --- the authors' prompts ------------------------------------------------------------------------
+
+
 def _fetch_prompts(
     client: httpx.Client,
     dataset: Dataset,
@@ -249,7 +257,7 @@ def _fetch_prompts(
     done: Fetched,
     pause: float,
 ) -> None:
-    """Writes the authors' prompts as JSON; without them the data set is whole all the same."""
+    """Writes the authors' prompts as JSON; the data set is complete without them."""
     target = folder / prompts.path
     if target.is_file():
         done.present.append(prompts.path)
@@ -265,8 +273,8 @@ def _fetch_prompts(
         packed = json.dumps(found, sort_keys=True, ensure_ascii=False)
     except (FetchFailed, Broken, ValueError, RecursionError) as error:
         done.notes.append(
-            f"The authors' own prompts could not be had ({error}). Nothing else needs them: "
-            "evaluation uses the prompts of this project."
+            f"The authors' own prompts could not be downloaded ({error}). Evaluation does not need "
+            "them: it uses the prompts of this project."
         )
         return
     part = target.with_name(target.name + ".part")
@@ -277,7 +285,7 @@ def _fetch_prompts(
     if hashlib.sha256(packed.encode()).hexdigest() != prompts.sha256:
         done.notes.append(
             f"{target} differs from the prompts known to this version: the authors have changed "
-            "them. The prompt hash in each score's signature tells such runs apart."
+            "them. The prompt hash in each score's signature distinguishes such runs."
         )
 
 
@@ -322,3 +330,73 @@ def _text(client: httpx.Client, url: str, pause: float) -> str:
     if len(response.content) > _CONFIGURATION_LIMIT:
         raise ValueError(f"{url} is far too long for a file of prompts")
     return response.content.decode("utf-8")
+
+
+def prompts_in(source: str) -> dict[str, Prompt]:
+    """The prompts of a configuration, by the `name` of the data set that uses them.
+
+    Args:
+        source: The text of the file: assignments of templates, `dict(begin=[...], round=[...])`,
+            each followed by lists of data sets, `[dict(name=..., infer_cfg=dict(...))]`, that name
+            one. A name can be assigned again; the data sets before it keep the earlier template.
+
+    Raises:
+        ValueError: It is no Python, or a prompt in it is not a literal.
+    """
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError(f"not readable as Python: {error}") from None
+    templates: dict[str, Prompt] = {}
+    found: dict[str, Prompt] = {}
+    for statement in body:
+        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+            continue
+        value = statement.value
+        if isinstance(value, ast.Call) and _argument(value, "round") is not None:
+            templates[statement.targets[0].id] = _template(value)
+        elif isinstance(value, ast.List):
+            for entry in value.elts:
+                name = _argument(entry, "name")
+                used = next(
+                    (v for v in _values(entry, "template") if isinstance(v, ast.Name)), None
+                )
+                if name is not None and used is not None and used.id in templates:
+                    found[_literal(name)] = templates[used.id]
+    return found
+
+
+def _template(call: ast.Call) -> Prompt:
+    texts = {"SYSTEM": "", "HUMAN": ""}
+    for part in ("begin", "round"):
+        turns = _argument(call, part)
+        for turn in turns.elts if isinstance(turns, ast.List) else []:
+            role, prompt = _argument(turn, "role"), _argument(turn, "prompt")
+            if role is not None and prompt is not None and _literal(role) in texts:
+                texts[_literal(role)] += _literal(prompt)
+    return Prompt(texts["SYSTEM"], texts["HUMAN"])
+
+
+def _argument(node: ast.AST, name: str) -> ast.expr | None:
+    if not isinstance(node, ast.Call):
+        return None
+    return next((k.value for k in node.keywords if k.arg == name), None)
+
+
+def _values(node: ast.AST, name: str) -> Iterator[ast.expr]:
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.keyword) and inner.arg == name:
+            yield inner.value
+
+
+def _literal(node: ast.expr) -> str:
+    """A string literal, an f-string without places, or a sum of such."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_literal(part) for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _literal(node.left) + _literal(node.right)
+    raise ValueError(
+        f"line {node.lineno}: a literal text is expected, not {ast.unparse(node)[:60]!r}"
+    )

@@ -1,16 +1,19 @@
-"""What `redone-tasks list` says: tasks, suites, and what is absent."""
+"""What `redone-tasks list` and `redone-tasks show` print."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
-from .general.absent import ABSENT
-from .general.bridge import Documents
-from .general.mirror_files import MirrorReader
-from .general.table import TabledDocuments
-from .registry import SUITES, TASKS, find
-from .schema import Task
+from .command import visible
+from .datasets import dataset
+from .errors import RedoneError
+from .prompts import messages, prompt_for, prompt_hash
+from .registry import SUITES, TASKS, find, suite_names
+from .sources import DataPaths, data_hash, samples
+from .task import Task
 
 
 def lines(suite: str | None) -> Iterator[str]:
@@ -20,23 +23,24 @@ def lines(suite: str | None) -> Iterator[str]:
     tasks = find(suite) if suite else list(TASKS.values())
     for task in tasks:
         metric = task.scorings["corrected"].metrics[0].name
-        facts = (task.name, metric, f"{task.chance.metric:.2f}", task.reward, task.language)
+        chance = f"{task.chance.metric:.2f}" if task.chance.known else "?"
+        facts = (task.name, metric, chance, task.reward, task.language)
         yield row.format(*facts, data_of(task), task.title)
-    if any(isinstance(task.read, Documents) for task in tasks):
-        for absent in ABSENT:
+    if any(task.kind == "lm_eval" for task in tasks):
+        from .general.table import UNAVAILABLE
+
+        for absent in UNAVAILABLE:
             yield f"not here: {absent.title}: {absent.reason}. Nearest: {absent.instead}"
         yield "any other task or group of lm-eval's: lm_eval:NAME; variants NAME+chat, NAME+5shot"
     if not suite:
         for name, each in SUITES.items():
-            yield f"suite {name}: {each.title}, {len(find(name))} tasks"
+            yield f"suite {name}: {each.title}, {len(suite_names(name))} tasks"
 
 
 def as_json(suite: str | None) -> str:
     """The same as a JSON array of tasks."""
-    import json
-
     tasks = find(suite) if suite else list(TASKS.values())
-    suites = {name: {t.name for t in find(name)} for name in SUITES}
+    suites = {name: set(suite_names(name)) for name in SUITES}
     rows = [_record(t) | {"suites": [s for s in suites if t.name in suites[s]]} for t in tasks]
     return json.dumps(rows, indent=1, ensure_ascii=False)
 
@@ -45,17 +49,10 @@ def data_of(task: Task) -> str:
     """Where a task's items are, in a few words."""
     if task.dataset:
         return task.dataset
-    if isinstance(task.read, TabledDocuments) and task.read.entry is not None:
-        from .general.mirrors import mirrors
-
-        hub = task.read.entry.hub
-        return "mirror" if any(m.has(hub) for m in mirrors()) else f"hub: {hub}"
-    if isinstance(task.read, MirrorReader):
-        from .general.mirrors import mirrors
-
-        there = any((m.folder / task.read.path).is_file() for m in mirrors())
-        return "mirror" if there else f"yours: {task.read.path}"
-    return "lm-eval" if isinstance(task.read, Documents) else "embedded"
+    if task.kind in ("mirror", "lm_eval"):
+        reader: Any = task.read
+        return reader.place(DataPaths.resolve())
+    return "embedded"
 
 
 def _record(task: Task) -> dict[str, Any]:
@@ -77,3 +74,61 @@ def _record(task: Task) -> dict[str, Any]:
         "max_tokens": task.settings.max_tokens,
         "citation": task.citation,
     }
+
+
+def description(task: Task, data: DataPaths, number: int) -> Iterator[str]:
+    """The facts of a task, and one of its samples as a model sees it.
+
+    Args:
+        task: Which.
+        data: Where its data are.
+        number: Of the sample, from 0.
+
+    Raises:
+        RedoneError: There is no such sample.
+        MissingData: A file of the task is not in the folder.
+    """
+    yield f"{task.name} (version {task.version}): {task.title}"
+    facts = {
+        "category": task.category,
+        "capability": task.capability,
+        "language": task.language,
+        **{
+            f"metrics ({name})": ", ".join(metric.name for metric in scoring.metrics)
+            for name, scoring in task.scorings.items()
+        },
+        "needs": ", ".join(task.needs()) or "nothing",
+        "chance": f"{task.chance.metric:.2f} (mean value {task.chance.value:.2f})"
+        if task.chance.known
+        else "unknown",
+        "reward": task.reward + (", held out of training" if task.held_out else ""),
+        "limit": f"{task.settings.max_tokens} tokens, stop {list(task.settings.stop)}",
+        "citation": task.citation,
+    }
+    if task.dataset:
+        source = dataset(task.dataset)
+        facts["data"] = f"{source.title}; {source.url}"
+        facts["licence"] = f"{source.licence}, {source.licence_url}"
+    else:
+        facts["data"] = data_of(task)
+    yield from (f"  {name + ':':<22}{visible(fact)}" for name, fact in facts.items())
+    if number < 0:
+        raise RedoneError(f"--sample {number}: expected a number from 0.")
+    sample = next(islice(samples(task, data.folder), number, None), None)
+    if sample is None:
+        raise RedoneError(f"{task.name} has no sample {number}: there are fewer.")
+    tags = "".join(f", {name} {value}" for name, value in sample.tags.items())
+    yield f"  {'prompt:':<22}{prompt_hash(task)}"
+    yield f"  {'samples:':<22}{data_hash(s.id for s in samples(task, data.folder))}"
+    yield f"\nsample {sample.id}: cluster {sample.cluster}, {sample.partition}{visible(tags)}"
+    prompt = prompt_for(task, sample.language, {})
+    rendered = [list(messages(prompt, sample.fields))]
+    if task.requests is not None:
+        rendered = []
+        for request in task.requests(sample, prompt):
+            text = request.prompt
+            each = [{"role": request.kind, "content": text}] if isinstance(text, str) else [*text]
+            rendered += [each] if each not in rendered else []
+    for message in (message for each in rendered for message in each):
+        yield f"--- {message['role']}\n{visible(message['content'])}"
+    yield f"--- gold\n{visible(task.gold(sample))}"

@@ -1,4 +1,4 @@
-"""From a sample to the messages that a model sees."""
+"""From a sample to the messages that a model gets."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from .errors import BadRow, MissingData, RedoneError, UnknownName
-from .schema import Message, Prompt, Sample, Task
+from .schema import Message, Sample
+from .task import Prompt, Task
 
 _PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 ELLIPSIS = "…"
-"""Stands where a field was cut."""
+"""Marks where a field was cut."""
 
 
 def prompt_for(
@@ -37,7 +38,7 @@ def prompt_for(
 
 
 def messages(prompt: Prompt, fields: Mapping[str, Any]) -> tuple[Message, ...]:
-    """System text as it stands, user text with its `{field}` places filled.
+    """The system text unchanged, the user text with its `{field}` places filled.
 
     Only names of the sample's fields are places; other braces are text. What is no string is shown
     as JSON. An empty system text makes no message.
@@ -83,7 +84,7 @@ class Shortened:
     """A prompt that was cut to fit a context.
 
     Attributes:
-        messages: What the model sees.
+        messages: What the model gets.
         field: The sample's field that was cut.
         characters: How many of its characters are gone.
     """
@@ -105,8 +106,8 @@ def shorten(
     Args:
         sample: The item.
         prompt: Its prompt.
-        fits: Whether messages fit the context. It must say yes to all that is shorter than what it
-            says yes to; it is asked about log2(length of the field) times.
+        fits: Whether messages fit the context; monotonic in their length. It is called about
+            log2(length of the field) times.
 
     Raises:
         RedoneError: The prompt shows no text field, or does not fit even without it.

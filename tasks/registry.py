@@ -1,46 +1,87 @@
-"""The table of all tasks, benchmarks and suites. To add a task: write it, and name it here.
+"""The table of all benchmarks. To add one: write its file, and name it in `TABLE`.
 
-How figures are put together, everywhere: a category is the mean of its tasks, a benchmark the mean
-of its categories, a suite the mean of its benchmarks. (A direction of SNS-TransBench is a category
+A file defines its tasks and `BENCHMARK`, with the titles of its columns; `TABLE` has its module and
+the names of its tasks. Names are known without importing anything; a task's module is imported when
+the task is needed, and then checked: what is missing is an `IncompleteTask` that says so.
+
+How figures are aggregated, everywhere: a category is the mean of its tasks, a benchmark the mean of
+its categories, a suite the mean of its benchmarks. (A direction of SNS-TransBench is a category
 whose figure is itself the mean of BLEU and chrF++, so that benchmark is the mean of four figures,
 as published.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cache, partial
+from importlib import import_module
+from typing import Any, cast
 
-from . import sns_trans, tweeteval
-from .errors import UnknownName
-from .general import halueval, translation
-from .general.definitions import PREFIX
-from .general.table import GENERAL, tabled
-from .general_mini.tasks import GENERAL_MINI, GENERAL_MINI_REPORT
-from .schema import Chance, Task
-from .sns_bench import chlw, gender, hashtag, ner, query_corr, taxonomy
-from .sns_bench.mrc_complex import MRC_COMPLEX
-from .sns_bench.mrc_simple import MRC_SIMPLE
-from .sns_bench.query_gen import QUERY_GEN
-from .sources import JsonReader
+from .chance import stored_chance
+from .datasets import datasets
+from .errors import IncompleteTask, UnknownName
+from .sources import DataPaths
+from .task import LM_EVAL, Benchmark, Category, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Benchmark:
-    """What is published as one score.
+class Line:
+    """A benchmark's line in the table.
 
     Attributes:
-        title: For people.
-        categories: Name -> tasks, in the order of the published table.
+        module: Defines `BENCHMARK` (or, for several, `BENCHMARKS`: by name, or functions that make
+            them).
+        tasks: Names of its tasks, in the order of its categories.
     """
 
-    title: str
-    categories: Mapping[str, tuple[Task, ...]]
+    module: str
+    tasks: tuple[str, ...]
 
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        return tuple(task for tasks in self.categories.values() for task in tasks)
+
+def _line(module: str, prefix: str, names: str) -> Line:
+    return Line(module, tuple(prefix + name for name in names.split()))
+
+
+_SNS_BENCH = (
+    "taxonomy_single taxonomy_multiple hashtag_single hashtag_multiple query_corr_topic "
+    "query_corr_explain mrc_simple mrc_complex ner gender chlw query_gen"
+)
+_GENERATED = "facts word_problems numerals wording layout lists records stories"
+_MMLU_AND_OTHERS = (
+    "mmlu cmmlu ceval-valid gpqa_diamond_zeroshot mmlu_pro bbh agieval_gaokao_biology "
+    "agieval_gaokao_chemistry agieval_gaokao_chinese agieval_gaokao_english "
+    "agieval_gaokao_geography agieval_gaokao_history agieval_gaokao_mathcloze "
+    "agieval_gaokao_mathqa agieval_gaokao_physics"
+)
+_TRANSLATION = (
+    "wmt22_en_zh wmt22_zh_en wmt23_en_zh wmt23_zh_en wmt24_en_zh flores_en_zh flores_zh_en"
+)
+_GENERAL = "redone.tasks.general.benchmarks"
+_MINI = "redone.tasks.mini"
+_GENERAL_MINI = "redone.tasks.general_mini.benchmarks"
+
+TABLE: dict[str, Line] = {
+    "sns_bench": _line("redone.tasks.sns_bench", "sns_bench/", _SNS_BENCH),
+    "sns_trans": _line("redone.tasks.sns_trans", "sns_trans/", "zh_en en_zh"),
+    "sns_bench_mini": _line(_MINI, "sns_mini/", _SNS_BENCH),
+    "sns_trans_mini": _line(_MINI, "sns_mini/", "zh_en en_zh"),
+    "tweeteval": _line(
+        "redone.tasks.tweeteval", "tweeteval/", "irony sentiment hate offensive emotion stance"
+    ),
+    "general_mini": _line(_GENERAL_MINI, "general_mini/", _GENERATED),
+    "general_mini_report": _line(_GENERAL_MINI, "general_mini_report/", _GENERATED),
+    "general_knowledge": _line(_GENERAL, LM_EVAL, _MMLU_AND_OTHERS),
+    "general_mathematics": _line(_GENERAL, LM_EVAL, "gsm8k hendrycks_math500 aime25"),
+    "general_code": _line(_GENERAL, LM_EVAL, "humaneval mbpp"),
+    "general_instruction_following": _line(_GENERAL, LM_EVAL, "ifeval"),
+    "general_translation": _line(_GENERAL, "general/", _TRANSLATION),
+    "general_hallucination": _line(_GENERAL, "general/", "halueval"),
+}
+"""Benchmark -> its line, in the order of all tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,87 +92,6 @@ class Suite:
     benchmarks: tuple[str, ...]
 
 
-def _mini(categories: Mapping[str, tuple[Task, ...]]) -> dict[str, tuple[Task, ...]]:
-    """The embedded twins: the same questions and judgement on items written for this project."""
-    return {name: tuple(map(_twin, tasks)) for name, tasks in categories.items()}
-
-
-def _twin(task: Task) -> Task:
-    subtask = task.name.partition("/")[2]
-    if not isinstance(task.read, JsonReader):
-        raise TypeError(f"{task.name} is not read by a JsonReader, so it has no embedded twin.")
-    return replace(
-        task,
-        name=f"sns_mini/{subtask}",
-        title=f"{task.title}, demonstration",
-        language="mul",
-        dataset=None,
-        read=replace(task.read, path=f"{subtask}.jsonl", embedded=True),
-        chance=_MINI_CHANCE[subtask],
-        citation=f"Items written for redone, in the form of: {task.citation}",
-    )
-
-
-_SNS_BENCH = {
-    "taxonomy": (taxonomy.SINGLE, taxonomy.MULTIPLE),
-    "hashtag": (hashtag.SINGLE, hashtag.MULTIPLE),
-    "query_corr": (query_corr.TOPIC, query_corr.EXPLAIN),
-    "mrc": (MRC_SIMPLE, MRC_COMPLEX),
-    "ner": (ner.TASK,),
-    "gender": (gender.TASK,),
-    "chlw": (chlw.TASK,),
-    "query_gen": (QUERY_GEN,),
-}
-_SNS_TRANS = {"zh_en": (sns_trans.ZH_EN,), "en_zh": (sns_trans.EN_ZH,)}
-
-_GENERAL = {
-    **GENERAL,
-    "translation": translation.TASKS,
-    "hallucination": {"halueval": (halueval.TASK,)},
-}
-
-_MINI_CHANCE = {
-    "taxonomy_single": Chance(metric=12.38, value=0.13),
-    "taxonomy_multiple": Chance(metric=6.25, value=0.07),
-    "hashtag_single": Chance(metric=19.32, value=0.2),
-    "hashtag_multiple": Chance(metric=48.7, value=0.49),
-    "query_corr_topic": Chance(metric=18.0, value=0.25),
-    "query_corr_explain": Chance(metric=50.47, value=0.51),
-    "mrc_simple": Chance(metric=45.33, value=0.43),
-    "mrc_complex": Chance(metric=30.27, value=0.38),
-    "ner": Chance(metric=10.53, value=0.11),
-    "gender": Chance(metric=50.0, value=0.5),
-    "chlw": Chance(metric=47.06, value=0.5),
-    "query_gen": Chance(metric=37.4, value=0.38),
-    "zh_en": Chance(metric=16.44, value=0.21),
-    "en_zh": Chance(metric=16.07, value=0.09),
-}
-"""Chance levels of the embedded items; `redone-tasks check sns-mini` proves them."""
-
-
-def _by_category(tasks: Sequence[Task]) -> dict[str, tuple[Task, ...]]:
-    return {
-        category: tuple(task for task in tasks if task.category == category)
-        for category in dict.fromkeys(task.category for task in tasks)
-    }
-
-
-BENCHMARKS: Mapping[str, Benchmark] = {
-    "sns_bench": Benchmark("SNS-Bench", _SNS_BENCH),
-    "sns_trans": Benchmark("SNS-TransBench", _SNS_TRANS),
-    "sns_bench_mini": Benchmark("SNS-Bench, embedded demonstration", _mini(_SNS_BENCH)),
-    "sns_trans_mini": Benchmark("SNS-TransBench, embedded demonstration", _mini(_SNS_TRANS)),
-    "tweeteval": Benchmark("TweetEval", {task.category: (task,) for task in tweeteval.TWEETEVAL}),
-    "general_mini": Benchmark("General skills, generated", _by_category(GENERAL_MINI)),
-    "general_mini_report": Benchmark(
-        "General skills, generated, for final figures", _by_category(GENERAL_MINI_REPORT)
-    ),
-    **{
-        f"general_{capability.replace(' ', '_')}": Benchmark(f"General: {capability}", categories)
-        for capability, categories in _GENERAL.items()
-    },
-}
-
 SUITES: Mapping[str, Suite] = {
     "sns": Suite("SNS-Bench and SNS-TransBench", ("sns_bench", "sns_trans")),
     "sns-mini": Suite("Embedded demonstration", ("sns_bench_mini", "sns_trans_mini")),
@@ -141,67 +101,170 @@ SUITES: Mapping[str, Suite] = {
         "General skills, items for final figures only", ("general_mini_report",)
     ),
     "general": Suite(
-        "General abilities", tuple(f"general_{c.replace(' ', '_')}" for c in _GENERAL)
+        "General abilities",
+        (
+            "general_knowledge",
+            "general_mathematics",
+            "general_code",
+            "general_instruction_following",
+            "general_translation",
+            "general_hallucination",
+        ),
     ),
 }
 DEFAULT_SUITE = "sns-mini"
 
-CATEGORIES: Mapping[str, str] = {
-    "taxonomy": "Taxonomy",
-    "hashtag": "Hashtag",
-    "query_corr": "QueryCorr",
-    "mrc": "MRC",
-    "ner": "NER",
-    "gender": "Gender",
-    "chlw": "CHLW",
-    "query_gen": "QueryGen",
-    "zh_en": "Chinese to English",
-    "en_zh": "English to Chinese",
-    "irony": "Irony",
-    "sentiment": "Sentiment",
-    "hate": "Hate",
-    "offensive": "Offensive",
-    "emotion": "Emotion",
-    "stance": "Stance",
-    "knowledge": "Knowledge",
-    "mathematics": "Mathematics",
-    "instructions": "Instruction following",
-    "transformation": "Transformation",
-    "reading": "Reading",
-    **{
-        category: tasks[0].title
-        for categories in _GENERAL.values()
-        for category, tasks in categories.items()
-    },
-    "gaokao": "Gaokao (AGIEval)",
-    **{name: title for name, (title, _, _) in translation.SETS.items()},
-}
-"""Titles of the categories."""
-
-TASKS: Mapping[str, Task] = {t.name: t for b in BENCHMARKS.values() for t in b.tasks}
-"""Every task by name, in the order of the tables."""
+# --- loading -------------------------------------------------------------------------------------
 
 
-def by_name(name: str) -> Task:
+@contextmanager
+def _complete(what: str) -> Iterator[None]:
+    """Turns what a definition lacks into one message."""
+    try:
+        yield
+    except IncompleteTask as error:
+        raise IncompleteTask(f"{what} is incomplete. {error}") from error
+    except (ImportError, AttributeError, NameError, SyntaxError, TypeError) as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        raise IncompleteTask(
+            f"{what} is incomplete. {frame.filename}, line {frame.lineno}: {error}"
+        ) from error
+
+
+class _Benchmarks(Mapping[str, Benchmark]):
+    """The benchmarks by name; only those that are looked up are imported."""
+
+    def __getitem__(self, name: str) -> Benchmark:
+        return _benchmark(name, TABLE[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in TABLE
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TABLE)
+
+    def __len__(self) -> int:
+        return len(TABLE)
+
+
+@cache
+def _defined(name: str, line: Line) -> Benchmark:
+    """A benchmark as its module defines it."""
+    with _complete(f"Benchmark {name!r}"):
+        module = import_module(line.module)
+        found = getattr(module, "BENCHMARK", None) or getattr(module, "BENCHMARKS", {}).get(name)
+        if found is None:
+            raise IncompleteTask(f"{line.module} does not define BENCHMARK.")
+        benchmark = found if isinstance(found, Benchmark) else found()
+        counts = [len(category) for category in benchmark.categories.values()]
+        if sum(counts) != len(line.tasks) or not all(counts):
+            raise IncompleteTask(
+                f"registry.TABLE names {len(line.tasks)} tasks ({', '.join(line.tasks)}), and "
+                f"{line.module} has {sum(counts)} in its categories "
+                f"({', '.join(benchmark.categories)})."
+            )
+    return benchmark
+
+
+@cache
+def _benchmark(name: str, line: Line) -> Benchmark:
+    """A benchmark whose categories know the names of their tasks, and load them from `TASKS`."""
+    defined = _defined(name, line)
+    names = iter(line.tasks)
+    categories = {}
+    for key, category in defined.categories.items():
+        own = tuple(next(names) for _ in category.tasks)
+        loaders = tuple(partial(TASKS.__getitem__, task) for task in own)
+        categories[key] = Category(category.title, loaders, own)
+    return Benchmark(defined.title, categories, defined.note)
+
+
+class _Tasks(Mapping[str, Task]):
+    """The tasks by name, in the order of the tables; only those that are looked up are imported."""
+
+    def __getitem__(self, name: str) -> Task:
+        for benchmark, line in TABLE.items():
+            if name in line.tasks:
+                return _task(name, benchmark, line)
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in line.tasks for line in TABLE.values())
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for line in TABLE.values() for name in line.tasks)
+
+    def __len__(self) -> int:
+        return sum(len(line.tasks) for line in TABLE.values())
+
+
+@cache
+def _task(name: str, benchmark: str, line: Line) -> Task:
+    """A task, checked, with its category and its measured chance level."""
+    places = [
+        (key, category, place)
+        for key, category in _defined(benchmark, line).categories.items()
+        for place in range(len(category))
+    ]
+    key, category, place = places[line.tasks.index(name)]
+    with _complete(f"Benchmark {benchmark!r}, task {name!r}"):
+        task = category[place]
+        if task.name != name:
+            raise IncompleteTask(f"registry.TABLE has it where its module has {task.name!r}.")
+        if task.category not in ("", key):
+            raise IncompleteTask(f"It is in category {key!r}, and says {task.category!r}.")
+        if task.dataset not in (None, *datasets()):
+            raise IncompleteTask(f"Its dataset {task.dataset!r} has no entry in datasets.toml.")
+    chance = task.chance if task.chance.known else stored_chance().get(name, task.chance)
+    return replace(task, category=key, chance=chance)
+
+
+BENCHMARKS: Mapping[str, Benchmark] = _Benchmarks()
+"""Every benchmark by name, in the order of the tables."""
+TASKS: Mapping[str, Task] = _Tasks()
+"""Every task by name, in the order of the tables. Names cost nothing; values import modules."""
+
+
+def category_title(task: Task) -> str:
+    """The title of a task's column; the column's own name where no table has the task."""
+    for benchmark, line in TABLE.items():
+        if _base(task.name) in line.tasks:
+            return BENCHMARKS[benchmark].categories[task.category].title
+    return task.category
+
+
+# --- finding -------------------------------------------------------------------------------------
+
+
+def by_name(name: str, data: DataPaths | None = None) -> Task:
     """The task of a name; `lm_eval:NAME` may be any that lm-eval defines.
+
+    Args:
+        name: The name.
+        data: Where tasks find their data; None: as the environment says.
 
     Raises:
         UnknownName: There is none.
+        IncompleteTask: Its definition leaves something out.
     """
-    if name in TASKS:
-        return TASKS[name]
-    if name.startswith(PREFIX):
-        from .general.bridge import task_of
+    if name.startswith(LM_EVAL) and (data is not None or name not in TASKS):
+        from .general.lm_eval_tasks import tabled, task_of
 
-        return tabled(name) or task_of(name)
-    raise UnknownName("task", name, TASKS)
+        return tabled(name, data) or task_of(name, data)
+    try:
+        task = TASKS[name]
+    except KeyError:
+        raise UnknownName("task", name, TASKS) from None
+    if task.kind == "mirror" and data is not None:
+        return replace(task, read=cast(Any, task.read).using(data))
+    return task
 
 
-def suite_tasks(name: str) -> list[Task]:
-    """The tasks of a suite, in order.
+def suite_names(name: str) -> list[str]:
+    """The names of a suite's tasks, in order; imports nothing.
 
     Args:
-        name: Of a suite. `general+chat` asks lm-eval's tasks through the chat template; other
+        name: Of a suite. `general+chat` sends lm-eval's tasks through the chat template; other
             variants likewise.
 
     Raises:
@@ -210,41 +273,48 @@ def suite_tasks(name: str) -> list[Task]:
     base, plus, variants = name.partition("+")
     if base not in SUITES:
         raise UnknownName("suite", name, SUITES)
-    found = [task for b in SUITES[base].benchmarks for task in BENCHMARKS[b].tasks]
-    return [
-        by_name(task.name + plus + variants) if task.name.startswith(PREFIX) else task
-        for task in found
-    ]
+    found = [task for b in SUITES[base].benchmarks for task in TABLE[b].tasks]
+    return [task + plus + variants if task.startswith(LM_EVAL) else task for task in found]
 
 
-def find(suite: str | None = None, tasks: str | None = None) -> list[Task]:
-    """The tasks that a command line means, each once, in the order of the tables.
+def suite_tasks(name: str, data: DataPaths | None = None) -> list[Task]:
+    """The tasks of a suite, in order; arguments and errors as in `suite_names` and `by_name`."""
+    return [by_name(task, data) for task in suite_names(name)]
+
+
+def find(
+    suite: str | None = None, tasks: str | None = None, data: DataPaths | None = None
+) -> list[Task]:
+    """The tasks that a command line selects, each once, in the order of the tables.
 
     Args:
         suite: Names of suites, comma separated.
         tasks: Names of tasks, benchmarks or suites, or globs of task names (`sns_bench/mrc*`),
             comma separated; any task, group or tag of lm-eval's as `lm_eval:NAME`. With `suite`,
-            only tasks of that suite can be meant.
+            only tasks of that suite are selected.
+        data: Where tasks find their data; None: as the environment says.
 
     Returns:
         Those of the suite if only it is given, those of `sns-mini` if nothing is.
 
     Raises:
-        UnknownName: A name that means nothing, with the nearest ones that do.
+        UnknownName: A name that matches nothing, with the nearest ones that do.
+        IncompleteTask: The definition of a task that is selected leaves something out.
     """
-    names = _split(suite) or ([] if tasks else [DEFAULT_SUITE])
-    allowed = {task.name: task for name in names for task in suite_tasks(name)}
-    chosen = allowed
-    if tasks:
-        chosen = {}
-        for pattern in _split(tasks):
-            meant = _meant(pattern, allowed or TASKS, outside=not names)
-            if not meant:
-                known = {*(allowed or TASKS), *({*SUITES, *BENCHMARKS} - set(names))}
-                raise UnknownName("task", pattern, known)
-            chosen |= meant
+    suites = _split(suite) or ([] if tasks else [DEFAULT_SUITE])
+    allowed = dict.fromkeys(name for each in suites for name in suite_names(each))
+    found: dict[str, Task | None] = {}
+    if not tasks:
+        found = dict.fromkeys(allowed)
+    for pattern in _split(tasks):
+        matched = _matching(pattern, allowed or TASKS, data, outside=not suites)
+        if not matched:
+            known = {*(allowed or TASKS), *({*SUITES, *BENCHMARKS} - set(suites))}
+            raise UnknownName("task", pattern, known)
+        found |= matched
     place = {name: number for number, name in enumerate(TASKS)}
-    return sorted(chosen.values(), key=lambda task: place.get(_base(task.name), len(place)))
+    names = sorted(found, key=lambda name: place.get(_base(name), len(place)))
+    return [found[name] or by_name(name, data) for name in names]
 
 
 def _split(names: str | None) -> list[str]:
@@ -256,30 +326,32 @@ def _base(name: str) -> str:
     return name.partition("+")[0]
 
 
-def _meant(pattern: str, allowed: Mapping[str, Task], outside: bool) -> dict[str, Task]:
-    """The tasks that one name or glob means.
+def _matching(
+    pattern: str, allowed: Mapping[str, object], data: DataPaths | None, outside: bool
+) -> dict[str, Task | None]:
+    """The names of the tasks that one name or glob selects, with the task if it was built.
 
     Args:
         pattern: The name.
-        allowed: Those that may be meant.
-        outside: Whether tasks of lm-eval's that are in no table may be meant too.
+        allowed: Names that may be selected.
+        data: Where tasks find their data.
+        outside: Whether tasks of lm-eval's that are in no table may be selected too.
     """
     if _base(pattern) in SUITES:
-        found = suite_tasks(pattern)
-    elif pattern in BENCHMARKS:
-        found = list(BENCHMARKS[pattern].tasks)
+        found = suite_names(pattern)
+    elif pattern in TABLE:
+        found = list(TABLE[pattern].tasks)
     else:
-        found = [task for name, task in allowed.items() if fnmatchcase(name, pattern)]
-        if not found and outside and pattern.startswith(PREFIX) and pattern != PREFIX:
-            from .general.bridge import tasks_of
+        found = [name for name in allowed if fnmatchcase(name, pattern)]
+        if not found and outside and pattern.startswith(LM_EVAL) and pattern != LM_EVAL:
+            from .general.lm_eval_tasks import tabled, tasks_of
 
-            one = tabled(pattern)
-            return {task.name: task for task in ([one] if one else tasks_of(pattern))}
-    return {
-        task.name: task
-        for task in found
-        if task.name in allowed or (outside and _base(task.name) in allowed)
-    }
+            one = tabled(pattern, data)
+            return {task.name: task for task in ([one] if one else tasks_of(pattern, data))}
+    return {n: None for n in found if n in allowed or (outside and _base(n) in allowed)}
+
+
+# --- the table of scores -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +362,7 @@ class TableRow:
         level: `task`, `category`, `benchmark` or `suite`.
         name: Of the task, category (`benchmark/category`), benchmark or suite.
         title: For people; says so where tasks are left out.
-        of: The tasks that count in, in order.
+        of: The tasks that it is made of, in order.
         groups: Nested as the mean is taken: a task's name, or a sequence of groups.
     """
 
@@ -310,25 +382,28 @@ def table_of(names: Sequence[str]) -> list[TableRow]:
     """
     rows: list[TableRow] = []
     benchmarks: dict[str, TableRow] = {}
-    for key, benchmark in BENCHMARKS.items():
+    for key, line in TABLE.items():
+        own = [name for name in names if _base(name) in line.tasks]
         categories = []
-        for category, tasks in benchmark.categories.items():
-            titles = {task.name: task.title for task in tasks}
-            leaves = [_leaf(name, titles[_base(name)]) for name in names if _base(name) in titles]
-            if not leaves:
-                continue
-            name, title = f"{key}/{category}", CATEGORIES[category]
-            categories.append(_mean("category", name, title, leaves, len(tasks)))
-            rows += [categories[-1], *leaves]
+        for name, category in BENCHMARKS[key].categories.items() if own else ():
+            leaves = [
+                _leaf(task, TASKS[_base(task)].title)
+                for task in own
+                if _base(task) in category.names
+            ]
+            if leaves:
+                parts = _mean("category", f"{key}/{name}", category.title, leaves, len(category))
+                categories.append(parts)
+                rows += [parts, *leaves]
         if categories:
-            whole = len(benchmark.tasks)
-            benchmarks[key] = _mean("benchmark", key, benchmark.title, categories, whole)
+            title = BENCHMARKS[key].title
+            benchmarks[key] = _mean("benchmark", key, title, categories, len(line.tasks))
             rows.append(benchmarks[key])
     rows += _untabled([name for name in names if _base(name) not in TASKS])
     for key, suite in SUITES.items():
         parts = [benchmarks[b] for b in suite.benchmarks if b in benchmarks]
         if parts:
-            rows.append(_mean("suite", key, suite.title, parts, len(suite_tasks(key))))
+            rows.append(_mean("suite", key, suite.title, parts, len(suite_names(key))))
     return rows
 
 
@@ -338,14 +413,14 @@ def _leaf(name: str, title: str) -> TableRow:
 
 
 def _untabled(names: Sequence[str]) -> list[TableRow]:
-    """Tasks of lm-eval's that no table holds, by the group or tag that they were named by."""
+    """Tasks of lm-eval's that no table holds, by the group or tag that named them."""
     groups: dict[str, list[TableRow]] = {}
     for name in names:
-        whole, _, member = _base(name).removeprefix(PREFIX).partition("/")
+        whole, _, member = _base(name).removeprefix(LM_EVAL).partition("/")
         groups.setdefault(whole, []).append(_leaf(name, member or whole))
     rows = []
     for whole, leaves in groups.items():
-        rows += [_mean("category", f"{PREFIX}{whole}", whole, leaves, len(leaves)), *leaves]
+        rows += [_mean("category", f"{LM_EVAL}{whole}", whole, leaves, len(leaves)), *leaves]
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The words of the registry: what a task, a sample, a request, a completion and a score are.
+"""The types of the project: what a sample, a request, a completion, a score and a metric are.
 
 The central idea: **a metric is a sum.** Scoring a sample yields a short vector of *sufficient
 statistics*; a metric is a function of the sum of those vectors over samples. So aggregates, slices,
@@ -10,10 +10,8 @@ Nothing here (or anywhere in `redone.tasks`) imports torch or runs a model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from random import Random
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -23,16 +21,16 @@ Message = Mapping[str, str]
 
 Failure = Literal["format", "truncated", "empty", "refusal", "language", "wrong"]
 FAILURES: tuple[Failure, ...] = ("format", "truncated", "empty", "refusal", "language", "wrong")
-"""What can be the matter with an answer that is not fully right.
+"""Why an answer is not fully right.
 
-`empty`: no text. `truncated`: the token limit cut it before an answer could be read. `refusal`:
-the model declined. `language`: it answered in the wrong language. `format`: no answer can be read
-out of the text. `wrong`: an answer was read, and it is not (fully) the gold one.
+`empty`: no text. `truncated`: the token limit cut it before an answer could be parsed. `refusal`:
+the model declined. `language`: it answered in the wrong language. `format`: no answer can be
+parsed. `wrong`: an answer was parsed, and it is not (fully) the gold one.
 """
 
 Partition = Literal["train", "diagnose", "gate", "report"]
 PARTITIONS: tuple[Partition, ...] = ("diagnose", "gate", "report")
-"""The evaluation partitions. `train` rows exist for trainers and are never evaluated."""
+"""The evaluation partitions. `train` records exist for trainers and are never evaluated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +155,14 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The judgement of one sample's answer under one scoring.
+    """The result of one sample's answer under one scoring.
 
     Attributes:
         value: 0..1, the reward; NaN when not scored.
         stats: The sufficient statistics, in the order of `Scoring.statistics`.
-        parsed: What was read out of the text (JSON-able), None when nothing could be.
+        parsed: The answer parsed out of the text (JSON-able), None when there is none.
         failure: What went wrong, None for a fully right answer.
-        scored: False when a service that the scoring needs was missing: not the same as zero.
+        scored: False when a service that the scoring needs is missing: not the same as zero.
     """
 
     value: float
@@ -185,9 +183,9 @@ class Metric:
         printed: `array[S] -> float`: the figure as the benchmark's authors print it where that
             differs (rounding, -1 for undefined). None: the same as `from_sums`.
         proportion: The columns (hits, count) if this is a plain proportion, else None.
-        from_items: The one fallback, for a figure that is no function of sums: it is made from the
-            list of the samples' `Score.parsed`, and resampled by index, fewer times. Then
-            `from_sums` is not asked.
+        from_items: The one fallback, for a figure that is no function of sums: computed from the
+            list of the samples' `Score.parsed`, and resampled by index, fewer times. `from_sums`
+            is then unused.
         higher_is_better: False for errors and perplexities.
     """
 
@@ -218,16 +216,16 @@ class Embedder(Protocol):
 Reason = Literal["failed", "error", "syntax", "exit", "timeout", "memory", "crash", "tests"]
 """Why a program did not pass.
 
-`failed`: an assertion of the tests did. `error`: an exception came out of the program or the tests.
-`syntax`: it is no Python. `exit`: it ended before the tests did. `timeout`, `memory`: a limit.
-`crash`: it broke the conversation with the tests. `tests`: the tests are at fault: they are no
-Python, call nothing of the program, or hand over what cannot leave their process (a function).
+`failed`: an assertion of the tests failed. `error`: the program or the tests raised an exception.
+`syntax`: it is not Python. `exit`: it ended before the tests did. `timeout`, `memory`: a limit.
+`crash`: it broke the protocol with the tests. `tests`: the tests are at fault: they are not Python,
+call nothing of the program, or pass what cannot leave their process (a function).
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one program in the sandbox.
+    """The result of one program in the sandbox.
 
     Attributes:
         reason: None if it passed: every test ran to its end and none failed.
@@ -245,16 +243,16 @@ class Outcome:
 
     @property
     def failure(self) -> Failure | None:
-        """The kind of failure for a `Score`: what is no Python cannot be read as an answer."""
+        """The kind of failure for a `Score`: what is not Python cannot be parsed as an answer."""
         return None if self.passed else "format" if self.reason == "syntax" else "wrong"
 
 
 class Sandbox(Protocol):
-    """Judges untrusted programs by tests, away from this process.
+    """Runs untrusted programs against tests, isolated from this process.
 
     `program` is Python that defines something, `tests` Python that calls it and raises if it is
     wrong (`assert f(2) == 4`). The tests see the program's module-level names. They run apart from
-    it and get copies of plain values, so a program cannot judge itself.
+    it and get copies of plain values, so a program cannot fake its own result.
     """
 
     identity: str
@@ -280,7 +278,7 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What scoring may need and tasks cannot hold; implementations live in the harness."""
+    """What scoring may need beyond the task; implementations live in the harness."""
 
     embedder: Embedder | None = None
     sandbox: Sandbox | None = None
@@ -295,16 +293,17 @@ Scorer = Callable[[Sample, Sequence[Completion], Services], Score]
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """One way to judge the same texts.
+    """One way to score the same texts.
 
     Attributes:
-        name: `official` (the benchmark authors' rule) or `corrected` (ours, trusted for decisions);
-            a reduced form says so (`official-anls`).
+        name: `official` (the benchmark authors' rule) or `corrected` (ours, used for decisions);
+            a reduced form has a name of its own (`official-anls`).
         statistics: Names of the columns of `Score.stats`.
         score: Scores one sample. Never raises on any text.
         metrics: The first is the primary one.
         needs: Names of `Services` fields without which `score` cannot work.
         without: The reduced scoring, under its own name, used when a needed service is missing.
+        note: What a reader must know before quoting a score of this scoring.
     """
 
     name: str
@@ -313,6 +312,7 @@ class Scoring:
     metrics: tuple[Metric, ...]
     needs: tuple[str, ...] = ()
     without: Scoring | None = None
+    note: str = ""
 
     def metric(self, name: str | None = None) -> Metric | None:
         """The metric of a name, None if there is none of it; without a name the primary one."""
@@ -323,114 +323,3 @@ class Scoring:
     def given(self, services: Services) -> Scoring:
         """This scoring, or its reduced form if a service that it needs is missing."""
         return self.without if self.without and services.missing(self.needs) else self
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """System and user text; `{field}` places in the user text take the sample's fields."""
-
-    system: str
-    user: str
-
-
-@dataclass(frozen=True, slots=True)
-class Baselines:
-    """Answer sheets of somebody who cannot do the task: they set the chance level.
-
-    Attributes:
-        random: A random admissible answer for a sample.
-        constants: Answers that could be given to every sample alike, chosen with a list of samples.
-        all_candidates: All candidates of a sample (or a copy of its input, where there are none).
-    """
-
-    random: Callable[[Sample, Random], str]
-    constants: Callable[[Sequence[Sample]], Sequence[str]]
-    all_candidates: Callable[[Sample], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Chance:
-    """What the best answer sheet without skill reaches, under `corrected`.
-
-    The sheets are those of `Baselines`: the best constant answer, the sheet that lists everything,
-    and the mean of random sheets; the best is taken for each figure on its own.
-
-    Attributes:
-        metric: In percent, under the primary metric.
-        value: 0..1, the mean value.
-    """
-
-    metric: float
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One scored subtask, complete: where its items are, how to ask, and how to judge.
-
-    Attributes:
-        name: `benchmark/subtask`, e.g. `sns_bench/taxonomy_single`.
-        title: For people.
-        category: The column of the published table that this task is (part of).
-        capability: One of the paper's capabilities.
-        language: `en`, `zh`, or `mul` for several.
-        version: Raised whenever samples, prompts or judgement change their meaning; a text for
-            tasks that another package defines: its version of the task, and its own.
-        dataset: Key into the table of datasets (source, licence, files); None for embedded data.
-        read: Yields the rows of a data folder, in file order. Raises MissingData, BadRow.
-        prompts: By language of the item; key `en` is the default.
-        prompt_key: The benchmark authors' name of the subtask: a prompts file may replace the
-            prompt under it, or under the task's name.
-        settings: Generation limits.
-        scorings: By name, `corrected` always among them.
-        gold: The text of a perfect answer.
-        baselines: Answer sheets without skill.
-        chance: Stated chance level under `corrected`, proved by `redone-tasks check`.
-        reward: The paper's kind of reward: which judgement RL training gets from this task.
-        citation: The paper.
-        splits: How published splits become partitions: split -> `train`, `report` or `hash`
-            (diagnose or gate, by cluster). Empty: there is only `test`, and it is hashed.
-        held_out: Never trained on.
-        limit: The most tokens that an answer to this very sample can need, where that is far below
-            `settings.max_tokens` (a translation of three words): a model that rambles stays cheap.
-        requests: The requests of one sample, for tasks that ask more than one `generate`; None: one
-            `generate` with the rendered prompt and `settings`.
-    """
-
-    name: str
-    title: str
-    category: str
-    capability: str
-    language: str
-    version: int | str
-    dataset: str | None
-    read: Callable[[Path], Iterator[Record]]
-    prompts: Mapping[str, Prompt]
-    settings: Settings
-    scorings: Mapping[str, Scoring]
-    gold: Callable[[Sample], str]
-    baselines: Baselines
-    chance: Chance
-    reward: Literal["exact", "metric", "sandbox", "pattern"]
-    citation: str
-    prompt_key: str = ""
-    splits: Mapping[str, Literal["train", "report", "hash"]] = field(default_factory=dict)
-    held_out: bool = False
-    requests: Callable[[Sample, Prompt], Sequence[Request]] | None = None
-    limit: Callable[[Sample], int] | None = None
-
-    @property
-    def benchmark(self) -> str:
-        return self.name.partition("/")[0]
-
-    @property
-    def partitions(self) -> set[Partition]:
-        """Those that it has items in, training rows apart."""
-        found: set[Partition] = set()
-        for rule in self.splits.values() or ("hash",):
-            found |= {"diagnose", "gate"} if rule == "hash" else {rule}
-        return found - {"train"}
-
-    def needs(self) -> tuple[str, ...]:
-        """Services that some scoring of this task asks for."""
-        return tuple(sorted({n for s in self.scorings.values() for n in s.needs}))

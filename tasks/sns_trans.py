@@ -2,41 +2,28 @@
 
 Guo et al. 2025, "Redefining Machine Translation on Social Network Services with Large Language
 Models" (RedTrans). Corpus BLEU and chrF++ of each direction; the benchmark's score is the mean of
-the four, so a task's is the mean of its two. `metrics.translation` holds them to sacrebleu's
-figures.
+the four, so a task's is the mean of its two. Both equal sacrebleu's figures.
 
-Official compares the stripped text as it is. Corrected takes off what wraps a translation (a
-label, a preamble, a closing note, quotes, a code fence) unless the gold translation is itself
-written so. An answer in the source language, or the unchanged source, is no translation: it fails
-as `language` and is counted as an empty one.
+Official compares the stripped text as it is. Corrected removes what wraps a translation (a label, a
+preamble, a closing note, quotes, a code fence) unless the gold translation is itself written so. An
+answer in the source language, or the unchanged source, is no translation: it fails as `language`
+and counts as an empty one.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from .answers import Reading, foreign, key, read_text, unread
+from .extraction import Extraction, extract_text, failure_kind, is_wrong_language, normalize
 from .metrics import translation
-from .schema import (
-    Baselines,
-    Chance,
-    Completion,
-    Metric,
-    Prompt,
-    Record,
-    Sample,
-    Score,
-    Scoring,
-    Services,
-    Settings,
-    Task,
-)
+from .schema import Completion, Metric, Record, Sample, Score, Scoring, Services, Settings
 from .sources import JsonReader
+from .task import UNKNOWN_CHANCE, Baselines, Benchmark, Category, Chance, Prompt, Task
 
 FIELDS = {"en": str, "zh": str, "source": str, "src_lang": str, "dst_lang": str}
 LANGUAGES = {"en": "English", "zh": "Chinese"}
@@ -52,23 +39,6 @@ _AFTERWORD = re.compile(
 
 _LIKE_GOLD = 0.2
 """From this sentence chrF++ on, a text that begins like a refusal is taken for a translation."""
-
-
-@dataclass(frozen=True, slots=True)
-class DirectionReader(JsonReader):
-    """The rows of one direction out of the file that holds both.
-
-    Attributes:
-        direction: (source language, target language).
-    """
-
-    direction: tuple[str, str] = ("zh", "en")
-
-    def __call__(self, folder: Path) -> Iterator[Record]:
-        """The rows of the direction in file order; raises as JsonReader does."""
-        for row in JsonReader.__call__(self, folder):
-            if (row.fields["src_lang"], row.fields["dst_lang"]) == self.direction:
-                yield row
 
 
 def row(raw: Mapping[str, Any]) -> Record:
@@ -90,12 +60,18 @@ def row(raw: Mapping[str, Any]) -> Record:
     )
 
 
+def _one_direction(direction: tuple[str, str], raw: Mapping[str, Any]) -> Record | None:
+    """A record of one direction, from the file that holds both."""
+    record = row(raw)
+    return record if (raw["src_lang"], raw["dst_lang"]) == direction else None
+
+
 def source_text(sample: Sample) -> str:
     """The text to be translated."""
     return sample.fields[sample.fields["src_lang"]]
 
 
-def read_translation(completion: Completion, source: str, gold: str, target: str) -> Reading:
+def read_translation(completion: Completion, source: str, gold: str, target: str) -> Extraction:
     """The translation in an answer.
 
     Args:
@@ -106,34 +82,34 @@ def read_translation(completion: Completion, source: str, gold: str, target: str
         target: Target language, `en` or `zh`.
     """
     text = completion.text.strip()
-    reading = read_text(completion, target)
-    if read_text(Completion(gold), target).answer != gold:
-        reading = Reading(text) if text else reading
+    reading = extract_text(completion, target)
+    if extract_text(Completion(gold), target).answer != gold:
+        reading = Extraction(text) if text else reading
     elif reading.failure == "refusal" and _likeness(text, gold, target) >= _LIKE_GOLD:
-        reading = Reading(text)
+        reading = Extraction(text)
     answer = reading.answer
     if answer is None:
         return reading
     _, echo, rest = answer.partition(source.strip())
-    if echo and foreign(source, target) and any(c.isalnum() for c in rest):
+    if echo and is_wrong_language(source, target) and any(c.isalnum() for c in rest):
         # The source is repeated before its translation.
-        answer = read_text(Completion(rest), target).answer or answer
+        answer = extract_text(Completion(rest), target).answer or answer
     after = None if "\n\n" in source else _AFTERWORD.search(answer)
     if after and after.start():
         answer = answer[: after.start()].rstrip()
     if not any(c.isalnum() for c in answer) and any(c.isalnum() for c in gold):
-        return Reading(None, unread(completion, target))
-    copied = key(answer) == key(source) != key(gold)
-    if copied or (foreign(answer, target) and not foreign(gold, target)):
-        return Reading(None, "language")
-    return Reading(answer)
+        return Extraction(None, failure_kind(completion, target))
+    copied = normalize(answer) == normalize(source) != normalize(gold)
+    if copied or (is_wrong_language(answer, target) and not is_wrong_language(gold, target)):
+        return Extraction(None, "language")
+    return Extraction(answer)
 
 
 def _likeness(text: str, gold: str, target: str) -> float:
     return translation.sentence_chrf(translation.statistics(text, gold, target))
 
 
-def _judged(text: str, gold: str, target: str, reading: Reading) -> Score:
+def _score(text: str, gold: str, target: str, reading: Extraction) -> Score:
     stats = translation.statistics(text, gold, target)
     value = translation.sentence_chrf(stats) if text else 0.0
     right = text == gold
@@ -142,20 +118,22 @@ def _judged(text: str, gold: str, target: str, reading: Reading) -> Score:
 
 
 def _official(target: str) -> Callable[[Sample, Sequence[Completion], Services], Score]:
-    def judge(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
+    def score(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
         text = completions[0].text.strip()
-        reading = Reading(text) if text else Reading(None, unread(completions[0], target))
-        return _judged(text, sample.target, target, reading)
+        reading = (
+            Extraction(text) if text else Extraction(None, failure_kind(completions[0], target))
+        )
+        return _score(text, sample.target, target, reading)
 
-    return judge
+    return score
 
 
 def _corrected(target: str) -> Callable[[Sample, Sequence[Completion], Services], Score]:
-    def judge(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
+    def score(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
         reading = read_translation(completions[0], source_text(sample), sample.target, target)
-        return _judged(reading.answer or "", sample.target, target, reading)
+        return _score(reading.answer or "", sample.target, target, reading)
 
-    return judge
+    return score
 
 
 _METRICS = (
@@ -213,26 +191,26 @@ def direction(
     *,
     name: str,
     title: str,
-    category: str,
-    dataset: str | None,
     read: Callable[[Path], Iterator[Record]],
     prompt: Prompt,
-    chance: Chance,
     citation: str,
+    dataset: str | None = None,
+    category: str = "",
+    chance: Chance = UNKNOWN_CHANCE,
 ) -> Task:
-    """A translation task: rows as `row` makes them, judged by BLEU and chrF++.
+    """A translation task: records as `row` makes them, scored by BLEU and chrF++.
 
     Args:
         source: Language of the text, `en` or `zh`.
         target: Language to translate into.
-        name: As in `Task`, and the next three.
+        name: As in `Task`, and the next two.
         title: For people.
-        category: Of the table.
-        dataset: Key into the table of datasets, None if the user supplies the data.
-        read: Yields the rows.
+        read: Yields the records.
         prompt: Shows the text under the name of its language.
-        chance: Level without skill.
         citation: The paper.
+        dataset: Key into the table of datasets, None if the user supplies the data.
+        category: Column of the published table.
+        chance: Level of the best trivial baseline.
     """
     return Task(
         name=name,
@@ -240,42 +218,44 @@ def direction(
         category=category,
         capability="translation",
         language=source,
-        version=1,
         dataset=dataset,
         read=read,
         prompts={"en": prompt},
         settings=Settings(max_tokens=1024),
         limit=_limit,
         scorings={
-            name: Scoring(name, translation.STATISTICS, judge(target), _METRICS)
-            for name, judge in (("official", _official), ("corrected", _corrected))
+            name: Scoring(name, translation.STATISTICS, scorer(target), _METRICS)
+            for name, scorer in (("official", _official), ("corrected", _corrected))
         },
         gold=lambda sample: sample.target,
-        baselines=Baselines(
-            random=_shuffled, constants=_constants(target), all_candidates=source_text
-        ),
+        baselines=Baselines(_shuffled, _constants(target), source_text),
         chance=chance,
         reward="metric",
         citation=citation,
     )
 
 
-def _task(source: str, target: str, chance: Chance) -> Task:
+def _task(source: str, target: str) -> Task:
     return direction(
         source,
         target,
         name=f"sns_trans/{source}_{target}",
         title=f"Translation of posts, {LANGUAGES[source]} to {LANGUAGES[target]}",
-        category=f"{source}_{target}",
         dataset="redtrans-bench",
-        read=DirectionReader(
-            "redtrans-bench/RedTrans-Bench.json", FIELDS, row, direction=(source, target)
+        read=JsonReader(
+            "redtrans-bench/RedTrans-Bench.json", FIELDS, partial(_one_direction, (source, target))
         ),
         prompt=_prompt(source, target),
-        chance=chance,
         citation=CITATION,
     )
 
 
-ZH_EN = _task("zh", "en", chance=Chance(metric=6.44, value=0.11))
-EN_ZH = _task("en", "zh", chance=Chance(metric=1.37, value=0.02))
+ZH_EN, EN_ZH = _task("zh", "en"), _task("en", "zh")
+
+BENCHMARK = Benchmark(
+    "SNS-TransBench",
+    {
+        "zh_en": Category("Chinese to English", (ZH_EN,)),
+        "en_zh": Category("English to Chinese", (EN_ZH,)),
+    },
+)

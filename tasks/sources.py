@@ -15,9 +15,12 @@ from typing import Any
 import orjson
 
 from .errors import BadRow, MissingData, RedoneError, UnknownName
-from .schema import PARTITIONS, Partition, Record, Sample, Task
+from .schema import PARTITIONS, Partition, Record, Sample
+from .task import Kind, Task
 
 DATA_VARIABLE = "REDONE_DATA"
+MIRROR_VARIABLE = "REDONE_MIRROR"
+INCLUDE_VARIABLE = "REDONE_LM_EVAL_TASKS"
 EMBEDDED = Path(__file__).parent / "mini"
 
 SELECTIONS: Mapping[str, tuple[Partition, ...]] = {
@@ -25,7 +28,7 @@ SELECTIONS: Mapping[str, tuple[Partition, ...]] = {
     **{name: (name,) for name in PARTITIONS},
     "train": ("train",),
 }
-"""What `samples` can select: `all` is every evaluation partition, never `train`."""
+"""What `samples` can select: `all` stands for every evaluation partition, never `train`."""
 
 
 def data_folder(option: str | os.PathLike[str] | None = None, *, create: bool = False) -> Path:
@@ -51,31 +54,80 @@ def data_folder(option: str | os.PathLike[str] | None = None, *, create: bool = 
 
 
 @dataclass(frozen=True, slots=True)
-class JsonReader:
-    """Reads one file of JSON objects (an array, or one object a line) as rows.
+class DataPaths:
+    """The places that tasks read from: resolved once at a command's edge, then passed down.
 
     Attributes:
-        path: Relative to the data folder; with `embedded`, relative to the package's own data.
+        folder: The data folder.
+        mirrors: Folders or manifests that replace the hub's data sets, in the order of search.
+        include: Folder of the user's own lm-eval definitions, None if there is none.
+    """
+
+    folder: Path
+    mirrors: tuple[Path, ...] = ()
+    include: Path | None = None
+
+    @classmethod
+    def resolve(
+        cls,
+        data_dir: str | os.PathLike[str] | None = None,
+        mirror: str | os.PathLike[str] | None = None,
+        *,
+        create: bool = False,
+    ) -> DataPaths:
+        """The options' places, else the environment's, else the user's own data directory.
+
+        Args:
+            data_dir: `--data-dir`, else $REDONE_DATA, else the user's data directory.
+            mirror: `--mirror`, else $REDONE_MIRROR: paths separated as in $PATH.
+            create: The data folder is to be written to, so it need not exist yet.
+
+        Raises:
+            MissingData: The option or the variable names no folder.
+        """
+        named = str(mirror or os.environ.get(MIRROR_VARIABLE, "")).split(os.pathsep)
+        include = os.environ.get(INCLUDE_VARIABLE)
+        return cls(
+            data_folder(data_dir, create=create),
+            tuple(Path(path).expanduser() for path in named if path),
+            Path(include) if include else None,
+        )
+
+    def variables(self) -> dict[str, str]:
+        """The environment variables from which another process resolves the same places."""
+        found = {
+            DATA_VARIABLE: str(self.folder),
+            MIRROR_VARIABLE: os.pathsep.join(map(str, self.mirrors)),
+            INCLUDE_VARIABLE: str(self.include or ""),
+        }
+        return {name: value for name, value in found.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class JsonReader:
+    """Reads one file of JSON objects (an array, or one object per line) as records.
+
+    Attributes:
+        path: Relative to the data folder; of an embedded file, to this package's own data.
         fields: Required fields and their types.
-        row: Turns one object into a Row; may raise ValueError with a message naming the field.
-        embedded: The file ships with the package.
+        row: Turns one object into a record, or into None to leave it out; may raise ValueError with
+            a message naming the field.
+        kind: `embedded` if the file ships with the package.
     """
 
     path: str
     fields: Mapping[str, type]
-    row: Callable[[Mapping[str, Any]], Record]
-    embedded: bool = False
+    row: Callable[[Mapping[str, Any]], Record | None]
+    kind: Kind = "file"
 
     def __call__(self, folder: Path) -> Iterator[Record]:
-        """The rows in file order.
+        """The records in file order.
 
         Raises:
             MissingData: The file is not there.
-            BadRow: A row breaks the format; names file, row and field.
+            BadRow: An object breaks the format; names file, row and field.
         """
-        path = (EMBEDDED if self.embedded else folder) / self.path
-        if not path.is_file():
-            raise MissingData(missing(path, self.path.partition("/")[0]))
+        path = self.locate(folder)
         for number, raw in enumerate(json_objects(path), 1):
             if not isinstance(raw, dict):
                 raise BadRow(f"{path}, row {number}: an object is expected, not {kind(raw)}.")
@@ -88,10 +140,22 @@ class JsonReader:
                         f"expected, not {kind(raw[name])}."
                     )
             try:
-                row = self.row(raw)
+                record = self.row(raw)
             except ValueError as error:
                 raise BadRow(f"{path}, row {number}: {error}") from error
-            yield row
+            if record is not None:
+                yield record
+
+    def locate(self, folder: Path) -> Path:
+        """The file, given the data folder.
+
+        Raises:
+            MissingData: It is not there.
+        """
+        path = (EMBEDDED if self.kind == "embedded" else folder) / self.path
+        if not path.is_file():
+            raise MissingData(missing(path, self.path.partition("/")[0]))
+        return path
 
 
 def json_objects(path: Path) -> Iterator[Any]:
@@ -127,7 +191,7 @@ def json_objects(path: Path) -> Iterator[Any]:
 
 
 def missing(path: Path, dataset: str) -> str:
-    """The message for a data file that is not there, with the way out."""
+    """The message for a data file that is not there, with the fix."""
     return (
         f"{path} is missing. `redone-tasks fetch {dataset}` downloads it; --data-dir or "
         f"${DATA_VARIABLE} name a folder that has it; `--suite sns-mini` needs no data."
@@ -163,7 +227,7 @@ _ASCII_NOT_WORD = bytes(c for c in _ASCII if not chr(c).isalnum())
 def cluster_of(source: str) -> str:
     """Hash of a source text, blind to case, width, labels, spacing, punctuation and emoji.
 
-    A text with no word in it is hashed as it stands.
+    A text with no word in it is hashed unchanged.
 
     Returns:
         16 hex digits.
@@ -313,7 +377,7 @@ def sourced(
 
 
 def data_hash(ids: Iterable[str]) -> str:
-    """Hash of a set of samples, told by their ids in any order: 16 hex digits.
+    """Hash of a set of samples, given by their ids in any order: 16 hex digits.
 
     An id holds task, content and occurrence, so equal hashes mean equal questions and golds.
     """

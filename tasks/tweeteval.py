@@ -1,14 +1,12 @@
-"""TweetEval: six classifications of English tweets, each judged by its own published metric.
+"""TweetEval: six classifications of English tweets, each scored by its own published metric.
 
 Barbieri et al. 2020, "TweetEval: Unified Benchmark and Comparative Evaluation for Tweet
 Classification", Findings of EMNLP: F1 of the ironic class (irony), macro F1 (hate, offensive,
 emotion), macro recall (sentiment), mean F1 of favor and against over the tweets of all targets
 (stance).
 
-Chance levels are those of val and test together.
-
 Official: the stripped, lower-cased answer is a label or it is no label. Corrected: the label is
-read out of the whole answer.
+parsed out of the whole answer.
 """
 
 from __future__ import annotations
@@ -16,27 +14,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from .answers import Reading, unread
 from .errors import BadRow, MissingData
-from .labels import Labels, labels, read_label
-from .metrics import labels as figures
-from .schema import (
-    Baselines,
-    Chance,
-    Completion,
-    Metric,
-    Prompt,
-    Record,
-    Sample,
-    Score,
-    Scoring,
-    Services,
-    Settings,
-    Task,
+from .extract_label import LabelSet, extract_label, labels
+from .extraction import Extraction, failure_kind
+from .metrics.classification import (
+    f1_of,
+    informedness,
+    label_accuracy,
+    label_scoring,
+    macro_f1,
+    macro_recall,
 )
+from .schema import Completion, Metric, Record, Sample, Settings
 from .sources import missing
+from .task import Baselines, Benchmark, Category, Kind, Prompt, Task
 
 CITATION = (
     "Barbieri et al. 2020. TweetEval: Unified Benchmark and Comparative Evaluation for Tweet "
@@ -63,7 +56,7 @@ PARTITIONING: Mapping[str, Literal["train", "report", "hash"]] = {
 
 @dataclass(frozen=True, slots=True)
 class LinesReader:
-    """Reads the line-by-line files of one task: `<split>_text.txt` beside `<split>_labels.txt`.
+    """Reads the line-by-line files of one task: `<split>_text.txt` and `<split>_labels.txt`.
 
     Attributes:
         path: Folder of the task, relative to the data folder; holds `mapping.txt`.
@@ -71,6 +64,8 @@ class LinesReader:
         splits: The splits that the task has.
         targets: Subfolder -> what its tweets are about, for a task that has subfolders.
     """
+
+    kind: ClassVar[Kind] = "file"
 
     path: str
     labels: tuple[str, ...]
@@ -149,36 +144,22 @@ def _lines(path: Path) -> list[str]:
     return [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")] if text else []
 
 
-# --- judgement -----------------------------------------------------------------------------------
+# --- scoring -------------------------------------------------------------------------------------
 
 
-def _official(
-    names: tuple[str, ...], words: Mapping[str, str]
-) -> Callable[[Sample, Sequence[Completion], Services], Score]:
-    exact = {name.lower(): name for name in names} | {w.lower(): name for name, w in words.items()}
+def _official(words: Mapping[str, str]) -> Callable[[Sample, Completion], Extraction]:
+    """The authors' rule; `words` is how each label is written."""
+    exact = {name.lower(): name for name in words} | {w.lower(): name for name, w in words.items()}
 
-    def judge(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
-        label = exact.get(completions[0].text.strip().lower())
-        failure = None if label else unread(completions[0], "en")
-        return _judged(names, sample, Reading(label, failure))
+    def read(sample: Sample, completion: Completion) -> Extraction:
+        label = exact.get(completion.text.strip().lower())
+        return Extraction(label, None if label else failure_kind(completion, "en"))
 
-    return judge
+    return read
 
 
-def _corrected(
-    names: tuple[str, ...], known: Labels
-) -> Callable[[Sample, Sequence[Completion], Services], Score]:
-    def judge(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
-        return _judged(names, sample, read_label(completions[0], known, "en"))
-
-    return judge
-
-
-def _judged(names: tuple[str, ...], sample: Sample, reading: Reading) -> Score:
-    right = reading.answer == sample.target
-    stats = figures.counts(names, reading.answer, sample.target)
-    failure = reading.failure or (None if right else "wrong")
-    return Score(float(right), stats, reading.answer, failure)
+def _corrected(known: LabelSet) -> Callable[[Sample, Completion], Extraction]:
+    return lambda sample, completion: extract_label(completion, known, "en")
 
 
 # --- the tasks -----------------------------------------------------------------------------------
@@ -190,36 +171,28 @@ def _task(
     forms: Mapping[str, Sequence[str]],
     metric: Metric,
     prompt: Prompt,
-    chance: Chance,
     *,
     splits: tuple[str, ...] = ("train", "val", "test"),
     targets: Mapping[str, str] | None = None,
 ) -> Task:
-    """One task; `forms` gives each label the ways to write it, the one asked for first."""
+    """One task; `forms` gives each label the ways to write it, the one in the prompt first."""
     names = tuple(forms)
     words = {label: ways[0] for label, ways in forms.items()}
     # "No" is an everyday word: it answers only where it is stated.
     known = labels(forms, firm="No" in words.values())
-    metrics = (
-        metric,
-        Metric("accuracy", figures.accuracy),
-        Metric("informedness", figures.informedness),
-    )
-    judges = {"official": _official(names, words), "corrected": _corrected(names, known)}
+    metrics = (metric, Metric("accuracy", label_accuracy), Metric("informedness", informedness))
+    readers = {"official": _official(words), "corrected": _corrected(known)}
     return Task(
         name=f"tweeteval/{name}",
         title=title,
-        category=name,
         capability="content understanding",
-        language="en",
-        version=1,
         dataset="tweeteval",
         read=LinesReader(f"tweeteval/{name}", names, splits, targets or {}),
         prompts={"en": prompt},
         settings=Settings(max_tokens=12),
         scorings={
-            scoring: Scoring(scoring, figures.columns(names), judge, metrics)
-            for scoring, judge in judges.items()
+            scoring: label_scoring(scoring, names, read, metrics)
+            for scoring, read in readers.items()
         },
         gold=lambda sample: words[sample.target],
         baselines=Baselines(
@@ -227,8 +200,6 @@ def _task(
             constants=lambda samples: list(words.values()),
             all_candidates=lambda sample: ", ".join(words.values()),
         ),
-        chance=chance,
-        reward="exact",
         citation=CITATION,
         splits={split: PARTITIONING[split] for split in splits},
         held_out="train" not in splits,
@@ -236,7 +207,7 @@ def _task(
 
 
 def _yes_no(yes: str, no: str, adjective: str) -> dict[str, tuple[str, ...]]:
-    """The forms of a question that is asked as Yes or No; the label numbered 0 comes first."""
+    """The forms of a yes-or-no question; the label numbered 0 comes first."""
     return {
         no: ("No", "nope", "false", f"not {adjective}", f"non-{adjective}"),
         yes: ("Yes", "yeah", "yep", "true", adjective),
@@ -250,7 +221,7 @@ IRONY = _task(
     "irony",
     "Irony in tweets",
     _IRONY,
-    Metric("f1_irony", figures.f1_of(tuple(_IRONY), ["irony"])),
+    Metric("f1_irony", f1_of(tuple(_IRONY), ["irony"])),
     Prompt(
         "You decide whether tweets are ironic. A tweet is ironic if its writer means something "
         "else than the words say, often the opposite: praise for what went wrong, joy about a "
@@ -261,13 +232,12 @@ IRONY = _task(
         "Tweet: My train was on time today and I even got a seat by the window.\nAnswer: No\n",
         "Tweet: {text}\nIs this tweet ironic? Answer:",
     ),
-    Chance(metric=61.22, value=0.56),
 )
 HATE = _task(
     "hate",
     "Hate speech against women and immigrants in tweets",
     _yes_no("hate", "not-hate", "hateful"),
-    Metric("macro_f1", figures.macro_f1),
+    Metric("macro_f1", macro_f1),
     Prompt(
         "You moderate a social network. Decide whether a tweet is hate speech against women or "
         "immigrants: it degrades, threatens or excludes people because they are women or come from "
@@ -276,13 +246,12 @@ HATE = _task(
         f"{_MASKS}Answer with Yes or No only.\n",
         "Tweet: {text}\nIs this tweet hate speech? Answer:",
     ),
-    Chance(metric=49.44, value=0.58),
 )
 OFFENSIVE = _task(
     "offensive",
     "Offensive language in tweets",
     _yes_no("offensive", "not-offensive", "offensive"),
-    Metric("macro_f1", figures.macro_f1),
+    Metric("macro_f1", macro_f1),
     Prompt(
         "You moderate a social network. Decide whether the language of a tweet is offensive: "
         "swear words, insults, threats, or contempt for a person or a group, open or veiled. "
@@ -290,7 +259,6 @@ OFFENSIVE = _task(
         "Answer with Yes or No only.\n",
         "Tweet: {text}\nIs the language of this tweet offensive? Answer:",
     ),
-    Chance(metric=48.83, value=0.68),
 )
 EMOTION = _task(
     "emotion",
@@ -301,7 +269,7 @@ EMOTION = _task(
         "optimism": ("optimism", "optimistic", "hopeful"),
         "sadness": ("sadness", "sad", "grief"),
     },
-    Metric("macro_f1", figures.macro_f1),
+    Metric("macro_f1", macro_f1),
     Prompt(
         "You name the emotion that a tweet mainly expresses. It is one of these four:\n"
         "anger: the writer is angry, annoyed or outraged;\n"
@@ -313,7 +281,6 @@ EMOTION = _task(
         "Emotion: optimism\n",
         "Tweet: {text}\nWhich emotion does it express: anger, joy, optimism or sadness?\nEmotion:",
     ),
-    Chance(metric=23.41, value=0.40),
 )
 SENTIMENT = _task(
     "sentiment",
@@ -323,7 +290,7 @@ SENTIMENT = _task(
         "neutral": ("neutral", "mixed"),
         "positive": ("positive",),
     },
-    Metric("macro_recall", figures.macro_recall),
+    Metric("macro_recall", macro_recall),
     Prompt(
         "You judge the sentiment of tweets: negative if the writer disapproves or feels bad about "
         "something, positive if the writer approves or feels good, neutral if the tweet only "
@@ -332,7 +299,6 @@ SENTIMENT = _task(
         "Tweet: The museum opens at ten on Sunday.\nSentiment: neutral\n",
         "Tweet: {text}\nIs its sentiment negative, neutral or positive?\nSentiment:",
     ),
-    Chance(metric=33.34, value=0.48),
     splits=("val", "test"),
 )
 _STANCE = {
@@ -344,7 +310,7 @@ STANCE = _task(
     "stance",
     "The stance of a tweet towards a target",
     _STANCE,
-    Metric("f1_favor_against", figures.f1_of(tuple(_STANCE), ["favor", "against"])),
+    Metric("f1_favor_against", f1_of(tuple(_STANCE), ["favor", "against"])),
     Prompt(
         "You judge which stance the writer of a tweet takes on a given subject: Favor if the "
         "writer supports it, Against if the writer opposes it, None if neither can be told from "
@@ -357,8 +323,15 @@ STANCE = _task(
         "Stance: Favor\n",
         "Subject: {target}\nTweet: {text}\nIs the stance Favor, Against or None?\nStance:",
     ),
-    Chance(metric=35.69, value=0.56),
     targets=TARGETS,
 )
 
 TWEETEVAL = (IRONY, SENTIMENT, HATE, OFFENSIVE, EMOTION, STANCE)
+BENCHMARK = Benchmark(
+    "TweetEval",
+    {
+        name: Category(name.capitalize(), (task,))
+        for task in TWEETEVAL
+        for name in [task.name.partition("/")[2]]
+    },
+)

@@ -1,11 +1,11 @@
-"""`redone-train`: from a recipe and a base model to a better model, or to a verdict why not."""
+"""`redone-train`: from a recipe and a base model to a better model, or to a reason why not."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 import webbrowser
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,26 +13,27 @@ from ..tasks.command import Parser, run_command
 from ..tasks.errors import MissingData
 
 if TYPE_CHECKING:
-    from .job import Means
-    from .pipeline import Order, Workers
-    from .recipe import Recipe
+    from ..tasks.sources import DataPaths
+    from .job import ScoringOptions
+    from .pipeline import Order
+    from .recipe import OnRegression, Recipe
 
 
 def parser() -> Parser:
     """The command line."""
     p = Parser(
         prog="redone-train",
-        description="Train a model in stages with a gate behind each: evaluate, select data, "
-        "train, evaluate, gate. What was stopped goes on with the same command.",
+        description="Train a model in stages with a gate after each: evaluate, select data, "
+        "train, evaluate, gate. Progress is saved: rerun the same command to resume.",
         epilog="Example: redone-train --recipe redone2-laptop --model ./SmolLM2-135M-Instruct "
         "--output trained. Exit codes: 0 done, 1 a gate found a regression, 2 a gate was "
-        "undecided, 3 the folder holds another pipeline, 64 and above: the message says.",
+        "undecided, 3 the folder holds another pipeline, 64 and above: see the message.",
     )
     p.add_argument("--recipe", metavar="NAME", help="a shipped recipe, or a .toml file")
     p.add_argument("--model", metavar="PATH", help="folder of the base model")
     p.add_argument("--output", metavar="DIR", help="folder of the pipeline")
-    p.add_argument("--list", action="store_true", help="the shipped recipes, then end")
-    p.add_argument("--show-recipe", metavar="NAME", help="print a shipped recipe, then end")
+    p.add_argument("--list", action="store_true", help="list the shipped recipes and exit")
+    p.add_argument("--show-recipe", metavar="NAME", help="print a shipped recipe and exit")
     p.add_argument(
         "--set",
         action="append",
@@ -46,33 +47,35 @@ def parser() -> Parser:
         action="append",
         default=[],
         metavar="FILE",
-        help="rows of your own beside the recipe's (docs/corpus.md); may be repeated",
+        help="rows of your own in addition to the recipe's (docs/corpus.md); repeatable",
     )
     data.add_argument(
-        "--data-dir", metavar="DIR", help="benchmark files (default $REDONE_DATA, else user's)"
+        "--data-dir", metavar="DIR", help="benchmark files (default: $REDONE_DATA or the user's)"
     )
-    data.add_argument("--mirror", metavar="PATH", help="of general benchmarks, as redone-eval")
-    how = p.add_argument_group("how far, and what then")
-    how.add_argument("--stage", metavar="NAME", help="end after this stage")
+    data.add_argument(
+        "--mirror", metavar="PATH", help="mirror of general benchmarks, as in redone-eval"
+    )
+    how = p.add_argument_group("steps")
+    how.add_argument("--stage", metavar="NAME", help="stop after this stage")
     how.add_argument(
         "--on-regression",
         choices=("stop", "continue", "rollback"),
-        help="when a gate does not let pass: stop (exit code 1), go on all the same, or go on "
-        "from the last model that passed (default: the recipe's)",
+        help="when a model does not pass its gate: stop (exit code 1), continue anyway, or roll "
+        "back to the last model that passed (default: the recipe's)",
     )
     how.add_argument(
-        "--redo", metavar="STEP", help="drop this step and all after it, and make them anew"
+        "--redo", metavar="STEP", help="drop this step and all after it, and do them again"
     )
     how.add_argument(
         "--reuse",
         metavar="DIR",
         help="output folder of another pipeline from the same base: its answers of the base model "
-        "are taken over",
+        "are reused",
     )
     how.add_argument(
         "--dry-run",
         action="store_true",
-        help="measure a warm-up of each stage, print steps, tokens, hours and bytes, then end",
+        help="measure a warm-up of each stage, print steps, tokens, hours and bytes, and exit",
     )
     how.add_argument("--open", action="store_true", help="open the report in the browser")
     engine = p.add_argument_group("engine")
@@ -81,9 +84,15 @@ def parser() -> Parser:
         metavar="CONFIG",
         help="train on several devices: fsdp, zero3, multi-cpu or a file of accelerate's",
     )
-    engine.add_argument("--embedder", metavar="PATH", help="sentence embeddings, for QueryGen")
     engine.add_argument(
-        "--allow-code", action="store_true", help="run programs of the model, in the sandbox"
+        "--embedder",
+        metavar="PATH",
+        help="sentence-embedding model, for tasks scored by embeddings",
+    )
+    engine.add_argument(
+        "--allow-code",
+        action="store_true",
+        help="run programs that the model writes, in the sandbox",
     )
     return p
 
@@ -100,11 +109,30 @@ def main(argv: Sequence[str] | None = None) -> int:
             return show_recipe(options.show_recipe)
         for name in ("recipe", "model", "output"):
             if not getattr(options, name):
-                p.error(f"--{name} is needed")
-        from ..tasks.general.in_use import data_in_use
+                p.error(f"--{name} is required")
+        from ..tasks.sources import DataPaths
+        from .job import ScoringOptions
+        from .recipe import load_recipe
 
-        with data_in_use(options.data_dir, options.mirror):
-            return run(options)
+        order = order_of(
+            load_recipe(options.recipe, options.set),
+            name=Path(options.recipe).stem,
+            model=Path(options.model),
+            corpora=tuple(map(Path, options.corpus)),
+            until=options.stage,
+            on_regression=options.on_regression,
+            reuse=None if options.reuse is None else Path(options.reuse),
+        )
+        return run(
+            order,
+            Path(options.output),
+            data=DataPaths.resolve(options.data_dir, options.mirror),
+            scoring=ScoringOptions(embedder=options.embedder, allow_code=options.allow_code),
+            accelerate=options.accelerate,
+            redo=options.redo,
+            dry_run=options.dry_run,
+            open_report=options.open,
+        )
 
     without = " without --redo" if options.redo else ""
     return run_command(
@@ -132,83 +160,99 @@ def show_recipe(name: str) -> int:
     return 0
 
 
-def run(options: argparse.Namespace) -> int:
-    """The pipeline, or its forecast."""
-    from ..tasks.sources import data_folder
+def run(
+    order: Order,
+    output: Path,
+    *,
+    data: DataPaths,
+    scoring: ScoringOptions,
+    accelerate: str | None,
+    redo: str | None,
+    dry_run: bool,
+    open_report: bool,
+) -> int:
+    """Runs the pipeline, or its forecast; returns the exit code.
+
+    Args:
+        order: What to do.
+        output: Folder of the pipeline.
+        data: Where tasks find their data.
+        scoring: What scoring may use.
+        accelerate: Configuration of accelerate; None: one process.
+        redo: Step to do again.
+        dry_run: Only print the forecast.
+        open_report: Open the report in the browser.
+    """
     from .evaluations import Evaluator
-    from .job import services_of
+    from .job import config_of, launched, services_of, train
     from .manifest import Manifest
-    from .recipe import load_recipe
+    from .pipeline import Pipeline, Workers
+    from .stages import choose, gather
 
-    recipe = load_recipe(options.recipe, options.set)
-    order = order_of(options, recipe)
-    workers, means = workers_of(options)
-    evaluator = Evaluator(recipe.evaluation, data_folder(options.data_dir), services_of(means))
-    manifest = Manifest(Path(options.output))
-    if options.dry_run:
-        from .forecast import forecast
-        from .forecast_table import show
+    trainer = launched(config_of(accelerate), data) if accelerate else partial(train, data=data)
+    workers = Workers(gather, choose, lambda job, bar: trainer(job.with_scoring(scoring), bar))
+    evaluator = Evaluator(order.recipe.evaluation, data, services_of(scoring))
+    manifest = Manifest(output)
+    if dry_run:
+        from .forecast import forecast, show
 
-        show(forecast(order, manifest, evaluator, workers), Path(options.output))
+        show(forecast(order, manifest, evaluator, workers), output)
         return 0
-    from .pipeline import Pipeline
-
     with manifest:
-        if options.redo:
-            manifest.again(options.redo)
+        if redo:
+            manifest.again(redo)
         ending = Pipeline(order, manifest, evaluator, workers).run()
     for name in ending.regressed:
-        print(f"The gate of stage {name} did not let pass.")
+        print(f"Stage {name} did not pass its gate.")
     for branch in ending.branches:
         print(f"Keep {branch.kept.named}")
         if branch.last.passed is None and branch.last is not branch.kept:
-            print(f"No gate was asked about {branch.last.named}")
+            print(f"Not gated: {branch.last.named}")
     if ending.report:
         print(f"Report: {ending.report}")
-        if options.open:
+        if open_report:
             webbrowser.open(Path(ending.report).resolve().as_uri())
     return ending.exit_code
 
 
-def order_of(options: argparse.Namespace, recipe: Recipe) -> Order:
-    """What the options ask for, checked before anything is begun."""
+def order_of(
+    recipe: Recipe,
+    *,
+    name: str,
+    model: Path,
+    corpora: tuple[Path, ...] = (),
+    until: str | None = None,
+    on_regression: OnRegression | None = None,
+    reuse: Path | None = None,
+) -> Order:
+    """What is to be done, checked before anything is begun.
+
+    Raises:
+        MissingData: A file or folder that is named does not exist, or a corpus is needed.
+        UnknownName: There is no such stage.
+    """
     from .pipeline import Order
 
-    model = Path(options.model)
     if not (model / "config.json").is_file():
         raise MissingData(f"--model {model} is no model folder: there is no config.json in it.")
-    corpora = tuple(map(Path, options.corpus))
     for file in (*map(Path, recipe.data.files), *corpora):
         if not file.is_file():
-            raise MissingData(f"The corpus {file} is not there. docs/corpus.md has the format.")
+            raise MissingData(f"The corpus {file} does not exist. docs/corpus.md has the format.")
     if recipe.data.needs_corpus and not (corpora or recipe.data.files):
         raise MissingData(
-            f"The recipe {options.recipe} needs rows of your own: give --corpus FILE "
-            "(docs/corpus.md has the format), or take redone2-laptop, which brings its data."
+            f"The recipe {name} needs rows of your own: give --corpus FILE (docs/corpus.md has the "
+            "format), or use redone2-laptop, which brings its data."
         )
-    if options.stage:
-        recipe.stage(options.stage)
-    reuse = None if options.reuse is None else Path(options.reuse)
+    if until:
+        recipe.stage(until)
     if reuse is not None and not (reuse / "runs" / "base").is_dir():
         raise MissingData(f"--reuse {reuse} is no pipeline's folder: there is no runs/base in it.")
     return Order(
         recipe=recipe,
-        name=Path(options.recipe).stem,
+        name=name,
         model=model,
         corpora=corpora,
-        until=options.stage,
-        on_regression=options.on_regression or recipe.gates.on_regression,
+        until=until,
+        on_regression=on_regression or recipe.gates.on_regression,
         reuse=reuse,
     )
-
-
-def workers_of(options: argparse.Namespace) -> tuple[Workers, Means]:
-    """Who gathers, chooses and trains, and what judging may use."""
-    from .job import Means, launched, train
-    from .launch import config_of
-    from .pipeline import Workers
-    from .stages import choose, gather
-
-    means = Means(embedder=options.embedder, allow_code=options.allow_code)
-    trainer = launched(config_of(options.accelerate)) if options.accelerate else train
-    return Workers(gather, choose, lambda job, bar: trainer(job.with_means(means), bar)), means

@@ -5,19 +5,19 @@ standard deviation, which divides the factor out. What can change the gradient i
 
 (a) the ratio of the terms inside a task's reward,
 (b) the task's share of the sampling,
-(c) a weight of its loss, after advantages are normalised (off unless asked for).
+(c) a weight of its loss, after advantages are normalized (off unless requested).
 
-The rule works on the reward hints of `diagnosis.json`. Let `low` be the lower 95 % bound of the
-share of a task's answers that failed in a hint's way, and `form` the sum over the task's hints.
-Failures exclude each other, so `form` is 0..1.
+The rule works on the hints of `diagnosis.json`, each of which belongs to a reward term. Let `low`
+be the lower 95 % bound of the share of a task's answers that failed in a hint's way, and `form` the
+sum over the task's hints. Failures exclude each other, so `form` is 0..1.
 
 (a) ratio = max(own, low * min(1, most / form)), `own` being what the recipe gives every task and
     `most` the bound of the hinted ratios together (0.5): a right answer stays worth more than any
     wrong one, whatever its form.
 (b) share is multiplied by 1 + form, then scaled so that the tasks of the domain and the general
     ones each keep their part of the whole: beside tasks without a hint, one of which every answer
-    fails in its form is asked twice as often. These are the shares to be had; where the rows do not
-    suffice another share comes out, and `realised` puts it beside.
+    fails in its form is asked twice as often. These are the target shares; where there are too few
+    rows another share results, and `realized` adds it to the record.
 (c) weight = (1 + form) / (its mean over the sampling), so that the learning rate means the same.
 
 Whatever the recipe sets by hand replaces the rule's figure.
@@ -32,10 +32,10 @@ from typing import Any, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
-from ..harness.diagnosis.schema import TRAINABLE, Diagnosis, RewardHint, Term
+from ..harness.diagnosis.schema import TRAINABLE, Diagnosis, FailureHint
 from ..tasks.errors import RedoneError, UnknownName
-from .shaping import TERMS, Shaping
-from .trainers.settings import Strict
+from .settings import Strict
+from .shaping import TERMS, Shaping, Term, term_of
 
 RULE: Mapping[str, str] = {
     "ratios": "max(own, low * min(1, most / form))",
@@ -47,7 +47,7 @@ RULE: Mapping[str, str] = {
 
 
 class EmphasisSettings(Strict):
-    """What a recipe may say about the rule.
+    """The recipe's settings of the rule.
 
     Attributes:
         ratios, shares: Whether (a) and (b) are used.
@@ -55,7 +55,7 @@ class EmphasisSettings(Strict):
         most: Bound of a task's hinted ratios together, above 0 and below 1.
         set_ratios: By task and term: the ratio, instead of the rule's; 0..1 (length: 0 or more).
         set_shares: By task: the factor of its share, instead of 1 + form; above 0.
-        set_weights: By task: the loss weight, instead of the rule's, and not normalised; 0 or more.
+        set_weights: By task: the loss weight, instead of the rule's, and not normalized; 0 or more.
     """
 
     ratios: bool = True
@@ -92,7 +92,7 @@ class Emphasis:
     record: Mapping[str, Any]
 
 
-def emphasise(
+def emphasize(
     diagnosis: Diagnosis,
     shares: Mapping[str, float],
     shaping: Shaping,
@@ -124,12 +124,12 @@ def emphasise(
         name: settings.set_shares.get(name, 1 + form[name] if settings.shares else 1.0)
         for name in shares
     }
-    before = _normalised(shares)
+    before = _normalized(shares)
     sampled = _stressed(before, factors, general)
     weights = _weights(form, sampled, settings)
     result = {
         name: {
-            "hints": [_told(hint) for hint in hints[name]],
+            "hints": [_hint_record(hint) for hint in hints[name]],
             "form": form[name],
             "ratios": {t: [getattr(shaping, t), getattr(shaped[name], t)] for t in TERMS},
             "share": [before[name], sampled[name]],
@@ -142,24 +142,24 @@ def emphasise(
         "settings": settings.model_dump(mode="json"),
         "diagnosis": {"run": diagnosis.run.name, "fingerprint": diagnosis.run.fingerprint},
         "tasks": result,
-        "not trained": [_told(hint) for hint in diagnosis.hints if hint.task not in shares],
+        "not trained": [_hint_record(hint) for hint in diagnosis.hints if hint.task not in shares],
     }
     return Emphasis(shaped, sampled, weights, record)
 
 
-def realised(record: Mapping[str, Any], counts: Mapping[str, int]) -> Mapping[str, Any]:
+def realized(record: Mapping[str, Any], counts: Mapping[str, int]) -> Mapping[str, Any]:
     """The record with the shares that came out: `drawn`, 0..1, beside `share`, the rule's.
 
     Args:
         record: Of an emphasis; an empty one stays empty.
-        counts: Chosen rows by task.
+        counts: SelectedRows rows by task.
     """
     if not record:
         return record
     total = max(1, sum(counts.values()))
     tasks = {
-        name: told | {"drawn": counts.get(name, 0) / total}
-        for name, told in record["tasks"].items()
+        name: task | {"drawn": counts.get(name, 0) / total}
+        for name, task in record["tasks"].items()
     }
     return {**record, "tasks": tasks}
 
@@ -182,10 +182,10 @@ def _check(diagnosis: Diagnosis, shares: Mapping[str, float], settings: Emphasis
 
 
 def _shaped(
-    own: Shaping, hints: Iterable[RewardHint], settings: EmphasisSettings, task: str
+    own: Shaping, hints: Iterable[FailureHint], settings: EmphasisSettings, task: str
 ) -> Shaping:
     limited = own.max_tokens is not None  # else there is nothing that an answer could fill
-    low = {hint.term: hint.low for hint in hints if limited or hint.term != "length"}
+    low = {term_of(hint): hint.low for hint in hints if limited or term_of(hint) != "length"}
     scale = min(1.0, settings.most / (math.fsum(low.values()) or 1.0))
     ratios = {term: max(getattr(own, term), scale * low[term]) for term in low}
     return Shaping(**{**own.model_dump(), **ratios, **settings.set_ratios.get(task, {})})
@@ -201,7 +201,7 @@ def _weights(
     return {**found, **settings.set_weights}
 
 
-def _normalised(shares: Mapping[str, float]) -> dict[str, float]:
+def _normalized(shares: Mapping[str, float]) -> dict[str, float]:
     total = math.fsum(shares.values())
     return {name: share / total for name, share in shares.items()}
 
@@ -218,10 +218,10 @@ def _stressed(
     return found
 
 
-def _told(hint: RewardHint) -> dict[str, Any]:
+def _hint_record(hint: FailureHint) -> dict[str, Any]:
     return {
         "task": hint.task,
-        "term": hint.term,
+        "term": term_of(hint),
         "share": hint.share,
         "low": hint.low,
         "n": hint.n,

@@ -1,4 +1,4 @@
-"""What stops a pipeline. What was finished before stays, and is named in the manifest."""
+"""What stops a pipeline. Steps that were finished before stay in the manifest."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from ..tasks.errors import RedoneError
 
 
 class RecipeInvalid(RedoneError):
-    """A recipe does not say what can be run; the message names file, field and way out."""
+    """A recipe is not valid; the message names file, field and fix."""
 
 
 class StepChanged(RedoneError):
-    """What a finished or begun step was made of has changed; going on would mix two pipelines."""
+    """The inputs of a finished or begun step have changed; resuming would mix two pipelines."""
 
     exit_code = 3
 
@@ -22,7 +22,7 @@ class FolderInUse(RedoneError):
 
 
 class GateStopped(RedoneError):
-    """A gate did not let a stage's model go on.
+    """A stage's model did not pass its gate.
 
     Args:
         message: The verdict and the model to keep.
@@ -35,10 +35,10 @@ class GateStopped(RedoneError):
 
 
 class NothingToTarget(RedoneError):
-    """A diagnosis gives a targeted stage nothing to learn: the stage is left out, and says so."""
+    """A diagnosis gives a targeted stage nothing to learn: the stage is skipped."""
 
 
 class LaunchFailed(RedoneError):
-    """A stage that was started with accelerate ended badly."""
+    """A stage that was started with accelerate failed."""
 
     exit_code = 70

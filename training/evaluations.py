@@ -1,18 +1,21 @@
-"""The harness as the pipeline calls it: evaluate, diagnose, compare. Ordinary run folders."""
+"""Evaluate, diagnose, gate, report and submit: the other rooms as the pipeline calls them."""
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Mapping
-from importlib.metadata import version
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..harness.progress import Progress
-from ..harness.scored import ScoredRun
-from ..harness.store import RunFolder
-from ..tasks.schema import Partition, Services, Task
+from ..harness.scored_run import ScoredRun
+from ..tasks.command import visible
+from ..tasks.errors import RedoneError
+from ..tasks.schema import Partition, Services
+from ..tasks.sources import DataPaths
+from ..tasks.task import Task
+from .manifest import Facts
 from .recipe import Evaluation
+from .shaping import term_of
 
 if TYPE_CHECKING:
     from ..harness.gate.decision import Gate
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 Loader = Callable[[Path], "Model"]
 
 
-def loader(evaluation: Evaluation) -> Loader:
+def loader(evaluation: Evaluation, data: DataPaths) -> Loader:
     """Loads models with the backend of a recipe, as `redone-eval` would."""
 
     def load(model: Path) -> Model:
@@ -34,7 +37,7 @@ def loader(evaluation: Evaluation) -> Loader:
             dtype=evaluation.dtype,
             thinking=evaluation.thinking,
         )
-        return load_model(config, evaluation.tasks())
+        return load_model(config, evaluation.tasks(data), data.folder)
 
     return load
 
@@ -43,24 +46,29 @@ class Evaluator:
     """Evaluates models; the one last used stays loaded until `close`.
 
     Args:
-        evaluation: What is asked.
-        data: The data folder.
+        evaluation: Tasks, items and backend.
+        data: Where tasks find their data.
         services: What scoring may use.
         load: From a folder to a model.
     """
 
     def __init__(
-        self, evaluation: Evaluation, data: Path, services: Services, load: Loader | None = None
+        self,
+        evaluation: Evaluation,
+        data: DataPaths,
+        services: Services,
+        load: Loader | None = None,
     ) -> None:
         self.evaluation = evaluation
         self.data = data
         self.services = services
-        self.load = load or loader(evaluation)
+        self.load = load or loader(evaluation, data)
         self._loaded: tuple[Path, Model] | None = None
 
-    def tasks(self, partition: Partition) -> list[Task]:
-        """Those with items in a partition."""
-        return [task for task in self.evaluation.tasks() if partition in task.partitions]
+    def tasks(self, partition: Partition | None = None) -> list[Task]:
+        """Those with items in a partition; None: all."""
+        found = self.evaluation.tasks(self.data)
+        return [task for task in found if partition is None or partition in task.partitions]
 
     def model(self, path: Path) -> Model:
         """A model, loaded."""
@@ -70,63 +78,48 @@ class Evaluator:
         return self._loaded[1]
 
     def thinking_budget(self, model: Model) -> int:
-        """Tokens that a loaded model may think in, whoever asks it and whatever for."""
+        """Tokens that a loaded model may think in, wherever the pipeline asks it."""
         from ..harness.models.base import thinking_budget
 
-        asked = self.evaluation
-        return thinking_budget(model.thinks, asked.thinking, asked.max_thinking_tokens)
+        settings = self.evaluation
+        return thinking_budget(model.thinks, settings.thinking, settings.max_thinking_tokens)
 
     def close(self) -> None:
-        """Gives the model's memory back: training needs it."""
+        """Frees the model's memory: training needs it."""
         if self._loaded is not None:
             self._loaded[1].close()
             self._loaded = None
 
     def run(
         self, path: Path, folder: Path, partition: Partition, name: str, limit: int | None = None
-    ) -> dict[str, Any]:
-        """Evaluates a model into a run folder, or goes on with it.
+    ) -> Facts:
+        """Evaluates a model into a run folder, or resumes it.
 
         Args:
             path: The model.
             folder: The run.
             partition: Which items.
             name: Of the model, for people.
-            limit: Items a task, replacing the recipe's.
+            limit: Items per task, replacing the recipe's.
 
         Returns:
             Primary score by suite, answers, tokens and seconds.
         """
-        from ..harness.results import write_results
-        from ..harness.runner import Plan, ask, items_of, prepare
-        from ..harness.scores import judge
+        from ..harness.evaluate import Plan, evaluate, run_info
 
-        tasks = self.tasks(partition)
-        by_name: Mapping[str, Task] = {task.name: task for task in tasks}
         plan = Plan(
-            tasks=tasks,
-            data=self.data,
+            tasks=self.tasks(partition),
+            data=self.data.folder,
             partition=partition,
             limit=limit or self.evaluation.items(partition),
             seed=self.evaluation.seed,
         )
         model = self.model(path)
         plan = plan.with_thinking(self.thinking_budget(model))
-        with RunFolder(folder) as run:
-            told = {
-                "name": name,
-                "suite": None,
-                "command": ["redone-train"],
-                "versions": {"redone": version("redone"), "python": platform.python_version()},
-            }
-            total = prepare(run, plan, model, told)
-            with Progress(total) as bar:
-                ask(run, plan, model, bar)
-            judged = judge(run, items_of(run, plan, model), by_name, self.services)
-            results = write_results(run, judged, by_name, self.services)
+        results = evaluate(folder, plan, model, self.services, run_info(name, ["redone-train"]))
         return {
             "suites": suite_scores(results),
-            "answers": total,
+            "answers": sum(task["answers"] for task in results["tasks"].values()),
             "tokens": sum(task["tokens"] for task in results["tasks"].values()),
             "seconds": round(sum(results["seconds"].values()), 3),
         }
@@ -138,44 +131,68 @@ def suite_scores(results: Mapping[str, Any]) -> dict[str, float | None]:
     return {row["name"]: row["score"] for row in rows if row["level"] == "suite"}
 
 
-def judging_inputs(services: Services) -> dict[str, str]:
-    """What judging may use as inputs of a step: with it the same answer has another value."""
+def scoring_inputs(services: Services) -> dict[str, str]:
+    """What scoring may use as inputs of a step: with it the same answer has another value."""
     found = {"allow_code": "true"} if services.sandbox is not None else {}
     if services.embedder is not None:
         found["embedder"] = services.embedder.identity
     return found
 
 
-def diagnose_run(folder: Path) -> dict[str, Any]:
+def diagnose_run(folder: Path) -> Facts:
     """Writes RUN/diagnosis.json of a run on `diagnose` items."""
-    from ..harness.diagnosis.diagnose import Question, diagnose
-    from ..harness.diagnosis.record import save
+    from ..harness.diagnosis.diagnose import DiagnosisConfig, diagnose
+    from ..harness.diagnosis.schema import write_diagnosis
 
-    found = diagnose(ScoredRun(folder), Question())
-    save(found, folder / "diagnosis.json")
+    found = diagnose(ScoredRun(folder), DiagnosisConfig())
+    write_diagnosis(found, folder / "diagnosis.json")
     return {
         "weaknesses": [weak.task for weak in found.weaknesses],
         "buckets": len(found.buckets),
-        "hints": [f"{hint.task}: {hint.term}" for hint in found.hints],
+        "hints": [f"{hint.task}: {term_of(hint)}" for hint in found.hints],
     }
 
 
-def judge_gate(base: Path, candidate: Path, policy: Policy, target: Path) -> Gate:
+def gate_runs(base: Path, candidate: Path, policy: Policy, output: Path) -> Gate:
     """Compares two runs under a policy; writes gate.json, gate.md and gate.xml."""
-    from ..harness.comparison import compare
-    from ..harness.gate import output
-    from ..harness.gate.decision import decide
+    from ..harness.gate.output import run_gate
 
-    comparison = compare(
-        ScoredRun(base),
-        ScoredRun(candidate),
-        role=policy.scoring,
-        partition=policy.partition,
-        resamples=policy.resamples,
-        seed=policy.seed,
-    )
-    gate = decide(comparison, policy)
-    output.write_json(gate, target / "gate.json")
-    output.write_markdown(gate, target / "gate.md")
-    output.write_junit(gate, target / "gate.xml")
-    return gate
+    return run_gate(ScoredRun(base), ScoredRun(candidate), policy, output)
+
+
+def write_report(policy: Policy, runs: Sequence[Path], page: Path, *, chain: bool) -> Facts:
+    """Writes the report of finished runs.
+
+    Args:
+        policy: Which decides, and on which partition.
+        runs: The base first.
+        page: The HTML file.
+        chain: Each run was made from the one before; else they are candidates, side by side.
+    """
+    from ..reports.report import ReportConfig, make_report
+
+    made = make_report(ReportConfig(runs=list(runs), output=page, policy=policy, chain=chain))
+    return {"verdict": visible(made.sentence).strip()}
+
+
+def write_submissions(runs: Mapping[str, Path], folder: Path) -> Facts:
+    """Makes a result file of finished runs, for the leaderboard.
+
+    Args:
+        runs: By the name that the leaderboard shows.
+        folder: Where the files go.
+
+    Returns:
+        Of each run its file, or why it cannot be submitted, which is no reason to fail.
+    """
+    from ..leaderboards.submission import submit_run
+
+    folder.mkdir(parents=True, exist_ok=True)
+    found: Facts = {}
+    for name, run in runs.items():
+        try:
+            found[name] = submit_run(run, name, folder).name
+        except RedoneError as error:
+            found[name] = str(error)
+            print(error, file=sys.stderr)
+    return found

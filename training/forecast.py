@@ -1,37 +1,40 @@
 """`--dry-run`: what would run, and what it would cost, from a warm-up measured on this machine.
 
-Two optimiser steps of every stage are really made, on few rows and, for RL, few prompts, and some
+Two optimizer steps of every stage are really made, on few rows and, for RL, few prompts, and some
 items are really evaluated; the rest is multiplication. Nothing is written to the output folder.
+
+The forecast, printed.
 """
 
 from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..harness.display import duration
 from ..tasks.schema import Partition
 from ..tasks.sources import samples
 from .evaluations import Evaluator
 from .job import Job
 from .manifest import Manifest
 from .pipeline import Order, Workers
-from .plan import Step, steps_of
+from .plan import PipelineStep, steps_of
 from .recipe import Recipe
 from .recipe_stages import Rows
+from .settings import DapoSettings, SftSettings
 from .stages import Choice, job_of
 from .trainers.checkpoints import KEPT
-from .trainers.settings import DapoSettings, SftSettings
-from .trainers.steps import Step as TrainingStep
-from .trainers.steps import read_steps
+from .trainers.steps import Step, read_steps
 
 STEPS = 2
 """Of a warm-up: the first one also allocates and compiles, so the last one is measured."""
 PROMPTS = 4
 ITEMS = 4
-"""Evaluated items a task."""
+"""Evaluated items per task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Cost:
         seconds: Wall time on this machine.
         tokens: Read, generated and trained on; of answers, generated alone.
         bytes: On disk when it is done.
-        passing: Beside these, on disk while it is going on.
+        passing: In addition, on disk while it runs.
     """
 
     seconds: float = 0.0
@@ -62,7 +65,7 @@ class Line:
         about: What it is, in a few words.
     """
 
-    step: Step
+    step: PipelineStep
     done: bool
     cost: Cost | None
     about: str = ""
@@ -77,7 +80,7 @@ def forecast(
         order: What would run.
         manifest: Of the output folder, read only.
         evaluator: Evaluates the base model on a few `diagnose` items.
-        workers: Those who would do the work.
+        workers: That would do the work.
     """
     plan = steps_of(order.recipe)
     open_ = [step for step in plan if not manifest.finished(step.name)]
@@ -112,7 +115,7 @@ class _WarmUp:
         self._gathered = manifest.folder / "corpus.jsonl" if manifest.finished("corpus") else None
         self._answer: Cost | None = None
 
-    def cost(self, step: Step) -> tuple[Cost, str]:
+    def cost(self, step: PipelineStep) -> tuple[Cost, str]:
         """Of one step, and what it is."""
         match step.verb:
             case "evaluate":
@@ -131,7 +134,7 @@ class _WarmUp:
     def _evaluation(self, partition: Partition) -> tuple[Cost, str]:
         count = 0
         for task in self.evaluator.tasks(partition):
-            found = samples(task, self.evaluator.data, partition=partition)
+            found = samples(task, self.evaluator.data.folder, partition=partition)
             own = sum(1 for _ in found)
             count += min(own, self.recipe.evaluation.items(partition) or own)
         one = self._per_answer()
@@ -148,7 +151,7 @@ class _WarmUp:
         return self._answer
 
     def _selection(self, stage: Any) -> tuple[Cost, str]:
-        """Answers that choosing the rows takes, each as dear as an evaluated one."""
+        """Answers that choosing the rows takes, each as expensive as an evaluated one."""
         rows: Rows = stage.rows
         answers = 0.0
         if rows.soft_labels:
@@ -190,8 +193,8 @@ class _WarmUp:
         return cost, f"{steps:,} steps"
 
 
-def planned_steps(stage: Any, budget: int | None, measured: TrainingStep) -> tuple[int, Cost]:
-    """Optimiser steps of a stage, and what one costs.
+def planned_steps(stage: Any, budget: int | None, measured: Step) -> tuple[int, Cost]:
+    """Optimizer steps of a stage, and what one costs.
 
     Args:
         stage: Of the recipe.
@@ -246,3 +249,34 @@ def _existing(path: Path) -> Path:
 
 def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def show(lines: Sequence[Line], folder: Path) -> None:
+    """Prints a line per step, and the sums."""
+    print(f"{'step':32}{'':16}{'tokens':>12}{'time':>10}{'disk':>10}")
+    for line in lines:
+        if line.cost is None:
+            print(f"{line.step.name:32}done")
+            continue
+        cost = line.cost
+        tokens = f"{cost.tokens:,.0f}" if cost.tokens else ""
+        time = duration(cost.seconds) if cost.seconds else ""
+        disk = sized(cost.bytes) if cost.bytes else ""
+        print(f"{line.step.name:32}{line.about:16}{tokens:>12}{time:>10}{disk:>10}".rstrip())
+    costs = [line.cost for line in lines if line.cost]
+    print(
+        f"{'to do in ' + str(folder):48}{sum(c.tokens for c in costs):>12,.0f}"
+        f"{duration(sum(c.seconds for c in costs)):>10}{sized(sum(c.bytes for c in costs)):>10}"
+    )
+    passing = max((cost.passing for cost in costs), default=0.0)
+    if passing:
+        print(f"While a stage trains, its checkpoints take another {sized(passing)} at most.")
+    print(
+        "From a measured warm-up of this machine: RL with few prompts, scaled up; answers as long "
+        "as the base model's. Loading, scoring and the report are not included."
+    )
+
+
+def sized(count: float) -> str:
+    """`12 MB`, `3.4 GB`."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -7,6 +7,7 @@ The first process writes `result.json` into the stage's folder.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -16,18 +17,76 @@ from typing import Any, Literal
 
 import orjson
 
-from ..harness.store import replacing
-from ..tasks.errors import RedoneError
+from ..harness.run_folder import replacing
+from ..tasks.errors import RedoneError, UnknownName
+from ..tasks.sources import DataPaths
+from .errors import LaunchFailed
+from .settings import DapoSettings, DpoSettings, SftSettings, Strict
 from .shaping import Shaping
-from .trainers.settings import DapoSettings, DpoSettings, SftSettings, Strict
+from .trainers.arguments import check_grpo, check_trl
 from .trainers.steps import Progress, StageResult
+
+CONFIGS = Path(__file__).with_name("configs")
+SHOWN = 12
+"""Lines of a failed launch's log that are shown."""
+
 
 JOB, RESULT = "job.json", "result.json"
 Train = Callable[["Job", Progress], StageResult]
 
 
-class Means(Strict):
-    """What judging in training may use, as the options of `redone-eval`.
+def accelerate(config: Path, job: Path, log: Path, data: DataPaths) -> None:
+    """Runs a job file on all processes of an accelerate configuration.
+
+    Args:
+        config: Of `accelerate launch`.
+        job: A job file.
+        log: What the processes print.
+        data: Where its tasks find their data.
+
+    Raises:
+        LaunchFailed: It failed; shows its last lines and names the log.
+    """
+    command = [
+        *(sys.executable, "-m", "accelerate.commands.launch"),
+        *("--config_file", str(config)),
+        *("-m", "redone.training.job", str(job)),
+    ]
+    with log.open("a", encoding="utf-8") as file:
+        done = subprocess.run(
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            check=False,
+            env=os.environ | data.variables(),
+        )
+    if done.returncode:
+        lines = log.read_text("utf-8", "replace").strip().splitlines()[-SHOWN:]
+        raise LaunchFailed(
+            f"accelerate launch ended with code {done.returncode}:\n"
+            + "\n".join(f"  {line}" for line in lines)
+            + f"\nLog: {log}"
+        )
+
+
+def config_of(name: str) -> Path:
+    """An accelerate configuration: a shipped one by name, or a file.
+
+    Raises:
+        UnknownName: Neither.
+    """
+    shipped = {path.stem: path for path in CONFIGS.glob("*.yaml")}
+    if name in shipped:
+        return shipped[name]
+    if Path(name).is_file():
+        return Path(name).resolve()
+    raise UnknownName(
+        "accelerate configuration", name, shipped, "give one of these, or a .yaml file."
+    )
+
+
+class ScoringOptions(Strict):
+    """What scoring in training may use, as the options of `redone-eval`.
 
     Attributes:
         embedder: Folder of a sentence-embedding model.
@@ -51,7 +110,7 @@ class Job(Strict):
         rationales: Ids of the rows that are asked with their rationale.
         shaping: Of RL's reward, by task.
         weights: Of the loss, by task.
-        means: For judging.
+        means: For scoring.
     """
 
     stage: str
@@ -65,11 +124,11 @@ class Job(Strict):
     rationales: frozenset[str] = frozenset()
     shaping: Mapping[str, Shaping] = {}
     weights: Mapping[str, float] = {}
-    means: Means = Means()
+    means: ScoringOptions = ScoringOptions()
 
-    def with_means(self, means: Means) -> Job:
-        """The same job, judged with these services."""
-        return self.model_copy(update={"means": means})
+    def with_scoring(self, options: ScoringOptions) -> Job:
+        """The same job, scored with these services."""
+        return self.model_copy(update={"means": options})
 
     @property
     def settings(self) -> DapoSettings | SftSettings | DpoSettings:
@@ -80,20 +139,28 @@ class Job(Strict):
         return found
 
 
-def train(job: Job, progress: Progress) -> StageResult:
-    """Runs the trainer of a job in this process, or goes on where it stopped."""
-    # Said by transformers of a setting that TRL still needs under its old name.
+def train(job: Job, progress: Progress, data: DataPaths | None = None) -> StageResult:
+    """Runs the trainer of a job in this process, or resumes it.
+
+    Args:
+        job: The stage's.
+        progress: Is called with each step.
+        data: Where its tasks find their data; None: as the environment says.
+    """
+    # Warned of by transformers: a setting that TRL still needs under its old name.
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
+    # Before the trainers' modules, which import TRL.
+    check_grpo() if job.kind == "dapo" else check_trl()
     if job.kind == "dpo":
         from .corpus.preferences import read_pairs
         from .trainers.dpo import train_dpo
 
         assert job.dpo is not None
         return train_dpo(job.dpo, job.model, read_pairs(job.rows), job.output, progress=progress)
-    from .corpus.files import read_corpus
+    from .corpus.sources import read_corpus
 
     services = services_of(job.means)
-    rows = read_corpus(job.rows, services)
+    rows = read_corpus(job.rows, services, data)
 
     def rationale(row: Any) -> bool:
         return row.id in job.rationales
@@ -103,7 +170,7 @@ def train(job: Job, progress: Progress) -> StageResult:
         from .trainers.dapo import train_dapo
 
         assert job.dapo is not None
-        rewards = Rewards(services, job.shaping, weights=job.weights)
+        rewards = Rewards(services, job.shaping, weights=job.weights, data=data)
         return train_dapo(
             job.dapo, job.model, rows, rewards, job.output, rationale=rationale, progress=progress
         )
@@ -113,31 +180,30 @@ def train(job: Job, progress: Progress) -> StageResult:
     return train_sft(job.sft, job.model, rows, job.output, rationale=rationale, progress=progress)
 
 
-def launched(config: Path) -> Train:
+def launched(config: Path, data: DataPaths) -> Train:
     """Trains jobs on all processes of an accelerate configuration."""
-    from .launch import accelerate
 
     def train_there(job: Job, progress: Progress) -> StageResult:
         path = job.output / JOB
         (job.output / RESULT).unlink(missing_ok=True)
         save_job(job, path)
-        accelerate(config, path, job.output / "launch.log")
+        accelerate(config, path, job.output / "launch.log", data)
         return load_result(job.output / RESULT)
 
     return train_there
 
 
-def services_of(means: Means) -> Any:
+def services_of(options: ScoringOptions) -> Any:
     """The services that the options of a job stand for."""
     from ..tasks.schema import Services
 
     embedder = sandbox = None
-    if means.embedder:
+    if options.embedder:
         from ..harness.embedder import FolderEmbedder
 
-        embedder = FolderEmbedder(means.embedder)
-    if means.allow_code:
-        from ..harness.sandbox.pool import ForkSandbox
+        embedder = FolderEmbedder(options.embedder)
+    if options.allow_code:
+        from ..harness.sandbox.service import ForkSandbox
 
         sandbox = ForkSandbox()
     return Services(embedder=embedder, sandbox=sandbox)
@@ -171,10 +237,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Trains a job file; every process of a launch runs this."""
     (path,) = sys.argv[1:] if argv is None else argv
     job = load_job(Path(path))
-    from .progress import StepBar
+    from ..harness.display import ProgressBar
 
     try:
-        with StepBar(job.stage) as bar:
+        with ProgressBar(job.stage) as bar:
             result = train(job, bar)
     except RedoneError as error:
         print(f"redone-train: {error}", file=sys.stderr)

@@ -1,9 +1,8 @@
 """The record of an output folder: every step with the hashes of what it read and what it made.
 
-    DIR/manifest.json   {"steps": {NAME: {"inputs": {...}, "outputs": {FILE: sha256}, ...}}}
-
-A step that is recorded as finished is not done again. It is refused where it can no longer be
-vouched for: an input has another hash than when the step ran, or an output was changed or removed.
+A step that is recorded as finished is not done again. It is refused where the record no longer
+holds: an input has another hash than when the step ran, or an output was changed or removed.
+`ManifestFile` is DIR/manifest.json.
 """
 
 from __future__ import annotations
@@ -14,19 +13,106 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import orjson
+from pydantic import BaseModel, ValidationError
 
-from ..harness.store import flatten, replacing, shown
+from ..harness.run_folder import flatten, replacing, shown
 from ..tasks.errors import RedoneError
 from .errors import FolderInUse, StepChanged
 
 SCHEMA_VERSION = 1
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
 Facts = dict[str, Any]
+RENAMED = {"rows.rarity": "rows.label_balance", "rows.contrast": "rows.background_weight"}
+"""Inputs of steps that were recorded under an older name of a recipe's field."""
+
+
+class OutputFile(BaseModel):
+    """A file that a step made.
+
+    Attributes:
+        sha256: Of its content.
+        bytes: Its size.
+        modified: In nanoseconds; a file of the same size and time is not hashed again.
+    """
+
+    sha256: str
+    bytes: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: Path) -> OutputFile:
+        """A file as it is now."""
+        status = path.stat()
+        return cls(sha256=digest_of_file(path), bytes=status.st_size, modified=status.st_mtime_ns)
+
+
+class StepRecord(BaseModel):
+    """A step in the manifest; what follows `owns` is there when it is finished.
+
+    Attributes:
+        state: `begun` or `finished`.
+        inputs: All that its result depends on, by name.
+        owns: What it makes and what it needs to resume, relative to the folder.
+        finished: When, in ISO 8601.
+        seconds: It took.
+        outputs: By path relative to the folder.
+        facts: What is worth knowing.
+    """
+
+    state: Literal["begun", "finished"]
+    inputs: dict[str, str]
+    owns: list[str]
+    finished: str | None = None
+    seconds: float = 0.0
+    outputs: dict[str, OutputFile] = {}
+    facts: Facts = {}
+
+
+class ManifestFile(BaseModel):
+    """manifest.json.
+
+    Attributes:
+        schema_version: Of this class; another one is refused.
+        steps: By name, in the order in which they were begun.
+    """
+
+    schema_version: int
+    steps: dict[str, StepRecord]
+
+    def write(self, path: Path) -> None:
+        """Writes the file whole or not at all."""
+        with replacing(path) as temporary:
+            temporary.write_bytes(
+                orjson.dumps(
+                    self.model_dump(exclude_unset=True),
+                    option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
+                )
+            )
+
+    @classmethod
+    def read(cls, path: Path) -> ManifestFile:
+        """Reads the file; one that is not there has no steps.
+
+        Raises:
+            StepChanged: It is no manifest, or one of another schema version.
+        """
+        if not path.is_file():
+            return cls(schema_version=SCHEMA_VERSION, steps={})
+        try:
+            raw = orjson.loads(path.read_bytes())
+            version = raw["schema_version"]
+            if version != SCHEMA_VERSION:
+                raise StepChanged(
+                    f"{path} has schema version {version}; this redone reads {SCHEMA_VERSION}. Use "
+                    "the redone that wrote it, or name another --output."
+                )
+            return cls.model_validate(raw)
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValidationError):
+            raise StepChanged(
+                f"{path} is no manifest of redone-train. Name another --output."
+            ) from None
 
 
 class Manifest:
@@ -42,7 +128,7 @@ class Manifest:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "manifest.json"
-        self.steps: dict[str, dict[str, Any]] = _read(self.path)
+        self.steps: dict[str, StepRecord] = ManifestFile.read(self.path).steps
         self._again: str | None = None
 
     def __enter__(self) -> Manifest:
@@ -62,7 +148,7 @@ class Manifest:
                 f"{self.folder} is in use by another process. Wait for it, or name another "
                 "--output."
             ) from None
-        self.steps = _read(self.path)
+        self.steps = ManifestFile.read(self.path).steps
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -70,7 +156,8 @@ class Manifest:
 
     def finished(self, step: str) -> bool:
         """Whether a step is recorded as done, and not to be done again."""
-        return step != self._again and self.steps.get(step, {}).get("state") == "finished"
+        record = self.steps.get(step)
+        return step != self._again and record is not None and record.state == "finished"
 
     def do(
         self,
@@ -87,7 +174,7 @@ class Manifest:
             inputs: All that its result depends on: hashes of files, settings as text, by name.
             outputs: Files and folders inside the folder that it makes.
             work: Makes them; returns what is worth knowing. May find its own half-done work.
-            workspace: What else it makes and needs to go on; dropped with it, not vouched for.
+            workspace: What else it makes and needs to resume; dropped with it, not checked.
 
         Returns:
             What `work` returned, now or then.
@@ -102,36 +189,39 @@ class Manifest:
             self._again = None
             print("Dropped:", ", ".join(self.forget(step)), file=sys.stderr)
         record = self.steps.get(step)
-        if record is not None and record["state"] == "begun" and not self._left(record):
+        if record is not None and record.state == "begun" and not self._left(record):
             record = None
         if record is not None:
             self._refuse_changed_inputs(step, record, inputs)
-            if record["state"] == "finished":
+            if record.state == "finished":
                 self._refuse_changed_outputs(step, record)
-                return record["facts"]
+                return record.facts
         else:
             owned = [str(p.relative_to(self.folder)) for p in (*outputs, *workspace)]
-            self.steps[step] = {"state": "begun", "inputs": dict(inputs), "owns": owned}
+            record = StepRecord(state="begun", inputs=dict(inputs), owns=owned)
+            self.steps[step] = record
             self.save()
         start = time.monotonic()
         facts = work()
-        self.steps[step] |= {
-            "state": "finished",
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "seconds": round(time.monotonic() - start, 3),
-            "outputs": {
-                str(file.relative_to(self.folder)): _described(file)
+        self.steps[step] = StepRecord(
+            state="finished",
+            inputs=record.inputs,
+            owns=record.owns,
+            finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            seconds=round(time.monotonic() - start, 3),
+            outputs={
+                str(file.relative_to(self.folder)): OutputFile.of(file)
                 for output in outputs
                 for file in _files(output)
             },
-            "facts": facts,
-        }
+            facts=facts,
+        )
         self.save()
         return facts
 
     def hashes(self, step: str) -> dict[str, str]:
         """The outputs of a finished step as inputs of another."""
-        return {name: file["sha256"] for name, file in self.steps[step]["outputs"].items()}
+        return {name: file.sha256 for name, file in self.steps[step].outputs.items()}
 
     def again(self, step: str) -> None:
         """Has a step done again, with all after it, once `do` comes to it.
@@ -155,7 +245,7 @@ class Manifest:
         names = list(self.steps)
         dropped = names[names.index(step) :]
         for name in dropped:
-            for owned in self.steps[name]["owns"]:
+            for owned in self.steps[name].owns:
                 path = self.folder / owned
                 if path.is_dir():
                     shutil.rmtree(path)
@@ -167,53 +257,47 @@ class Manifest:
 
     def save(self) -> None:
         """Writes the file whole or not at all."""
-        with replacing(self.path) as temporary:
-            temporary.write_bytes(
-                orjson.dumps(
-                    {"schema_version": SCHEMA_VERSION, "steps": self.steps},
-                    option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
-                )
-            )
+        ManifestFile(schema_version=SCHEMA_VERSION, steps=self.steps).write(self.path)
 
-    def _left(self, record: Mapping[str, Any]) -> bool:
-        """Whether a step that was begun left anything to go on with."""
-        return any((self.folder / owned).exists() for owned in record["owns"])
+    def _left(self, record: StepRecord) -> bool:
+        """Whether a step that was begun left anything to resume from."""
+        return any((self.folder / owned).exists() for owned in record.owns)
 
     def _refuse_changed_inputs(
-        self, step: str, record: Mapping[str, Any], inputs: Mapping[str, str]
+        self, step: str, record: StepRecord, inputs: Mapping[str, str]
     ) -> None:
-        then = record["inputs"]
+        then = {RENAMED.get(name, name): value for name, value in record.inputs.items()}
         changed = [n for n in sorted({*then, *inputs}) if then.get(n) != inputs.get(n)]
         if changed:
-            told = "".join(
+            lines = "".join(
                 f"\n  {n}: then {shown(then.get(n))}, now {shown(inputs.get(n))}"
                 for n in changed[:8]
             )
             raise StepChanged(
-                f"Step {step} in {self.folder} was {record['state']} with other inputs:{told}\n"
+                f"Step {step} in {self.folder} was {record.state} with other inputs:{lines}\n"
                 f"{self._way_out(step)}"
             )
 
-    def _refuse_changed_outputs(self, step: str, record: dict[str, Any]) -> None:
-        for name, then in record["outputs"].items():
+    def _refuse_changed_outputs(self, step: str, record: StepRecord) -> None:
+        for name, then in record.outputs.items():
             path = self.folder / name
             if not path.is_file():
                 raise StepChanged(
-                    f"{path}, made by step {step}, is not there any more.\n{self._way_out(step)}"
+                    f"{path}, made by step {step}, no longer exists.\n{self._way_out(step)}"
                 )
             status = path.stat()
-            if (status.st_size, status.st_mtime_ns) == (then["bytes"], then["modified"]):
+            if (status.st_size, status.st_mtime_ns) == (then.bytes, then.modified):
                 continue
-            if (now := digest_of_file(path)) != then["sha256"]:
+            if (now := digest_of_file(path)) != then.sha256:
                 raise StepChanged(
                     f"{path}, made by step {step}, was changed since: sha256 then "
-                    f"{then['sha256'][:16]}, now {now[:16]}.\n{self._way_out(step)}"
+                    f"{then.sha256[:16]}, now {now[:16]}.\n{self._way_out(step)}"
                 )
 
     def _way_out(self, step: str) -> str:
         return (
             f"Restore what was changed, name another --output, or give --redo {step}: that step "
-            "and all after it are dropped and made anew."
+            "and all after it are dropped and done again."
         )
 
 
@@ -223,7 +307,7 @@ def digest_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def told(name: str, settings: BaseModel) -> dict[str, str]:
+def settings_inputs(name: str, settings: BaseModel) -> dict[str, str]:
     """Settings as inputs of a step: a line for each field, so that a change can be named."""
     return {
         f"{name}.{field}": orjson.dumps(value).decode()
@@ -241,31 +325,4 @@ def _files(output: Path) -> Iterator[Path]:
             if path.is_file() and not path.name.startswith("."):
                 yield path
     else:
-        raise FileNotFoundError(f"{output} was to be made, and is not there.")
-
-
-def _described(path: Path) -> dict[str, Any]:
-    status = path.stat()
-    return {
-        "sha256": digest_of_file(path),
-        "bytes": status.st_size,
-        "modified": status.st_mtime_ns,
-    }
-
-
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    if not path.is_file():
-        return {}
-    try:
-        found = orjson.loads(path.read_bytes())
-        version = found["schema_version"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        raise StepChanged(
-            f"{path} is no manifest of redone-train. Name another --output."
-        ) from None
-    if version != SCHEMA_VERSION:
-        raise StepChanged(
-            f"{path} has schema version {version}; this redone reads {SCHEMA_VERSION}. Use the "
-            "redone that wrote it, or name another --output."
-        )
-    return found["steps"]
+        raise FileNotFoundError(f"{output} should have been made, and does not exist.")

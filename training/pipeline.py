@@ -1,6 +1,6 @@
 """The pipeline: evaluate, select, train, evaluate, gate, diagnose, ... to the report.
 
-Every step goes through the manifest, so the same call goes on where the last one stopped.
+Every step goes through the manifest, so the same call resumes where the last one stopped.
 """
 
 from __future__ import annotations
@@ -12,21 +12,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..harness.errors import RunMismatch
-from ..harness.models.fingerprint import fingerprint
+from ..harness.display import ProgressBar, duration
+from ..harness.models.files import fingerprint
+from ..harness.run_folder import RunMismatch
 from ..tasks.schema import Partition
-from .candidate import Branch, Candidate, Ending
-from .chosen import CHOICE, DECISIONS, ROWS
 from .errors import GateStopped
-from .evaluations import Evaluator, diagnose_run, judge_gate, judging_inputs
+from .evaluations import (
+    Evaluator,
+    diagnose_run,
+    gate_runs,
+    scoring_inputs,
+    write_report,
+    write_submissions,
+)
 from .job import JOB, RESULT, Train, save_job, save_result
-from .manifest import Facts, Manifest, digest_of_file, told
-from .pages import report, rows
-from .plan import leaves, needs_diagnosis, steps_of
-from .progress import StepBar, spelled
+from .manifest import Facts, Manifest, digest_of_file, settings_inputs
+from .plan import Branch, Candidate, Ending, leaves, needs_diagnosis, steps_of
 from .recipe import OnRegression, Recipe
 from .shaping import Shaping
-from .spent import spent, tokens_of_choosing, training_facts
+from .stage_files import CHOICE, DECISIONS, ROWS, token_summary, tokens_of_choosing, training_facts
 from .stages import Choice, Chooser, Gatherer, job_of
 from .trainers.steps import STEPS
 
@@ -34,20 +38,20 @@ GATE_FILES = ("gate.json", "gate.md", "gate.xml")
 SEVERITY = (0, 2, 1)
 """Exit codes of gates, the worst last: pass, undecided, regression."""
 GATE_PAGE = "report-gate.html"
-"""All stages on the items that the gates decided on, where `report.html` has others."""
+"""All stages on the items that the gates used, where `report.html` has others."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked of one start of the pipeline.
+    """What one start of the pipeline does.
 
     Attributes:
         recipe: What to do.
         name: Of the recipe.
         model: The base model.
-        corpora: The user's own, beside the recipe's.
-        until: Stage to end after; None for all.
-        on_regression: What a gate does that does not let pass.
+        corpora: The user's own, in addition to the recipe's.
+        until: Stage after which to stop; None for all.
+        on_regression: What happens when a model does not pass its gate.
         reuse: Output folder of another pipeline from the same base, whose runs of it are taken
             over.
     """
@@ -63,7 +67,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Workers:
-    """Who does the work: replaced in tests, and by `accelerate`.
+    """The functions that do the work: replaced in tests, and by `accelerate`.
 
     Attributes:
         gather: Makes the corpus.
@@ -96,13 +100,13 @@ class Pipeline:
         self.evaluator = evaluator
         self.workers = workers
         self._plan = [step.name for step in steps_of(self.recipe)]
-        self._judging = judging_inputs(evaluator.services)
+        self._scoring = scoring_inputs(evaluator.services)
 
     def run(self) -> Ending:
         """Does what is not done yet.
 
         Raises:
-            GateStopped: A gate did not let pass, and is to stop.
+            GateStopped: A model did not pass its gate, and the pipeline is to stop.
             StepChanged: A finished step is no longer what it was.
         """
         try:
@@ -159,17 +163,17 @@ class Pipeline:
         if not done:
             print(f"{place}{name}", file=sys.stderr)
         facts = self.manifest.do(name, inputs, outputs, work, workspace)
-        seconds = self.manifest.steps[name]["seconds"]
-        print(f"{place}{name}: {'was done' if done else spelled(seconds)}", file=sys.stderr)
+        seconds = self.manifest.steps[name].seconds
+        print(f"{place}{name}: {'already done' if done else duration(seconds)}", file=sys.stderr)
         return facts
 
     def _corpus(self) -> Path:
         path = self.folder / "corpus.jsonl"
         files = [*map(Path, self.recipe.data.files), *self.order.corpora]
         inputs = {
-            **told("data", self.recipe.data),
-            **told("evaluation", self.recipe.evaluation),
-            **self._judging,
+            **settings_inputs("data", self.recipe.data),
+            **settings_inputs("evaluation", self.recipe.evaluation),
+            **self._scoring,
             **{
                 f"corpus {n}, {file.name}": digest_of_file(file)
                 for n, file in enumerate(files, 1)
@@ -203,7 +207,7 @@ class Pipeline:
         return folder / "diagnosis.json"
 
     def _ask(self, model: Candidate, folder: Path, partition: Partition) -> Facts:
-        """Evaluates a model; of the base, goes on from the run that another pipeline has of it."""
+        """Evaluates a model; of the base, starts from the run that another pipeline has of it."""
         reuse = self.order.reuse if model.label == "base" else None
         there = None if reuse is None else reuse / "runs" / folder.name
         taken = there is not None and there.is_dir() and not folder.exists()
@@ -217,12 +221,12 @@ class Pipeline:
             shutil.rmtree(folder)
             raise RunMismatch(
                 f"--reuse {reuse} is of another model or evaluation: {error}\n"
-                "Leave it out, or name a pipeline that asks the same of the same base."
+                "Leave it out, or name a pipeline with the same base and evaluation."
             ) from None
 
     def _evaluation_inputs(self, model: Candidate) -> dict[str, str]:
-        asked = told("evaluation", self.recipe.evaluation)
-        return {"model": model.hash, **asked, **self._judging}
+        asked = settings_inputs("evaluation", self.recipe.evaluation)
+        return {"model": model.hash, **asked, **self._scoring}
 
     def _trained(self, stage: Any, start: Candidate, corpus: Path) -> Candidate:
         """The model of a stage; `start` itself where there is nothing for it to learn."""
@@ -236,19 +240,19 @@ class Pipeline:
             folder=folder,
             budget=self.recipe.budget(stage),
         )
-        inputs = {"model": start.hash, **self._judging, **self.manifest.hashes("corpus")}
+        inputs = {"model": start.hash, **self._scoring, **self.manifest.hashes("corpus")}
         if diagnosis is not None:
             inputs["diagnosis"] = digest_of_file(diagnosis)
         for part in ("rows", "reward", "pairs"):
             if hasattr(stage, part):
-                inputs |= told(part, getattr(stage, part))
+                inputs |= settings_inputs(part, getattr(stage, part))
         if stage.kind == "dapo":
-            inputs |= told("overlong", Shaping.of(stage.train))
+            inputs |= settings_inputs("overlong", Shaping.of(stage.train))
         outputs = [folder / name for name in (ROWS, CHOICE, DECISIONS)]
         step = f"{stage.name}/select"
         chosen = self._do(step, inputs, outputs, lambda: self._choose(choice), [folder])
         if why := chosen.get("nothing"):
-            print(f"Stage {stage.name} is left out. {why}", file=sys.stderr)
+            print(f"Stage {stage.name} is skipped. {why}", file=sys.stderr)
             return start
         return self._train(stage, choice, start)
 
@@ -263,15 +267,15 @@ class Pipeline:
         def work() -> Facts:
             self.evaluator.close()
             save_job(job, folder / JOB)
-            with StepBar(stage.name) as bar:
+            with ProgressBar(stage.name) as bar:
                 result = self.workers.train(job, bar)
             if result.stopped:
                 print(f"{stage.name}: {result.stopped}", file=sys.stderr)
             save_result(result, folder / RESULT)
-            # Several times the model's size each, and of no use behind a finished stage.
+            # Several times the model's size each, and of no use once the stage is finished.
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
             facts = training_facts(result, choice.budget, tokens_of_choosing(folder))
-            print(f"{stage.name}: {spent(facts)}.", file=sys.stderr)
+            print(f"{stage.name}: {token_summary(facts)}.", file=sys.stderr)
             return facts
 
         self._do(
@@ -280,8 +284,8 @@ class Pipeline:
                 "model": start.hash,
                 **self.manifest.hashes(f"{stage.name}/select"),
                 "kind": job.kind,
-                **self._judging,
-                **told("train", job.settings),
+                **self._scoring,
+                **settings_inputs("train", job.settings),
             },
             [folder / name for name in ("model", STEPS, JOB, RESULT)],
             work,
@@ -290,36 +294,36 @@ class Pipeline:
         return Candidate(stage.name, folder / "model", fingerprint(folder / "model"))
 
     def _gate(self, stage: Any, candidate: Candidate, base: Candidate, good: Candidate) -> bool:
-        """Whether the gate lets pass, beside each of the models that the recipe names.
+        """Whether a model passes its gate, against each of the models that the recipe names.
 
-        What it says of the first is in `gates/STAGE`, of another in `gates/STAGE/previous`.
+        The first comparison is in `gates/STAGE`, another one in `gates/STAGE/previous`.
         """
         named = {"base": (base,), "previous": (good,), "both": (base, good)}
-        beside = list(dict.fromkeys(named[self.recipe.gates.against]))
+        against = list(dict.fromkeys(named[self.recipe.gates.against]))
         policy, target = self.recipe.policy(), self.folder / "gates" / stage.name
-        places = [target, target / "previous"][: len(beside)]
+        places = [target, target / "previous"][: len(against)]
         runs = self.folder / "runs"
 
         def work() -> Facts:
             found = [
-                judge_gate(runs / one.label, runs / candidate.label, policy, place)
-                for one, place in zip(beside, places, strict=True)
+                gate_runs(runs / one.label, runs / candidate.label, policy, place)
+                for one, place in zip(against, places, strict=True)
             ]
             worst = max(found, key=lambda gate: SEVERITY.index(gate.exit_code))
             return {
                 "outcome": worst.outcome,
                 "exit_code": worst.exit_code,
                 "reasons": [
-                    f"Beside {one.label}: {reason}" if len(found) > 1 else reason
-                    for one, gate in zip(beside, found, strict=True)
+                    f"Against {one.label}: {reason}" if len(found) > 1 else reason
+                    for one, gate in zip(against, found, strict=True)
                     for reason in gate.reasons
                     if gate.exit_code == worst.exit_code
                 ],
-                "against": ", ".join(one.label for one in beside),
+                "against": ", ".join(one.label for one in against),
             }
 
-        inputs = {"policy": policy.hash, "base": beside[0].hash, "candidate": candidate.hash}
-        if len(beside) > 1:
+        inputs = {"policy": policy.hash, "base": against[0].hash, "candidate": candidate.hash}
+        if len(against) > 1:
             inputs["previous"] = good.hash
         outputs = [place / name for place in places for name in GATE_FILES]
         facts = self._do(f"{stage.name}/gate", inputs, outputs, work)
@@ -327,7 +331,7 @@ class Pipeline:
         return facts["exit_code"] == 0
 
     def _stop(self, stage: Any, candidate: Candidate, good: Candidate, base: Candidate) -> None:
-        facts = self.manifest.steps[f"{stage.name}/gate"]["facts"]
+        facts = self.manifest.steps[f"{stage.name}/gate"].facts
         page = self.folder / "gates" / stage.name / "report.html"
         models = list(dict.fromkeys([base, good, candidate]))
         runs = [self.folder / "runs" / model.label for model in models]
@@ -336,14 +340,14 @@ class Pipeline:
             {"base": base.hash, "candidate": candidate.hash}
             | ({} if good == base else {"previous": good.hash}),
             [page],
-            lambda: report(self.recipe.policy(), runs, page, chain=True),
+            lambda: write_report(self.recipe.policy(), runs, page, chain=True),
         )
         reasons = "".join(f"\n  {reason}" for reason in facts["reasons"])
         raise GateStopped(
             f"Stage {stage.name} did not pass its gate: {facts['outcome']}.{reasons}\n"
-            f"Keep {good.named}. The page: {page}\n"
-            "To go on all the same: --on-regression continue; to go on from the model to keep: "
-            f"--on-regression rollback; to train it otherwise: --redo {stage.name}/select with "
+            f"Keep {good.named}. Report: {page}\n"
+            "To continue anyway: --on-regression continue; to continue from the model to keep: "
+            f"--on-regression rollback; to train it differently: --redo {stage.name}/select with "
             "other settings.",
             facts["exit_code"],
         )
@@ -351,7 +355,7 @@ class Pipeline:
     # --- the end ---------------------------------------------------------------------------------
 
     def _finish(self, models: Sequence[Candidate]) -> Path:
-        """Final figures where there are items that nothing was decided on, and the pages."""
+        """Final figures, on items that no decision was based on where there are any, and pages."""
         hashes = {model.label: model.hash for model in models}
         measured = "final/measure" in self._plan
         chain = len(leaves(self.recipe)) == 1
@@ -369,7 +373,7 @@ class Pipeline:
                     for m, folder in zip(models, ends, strict=True)
                 }
 
-            asked = told("evaluation", self.recipe.evaluation) | self._judging
+            asked = settings_inputs("evaluation", self.recipe.evaluation) | self._scoring
             self._do("final/measure", hashes | asked, ends, measure)
             shown = {
                 page: (self.recipe.policy("report"), ends),
@@ -379,12 +383,12 @@ class Pipeline:
             "final/report",
             hashes | {"policy": policy.hash},
             list(shown),
-            lambda: {path.name: report(*of, path, chain=chain) for path, of in shown.items()},
+            lambda: {path.name: write_report(*of, path, chain=chain) for path, of in shown.items()},
         )
         if "final/row" in self._plan:
             name = f"{self.order.model.name} {self.order.name}"
             named = {f"{name} {m.label}": run for m, run in zip(models, ends, strict=True)}
             del named[f"{name} base"]
             board = self.folder / "leaderboard"
-            self._do("final/row", hashes, [board], lambda: rows(named, board))
+            self._do("final/row", hashes, [board], lambda: write_submissions(named, board))
         return page

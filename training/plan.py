@@ -1,10 +1,11 @@
-"""The steps of a pipeline in order, by name: what a run will do, before it does."""
+"""The steps of a pipeline in order, by name, and the models on their way through it."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from .recipe import Recipe
@@ -15,8 +16,8 @@ Verb = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One step.
+class PipelineStep:
+    """One step of a pipeline.
 
     Attributes:
         owner: `base`, a stage's name, `final`, or "" for what belongs to all.
@@ -32,32 +33,32 @@ class Step:
         return f"{self.owner}/{self.verb}" if self.owner else self.verb
 
 
-def steps_of(recipe: Recipe) -> list[Step]:
-    """Every step, if every gate lets pass."""
+def steps_of(recipe: Recipe) -> list[PipelineStep]:
+    """Every step, if every gate passes."""
     return list(_steps(recipe))
 
 
-def _steps(recipe: Recipe) -> Iterator[Step]:
-    yield Step("", "corpus")
-    yield Step("base", "evaluate")
+def _steps(recipe: Recipe) -> Iterator[PipelineStep]:
+    yield PipelineStep("", "corpus")
+    yield PipelineStep("base", "evaluate")
     diagnosed: set[str] = set()
     before = "base"
     for stage in recipe.stages:
         start = "base" if stage.start == "base" else before
         if needs_diagnosis(stage) and start not in diagnosed:
             diagnosed.add(start)
-            yield Step(start, "diagnose")
-        yield Step(stage.name, "select")
-        yield Step(stage.name, "train")
-        yield Step(stage.name, "evaluate")
+            yield PipelineStep(start, "diagnose")
+        yield PipelineStep(stage.name, "select")
+        yield PipelineStep(stage.name, "train")
+        yield PipelineStep(stage.name, "evaluate")
         if stage.gate:
-            yield Step(stage.name, "gate")
+            yield PipelineStep(stage.name, "gate")
         before = stage.name
     if any("report" in task.partitions for task in recipe.evaluation.tasks()):
-        yield Step("final", "measure")
-    yield Step("final", "report")
+        yield PipelineStep("final", "measure")
+    yield PipelineStep("final", "report")
     if has_board():
-        yield Step("final", "row")
+        yield PipelineStep("final", "row")
 
 
 def has_board() -> bool:
@@ -69,7 +70,7 @@ def has_board() -> bool:
 
 
 def needs_diagnosis(stage: Any) -> bool:
-    """Whether a stage asks where the model that it starts from is weak."""
+    """Whether a stage needs to know where the model that it starts from is weak."""
     emphasis = stage.kind == "dapo" and stage.reward.emphasis is not None
     return stage.rows.choose == "failures" or emphasis
 
@@ -81,3 +82,79 @@ def leaves(recipe: Recipe) -> list[str]:
         names[n - 1] for n, stage in enumerate(recipe.stages) if n and stage.start == "previous"
     }
     return [name for name in names if name not in followed]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model of the chain.
+
+    Attributes:
+        label: `base`, or its stage.
+        path: Its folder.
+        hash: Of its weights, configuration and tokenizer.
+        passed: Whether it passed its gate; None where it has none.
+    """
+
+    label: str
+    path: Path
+    hash: str
+    passed: bool | None = None
+
+    @property
+    def named(self) -> str:
+        """For people."""
+        what = "the base model" if self.label == "base" else f"the model of stage {self.label}"
+        return f"{what}: {self.path}"
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Stages that were trained one from the other, the first of them from the base.
+
+    Attributes:
+        kept: The last model that passed a gate, or the base: the one to keep.
+        last: What the next stage would start from.
+        regressed: Stages whose model did not pass its gate.
+    """
+
+    kept: Candidate
+    last: Candidate
+    regressed: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 if the last model passed, and is not the base again after a regression.
+
+        A model without a gate is no failure, unless it was trained from one.
+        """
+        if self.last.passed is None:
+            return 1 if self.regressed else 0
+        return 0 if self.kept is self.last else 1
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a pipeline ended.
+
+    Attributes:
+        branches: In the order of the recipe, one or more.
+        report: The page; None where the pipeline was to end before it.
+    """
+
+    branches: Sequence[Branch]
+    report: Path | None = None
+
+    @property
+    def kept(self) -> Candidate:
+        """The model to keep of the last branch."""
+        return self.branches[-1].kept
+
+    @property
+    def regressed(self) -> list[str]:
+        """Stages of all branches whose model did not pass its gate."""
+        return [name for branch in self.branches for name in branch.regressed]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every branch ended well."""
+        return max(branch.exit_code for branch in self.branches)

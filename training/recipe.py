@@ -1,23 +1,91 @@
-"""A recipe: which stages, on what data, judged how. One validated TOML file of a screen."""
+"""A recipe: which stages, on what data, gated how. One validated TOML file of a screen."""
 
 from __future__ import annotations
 
+import difflib
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from ..harness.gate.policy import Policy, policy_of
+from ..harness.run_folder import shown
 from ..tasks.errors import RedoneError, UnknownName
 from ..tasks.registry import find, suite_tasks
-from ..tasks.schema import Partition, Task
+from ..tasks.schema import Partition
+from ..tasks.sources import DataPaths
+from ..tasks.task import Task
 from .errors import RecipeInvalid
-from .recipe_errors import explained
 from .recipe_stages import Count, Stage
-from .trainers.settings import Strict
+from .settings import Strict
 
+
+def explained(
+    error: ValidationError,
+    raw: Mapping[str, Any],
+    path: Path,
+    model: type[BaseModel],
+) -> str:
+    """The message for a recipe that is not valid.
+
+    Args:
+        error: pydantic's.
+        raw: What the file says, for the stages' names.
+        path: Of the file.
+        model: Of a whole recipe, for names near an unknown one.
+    """
+    known = sorted(_names(model.model_json_schema()))
+    errors = error.errors()
+    if len(errors) > 1:
+        # A stage that is not valid counts as missing, too: said once is enough.
+        errors = [e for e in errors if (e["loc"], e["type"]) != (("stages",), "too_short")]
+    lines = [_line(found, raw, known) for found in errors]
+    return (
+        f"The recipe {path} is not valid:"
+        + "".join(f"\n  {line}" for line in lines)
+        + "\ndocs/training.md lists the fields; `redone-train --show-recipe NAME` prints a recipe "
+        "that works."
+    )
+
+
+def _line(found: Mapping[str, Any], raw: Mapping[str, Any], known: list[str]) -> str:
+    where = _where(found["loc"], raw)
+    if found["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(found["loc"][-1]), known, n=2, cutoff=0.6)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        return f"{where}: no such field.{hint}"
+    if found["type"] == "missing":
+        return f"{where}: is missing."
+    text = found["msg"].removeprefix("Value error, ")
+    if isinstance(found["input"], Mapping | list | tuple | BaseModel):
+        return f"{where}: {text}."
+    return f"{where}: {text[:1].lower()}{text[1:]} (given: {shown(found['input'])})."
+
+
+def _where(loc: tuple[int | str, ...], raw: Mapping[str, Any]) -> str:
+    """`stages.1.dapo.train.steps` as `stage exploratory, train.steps`."""
+    if not loc:
+        return "the whole"
+    if loc[0] != "stages" or len(loc) < 2 or not isinstance(loc[1], int):
+        return ".".join(map(str, loc))
+    stages = raw.get("stages")
+    stage = stages[loc[1]] if isinstance(stages, list) and loc[1] < len(stages) else {}
+    name = stage.get("name", f"number {loc[1] + 1}") if isinstance(stage, dict) else loc[1]
+    rest = loc[3:] if isinstance(stage, dict) and loc[2:3] == (stage.get("kind"),) else loc[2:]
+    return f"stage {name}" + (f", {'.'.join(map(str, rest))}" if rest else "")
+
+
+def _names(schema: Mapping[str, Any]) -> set[str]:
+    """Every field of every table of a schema."""
+    tables = [schema, *schema.get("$defs", {}).values()]
+    return {name for table in tables for name in table.get("properties", {})}
+
+
+RENAMED = {"rarity": "label_balance", "contrast": "background_weight"}
+"""Fields of a stage's rows by their old name, accepted for one version."""
 RECIPES = Path(__file__).with_name("recipes")
 OnRegression = Literal["stop", "continue", "rollback"]
 
@@ -28,7 +96,7 @@ class Evaluation(Strict):
     Attributes:
         domain: Suites that training is for.
         robustness: Suites that must not fall.
-        limit: Items a task and partition, a seeded choice; None for all.
+        limit: Items per task and partition, a seeded choice; None for all.
         report_limit: The same for the final figures; None: `limit`.
         seed: Of that choice.
         backend: `hf` or `vllm`.
@@ -55,22 +123,26 @@ class Evaluation(Strict):
             suite_tasks(name)
         return names
 
-    def tasks(self) -> list[Task]:
-        """Those of all suites, each once."""
-        return find(",".join([*self.domain, *self.robustness]))
+    def tasks(self, data: DataPaths | None = None) -> list[Task]:
+        """Those of all suites, each once.
+
+        Args:
+            data: Where they find their data; None: as the environment says.
+        """
+        return find(",".join([*self.domain, *self.robustness]), data=data)
 
     def items(self, partition: Partition) -> int | None:
-        """Items a task that are asked of a partition, at most; None for all."""
+        """Items per task of a partition, at most; None for all."""
         final = self.report_limit if partition == "report" else None
         return final or self.limit
 
 
 class Gates(Strict):
-    """What lets a stage's model go on.
+    """When a stage's model is accepted.
 
     Attributes:
         against: What it is compared with: the `base` model; the `previous` one of the branch that
-            passed, or the base; or `both`, where it must pass beside each.
+            passed, or the base; or `both`, where it must pass against each.
         on_regression: `stop` (exit code 1), `continue`, or `rollback` (the next stage starts from
             the last model that passed).
         policy: As in a policy file of `redone-gate`; `gates` is the number of comparisons, and
@@ -139,7 +211,7 @@ class Recipe(Strict):
         return self
 
     def policy(self, partition: Partition = "gate") -> Policy:
-        """What judges on a partition: suites and protected tasks that have no items there are left.
+        """The policy for a partition: suites and protected tasks without items there are left out.
 
         Args:
             partition: `gate` for the gates, `report` for the final page.
@@ -147,8 +219,12 @@ class Recipe(Strict):
         for name in ("gates", "partition"):
             if name in self.gates.policy:
                 raise ValueError(f"gates.policy.{name} cannot be set: the pipeline does")
-        told = {**self.gates.policy, "gates": max(1, self._comparisons()), "partition": partition}
-        policy = policy_of(told, "gates.policy")
+        settings = {
+            **self.gates.policy,
+            "gates": max(1, self._comparisons()),
+            "partition": partition,
+        }
+        policy = policy_of(settings, "gates.policy")
         absent = {task.name for task in self.evaluation.tasks() if partition not in task.partitions}
         update = {
             "suites": {
@@ -161,7 +237,7 @@ class Recipe(Strict):
         return policy.model_copy(update=update)
 
     def _comparisons(self) -> int:
-        """How many the gates make if all let pass; the first of a branch follows on the base."""
+        """How many the gates make if all stages pass; the first of a branch follows the base."""
         count, later = 0, False
         for stage in self.stages:
             later = later and stage.start != "base"
@@ -214,8 +290,10 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
         raise RecipeInvalid(f"The recipe {path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeInvalid(f"The recipe {path} is not TOML: {error}.") from None
+    _rename_fields(raw, path)
     for change in changes:
         _change(raw, change)
+    _rename_fields(raw, path)
     try:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
@@ -228,6 +306,27 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
             "stages": tuple(_seeded(stage, recipe.seed) for stage in recipe.stages),
         }
     )
+
+
+def _renamed(table: dict[str, Any], where: str) -> None:
+    """Moves the fields of a stage's rows that have an old name to the new one, with a warning."""
+    for old, new in RENAMED.items():
+        if old not in table:
+            continue
+        if new in table:
+            raise RecipeInvalid(f"{where}: {old} is the old name of {new}: give one of them.")
+        print(
+            f"{where}: {old} is now called {new}; the next version refuses the old name.",
+            file=sys.stderr,
+        )
+        table[new] = table.pop(old)
+
+
+def _rename_fields(raw: Mapping[str, Any], path: Path) -> None:
+    stages = raw.get("stages")
+    for stage in stages if isinstance(stages, list) else ():
+        if isinstance(stage, dict) and isinstance(stage.get("rows"), dict):
+            _renamed(stage["rows"], f"The recipe {path}, stage {stage.get('name')}, rows")
 
 
 def _seeded(stage: Any, seed: int) -> Any:
@@ -266,7 +365,10 @@ def _change(raw: dict[str, Any], change: str) -> None:
         place = place.setdefault(step, {})
         if not isinstance(place, dict):
             raise RecipeInvalid(f"--set {change}: {step} has no fields of its own.")
-    place[steps[-1]] = _value(text.strip())
+    last = {steps[-1]: _value(text.strip())}
+    if first in stages and steps[:-1] == ["rows"]:
+        _renamed(last, f"--set {change}")
+    place |= last
     # Of these two a table has one: setting it takes the other's place.
     for one, other in (("steps", "epochs"), ("epochs", "steps")):
         if steps[-1] == one:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from .emphasis import EmphasisSettings
-from .trainers.settings import DapoSettings, DpoSettings, SftSettings, Strict
+from .settings import DapoSettings, DpoSettings, SftSettings, Strict
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -33,8 +33,8 @@ class Difficulty(Strict):
     """How hard rows are found: the model that the stage starts from answers each several times.
 
     Attributes:
-        draws: Sampled answers a row, 2 or more.
-        pool: Rows that are tried, for each row that is wanted: 1 or more.
+        draws: Sampled answers per row, 2 or more.
+        pool: Rows that are tried per row that is wanted: 1 or more.
         temperature: Of sampling them, above 0.
     """
 
@@ -55,15 +55,17 @@ class Rows(Strict):
         tasks: Only rows of these domain tasks; empty: of all.
         rationales: Which rows are asked to reason before they answer: `written` (general rows
             that have a rationale, and no other general rows are drawn), or a share of all rows,
-            0 to 1, by a seeded order, tasks passed over that could not read an answer behind it.
-            Where the rationale is learnt (sft, pretrain), only rows that have one count.
+            0 to 1, by a seeded order, tasks skipped that could not parse an answer behind it.
+            Where the rationale is learned (sft, pretrain), only rows that have one count.
         balance: Of `balanced` and `difficulty`: a task's share is its size to this power; 0 even,
             1 proportional.
-        rarity: How far rare labels of a task are preferred, from 0 (labels come as in the corpus)
-            to 1 (alike); None: 0, with `failures` 0.5, where it counts for small buckets too.
-        contrast: Of `failures`: what the rest of a task counts beside its weak slices, above 0 up
-            to 1; None: 0.5. With 1 and a rarity of 1 labels come alike even where one is weak: a
-            small model that gets more of the weak one learns to say it always.
+        label_balance: How far rare labels of a task are preferred, from 0 (as frequent as in the
+            corpus) to 1 (all equal); None: 0, with `failures` 0.5, where it counts for small
+            buckets too. Called `rarity` before.
+        background_weight: Of `failures`: what the rest of a task counts beside its weak slices,
+            above 0 up to 1; None: 0.5. With 1 and a label_balance of 1 labels are equally frequent
+            even where one is weak: a small model that gets more of the weak one learns to give it
+            always. Called `contrast` before.
         soft_labels: For the general rows of sft and pretrain; their rationales go.
         difficulty: Belongs to `choose = "difficulty"`.
         seed: Of the choice.
@@ -75,8 +77,8 @@ class Rows(Strict):
     tasks: tuple[str, ...] = ()
     rationales: Share | Literal["written"] = 0.0
     balance: Share = 0.5
-    rarity: Share | None = None
-    contrast: Annotated[float, Field(gt=0, le=1)] | None = None
+    label_balance: Share | None = None
+    background_weight: Annotated[float, Field(gt=0, le=1)] | None = None
     soft_labels: SoftLabels | None = None
     difficulty: Difficulty | None = None
     seed: int = 0
@@ -107,8 +109,10 @@ class Rows(Strict):
                 'balance is of choose = "balanced" and "difficulty"; with "failures" the '
                 "diagnosis says what tasks get: leave it out"
             )
-        if self.choose != "failures" and "contrast" in self.model_fields_set:
-            raise ValueError(f'contrast belongs to choose = "failures", not "{self.choose}"')
+        if self.choose != "failures" and "background_weight" in self.model_fields_set:
+            raise ValueError(
+                f'background_weight belongs to choose = "failures", not "{self.choose}"'
+            )
         return self
 
 
@@ -116,7 +120,7 @@ class Shapes(Strict):
     """Ratios of the reward's further terms (docs/rewards.md); the over-long one is in `train`.
 
     Attributes:
-        pattern: For an answer out of which nothing can be read, 0 to 1.
+        pattern: For an answer that cannot be parsed, 0 to 1.
         answer: For an empty answer or a refusal, 0 to 1.
         language: For letters of a foreign script, 0 to 1.
         emphasis: The diagnosis' hints change ratios, sampling and, where asked for, loss weights;
@@ -204,7 +208,7 @@ class Pairs(Strict):
     """How preference pairs are found: a right and a wrong answer of the model's own to a row.
 
     Attributes:
-        candidates: Sampled answers a row, 2 or more.
+        candidates: Sampled answers per row, 2 or more.
         temperature: Of sampling them, above 0.
         max_tokens: Of one answer.
     """

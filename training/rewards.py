@@ -1,8 +1,10 @@
-"""The reward of an answer *is* its evaluation: the task's own `corrected` judgement of the text.
+"""The reward of an answer *is* its evaluation: the task's own `corrected` score of the text.
+
+    reward = task.scorings["corrected"].score(sample, [completion], services).value + shaping
 
 Four kinds of task (exact, metric, sandbox, pattern; RedOne 2.0, section 3.1), one way: each row
-goes to the judgement of its task, the same parser and score that `redone-eval` uses, and shaping
-terms are added to it. A text that cannot be judged has no reward, which is not a reward of 0.
+goes to the scoring of its task, the same parser and score that `redone-eval` uses, and shaping
+terms are added to it. A text that cannot be scored has no reward, which is not a reward of 0.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..harness.models.base import finished
+from ..harness.models.output import postprocess
 from ..tasks.errors import UnknownName
 from ..tasks.registry import by_name
-from ..tasks.schema import Completion, Failure, Prompt, Sample, Score, Scoring, Services, Task
-from .corpus.row import CorpusRow
+from ..tasks.schema import Completion, Failure, Sample, Scoring, Services
+from ..tasks.sources import DataPaths
+from ..tasks.task import Prompt, Task
+from .rows import TrainingRow
 from .shaping import Shaping
 
 SPREAD: Mapping[str, float] = {"exact": 1e-6, "pattern": 1e-6, "sandbox": 1e-6, "metric": 0.02}
@@ -30,21 +34,23 @@ zh-en pairs of SNS-TransBench, the first 500 by hash: a final punctuation mark m
 the value by 0.012 in the median, a missing word by 0.10. (In Chinese titles of a few characters a
 mark moves BLEU by as much as a word: no bound can tell those apart.)
 """
+ROUNDING = 1e-5
+"""By how much the value of a perfect answer may miss 1."""
 CONCURRENT = 8
 """Programs given to the sandbox at a time; it decides how many of them run."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ScoredAnswer:
     """What an answer is worth.
 
     Attributes:
-        value: The task's own value, 0..1; None where it cannot be judged: the row belongs to no
+        value: The task's own value, 0..1; None where it cannot be scored: the row belongs to no
             task here, does not fit its task, or a service is missing.
         failure: What went wrong, in the words of the evaluation.
         reward: Value and shaping; None where the value is.
         parts: What each shaping term adds, -ratio..0; `reward = value + sum(parts)`.
-        weight: Of the answer's loss, after advantages are normalised; 1 unless asked for.
+        weight: Of the answer's loss, after advantages are normalized; 1 unless requested.
     """
 
     value: float | None
@@ -54,12 +60,12 @@ class Judged:
     weight: float = 1.0
 
 
-NOT_JUDGED = Judged(None)
+NOT_SCORED = ScoredAnswer(None)
 _UNSHAPED = Shaping()
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class RawAnswer:
     """What a model wrote, thinking and all.
 
     Attributes:
@@ -74,19 +80,19 @@ class Raw:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fit:
-    """A row and the judgement that applies to it."""
+class _RowScoring:
+    """A row and the scoring of its task."""
 
-    row: CorpusRow
+    row: TrainingRow
     task: Task
     scoring: Scoring
     sample: Sample
 
-    def holds(self, services: Services) -> bool:
+    def applies(self, services: Services) -> bool:
         """Whether the row is one of its task: the task's gold answer to it is a perfect one.
 
         A row with another task's target would give 0 to every answer, or fail on each. A task that
-        asks for several answers, or for none in words, cannot be judged by one text.
+        asks for several answers, or for none in words, cannot be scored by one text.
         """
         try:
             if self.task.requests is not None:
@@ -95,36 +101,32 @@ class _Fit:
             gold = Completion(self.task.gold(self.sample))
             if self.scoring.needs:  # running a program for each row would take the time of answers
                 return True
-            return self.scoring.score(self.sample, [gold], services).value > 1 - 1e-5
+            return self.scoring.score(self.sample, [gold], services).value > 1 - ROUNDING
         except (LookupError, TypeError, ValueError, AttributeError):
             return False
 
-    def read(self, given: Completion | Raw | str) -> Completion:
-        """A completion as an evaluation would have it."""
-        if isinstance(given, Completion):
-            return given
-        raw = Raw(given) if isinstance(given, str) else given
+    def parsed(self, answer: Completion | RawAnswer | str) -> Completion:
+        """An answer as an evaluation would have it."""
+        if isinstance(answer, Completion):
+            return answer
+        raw = RawAnswer(answer) if isinstance(answer, str) else answer
         stops = self.task.settings.stop
-        thinking, text, finish = finished(raw.text, stops, opened=False, cut=raw.cut)
+        thinking, text, finish = postprocess(raw.text, stops, opened=False, cut=raw.cut)
         return Completion(text, finish, thinking, tokens=raw.tokens)
-
-    @property
-    def models(self) -> tuple[str, str]:
-        """The texts by which language is judged."""
-        return (self.row.answer, self.row.rationale)
 
 
 class Rewards:
-    """Judges answers to corpus rows, and is a reward function of TRL's. Can be pickled.
+    """Scores answers to training rows, and is a reward function of TRL's. Can be pickled.
 
     Args:
         services: What scoring may use, as in an evaluation. A task whose needed service is missing
-            falls back to its reduced scoring, or is not judged.
+            falls back to its reduced scoring, or is not scored.
         shaping: Terms of every task, or by task; a task that is not named has none.
         weights: Of the loss, by task; 1 for others.
-        tasks: Only rows of these are judged; None: of every task in the registry.
+        tasks: Only rows of these are scored; None: of every task in the registry.
         ends: Ids of the tokens that end a text. Only the call as a TRL reward function needs them,
-            to tell an answer that was cut off; empty: none is taken to be.
+            to recognize an answer that was cut off; empty: none is taken to be.
+        data: Where tasks find their data; None: as the environment says.
     """
 
     def __init__(
@@ -135,12 +137,14 @@ class Rewards:
         weights: Mapping[str, float] | None = None,
         tasks: Collection[str] | None = None,
         ends: Collection[int] = (),
+        data: DataPaths | None = None,
     ) -> None:
         self.services = services or Services()
         self.shaping = shaping if shaping is not None else {}
         self.weights = dict(weights or {})
         self.tasks = None if tasks is None else frozenset(tasks)
         self.ends = frozenset(ends)
+        self.data = data
         self.__name__ = "redone"  # under which TRL logs it
 
     def shaping_of(self, task: str) -> Shaping:
@@ -149,35 +153,65 @@ class Rewards:
             return self.shaping
         return self.shaping.get(task, _UNSHAPED)
 
-    def judge(
+    def score(
         self,
-        rows: Sequence[CorpusRow],
-        completions: Sequence[Completion | Raw | str],
+        rows: Sequence[TrainingRow],
+        answers: Sequence[Completion | RawAnswer | str],
         limits: Sequence[int] | None = None,
-    ) -> list[Judged]:
-        """The judgement of each answer.
+    ) -> list[ScoredAnswer]:
+        """The score of each answer.
 
         Args:
-            rows: One for each completion; the row of a group comes as often as it has answers.
-            completions: As a backend gives them, or what a model wrote, with its thinking.
+            rows: One for each answer; the row of a group comes as often as it has answers.
+            answers: As a backend gives them, or what a model wrote, with its thinking.
             limits: Tokens that each answer could have; None: as many as its shaping says.
 
         Returns:
-            In the order of the completions.
+            In the order of the answers.
         """
-        fits: dict[int, _Fit | None] = {}
-        asked: list[tuple[int, _Fit, Completion]] = []
-        for number, (row, given) in enumerate(zip(rows, completions, strict=True)):
-            if id(row) not in fits:
-                fits[id(row)] = self._fit(row)
-            fit = fits[id(row)]
-            if fit is not None:
-                asked.append((number, fit, fit.read(given)))
-        found = [NOT_JUDGED] * len(rows)
-        for (number, fit, completion), score in zip(asked, self._scores(asked), strict=True):
-            limit = None if limits is None else limits[number]
-            found[number] = self._judged(fit, completion, score, limit)
-        return found
+        known = {id(row): row for row in rows}
+        scorings = {key: self._scoring(row) for key, row in known.items()}
+
+        own = [scorings[id(row)] for row in rows]
+        asked = list(zip(own, answers, limits or [None] * len(rows), strict=True))
+
+        def scored(number: int) -> ScoredAnswer:
+            scoring, answer, limit = asked[number]
+            return NOT_SCORED if scoring is None else self._reward(scoring, answer, limit)
+
+        numbers = range(len(asked))
+        slow = [n for n in numbers if (one := own[n]) and "sandbox" in one.scoring.needs]
+        with ThreadPoolExecutor(CONCURRENT) as threads:  # none is started where none is slow
+            ran = dict(zip(slow, threads.map(scored, slow), strict=True))
+        return [ran[n] if n in ran else scored(n) for n in numbers]
+
+    def _reward(
+        self, own: _RowScoring, answer: Completion | RawAnswer | str, limit: int | None
+    ) -> ScoredAnswer:
+        """The evaluation's score of an answer, and the shaping terms added to its value."""
+        completion = own.parsed(answer)
+        score = own.scoring.score(own.sample, [completion], self.services)
+        if not score.scored or math.isnan(score.value):
+            return NOT_SCORED
+        gold = (own.row.answer, own.row.rationale)
+        shaping = self.shaping_of(own.task.name).parts(completion, score.failure, gold, limit)
+        reward = score.value + math.fsum(shaping.values())
+        weight = self.weights.get(own.task.name, 1.0)
+        return ScoredAnswer(score.value, score.failure, reward, shaping, weight)
+
+    def _scoring(self, row: TrainingRow) -> _RowScoring | None:
+        """The row with its scoring; None if there is none, or the row is not its task's."""
+        if row.target is None or (self.tasks is not None and row.task not in self.tasks):
+            return None
+        try:
+            task = by_name(row.task, self.data)
+        except UnknownName:
+            return None
+        scoring = task.scorings["corrected"].given(self.services)
+        if self.services.missing(scoring.needs):
+            return None
+        own = _RowScoring(row, task, scoring, row.sample())
+        return own if own.applies(self.services) else None
 
     def __call__(
         self,
@@ -185,82 +219,44 @@ class Rewards:
         completions: Sequence[Any],
         completion_ids: Sequence[Sequence[int]] | None = None,
         *,
-        row: Sequence[CorpusRow | str],
+        row: Sequence[TrainingRow | str],
         task: Sequence[str] | None = None,
         **columns: Any,
     ) -> list[float | None]:
         """TRL's form of a reward function; `columns_of` makes the data set that it needs.
 
         Args:
-            prompts: Not looked at: the row says what was asked.
+            prompts: Not used: the row has the question.
             completions: Texts, or lists of one assistant message.
             completion_ids: Their tokens, for the length and for what was cut off.
             row: The column of rows, or of their JSON.
             task: The column of task names; one that is not its row's gives None.
-            columns: Others, not looked at.
+            columns: Others, not used.
 
         Returns:
             The reward of each completion, None where there is none (TRL leaves those out).
         """
-        read = {text: CorpusRow.from_json(text) for text in {r for r in row if isinstance(r, str)}}
+        read = {
+            text: TrainingRow.from_json(text) for text in {r for r in row if isinstance(r, str)}
+        }
         rows = [read[r] if isinstance(r, str) else r for r in row]
         ids = completion_ids if completion_ids is not None else [()] * len(rows)
         answers = [
             self._raw(_text(completion), tokens)
             for completion, tokens in zip(completions, ids, strict=True)
         ]
-        judged = self.judge(rows, answers)
         names = task if task is not None else [r.task for r in rows]
         return [
-            j.reward if r.task == name else None
-            for r, name, j in zip(rows, names, judged, strict=True)
+            scored.reward if r.task == name else None
+            for r, name, scored in zip(rows, names, self.score(rows, answers), strict=True)
         ]
 
-    def _raw(self, text: str, tokens: Sequence[int]) -> Raw:
+    def _raw(self, text: str, tokens: Sequence[int]) -> RawAnswer:
         cut = bool(self.ends) and bool(tokens) and tokens[-1] not in self.ends
-        return Raw(text, cut, len(tokens))
-
-    def _fit(self, row: CorpusRow) -> _Fit | None:
-        """The row with its judgement; None if there is none, or the row is not its task's."""
-        if row.target is None or (self.tasks is not None and row.task not in self.tasks):
-            return None
-        try:
-            task = by_name(row.task)
-        except UnknownName:
-            return None
-        scoring = task.scorings["corrected"].given(self.services)
-        if self.services.missing(scoring.needs):
-            return None
-        fit = _Fit(row, task, scoring, row.sample())
-        return fit if fit.holds(self.services) else None
-
-    def _scores(self, asked: Sequence[tuple[int, _Fit, Completion]]) -> list[Score]:
-        def score(one: tuple[int, _Fit, Completion]) -> Score:
-            _, fit, completion = one
-            return fit.scoring.score(fit.sample, [completion], self.services)
-
-        slow = [one for one in asked if "sandbox" in one[1].scoring.needs]
-        if not slow:
-            return [score(one) for one in asked]
-        with ThreadPoolExecutor(CONCURRENT) as threads:
-            ran = {one[0]: given for one, given in zip(slow, threads.map(score, slow), strict=True)}
-        return [ran[one[0]] if one[0] in ran else score(one) for one in asked]
-
-    def _judged(self, fit: _Fit, completion: Completion, score: Score, limit: int | None) -> Judged:
-        if not score.scored or math.isnan(score.value):
-            return NOT_JUDGED
-        shaping = self.shaping_of(fit.task.name)
-        parts = shaping.parts(completion, score.failure, fit.models, limit)
-        return Judged(
-            score.value,
-            score.failure,
-            score.value + math.fsum(parts.values()),
-            parts,
-            self.weights.get(fit.task.name, 1.0),
-        )
+        return RawAnswer(text, cut, len(tokens))
 
 
-def columns_of(rows: Sequence[CorpusRow]) -> list[dict[str, Any]]:
+def columns_of(rows: Sequence[TrainingRow]) -> list[dict[str, Any]]:
     """The records of a data set for a plain TRL trainer with `Rewards` as its reward function."""
     return [
         {

@@ -1,4 +1,4 @@
-"""What is added to a task's own value to make the reward of RL: small penalties, each with a ratio.
+"""Reward shaping: small penalties added to a task's own value, each with a ratio.
 
     reward = value - sum over terms of ratio * objection
 
@@ -12,15 +12,31 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from ..harness.diagnosis.schema import Term
 from ..tasks.schema import Completion, Failure
-from .trainers.settings import DapoSettings, Strict
+from .settings import DapoSettings, Strict
 
-TERMS: tuple[Term, ...] = ("pattern", "answer", "language", "length")
+Term = Literal["pattern", "answer", "language", "length"]
+TERMS: tuple[Term, ...] = get_args(Term)
+TERM_OF: Mapping[str, Term] = {
+    "format": "pattern",
+    "no_answer": "answer",
+    "language": "language",
+    "truncated": "length",
+}
+"""The term that answers what a diagnosis has observed."""
+
+
+def term_of(hint: Any) -> Term:
+    """The reward term for a hint of a diagnosis, which says what was observed.
+
+    Hints of diagnoses of schema version 1 named the term itself.
+    """
+    observed = hint.observed if hasattr(hint, "observed") else hint.term
+    return TERM_OF.get(observed, observed)
 
 
 class Shaping(Strict):
@@ -29,15 +45,15 @@ class Shaping(Strict):
     The paper (RedOne 2.0) has the over-long penalty only, so the others are off unless asked for.
 
     Attributes:
-        pattern: For an answer out of which nothing can be read; 0..1.
+        pattern: For an answer that cannot be parsed; 0..1.
         answer: For no answer: an empty text or a refusal; 0..1.
         language: For the share of letters in scripts that the gold answer is not written in; 0..1.
         length: For an over-long answer (DAPO's soft punishment), 0 or more; the paper has 1.
         max_tokens: Tokens, thinking included, at which the objection `length` is 1.
         buffer: Tokens before that over which it grows from 0; 0..`max_tokens`.
 
-    An answer that had a lower limit than `max_tokens` is held against that limit, `buffer` shrunk
-    in proportion: half of a limit of 8,192 is half of one of 12.
+    An answer that had a lower limit than `max_tokens` is compared with that limit, and `buffer`
+    shrinks in proportion: half of a limit of 8,192 is half of one of 12.
     """
 
     pattern: float = Field(default=0.0, ge=0, le=1)
@@ -57,7 +73,7 @@ class Shaping(Strict):
 
     @classmethod
     def of(cls, settings: DapoSettings) -> Self:
-        """What the settings of a stage ask for: the over-long penalty, nothing else."""
+        """What the settings of a stage request: the over-long penalty, nothing else."""
         return cls(
             length=settings.overlong_penalty,
             max_tokens=settings.max_new_tokens,
@@ -135,8 +151,9 @@ _OWN = 0.2
 def foreign_share(text: str, models: Sequence[str]) -> float:
     """The share of a text's letters in scripts that model texts are not written in.
 
-    Scripts can be told without a dictionary; English from Spanish cannot, and is not. Names that a
-    model text borrows from another script are allowed for: a text that borrows as much is at 0.
+    Scripts can be distinguished without a dictionary; English and Spanish cannot, and are not.
+    Names that a model text borrows from another script are allowed for: a text that borrows as
+    much is at 0.
 
     Args:
         text: Hostile text; the first 4,000 characters are read.

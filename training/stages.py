@@ -1,7 +1,7 @@
-"""What a stage learns from: the corpus of the pipeline, and the rows chosen from it.
+"""What a stage learns from: the corpus of the pipeline, the rows chosen from it, and its job.
 
-The decisions are made by `mixing`, `select`, `difficulty`, `soft_labels` and `emphasis`; this file
-asks those that the recipe names, and `chosen.py` writes what they decided.
+The ways of choosing are in `corpus/`; this file calls those that the recipe names, and
+`stage_files.py` writes what they decided.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..harness.progress import Progress
+from ..harness.diagnosis.schema import read_diagnosis
+from ..harness.display import Progress
 from ..tasks.registry import find
-from .chosen import ROWS, Chosen, Given, read, write, write_json
+from .corpus.balanced import balanced_rows, task_shares
 from .corpus.contamination import EvaluationItems, tasks_of
-from .corpus.decisions import counted
-from .corpus.difficulty import HardSettings, hardest, solvability
-from .corpus.draws import DrawSettings, draw
-from .corpus.files import read_corpus, write_corpus
-from .corpus.mixing import MixSettings, mix, shares_of
+from .corpus.difficulty import hard_rows, solvability
+from .corpus.draws import DrawSettings, RubricJudge, draw
+from .corpus.failures import failure_rows, share_table
 from .corpus.preferences import preferences
-from .corpus.rationales import Rationales, assigned
-from .corpus.row import CorpusRow
-from .corpus.select import SelectSettings, select
+from .corpus.rationales import assigned, written
+from .corpus.selection import SelectionSettings
 from .corpus.soft_labels import SoftLabelSettings, soft_labels
-from .emphasis import emphasise, realised
+from .corpus.sources import generated_rows, own_rows, read_corpus, registry_rows, write_corpus
+from .emphasis import emphasize, realized
 from .errors import NothingToTarget
 from .evaluations import Evaluator
 from .job import Job
@@ -34,7 +34,9 @@ from .manifest import Facts
 from .recipe import Recipe
 from .recipe_stages import Rows
 from .rewards import Rewards
+from .rows import TrainingRow, counted
 from .shaping import Shaping
+from .stage_files import ROWS, RewardPlan, SelectedRows, read, write, write_json
 
 Gatherer = Callable[[Recipe, Sequence[Path], Evaluator, Path], Facts]
 
@@ -69,19 +71,19 @@ def gather(recipe: Recipe, files: Sequence[Path], evaluator: Evaluator, path: Pa
     Args:
         recipe: Whose sources.
         files: Corpora.
-        evaluator: Whose items are never learnt.
-        path: The corpus; what was left out and why stands beside it, in `.json`.
+        evaluator: Whose items are never learned.
+        path: The corpus; what was left out, and why, is in the `.json` file of the same name.
     """
-    from .corpus.sources import generated_rows, own_rows, registry_rows
-
     data = recipe.data
-    rows: list[CorpusRow] = []
+    rows: list[TrainingRow] = []
     if data.tasks:
-        rows += registry_rows(find(None, ",".join(data.tasks)), evaluator.data)
+        rows += registry_rows(
+            find(None, ",".join(data.tasks), evaluator.data), evaluator.data.folder
+        )
     if data.generated:
         rows += generated_rows(None, data.seed, data.generated)
-    rows += own_rows(files, evaluator.services)
-    items = EvaluationItems(tasks_of(rows, evaluator.evaluation.tasks()), evaluator.data)
+    rows += own_rows(files, evaluator.services, evaluator.data)
+    items = EvaluationItems(tasks_of(rows, evaluator.tasks()), evaluator.data.folder)
     cleaned = items.clean(rows)
     write_corpus(cleaned.rows, path)
     facts = {
@@ -98,236 +100,195 @@ def choose(choice: Choice, evaluator: Evaluator) -> Facts:
     wanted: Rows = choice.stage.rows
     rows = [
         row
-        for row in read_corpus(choice.corpus, evaluator.services)
+        for row in read_corpus(choice.corpus, evaluator.services, evaluator.data)
         if row.general or not wanted.tasks or row.task in wanted.tasks
     ]
-    asked = _Asked(choice, wanted, evaluator, rows)
-    given = _given(asked)
+    selector = _Selector(choice, evaluator, rows)
+    reward = selector.reward_plan()
     match wanted.choose:
         case "balanced":
-            chosen = _balanced(asked)
+            chosen = selector.balanced()
         case "failures":
-            chosen = _failures(asked)
+            chosen = selector.failures()
         case "difficulty":
-            chosen = _difficulty(asked, given)
-    if "nothing" in chosen.facts:
-        return write(choice.folder, chosen, given, choice.stage.kind, choice.model)
-    if wanted.soft_labels:
-        chosen = _softened(asked, chosen)
-    if wanted.rationales != "written":
-        chosen = replace(chosen, rationale=asked.rationales(chosen.rows))
-    if choice.stage.kind == "dpo":
-        chosen = _paired(asked, chosen)
-    given = replace(given, record=realised(given.record, Counter(r.task for r in chosen.rows)))
-    return write(choice.folder, chosen, given, choice.stage.kind, choice.model)
+            chosen = selector.difficulty(reward)
+    if "nothing" not in chosen.facts:
+        if wanted.soft_labels:
+            chosen = selector.with_soft_labels(chosen)
+        if wanted.rationales != "written":
+            # Where rationales are learned, not found by the model, only rows that have one count.
+            learned = not selector.sampled
+            share, seed = wanted.rationales, wanted.seed
+            asked = assigned(chosen.rows, share, seed, selector.rewards, learnt=learned)
+            chosen = replace(chosen, rationale=asked)
+        if choice.stage.kind == "dpo":
+            chosen = selector.with_pairs(chosen)
+        drawn = Counter(row.task for row in chosen.rows)
+        reward = replace(reward, record=realized(reward.record, drawn))
+    return write(choice.folder, chosen, reward, choice.stage.kind, choice.model)
 
 
-class _Asked:
-    """What every way of choosing needs."""
+class _Selector:
+    """The ways of choosing, and what is done to the rows that were chosen.
 
-    def __init__(
-        self, choice: Choice, wanted: Rows, evaluator: Evaluator, rows: list[CorpusRow]
-    ) -> None:
-        self.choice, self.wanted, self.evaluator, self.rows = choice, wanted, evaluator, rows
-        evaluated = evaluator.evaluation.tasks()
-        self.items = EvaluationItems(tasks_of(rows, evaluated), evaluator.data)
-        self.rewards = Rewards(evaluator.services)
-        self.budget = wanted.domain + wanted.general
-        self.general_share = wanted.general / self.budget
-        self.judged = choice.stage.kind in ("dapo", "dpo")
+    Args:
+        choice: What is to be chosen.
+        evaluator: Of the pipeline.
+        rows: That are offered.
+    """
 
+    def __init__(self, choice: Choice, evaluator: Evaluator, rows: Sequence[TrainingRow]) -> None:
+        self.choice, self.evaluator, self.rows = choice, evaluator, rows
+        self.wanted: Rows = choice.stage.rows
+        evaluated = evaluator.tasks()
+        self.items = EvaluationItems(tasks_of(rows, evaluated), evaluator.data.folder)
+        self.rewards = Rewards(evaluator.services, data=evaluator.data)
+        self.sampled = choice.stage.kind in ("dapo", "dpo")
+        """Whether the stage learns from answers that the model samples."""
+        self.settings = SelectionSettings(
+            budget=self.wanted.domain + self.wanted.general,
+            general_share=self.wanted.general / (self.wanted.domain + self.wanted.general),
+            seed=self.wanted.seed,
+            label_balance=self.wanted.label_balance,
+            balance=self.wanted.balance,
+            judgeable=self.sampled,
+        )
+
+    @cached_property
     def shares(self) -> dict[str, float]:
         """Of the sampling as the recipe has them, by task that can be rewarded."""
         fit = [row for row in self.rows if row.judgeable]
-        return shares_of(fit, self.wanted.balance, self.general_share)
+        return task_shares(fit, self.wanted.balance, self.settings.general_share or 0.0)
 
-    def sampling(self, **how: Any) -> DrawSettings:
-        """Of answers of the model that the stage starts from: it thinks as when evaluated."""
-        budget = self.evaluator.thinking_budget(self.evaluator.model(self.choice.model))
-        return DrawSettings(max_thinking_tokens=budget, seed=self.wanted.seed, **how)
+    def balanced(self) -> SelectedRows:
+        """Tasks share by a power of their size."""
+        reasoned = self.wanted.rationales == "written"
+        found = balanced_rows(self.rows, replace(self.settings, reasoned=reasoned), self.items)
+        chosen = SelectedRows(found.rows, found.decisions, {"shares": list(found.shares)})
+        return replace(chosen, rationale=written(found.rows)) if reasoned else chosen
 
-    def settings(self, *names: str) -> dict[str, Any]:
-        """What the recipe gives of these; where it gives none, the choice's own default holds."""
-        found = {name: getattr(self.wanted, name) for name in names}
-        return {name: value for name, value in found.items() if value is not None}
+    def failures(self) -> SelectedRows:
+        """Rows of the failure buckets of the diagnosis."""
+        assert self.choice.diagnosis is not None
+        settings = self.settings
+        if self.wanted.background_weight is not None:
+            settings = replace(settings, background_weight=self.wanted.background_weight)
+        rows = [row for row in self.rows if row.judgeable or not self.sampled]
+        try:
+            found = failure_rows(rows, read_diagnosis(self.choice.diagnosis), settings, self.items)
+        except NothingToTarget as error:
+            return SelectedRows((), (), {"nothing": str(error)})
+        facts = {"shares": list(found.shares), "table": share_table(found.shares)}
+        return SelectedRows(found.rows, found.decisions, facts)
 
-    def rationales(self, rows: Sequence[CorpusRow]) -> Rationales:
-        """Which are asked to reason: the recipe's share of them."""
-        share = self.wanted.rationales
-        assert not isinstance(share, str)
-        return assigned(rows, share, self.wanted.seed, self.rewards, learnt=not self.judged)
-
-
-def _balanced(asked: _Asked) -> Chosen:
-    written = asked.wanted.rationales == "written"
-    settings = MixSettings(
-        budget=asked.budget,
-        balance=asked.wanted.balance,
-        general_share=asked.general_share,
-        reasoned=written,
-        judgeable=asked.judged,
-        seed=asked.wanted.seed,
-        **asked.settings("rarity"),
-    )
-    found = mix(asked.rows, settings, asked.items)
-    rationale = found.rationale if written else Rationales()
-    return Chosen(found.rows, rationale, found.decisions, {"shares": list(found.shares)})
-
-
-def _failures(asked: _Asked) -> Chosen:
-    from ..harness.diagnosis.record import load
-
-    assert asked.choice.diagnosis is not None
-    settings = SelectSettings(
-        budget=asked.budget,
-        general_share=asked.general_share,
-        seed=asked.wanted.seed,
-        **asked.settings("rarity", "contrast"),
-    )
-    rows = [row for row in asked.rows if row.judgeable] if asked.judged else asked.rows
-    try:
-        found = select(rows, load(asked.choice.diagnosis), settings, asked.items)
-    except NothingToTarget as error:
-        return Chosen((), Rationales(), (), {"nothing": str(error)})
-    return Chosen(
-        found.rows,
-        Rationales(),
-        found.decisions,
-        {"shares": list(found.shares), "table": found.table()},
-    )
-
-
-def _difficulty(asked: _Asked, given: Given) -> Chosen:
-    wanted = asked.wanted
-    assert wanted.difficulty is not None
-    pool = mix(
-        asked.rows,
-        MixSettings(
-            budget=round(asked.budget * wanted.difficulty.pool),
-            balance=wanted.balance,
-            general_share=asked.general_share,
+    def difficulty(self, reward: RewardPlan) -> SelectedRows:
+        """Of a balanced pool the rows that the model solves sometimes, then the others."""
+        wanted = self.wanted.difficulty
+        assert wanted is not None and self.settings.budget is not None
+        pool = replace(
+            self.settings,
+            budget=round(self.settings.budget * wanted.pool),
             reasoned=False,
-            emphasis=given.factors,
-            seed=wanted.seed,
-            **asked.settings("rarity"),
-        ),
-        asked.items,
-    )
-    settings = asked.sampling(
-        draws=wanted.difficulty.draws, temperature=wanted.difficulty.temperature
-    )
-    model = asked.evaluator.model(asked.choice.model)
-    with Progress(len(pool.rows) * settings.draws) as bar:
-        answers = draw(
-            pool.rows,
-            model,
-            settings,
-            journal=asked.choice.folder / "draws.jsonl",
-            told=bar.answered,
+            judgeable=True,
+            emphasis=reward.factors,
         )
-    solved = solvability(pool.rows, answers, asked.rewards)
-    found = hardest(
-        pool.rows,
-        solved,
-        HardSettings(
-            budget=asked.budget,
-            general_share=asked.general_share,
-            shares={task: s * given.factors.get(task, 1.0) for task, s in asked.shares().items()},
-            seed=wanted.seed,
-            **asked.settings("rarity"),
-        ),
-        asked.items,
-    )
-    return Chosen(
-        found.rows,
-        Rationales(),
-        found.decisions,
-        {
+        rows = balanced_rows(self.rows, pool, self.items).rows
+        settings = self._sampling(draws=wanted.draws, temperature=wanted.temperature)
+        with Progress(len(rows) * settings.draws) as bar:
+            answers = draw(
+                rows,
+                self._model,
+                settings,
+                journal=self.choice.folder / "draws.jsonl",
+                on_answer=bar.answered,
+            )
+        shares = {task: s * reward.factors.get(task, 1.0) for task, s in self.shares.items()}
+        solved = solvability(rows, answers, self.rewards)
+        found = hard_rows(rows, solved, replace(self.settings, shares=shares), self.items)
+        facts = {
             "offered": dict(found.offered),
             "chosen": dict(found.chosen),
             "shares": list(found.shares),
-        },
-    )
+        }
+        return SelectedRows(found.rows, found.decisions, facts)
 
+    def reward_plan(self) -> RewardPlan:
+        """Shaping and weights of the reward: the recipe's, changed by the diagnosis if wanted."""
+        stage = self.choice.stage
+        if stage.kind != "dapo":
+            return RewardPlan()
+        ratios = {n: getattr(stage.reward, n) for n in ("pattern", "answer", "language")}
+        shaping = Shaping.model_validate({**Shaping.of(stage.train).model_dump(), **ratios})
+        if stage.reward.emphasis is None or self.choice.diagnosis is None:
+            return RewardPlan(dict.fromkeys((row.task for row in self.rows), shaping))
+        general = {row.task for row in self.rows if row.general}
+        diagnosis = read_diagnosis(self.choice.diagnosis)
+        found = emphasize(diagnosis, self.shares, shaping, stage.reward.emphasis, general)
+        factors = {task: found.shares[task] / share for task, share in self.shares.items()}
+        return RewardPlan(found.shaping, found.weights, factors, found.record)
 
-def _given(asked: _Asked) -> Given:
-    """Shaping and weights of the reward: the recipe's, changed by the diagnosis where wanted."""
-    stage = asked.choice.stage
-    if stage.kind != "dapo":
-        return Given()
-    ratios = {n: getattr(stage.reward, n) for n in ("pattern", "answer", "language")}
-    shaping = Shaping.model_validate({**Shaping.of(stage.train).model_dump(), **ratios})
-    tasks = {row.task for row in asked.rows}
-    if stage.reward.emphasis is None or asked.choice.diagnosis is None:
-        return Given(dict.fromkeys(tasks, shaping))
-    from ..harness.diagnosis.record import load
-
-    shares, general = asked.shares(), {row.task for row in asked.rows if row.general}
-    diagnosis = load(asked.choice.diagnosis)
-    found = emphasise(diagnosis, shares, shaping, stage.reward.emphasis, general)
-    factors = {task: found.shares[task] / shares[task] for task in shares}
-    return Given(found.shaping, found.weights, factors, found.record)
-
-
-def _softened(asked: _Asked, chosen: Chosen) -> Chosen:
-    wanted = asked.wanted.soft_labels
-    assert wanted is not None
-    settings = SoftLabelSettings(
-        sampling=asked.sampling(
-            draws=wanted.candidates,
-            temperature=wanted.temperature,
-            max_tokens=wanted.max_tokens,
+    def with_soft_labels(self, chosen: SelectedRows) -> SelectedRows:
+        """The general rows with answers of the model's own."""
+        wanted = self.wanted.soft_labels
+        assert wanted is not None
+        sampling = self._sampling(
+            draws=wanted.candidates, temperature=wanted.temperature, max_tokens=wanted.max_tokens
         )
-    )
-    general = sum(row.general for row in chosen.rows)
-    judge = None
-    if wanted.judge != "task":
-        from .corpus.rubric import RubricJudge
+        general = sum(row.general for row in chosen.rows)
+        judge = None
+        if wanted.judge != "task":
+            grader = self.evaluator.load(Path(wanted.judge))
+            judge = RubricJudge(grader, max_thinking_tokens=self.evaluator.thinking_budget(grader))
+        try:
+            with Progress(general * wanted.candidates) as bar:
+                found = soft_labels(
+                    chosen.rows,
+                    self._model,
+                    SoftLabelSettings(sampling=sampling),
+                    rewards=self.rewards,
+                    judge=judge,
+                    folder=self.choice.folder / "soft-labels",
+                    on_answer=bar.answered,
+                )
+        finally:
+            if judge is not None:
+                judge.model.close()
+        facts = {
+            **chosen.facts,
+            "soft_labels": counted(found.decisions),
+            "judge": {"replies": found.replies, "nonsense": found.nonsense},
+        }
+        decisions = (*chosen.decisions, *found.decisions)
+        return replace(chosen, rows=found.rows, decisions=decisions, facts=facts)
 
-        grader = asked.evaluator.load(Path(wanted.judge))
-        budget = asked.evaluator.thinking_budget(grader)
-        judge = RubricJudge(grader, max_thinking_tokens=budget)
-    try:
-        with Progress(general * wanted.candidates) as bar:
-            found = soft_labels(
+    def with_pairs(self, chosen: SelectedRows) -> SelectedRows:
+        """Preference pairs of the model's own answers to the rows."""
+        pairs = self.choice.stage.pairs
+        settings = self._sampling(
+            draws=pairs.candidates, temperature=pairs.temperature, max_tokens=pairs.max_tokens
+        )
+        with Progress(len(chosen.rows) * settings.draws) as bar:
+            found = preferences(
                 chosen.rows,
-                asked.evaluator.model(asked.choice.model),
+                self._model,
                 settings,
-                rewards=asked.rewards,
-                judge=judge,
-                folder=asked.choice.folder / "soft-labels",
-                told=bar.answered,
+                rewards=self.rewards,
+                journal=self.choice.folder / "draws.jsonl",
+                on_answer=bar.answered,
             )
-    finally:
-        if judge is not None:
-            judge.model.close()
-    facts = {
-        **chosen.facts,
-        "soft_labels": counted(found.decisions),
-        "judge": {"replies": found.replies, "nonsense": found.nonsense},
-    }
-    decisions = (*chosen.decisions, *found.decisions)
-    return replace(chosen, rows=found.rows, decisions=decisions, facts=facts)
+        decisions = (*chosen.decisions, *found.decisions)
+        facts = {**chosen.facts, "preferences": counted(found.decisions)}
+        return replace(chosen, decisions=decisions, facts=facts, pairs=found.pairs)
 
+    @property
+    def _model(self) -> Any:
+        """The model that the stage starts from, loaded."""
+        return self.evaluator.model(self.choice.model)
 
-def _paired(asked: _Asked, chosen: Chosen) -> Chosen:
-    """Preference pairs of the model's own answers to the rows."""
-    pairs = asked.choice.stage.pairs
-    settings = asked.sampling(
-        draws=pairs.candidates, temperature=pairs.temperature, max_tokens=pairs.max_tokens
-    )
-    with Progress(len(chosen.rows) * settings.draws) as bar:
-        found = preferences(
-            chosen.rows,
-            asked.evaluator.model(asked.choice.model),
-            settings,
-            rewards=asked.rewards,
-            journal=asked.choice.folder / "draws.jsonl",
-            told=bar.answered,
-        )
-    decisions = (*chosen.decisions, *found.decisions)
-    facts = {**chosen.facts, "preferences": counted(found.decisions)}
-    return replace(chosen, decisions=decisions, facts=facts, pairs=found.pairs)
+    def _sampling(self, **how: Any) -> DrawSettings:
+        """Of answers of that model: it thinks as when evaluated."""
+        budget = self.evaluator.thinking_budget(self._model)
+        return DrawSettings(max_thinking_tokens=budget, seed=self.wanted.seed, **how)
 
 
 def job_of(choice: Choice) -> Job:

@@ -1,18 +1,19 @@
-"""`redone-diagnose`: where is this model weak, how does it fail, and what should be trained?"""
+"""`redone-diagnose`: where a model is weak, how its answers fail, and what to train."""
 
 from __future__ import annotations
 
-import argparse
 import sys
+import tomllib
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...tasks.command import Parser, run_command
-from ...tasks.errors import RedoneError, UnknownName
+from ...tasks.errors import BadRow, MissingData, RedoneError, UnknownName
 
 if TYPE_CHECKING:
-    from .diagnose import Question
+    from .diagnose import DiagnosisConfig
 
 
 def parser() -> Parser:
@@ -20,14 +21,14 @@ def parser() -> Parser:
     p = Parser(
         prog="redone-diagnose",
         description="Turns a finished run into a capability map, ranked weaknesses, failure "
-        "buckets and reward hints, written to RUN/diagnosis.json.",
+        "buckets and hints for training, written to RUN/diagnosis.json.",
         epilog="Example: redone-diagnose runs/my-model --target sns_bench/ner=55",
     )
     p.add_argument("run", metavar="RUN", help="run folder of redone-eval")
     p.add_argument(
         "--against",
         metavar="RUN|TABLE:MODEL",
-        help="another run is the reference; or a published row is shown beside, such as "
+        help="use another run as the reference; or show the figures of a published table, such as "
         "redone2:RedOne-2.0-4B or FILE.toml:MODEL",
     )
     p.add_argument(
@@ -43,7 +44,7 @@ def parser() -> Parser:
         action="append",
         default=[],
         metavar="NAME=NUMBER",
-        help="what a task's gap counts (default 1 / tasks of its suite), as --target",
+        help="weight of a task's gap (default 1 / tasks of its suite), as --target",
     )
     p.add_argument(
         "--partition",
@@ -60,36 +61,34 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     options = parser().parse_args(argv)
-    return run_command("redone-diagnose", lambda: run(options))
+    return run_command("redone-diagnose", lambda: _run(options))
 
 
-def run(options: argparse.Namespace) -> int:
-    """Read, diagnose, write, print."""
-    from ..scored import ScoredRun
+def _run(options: Namespace) -> int:
+    """Reads, diagnoses, writes and prints; returns the exit code."""
+    from ..scored_run import ScoredRun
     from .diagnose import diagnose
-    from .record import save
+    from .display import show
+    from .schema import write_diagnosis
 
-    subject = ScoredRun(options.run)
-    diagnosis = diagnose(subject, question_of(options))
-    path = Path(options.output or subject.path / "diagnosis.json")
-    content = save(diagnosis, path)
+    run = ScoredRun(options.run)
+    diagnosis = diagnose(run, _config(options))
+    path = Path(options.output or run.path / "diagnosis.json")
+    content = write_diagnosis(diagnosis, path)
     if options.json:
         sys.stdout.write(content.decode())
     else:
-        from .output import show
-
         show(diagnosis, path)
     return 0
 
 
-def question_of(options: argparse.Namespace) -> Question:
-    """What the options ask."""
+def _config(options: Namespace) -> DiagnosisConfig:
+    """The settings that the options give, checked."""
     from ...tasks.sources import SELECTIONS
-    from ..results import ROLES
-    from ..scored import ScoredRun
-    from .diagnose import Question
-    from .published import published_row
-    from .references import numbers
+    from ..records import ROLES
+    from ..scored_run import ScoredRun
+    from .diagnose import DiagnosisConfig
+    from .rank import published_row
 
     partitions = set(SELECTIONS) - {"train"}
     if options.partition not in partitions:
@@ -103,7 +102,7 @@ def question_of(options: argparse.Namespace) -> Question:
             raise RedoneError("--target and --against RUN are two references: give one of them.")
     elif options.against:
         published = published_row(options.against)
-    return Question(
+    return DiagnosisConfig(
         role=options.scoring,
         partition=options.partition,
         targets=numbers(options.target, "--target", 0, 100),
@@ -111,3 +110,58 @@ def question_of(options: argparse.Namespace) -> Question:
         published=published,
         weights=numbers(options.weight, "--weight", 0, 1000),
     )
+
+
+def numbers(options: Sequence[str], option: str, low: float, high: float) -> dict[str, float]:
+    """The number of each task that `--target` or `--weight` gives.
+
+    Args:
+        options: `NAME=NUMBER`, or a TOML file of such lines; a name is a task, a glob, a benchmark
+            or a suite. A later one replaces an earlier one.
+        option: Name of the option, for messages.
+        low: The smallest number.
+        high: The largest.
+
+    Raises:
+        UnknownName: A name that means no task.
+        RedoneError: A number out of range, or no number.
+        MissingData, BadRow: A file that is not there, or not TOML.
+    """
+    from ...tasks.registry import find
+
+    found: dict[str, float] = {}
+    for text in options:
+        name, equals, number = text.rpartition("=")
+        if equals and not name.strip():
+            raise RedoneError(f"{option} {text}: the name of a task is missing before the '='.")
+        pairs = {name: number} if equals else _table(Path(text), option)
+        for name, number in pairs.items():
+            value = _number(number)
+            if value is None or not low <= value <= high:
+                raise RedoneError(
+                    f"{option} {name}={number}: a number from {low:g} to {high:g} is expected."
+                )
+            found |= {task.name: value for task in find(None, name)}
+    return found
+
+
+def _number(text: object) -> float | None:
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _table(path: Path, option: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise MissingData(
+            f"{option} {path}: not NAME=NUMBER, and no file that can be read ({error.strerror})."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadRow(
+            f'{path} is not TOML ({error}). Lines like "sns_bench/ner" = 55 are expected.'
+        ) from None

@@ -1,39 +1,51 @@
-"""From a run to its diagnosis: every part in order, each in a file of its own."""
+"""Turns a finished run into its diagnosis: slices, figures, ranking, notes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from ...tasks.registry import BENCHMARKS
 from ...tasks.schema import FAILURES
-from ..scored import ScoredRun
-from . import gaps, slices
-from .confusions import confusions, constant_answer
-from .failures import HINT_SHARE, failure_shares, reward_hints, slice_failure
-from .items import SMALLEST, TaskItems, finite, read_items
-from .published import PublishedRow, beside
-from .references import OtherRun, fixed, paired
-from .schema import SCHEMA_VERSION, TRAINABLE, Diagnosis, Method, Subject
+from ..scored_run import ScoredRun
+from . import measure, slices
+from .items import (
+    SMALLEST_TASK,
+    OtherRun,
+    TaskItems,
+    finite,
+    fixed_reference,
+    pair_with,
+    read_items,
+)
+from .rank import PublishedRow, buckets, compare_published, ranked, regions, weights
+from .schema import (
+    SCHEMA_VERSION,
+    TRAINABLE,
+    Diagnosis,
+    Method,
+    Reference,
+    SliceDifference,
+    Subject,
+    TaskDiagnosis,
+)
 from .slices import Candidates, adjusted_p, candidates, significant
-from .solvability import solvability
-from .task_schema import Estimate, Reference, SliceDifference, TaskDiagnosis
-from .weaknesses import buckets, ranked, regions, weights
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked of a run.
+class DiagnosisConfig:
+    """The settings of a diagnosis.
 
     Attributes:
         role: Of the scoring, `corrected` or `official`.
-        partition: `diagnose` for anything that training follows; or `all`, `gate`, `report`.
-        targets: Points by task; where there are any, tasks without one have no reference.
+        partition: `diagnose`, the only one that training may use; or `all`, `gate`, `report`.
+        targets: Points by task; if there are any, tasks without one have no reference.
         against: A run that is the reference.
-        published: A row that is shown beside.
+        published: A published row to show next to the run's figures.
         weights: By task, replacing the default.
     """
 
@@ -45,32 +57,32 @@ class Question:
     weights: Mapping[str, float] = field(default_factory=dict)
 
 
-def diagnose(run: ScoredRun, question: Question) -> Diagnosis:
+def diagnose(run: ScoredRun, config: DiagnosisConfig) -> Diagnosis:
     """Diagnoses a finished run.
 
     Raises:
         RunUnreadable, RunUnfinished: As `ScoredRun` and `read_items` do.
-        NotComparable: The reference run was asked otherwise.
-        RedoneError: There is nothing to look at in the partition.
+        NotComparable: The reference run has other settings.
+        RedoneError: The partition has no scored item.
     """
-    items = read_items(run, question.role, question.partition)
+    items = read_items(run, config.role, config.partition)
     other: OtherRun | None = None
-    if question.against is not None:
-        items, other = paired(run, question.against, items, question.role)
+    if config.against is not None:
+        items, other = pair_with(run, config.against, items, config.role)
     seed = int(run.request.get("seed", 0))
-    references = {name: _reference(task, question, other) for name, task in items.items()}
-    found = {name: candidates(t, -gaps.shortfall(t, other)) for name, t in items.items()}
+    references = {name: _reference(task, config, other) for name, task in items.items()}
+    found = {name: candidates(t, -measure.shortfall(t, other)) for name, t in items.items()}
     permutations = slices.permutations_for(sum(map(len, items.values())))
     p = adjusted_p(found, seed, permutations)
     chosen = {name: significant(task, p[name], seed) for name, task in found.items()}
-    measured = gaps.measure(
+    measured = measure.measure(
         items,
         references,
         other,
         {name: [found[name].members[:, k] for k in places] for name, places in chosen.items()},
         seed,
     )
-    weight = weights(list(measured), question.weights)
+    weight = weights(list(measured), config.weights)
     tasks = {
         name: _task(
             items[name],
@@ -82,42 +94,44 @@ def diagnose(run: ScoredRun, question: Question) -> Diagnosis:
         for name in items
     }
     weak = regions(tasks, items)
-    trainable = question.partition == TRAINABLE
+    trainable = config.partition == TRAINABLE
     return Diagnosis(
         schema_version=SCHEMA_VERSION,
         redone=version("redone"),
         run=Subject(run.name, run.model, str(run.request["model"].get("fingerprint", ""))),
-        partition=question.partition,
-        scoring=question.role,
-        reference="run" if other else "target" if question.targets else "ceiling",
-        against=question.against.name if question.against else None,
+        partition=config.partition,
+        scoring=config.role,
+        reference="run" if other else "target" if config.targets else "ceiling",
+        against=config.against.name if config.against else None,
         method=Method(
             seed=seed,
-            resamples=gaps.RESAMPLES,
+            resamples=measure.RESAMPLES,
             permutations=permutations,
-            level=gaps.LEVEL,
+            level=measure.LEVEL,
             alpha=slices.ALPHA,
             slices=sum(len(c.slices) for c in found.values()),
             smallest_slice=slices.SMALLEST,
-            smallest_task=SMALLEST,
-            hint_share=HINT_SHARE,
+            smallest_task=SMALLEST_TASK,
+            hint_share=measure.HINT_SHARE,
         ),
         tasks=tasks,
-        capabilities=gaps.capabilities(items, measured),
+        capabilities=measure.capabilities(items, measured),
         weaknesses=ranked(weak),
         buckets=buckets(weak, items) if trainable else (),
-        hints=tuple(h for t in items.values() for h in reward_hints(t)) if trainable else (),
-        published=beside(run, question.published) if question.published else None,
-        notes=tuple(_notes(question, other, found)),
+        hints=tuple(h for t in items.values() for h in measure.hints_of(t)) if trainable else (),
+        published=compare_published(run, config.published) if config.published else None,
+        notes=tuple(_notes(run, config, other, found)),
     )
 
 
-def _reference(items: TaskItems, question: Question, other: OtherRun | None) -> Reference | None:
+def _reference(
+    items: TaskItems, config: DiagnosisConfig, other: OtherRun | None
+) -> Reference | None:
     if other is not None:
         return other.reference(items.task)
-    if question.targets and items.task.name not in question.targets:
+    if config.targets and items.task.name not in config.targets:
         return None
-    return fixed(items.task, question.targets.get(items.task.name))
+    return fixed_reference(items.task, config.targets.get(items.task.name))
 
 
 def _differences(
@@ -125,7 +139,7 @@ def _differences(
     found: Candidates,
     chosen: Sequence[int],
     p: np.ndarray,
-    measured: gaps.Measured | None,
+    measured: measure.Measured | None,
 ) -> tuple[SliceDifference, ...]:
     """The significant slices, the weakest first."""
     if measured is None:
@@ -144,7 +158,7 @@ def _differences(
                 rest_value=float(items.values[~member].mean()),
                 difference=difference,
                 p=float(p[place]),
-                failure=slice_failure(shares, member) if weaker else None,
+                failure=measure.slice_failure(shares, member) if weaker else None,
                 failures=dict(zip(FAILURES, map(float, shares[member].mean(axis=0)), strict=True)),
                 gap=gap,
             )
@@ -155,12 +169,11 @@ def _differences(
 def _task(
     items: TaskItems,
     reference: Reference | None,
-    measured: gaps.Measured | None,
+    measured: measure.Measured | None,
     differences: tuple[SliceDifference, ...],
     weight: float,
 ) -> TaskDiagnosis:
     task, scoring = items.task, items.scores.scoring
-    undefined = Estimate(None, None, None)
     return TaskDiagnosis(
         title=task.title,
         category=task.category,
@@ -172,60 +185,62 @@ def _task(
         clusters=items.independent,
         draws=int(items.draws.max(initial=0)),
         not_scored=items.not_scored,
-        score=measured.score if measured else undefined,
-        skill=measured.skill if measured else undefined,
+        score=measured.score if measured else measure.UNDEFINED,
+        skill=measured.skill if measured else measure.UNDEFINED,
         value=finite(float(items.values.mean())) if len(items) else None,
         reference=reference,
         gap=measured.gap if measured else None,
         weight=weight,
-        failures=failure_shares(items),
+        failures=measure.failure_shares(items),
         slices=differences,
-        confusions=confusions(items),
-        solvability=solvability(items),
+        confusions=measure.confusions(items),
+        solvability=measure.solvability(items),
         notes=tuple(_task_notes(items, reference, measured)),
     )
 
 
-def _task_notes(items: TaskItems, reference: Reference | None, measured: Any) -> list[str]:
-    notes = []
-    if not len(items):
-        notes.append("No scored item: nothing can be said.")
-    elif items.independent < SMALLEST:
-        notes.append(
-            f"{items.independent} independent item(s), fewer than {SMALLEST}: no interval, no rank."
+def _task_notes(
+    items: TaskItems, reference: Reference | None, measured: measure.Measured | None
+) -> Iterator[str]:
+    if not len(items) or measured is None:
+        yield "No scored item: no figures."
+    elif items.independent < SMALLEST_TASK:
+        yield (
+            f"{items.independent} independent item(s), fewer than {SMALLEST_TASK}: no interval, no "
+            "rank."
         )
     elif measured.score.value is None:
-        notes.append("The metric is undefined on these items: no gap, no rank.")
+        yield "The metric is undefined on these items: no gap, no rank."
     elif np.ptp(items.values) == 0:
-        notes.append(f"Every item has value {items.values[0]:g}: no slice can differ.")
+        yield f"Every item has value {items.values[0]:g}: no slice can differ."
     elif len(items) < 2 * slices.SMALLEST:
-        notes.append(f"Fewer than {2 * slices.SMALLEST} items: slices were not looked at.")
+        yield f"Fewer than {2 * slices.SMALLEST} items: slices were not tested."
     if reference is None:
-        notes.append("No reference: no gap, no rank.")
+        yield "No reference: no gap, no rank."
     if items.not_scored:
-        notes.append(f"{items.not_scored} item(s) were not scored and are left out.")
-    if (same := constant_answer(items)) is not None:
-        notes.append(same)
+        yield f"{items.not_scored} item(s) were not scored and are left out."
+    if (same := measure.constant_answer(items)) is not None:
+        yield same
     if items.scores.scoring.name not in items.task.scorings:
-        notes.append(f"Scored as {items.scores.scoring.name}: a service was missing.")
-    return notes
+        yield f"Scored as {items.scores.scoring.name}: a service was missing."
 
 
 def _notes(
-    question: Question, other: OtherRun | None, found: Mapping[str, Candidates]
-) -> list[str]:
-    notes = list(other.notes) if other else []
-    if question.partition != TRAINABLE:
-        notes.append(
-            f"Partition {question.partition!r}: the map only. Failure buckets and reward hints "
-            f"come from {TRAINABLE!r} items alone."
+    run: ScoredRun,
+    config: DiagnosisConfig,
+    other: OtherRun | None,
+    found: Mapping[str, Candidates],
+) -> Iterator[str]:
+    yield from other.notes if other else ()
+    if config.partition != TRAINABLE:
+        yield (
+            f"Partition {config.partition!r}: no failure buckets and no hints, which may come from "
+            f"{TRAINABLE!r} items only."
         )
-    if question.role != "corrected":
-        notes.append("Chance levels are those of corrected scoring.")
+    if config.role != "corrected":
+        yield "Chance levels are those of corrected scoring."
     if not any(c.slices for c in found.values()):
-        notes.append(
-            f"No slice has {slices.SMALLEST} items and leaves as many: none was looked at."
-        )
-    if any(name.startswith("sns_mini/") for name in found):
-        notes.append("sns-mini is a demonstration of 16 items a task: quote no figure of it.")
-    return notes
+        yield f"No slice has {slices.SMALLEST} items and as many outside it: none was tested."
+    rows = run.results["tables"][config.role]
+    benchmarks = [BENCHMARKS.get(row["name"]) for row in rows if row["level"] == "benchmark"]
+    yield from dict.fromkeys(b.note for b in benchmarks if b and b.note)

@@ -1,4 +1,4 @@
-"""The items of a run that a diagnosis looks at: what was judged, and what to slice by."""
+"""The items that a diagnosis is based on, and what they are measured against."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from ...tasks.schema import FAILURES, Task
-from ..errors import RedoneError, RunUnreadable
-from ..scored import ScoredRun, TaskScores
+from ...tasks.errors import RedoneError
+from ...tasks.schema import FAILURES
+from ...tasks.task import Task
+from ..compare import check_comparable
+from ..run_folder import RunUnreadable
+from ..scored_run import ScoredRun, TaskScores
+from .schema import Reference
 
 COLUMNS = (
     *("task", "sample", "partition", "draw", "value", "failure", "parsed", "finish", "scored"),
     *("language", "tags", "characters"),
 )
 
-SMALLEST = 5
-"""Clusters that a task must have: fewer than five items allow no statement beyond themselves."""
+SMALLEST_TASK = 5
+"""Smallest number of clusters of a task with an interval, a rank or a hint."""
+
+CEILING = 100.0
 
 
 @dataclass(frozen=True)
@@ -28,16 +34,20 @@ class Answers:
     """Every scored answer of one task, a row per draw.
 
     Attributes:
-        rows: Which item each belongs to, shape [m].
+        rows: Index of its item, shape [m].
         values: Shape [m], 0..1.
         kinds: Index into `FAILURES`, -1 for a fully right answer, shape [m].
-        parsed: What was read out of each, as JSON or None, shape [m].
+        parsed: The parsed answer as JSON, or None, shape [m].
     """
 
     rows: np.ndarray
     values: np.ndarray
     kinds: np.ndarray
     parsed: np.ndarray
+
+    def at(self, kept: np.ndarray, rows: np.ndarray) -> Answers:
+        """The answers of a mask, with new indices of their items."""
+        return Answers(rows[kept], self.values[kept], self.kinds[kept], self.parsed[kept])
 
 
 @dataclass(frozen=True)
@@ -46,12 +56,12 @@ class TaskItems:
 
     Attributes:
         scores: A row per item, sorted by sample id; no value is NaN.
-        clusters: Numbers of clusters, alike in all tasks of the run, shape [n].
+        clusters: Numbers of clusters, the same in all tasks of the run, shape [n].
         languages: Shape [n].
         tags: A mapping per item.
         characters: Length of the items' texts, shape [n].
         answers: Every draw.
-        not_scored: Items left out.
+        not_scored: Number of items left out.
     """
 
     scores: TaskScores
@@ -81,12 +91,12 @@ class TaskItems:
 
     @cached_property
     def independent(self) -> int:
-        """How many clusters there are."""
+        """Number of clusters."""
         return len(np.unique(self.clusters))
 
     @cached_property
     def draws(self) -> np.ndarray:
-        """Scored answers of each item, shape [n]."""
+        """Number of scored answers of each item, shape [n]."""
         return np.bincount(self.answers.rows, minlength=len(self))
 
     @cached_property
@@ -102,15 +112,13 @@ class TaskItems:
         place = np.full(len(self), -1)
         place[kept] = np.arange(len(kept))
         rows = place[self.answers.rows]
-        of = rows >= 0
-        old = self.answers
         return TaskItems(
             self.scores.at(kept),
             self.clusters[kept],
             self.languages[kept],
             tuple(self.tags[i] for i in kept),
             self.characters[kept],
-            Answers(rows[of], old.values[of], old.kinds[of], old.parsed[of]),
+            self.answers.at(rows >= 0, rows),
             self.not_scored,
         )
 
@@ -121,43 +129,45 @@ def read_items(run: ScoredRun, role: str, partition: str) -> dict[str, TaskItems
     Args:
         run: Finished.
         role: Of the scoring, `corrected` or `official`.
-        partition: `all`, or the only one to look at.
+        partition: `all`, or the only one to read.
 
     Returns:
-        By task, in the order of the tables; a task without such items is there, and empty.
+        By task, in the order of the tables; tasks without such items are included, and empty.
 
     Raises:
-        RunUnreadable: The run was judged before items told their length.
+        RunUnreadable: The run was scored by a version that did not record the length of items.
         RedoneError: No task has an item of the partition.
     """
-    _require_characters(run)
+    import pyarrow.parquet as pq
+
     scores = run.scores(role, partition)
+    path = run.path / "scores.parquet"
+    if "characters" not in pq.read_schema(path).names:
+        raise RunUnreadable(
+            f"{path} does not have the length of items: an older redone wrote it. "
+            f"`redone-eval --rescore {run.path}` writes it again, without a model."
+        )
     if not any(len(s) for s in scores.values()):
         raise _nothing(run, role, partition)
     table = run.table(role, COLUMNS)
     if partition != "all":
         table = table.filter(_text(table, "partition") == partition)
     names = _text(table, "task")
-    numbered = {name: _valued(s) for name, s in scores.items()}
-    every = np.unique(np.concatenate([s.clusters for s in numbered.values()]))
-    return {
-        name: _task_items(
-            task_scores,
-            np.searchsorted(every, task_scores.clusters),
-            table.filter(names == name),
-        )
-        for name, task_scores in numbered.items()
+    # Items whose value or statistics are not finite are left out.
+    kept = {
+        name: s.at(np.isfinite(s.values) & np.isfinite(s.stats).all(axis=1))
+        for name, s in scores.items()
     }
-
-
-def _valued(scores: TaskScores) -> TaskScores:
-    """Without the items whose value or statistics are no numbers."""
-    return scores.at(np.isfinite(scores.values) & np.isfinite(scores.stats).all(axis=1))
+    every = np.unique(np.concatenate([s.clusters for s in kept.values()]))
+    return {
+        name: _task_items(s, np.searchsorted(every, s.clusters), table.filter(names == name))
+        for name, s in kept.items()
+    }
 
 
 def _task_items(scores: TaskScores, clusters: np.ndarray, table: Any) -> TaskItems:
     samples = _text(table, "sample").astype("S16")
-    asked = len(np.unique(samples))
+    total = len(np.unique(samples))
     rows = np.searchsorted(scores.samples, samples)
     rows[rows == len(scores)] = 0
     known = table["scored"].to_numpy() & np.isfinite(table["value"].to_numpy())
@@ -168,7 +178,7 @@ def _task_items(scores: TaskScores, clusters: np.ndarray, table: Any) -> TaskIte
     failures = _text(table, "failure")
     kinds = np.array([FAILURES.index(kind) if kind else -1 for kind in failures], dtype=int)
     if scores.task.reward == "metric":
-        # A free answer that the limit cut is scored by what there is of it, and marked as wrong.
+        # An open answer cut by the token limit is scored as it is; here it counts as truncated.
         cut = (_text(table, "finish") == "length") & (kinds == FAILURES.index("wrong"))
         kinds[cut] = FAILURES.index("truncated")
     return TaskItems(
@@ -178,28 +188,12 @@ def _task_items(scores: TaskScores, clusters: np.ndarray, table: Any) -> TaskIte
         tuple(dict(tags) for tags in described["tags"].to_pylist()),
         described["characters"].to_numpy(),
         Answers(rows, table["value"].to_numpy(), kinds, _text(table, "parsed")),
-        asked - len(scores),
+        total - len(scores),
     )
 
 
-def _require_characters(run: ScoredRun) -> None:
-    import pyarrow.parquet as pq
-
-    path = run.path / "scores.parquet"
-    try:
-        names = pq.read_schema(path).names
-    except (OSError, ValueError) as error:
-        raise RunUnreadable(
-            f"{path} cannot be read ({error}). `redone-eval --rescore {run.path}` makes it again."
-        ) from None
-    if "characters" not in names:
-        raise RunUnreadable(
-            f"{path} does not tell the length of items: an older redone wrote it. "
-            f"`redone-eval --rescore {run.path}` makes it again, without a model."
-        )
-
-
 def _nothing(run: ScoredRun, role: str, partition: str) -> RedoneError:
+    """The error for a run without an item of the partition: names the partitions it has."""
     partitions, counts = np.unique(
         np.concatenate([s.partitions for s in run.scores(role).values()] or [np.empty(0, "U1")]),
         return_counts=True,
@@ -212,8 +206,8 @@ def _nothing(run: ScoredRun, role: str, partition: str) -> RedoneError:
         )
     return RedoneError(
         f"{run.path} has no scored item in partition {partition!r}; it has {found}. "
-        f"`redone-diagnose {run.path} --partition {partitions[0]}` draws the map; failure buckets "
-        "and reward hints need a run with items of 'diagnose'."
+        f"`redone-diagnose {run.path} --partition {partitions[0]}` makes the capability map; "
+        "failure buckets and hints need a run with items of 'diagnose'."
     )
 
 
@@ -224,3 +218,77 @@ def _text(table: Any, name: str) -> np.ndarray:
 def finite(value: float) -> float | None:
     """A figure for the file: None where it is undefined."""
     return float(value) if math.isfinite(value) else None
+
+
+def skill(task: Task, score: np.ndarray | float) -> np.ndarray:
+    """Points chance-corrected: 0 at the chance level or below, 100 at the ceiling."""
+    chance = task.chance.metric
+    return np.maximum(0.0, 100 * (np.asarray(score, dtype=float) - chance) / (100 - chance))
+
+
+def fixed_reference(task: Task, target: float | None) -> Reference:
+    """A target in points; None: the ceiling."""
+    kind, score = ("ceiling", CEILING) if target is None else ("target", target)
+    return Reference(kind, score, float(skill(task, score)))
+
+
+@dataclass(frozen=True)
+class OtherRun:
+    """Another run's scores of the same items.
+
+    Attributes:
+        scores: By task, row for row those of the items; tasks that it lacks are absent.
+        notes: What was left out.
+    """
+
+    scores: Mapping[str, TaskScores]
+    notes: tuple[str, ...]
+
+    def reference(self, task: Task) -> Reference | None:
+        """The other run's score as a reference; None without items or where it is undefined."""
+        scores = self.scores.get(task.name)
+        if scores is None or not len(scores):
+            return None
+        with np.errstate(all="ignore"):
+            score = float(scores.scoring.metrics[0].from_sums(scores.stats.sum(axis=0)))
+        return Reference("run", score, float(skill(task, score))) if np.isfinite(score) else None
+
+
+def pair_with(
+    run: ScoredRun, other: ScoredRun, items: Mapping[str, TaskItems], role: str
+) -> tuple[dict[str, TaskItems], OtherRun]:
+    """The items that both runs scored, and the other run's scores of them.
+
+    Args:
+        run: The run that is diagnosed.
+        other: The reference; it may have other tasks and samples, but the same settings.
+        items: The run's.
+        role: Of the scoring.
+
+    Returns:
+        The items, those of shared tasks restricted to shared samples; the other run's scores.
+
+    Raises:
+        NotComparable: The runs differ in prompts, task versions, scoring, limits or sampling.
+        RedoneError: They share no sample.
+    """
+    check_comparable(other, run, role, allowed=("tasks", "samples"))
+    theirs = other.scores(role)
+    shared, scores, notes = dict(items), {}, []
+    for name, own in items.items():
+        if name not in theirs:
+            notes.append(f"{name} is not in {other.name}: no reference, and no rank.")
+            continue
+        scored = theirs[name].at(np.isfinite(theirs[name].values))
+        _, mine, other_rows = np.intersect1d(
+            own.scores.samples, scored.samples, assume_unique=True, return_indices=True
+        )
+        if len(mine) < len(own):
+            notes.append(f"{name}: {len(mine)} of {len(own)} items are also in {other.name}.")
+        shared[name], scores[name] = own.at(mine), scored.at(other_rows)
+    if not any(len(s) for s in scores.values()):
+        raise RedoneError(
+            f"{run.path} and {other.path} share no scored sample. Evaluate both on the same tasks "
+            "and partition."
+        )
+    return shared, OtherRun(scores, tuple(notes))

@@ -1,7 +1,7 @@
-"""The content of `diagnosis.json`, one dataclass per object of the file.
+"""The schema of `diagnosis.json`: its dataclasses, `write_diagnosis` and `read_diagnosis`.
 
-These classes *are* the schema: `record.load` accepts exactly their fields and types, and training
-reads nothing else. `docs/diagnosis.md` says the same in prose. A change of meaning raises
+The dataclasses are the format: reading accepts exactly their fields and types, and training reads
+nothing else. `docs/diagnosis.md` describes them in prose. A change of meaning raises
 `SCHEMA_VERSION`.
 
 Units: *points* are percent of the task's metric; *skill* is chance-corrected, 0 at the task's
@@ -12,28 +12,211 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
+import orjson
+
+from ...tasks.errors import BadRow
 from ...tasks.schema import Failure
-from .task_schema import Estimate, Slice, Strict, TaskDiagnosis
+from ..json_file import Strict, read_json, to_json, write_file
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TRAINABLE = "diagnose"
-"""The partition that training decisions may look at."""
+"""The only partition that training decisions may use."""
 
-Term = Literal["pattern", "length", "language", "answer"]
-"""Reward terms that a hint can ask for."""
+DIGITS = 6
+"""Decimals of figures in the file."""
+
+Observed = Literal["format", "truncated", "language", "no_answer"]
+"""What a hint says was seen: answers that cannot be parsed, that hit the token limit, that are in
+the wrong language, or that are empty or a refusal."""
+
+_OBSERVED_OF: Mapping[str, str] = dict(
+    pattern="format", length="truncated", language="language", answer="no_answer"
+)
+"""Hints of schema version 1 named the term of a reward."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate(Strict):
+    """A figure with its 95 % interval; None where undefined (no item, or too few for it)."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Strict):
+    """Some items of a task, described by fields that training rows have too.
+
+    Attributes:
+        field: What the items have in common.
+        name: The tag's name where `field` is `tag`, else "".
+        value: The language, label or tag; `short`, `medium` or `long` for a length.
+        characters: For a length, the range [low, high) of the total length of the item's text
+            fields; None at an open end, and for every other field.
+    """
+
+    field: Literal["language", "label", "length", "tag"]
+    name: str
+    value: str
+    characters: tuple[int | None, int | None] | None
+
+    def matches(self, language: str, tags: Mapping[str, str], characters: int) -> bool:
+        """Whether an item or a training row belongs to the slice.
+
+        Args:
+            language: ISO 639-1 code.
+            tags: Its tags; the gold label is the tag `label`.
+            characters: `tasks.sources.characters` of its fields.
+        """
+        if self.field == "language":
+            return language == self.value
+        if self.characters is not None:
+            low, high = self.characters
+            return (low is None or characters >= low) and (high is None or characters < high)
+        return tags.get("label" if self.field == "label" else self.name) == self.value
+
+    def __str__(self) -> str:
+        if self.characters is not None:
+            low, high = self.characters
+            ends = [f"{low} <= "] * (low is not None), [f" < {high}"] * (high is not None)
+            return f"{''.join(ends[0])}length{''.join(ends[1])}"
+        return f"{self.name or self.field}={self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class FailureShare(Strict):
+    """How often answers failed in one way.
+
+    Attributes:
+        share: Of all answers, 0..1, each item counting once however many draws it has.
+        low, high: Wilson's 95 % interval with one trial per cluster.
+    """
+
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class SliceDifference(Strict):
+    """A slice whose difference from the rest of its task is statistically significant.
+
+    Attributes:
+        slice: Which items.
+        n, rest: Items in the slice, and in the rest of the task.
+        value, rest_value: Their mean values, 0..1.
+        difference: Slice minus rest in points of mean value, below 0 if the slice is weaker; if the
+            reference is another run, of the difference to that run's values.
+        p: Adjusted for all slices of all tasks that were tested (family-wise).
+        failure: The kind that is most over-represented in the slice; None if it is not weaker.
+        failures: Share of each kind among the slice's answers.
+        gap: Like the task's gap, of this slice; None where the task has none.
+    """
+
+    slice: Slice
+    n: int
+    rest: int
+    value: float
+    rest_value: float
+    difference: Estimate
+    p: float
+    failure: Failure | None
+    failures: Mapping[str, float]
+    gap: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion(Strict):
+    """Of the `of` answers to items with the label `gold`, `count` give the wrong label `answer`."""
+
+    gold: str
+    answer: str
+    count: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Solvability(Strict):
+    """Shares of items that several sampled answers solve always, sometimes or never.
+
+    RL has a signal on `sometimes`; `never` needs SFT.
+
+    Attributes:
+        draws: Answers per item (the fewest of any item).
+        threshold: An answer solves its item if its value reaches this.
+        always, sometimes, never: Shares of the items, adding up to 1.
+    """
+
+    draws: int
+    threshold: float
+    always: float
+    sometimes: float
+    never: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reference(Strict):
+    """What a task is measured against: 100 points, a target of the user's, or another run."""
+
+    kind: Literal["ceiling", "target", "run"]
+    score: float
+    skill: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDiagnosis(Strict):
+    """Everything about one task.
+
+    Attributes:
+        title, category, capability: The registry's.
+        scoring, metric: Names of the scoring and its primary metric.
+        chance: Score of the best trivial baseline, in points.
+        n, clusters: Items, and independent groups of them.
+        draws: Largest number of answers per item.
+        not_scored: Items left out (a service was missing, or the value is no number).
+        score: Of the metric, in points.
+        skill: The same, chance-corrected.
+        value: Mean value, 0..1.
+        reference: None where the task has none (no target named, not in the other run).
+        gap: Reference minus score, in points of skill.
+        weight: Of the gap in the ranking.
+        failures: Of every kind.
+        slices: Those that differ significantly from the rest, the weakest first.
+        confusions: The most frequent first; empty for open tasks.
+        solvability: None with one answer per item.
+        notes: Limitations of the figures.
+    """
+
+    title: str
+    category: str
+    capability: str
+    scoring: str
+    metric: str
+    chance: float
+    n: int
+    clusters: int
+    draws: int
+    not_scored: int
+    score: Estimate
+    skill: Estimate
+    value: float | None
+    reference: Reference | None
+    gap: Estimate | None
+    weight: float
+    failures: Mapping[str, FailureShare]
+    slices: tuple[SliceDifference, ...]
+    confusions: tuple[Confusion, ...]
+    solvability: Solvability | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Capability(Strict):
-    """One line of the capability map.
-
-    Attributes:
-        name: The capability.
-        tasks: Those with a score.
-        skill: Mean over its categories of the mean over their tasks.
-    """
+    """One line of the capability map; `skill` is the mean over categories of task means."""
 
     name: str
     tasks: tuple[str, ...]
@@ -47,9 +230,9 @@ class Weakness(Strict):
     Attributes:
         rank: From 1.
         task: Its name.
-        slice: The weak slice that names it; None: no slice is weaker than the rest.
-        failure: The kind that makes it.
-        gap: Of the task or its worst slice, whichever is larger beyond noise; in points of skill.
+        slice: The weakest slice; None: no slice is weaker than the rest.
+        failure: The main kind.
+        gap: Of the task or its weakest slice, whichever has the higher lower end; points of skill.
         weight: The task's.
         priority: `max(0, gap.low) * weight`.
     """
@@ -65,16 +248,16 @@ class Weakness(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Bucket(Strict):
-    """A failure bucket: rows of the training corpus that match it are what stage 2 needs.
+    """A failure bucket: a weakness in terms that rows of a training corpus can be matched with.
 
     Attributes:
         task, capability: The registry's.
         slice: None: any row of the task.
-        failure: The kind that makes it.
+        failure: The main kind.
         gap: In points of skill.
         priority: As of a weakness.
         n: Items of the `diagnose` partition in task and slice.
-        items: Ids of those that failed: evidence, never to be trained on.
+        items: Ids of those that failed, as evidence; they are never trained on.
     """
 
     task: str
@@ -88,20 +271,19 @@ class Bucket(Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class RewardHint(Strict):
-    """A term that the reward of a task should get in stage 3.
+class FailureHint(Strict):
+    """A failure of form that is frequent on one task.
 
     Attributes:
         task: Its name.
-        term: `pattern` (an answer that can be read), `length` (the answer ends in time),
-            `language` (it is in the right one), `answer` (there is one at all).
-        kinds: The failures that speak for it.
+        observed: What was seen.
+        kinds: The failure kinds that it counts.
         share, low: Their share of all answers, and its lower 95 % bound (Wilson, by cluster).
         n: Items behind it.
     """
 
     task: str
-    term: Term
+    observed: Observed
     kinds: tuple[Failure, ...]
     share: float
     low: float
@@ -110,15 +292,15 @@ class RewardHint(Strict):
 
 @dataclass(frozen=True, slots=True)
 class PublishedFigure(Strict):
-    """A printed figure beside ours, both under official scoring.
+    """A published figure and ours, both under official scoring.
 
     Attributes:
         name: Of the category, `benchmark/category`.
-        printed: In points.
+        printed: The published figure, in points.
         score: Ours on all samples of the run; its values None where the run has none.
         gap: Printed minus ours.
-        rank: From 1, by `gap.low`; None where the two may not be ranked.
-        why_not: Why not; "" where they may.
+        rank: From 1, by `gap.low`; None if the two are not comparable.
+        why_not: Why they are not; "" if they are.
     """
 
     name: str
@@ -131,13 +313,7 @@ class PublishedFigure(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Published(Strict):
-    """One row of a published table.
-
-    Attributes:
-        row: The model.
-        source: Paper, table and version.
-        figures: In the order of the table.
-    """
+    """The figures of the model `row` in a published table; `source` is paper, table and version."""
 
     row: str
     source: str
@@ -155,17 +331,17 @@ class Subject(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Method(Strict):
-    """How the figures were made.
+    """How the figures were computed.
 
     Attributes:
         seed: Of bootstrap and permutations.
         resamples, permutations: How many.
         level: Of the intervals.
-        alpha: Chance of any false slice in the whole file.
-        slices: How many were looked at.
-        smallest_slice: Items that a slice, and the rest, must have.
-        smallest_task: Clusters that a task must have for an interval.
-        hint_share: A hint is given where the lower bound of the share reaches this.
+        alpha: Family-wise error rate of the slices in the file.
+        slices: How many were tested.
+        smallest_slice: Smallest number of items of a slice, and of the rest.
+        smallest_task: Smallest number of clusters of a task with an interval.
+        hint_share: A hint requires a lower bound of the share of at least this.
     """
 
     seed: int
@@ -186,7 +362,7 @@ class Diagnosis(Strict):
     Attributes:
         schema_version: `SCHEMA_VERSION`.
         redone: Version that wrote it.
-        run: What was diagnosed.
+        run: The run that was diagnosed.
         partition: Which items; buckets and hints exist for `diagnose` only.
         scoring: Its role, `corrected` or `official`.
         reference: Kind of the references.
@@ -194,10 +370,10 @@ class Diagnosis(Strict):
         method: How the figures were made.
         tasks: By name, in the order of the tables.
         capabilities: The map, the weakest first.
-        weaknesses, buckets: By falling priority; those with a gap beyond noise.
-        hints: By task, then falling share.
-        published: None unless asked for.
-        notes: What a reader must know.
+        weaknesses, buckets: Those with a significant gap, by decreasing priority.
+        hints: By task, then by decreasing share.
+        published: None unless requested.
+        notes: Limitations of the diagnosis.
     """
 
     schema_version: int
@@ -212,6 +388,65 @@ class Diagnosis(Strict):
     capabilities: tuple[Capability, ...]
     weaknesses: tuple[Weakness, ...]
     buckets: tuple[Bucket, ...]
-    hints: tuple[RewardHint, ...]
+    hints: tuple[FailureHint, ...]
     published: Published | None
     notes: tuple[str, ...]
+
+
+def write_diagnosis(diagnosis: Diagnosis, path: Path) -> bytes:
+    """Writes the file whole or not at all, figures to six decimals; returns its content.
+
+    Raises:
+        RedoneError: It cannot be written there.
+    """
+    content = to_json(_rounded(orjson.loads(orjson.dumps(diagnosis))))
+    write_file(path, content)
+    return content
+
+
+def read_diagnosis(path: str | Path) -> Diagnosis:
+    """Reads a diagnosis of this schema version or of version 1.
+
+    Raises:
+        MissingData: There is no such file.
+        BadRow: It is not a diagnosis; names the field, what was expected and what was found.
+    """
+    path = Path(path)
+    fix = "`redone-diagnose RUN` writes it (docs/diagnosis.md)."
+    diagnosis = read_json(path, SCHEMA_VERSION, Diagnosis, fix, _upgrade)
+    _check(diagnosis, path)
+    return diagnosis
+
+
+def _upgrade(raw: dict[str, Any]) -> None:
+    """Makes the content of version 1 that of version 2."""
+    if raw.get("schema_version") != 1:
+        return
+    raw["schema_version"] = 2
+    hints = raw.get("hints")
+    for hint in hints if isinstance(hints, list) else ():
+        if isinstance(hint, dict) and isinstance(term := hint.pop("term", None), str):
+            hint["observed"] = _OBSERVED_OF.get(term, term)
+
+
+def _check(diagnosis: Diagnosis, path: Path) -> None:
+    """Checks what types do not express."""
+    for name in ("weaknesses", "buckets", "hints"):
+        for place, part in enumerate(getattr(diagnosis, name)):
+            if part.task not in diagnosis.tasks:
+                raise BadRow(
+                    f"{path}, field {name}.{place}.task: {part.task!r} is not a task of the file."
+                )
+    if diagnosis.partition != TRAINABLE and (diagnosis.buckets or diagnosis.hints):
+        raise BadRow(
+            f"{path} has buckets or hints of partition {diagnosis.partition!r}; only "
+            f"{TRAINABLE!r} may inform training."
+        )
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, dict):
+        return {name: _rounded(v) for name, v in value.items()}
+    return [_rounded(v) for v in value] if isinstance(value, list) else value

@@ -1,16 +1,15 @@
-"""Which slices of which tasks differ from the rest beyond chance.
+"""Finds the slices of tasks that differ significantly from the rest of their task.
 
-Slices are told in what training rows have too: language, gold label, length, tags. All slices of
-all tasks are one family, tested together: under the hypothesis that an item's value has nothing to
-do with its slice, values may be shuffled among items. Whole clusters change places with clusters of
-their own size, so items about one note stay together. The largest standardised difference of a
-shuffle is what the best of many looks finds by chance (Westfall and Young 1993, step-down max-T),
-so the chance of *any* false slice in a diagnosis is at most alpha, whatever depends on what. Of
-slices that overlap only those are told that the clearest one does not explain.
+Slices are defined by fields that training rows have too: language, gold label, length, tags. All
+slices of all tasks are one family, tested by the step-down max-T permutation test (Westfall and
+Young 1993), which controls the family-wise error rate under any dependence: the chance of *any*
+false slice in a diagnosis is at most alpha. Under the null hypothesis values may be permuted among
+items; whole clusters are permuted with clusters of their own size, to keep items of one note
+together. Slices that are explained by a clearer one they overlap with are left out.
 
-Differences of small or one-sided slices (95 % right) are skewed. Each slice's is therefore brought
-to a normal scale first, by its own skewness under shuffling (Wilson and Hilferty 1931); any such
-transform leaves the error rate as it is, and keeps small slices from hiding large ones.
+Differences of small slices or of values near 0 or 1 are skewed. Each slice's statistic is therefore
+transformed to normality by its own skewness under permutation (Wilson and Hilferty 1931). Any such
+transform preserves the error rate; this one keeps small slices from hiding large ones.
 """
 
 from __future__ import annotations
@@ -21,30 +20,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from .items import TaskItems
-from .task_schema import Slice
+from .schema import Slice
 
 ALPHA = 0.01
 SMALLEST = 8
-"""Items that a slice, and the rest of its task, must have."""
+"""Smallest number of items of a slice, and of the rest of its task."""
 
 PERMUTATIONS = 5000
 SHUFFLED = 200_000_000
-"""Values to shuffle in all; beyond it there are fewer permutations, but 1,000 at least."""
+"""Limit of permuted values in total; beyond it there are fewer permutations, at least 1,000."""
 CELLS = 4_000_000
-"""Shuffled values held at once."""
+"""Permuted values held in memory at once."""
 
 LENGTHS = ("short", "medium", "long")
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The slices of one task that are to be looked at.
+    """The slices of one task that are tested.
 
     Attributes:
         slices: k of them.
         members: Which item is in which, booleans, shape [n, k].
         values: What is compared, shape [n].
-        clusters: Shape [n]; equal numbers are shuffled together.
+        clusters: Shape [n]; items of equal numbers are permuted together.
     """
 
     slices: tuple[Slice, ...]
@@ -54,11 +53,11 @@ class Candidates:
 
 
 def candidates(items: TaskItems, values: np.ndarray) -> Candidates:
-    """Every slice of a task that is large enough, and leaves enough.
+    """Every slice of a task that is large enough and leaves a rest that is.
 
     Args:
         items: Of one task.
-        values: What is to be compared, shape [n].
+        values: What is compared, shape [n].
     """
     found, columns = [], []
     for slice_, member in _slices(items):
@@ -95,22 +94,22 @@ def _lengths(characters: np.ndarray) -> Iterator[tuple[Slice, np.ndarray]]:
 
 
 def permutations_for(items: int) -> int:
-    """How many permutations a run of so many items gets."""
+    """Number of permutations for a run of so many items."""
     return max(1000, min(PERMUTATIONS, SHUFFLED // max(1, items)))
 
 
 def adjusted_p(
     tasks: Mapping[str, Candidates], seed: int, permutations: int
 ) -> dict[str, np.ndarray]:
-    """Family-wise p-values: how often shuffling finds so large a difference anywhere.
+    """Family-wise p-values: how often a permutation has so large a statistic in any slice.
 
     Args:
-        tasks: By name; tasks are shuffled independently of each other.
-        seed: Of the shuffles.
+        tasks: By name; tasks are permuted independently of each other.
+        seed: Of the permutations.
         permutations: How many; the smallest p is 1 / (permutations + 1).
 
     Returns:
-        By task, shape [k]; 1 where shuffling cannot change the slice's mean.
+        By task, shape [k]; 1 if no permutation changes the slice's mean.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     scores = {
@@ -127,7 +126,7 @@ def adjusted_p(
 
 
 def _slice_sums(task: Candidates, generator: np.random.Generator, permutations: int) -> np.ndarray:
-    """Sums of values in each slice, as observed (row 0) and shuffled, shape [1 + B, k]."""
+    """Sums of values in each slice, observed (row 0) and permuted, shape [1 + B, k]."""
     members = task.members.astype(np.float64)
     sums = np.empty((1 + permutations, len(task.slices)))
     sums[0] = task.values @ members
@@ -143,14 +142,14 @@ def _slice_sums(task: Candidates, generator: np.random.Generator, permutations: 
 
 
 def _by_size(clusters: np.ndarray) -> list[np.ndarray]:
-    """The items of all clusters of each size, a cluster a row."""
+    """Indices of the items, by size of cluster: an array per size with a row per cluster."""
     order = np.argsort(clusters, kind="stable")
     _, starts, counts = np.unique(clusters[order], return_index=True, return_counts=True)
     return [order[starts[counts == size][:, None] + np.arange(size)] for size in np.unique(counts)]
 
 
 def _shuffled(values: np.ndarray, number: int, generator: np.random.Generator) -> np.ndarray:
-    """Rows in random order, and within each row too; shape [number, values.size]."""
+    """Permutes rows and the values in each row; shape [number, values.size]."""
     clusters, size = values.shape
     order = generator.permuted(np.tile(np.arange(clusters), (number, 1)), axis=1)
     moved = values[order]
@@ -160,8 +159,8 @@ def _shuffled(values: np.ndarray, number: int, generator: np.random.Generator) -
 
 
 def _standardised(sums: np.ndarray) -> np.ndarray:
-    """Each column on a normal scale: mean 0, variance 1, skewness taken out."""
-    # The moments are those of shuffling alone: a large effect in row 0 would shrink its own scale.
+    """Each column with mean 0 and variance 1, its skewness removed."""
+    # The moments exclude row 0: a large observed effect would inflate its own scale.
     mean, deviation = sums[1:].mean(axis=0), sums[1:].std(axis=0)
     varies = deviation > 1e-9 * np.maximum(1, np.abs(mean))
     z = np.where(varies, (sums - mean) / np.where(varies, deviation, 1.0), 0.0)
@@ -173,11 +172,11 @@ def _standardised(sums: np.ndarray) -> np.ndarray:
 
 
 def _step_down(scores: np.ndarray) -> np.ndarray:
-    """Adjusted p-values from absolute scores [1 + B, k], of which row 0 was observed."""
+    """Step-down max-T p-values from absolute scores [1 + B, k]; row 0 is the observed one."""
     observed = scores[0]
     order = np.argsort(-observed, kind="stable")
-    # The best of a shuffle among the slices that are not more conspicuous than this one. Ties in
-    # floating point must count as ties.
+    # The maximum of each permutation over this slice and all with smaller statistics. The factor
+    # makes ties in floating point count as ties.
     best = np.maximum.accumulate(scores[:, order[::-1]], axis=1)[:, ::-1]
     reached = (best >= observed[order] * (1 - 1e-9)).mean(axis=0)
     p = np.empty(len(observed))
@@ -186,22 +185,22 @@ def _step_down(scores: np.ndarray) -> np.ndarray:
 
 
 def significant(task: Candidates, p: np.ndarray, seed: int) -> list[int]:
-    """Places of the slices that differ and are no shadow of another, the clearest first.
+    """Indices of the slices that differ and are not explained by a clearer one, clearest first.
 
-    A weak label makes the lengths weak in which it is frequent, and the other labels strong. So a
-    slice counts only if it still differs without the items of those found before it.
+    A weak label makes the lengths weak in which it is frequent, and the other labels strong. A
+    slice therefore counts only if it still differs without the items of those found before it.
 
     Args:
         task: Its slices.
         p: Adjusted, shape [k].
-        seed: Of the second look's shuffles.
+        seed: Of the permutations of the second test.
     """
     sizes = task.members.sum(axis=0)
     rest = len(task.values) - sizes
     sums = task.values @ task.members
     difference = sums / sizes - (task.values.sum() - sums) / rest
     clarity = np.abs(difference) * np.sqrt(sizes * rest)
-    # Two slices that are each other's rest are equally clear: the weak one is told.
+    # Two slices that are each other's complement are equally clear: the weaker one is kept.
     order = np.lexsort((difference, -np.round(clarity, 9), p))
     found: list[int] = []
     left = np.ones(len(task.values), dtype=bool)
@@ -213,7 +212,7 @@ def significant(task: Candidates, p: np.ndarray, seed: int) -> list[int]:
 
 
 def _still_differs(task: Candidates, place: int, left: np.ndarray, seed: int) -> bool:
-    """Whether a slice differs from its rest among the items that are left."""
+    """Whether a slice differs from its rest among the remaining items."""
     member = task.members[left][:, [place]]
     if min(member.sum(), (~member).sum()) < SMALLEST:
         return False

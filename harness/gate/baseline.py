@@ -1,8 +1,8 @@
-"""Named baselines: a run's statistics without its texts, small enough for version control.
+"""Named baselines: the scores of a run without its texts, small enough for version control.
 
 A baseline is a folder `NAME/` that can be read as a run: `run.json`, `results.json` and
-`scores.parquet` (what the scorer read out of the answers left out), and `baseline.json` with the
-SHA-256 of each, so that a baseline that was edited or half merged is noticed.
+`scores.parquet` (without the parsed answers), and `baseline.json` with the SHA-256 of each, which
+detects a baseline that was edited or only partly merged.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from pathlib import Path
 import orjson
 
 from ...tasks.errors import RedoneError, UnknownName
-from ..errors import RunUnreadable
-from ..scored import ScoredRun
-from ..store import SCHEMA_VERSION, replacing
+from ..json_file import to_json, write_file
+from ..records import SCHEMA_VERSION
+from ..run_folder import RunUnreadable
+from ..scored_run import ScoredRun
 
 FOLDER = Path("baselines")
 FILES = ("run.json", "results.json", "scores.parquet")
@@ -26,12 +27,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def save(run: ScoredRun, name: str, folder: Path = FOLDER) -> Path:
-    """Keeps a run as a baseline; an existing one of this name is replaced whole.
+    """Saves a run as a baseline; an existing one of this name is replaced.
 
     Args:
         run: A finished run.
         name: Letters, digits, `.`, `_` and `-`.
-        folder: Where baselines are.
+        folder: Of the baselines.
 
     Returns:
         The baseline's folder.
@@ -59,10 +60,7 @@ def save(run: ScoredRun, name: str, folder: Path = FOLDER) -> Path:
         "saved": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "files": {file: _hash(partial / file) for file in FILES},
     }
-    with replacing(partial / "baseline.json") as path:
-        path.write_bytes(
-            orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        )
+    write_file(partial / "baseline.json", to_json(record))
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
     return target

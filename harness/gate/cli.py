@@ -1,4 +1,4 @@
-"""`redone-gate`: may this checkpoint go on? Compare two runs and end with an exit code."""
+"""`redone-gate`: compares two runs and ends with an exit code: pass, regression or undecided."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...tasks.command import USAGE, Parser, run_command
-from ..errors import NotComparable
+
+if TYPE_CHECKING:
+    from ..scored_run import ScoredRun
 
 
 def parser() -> Parser:
@@ -22,21 +25,21 @@ def parser() -> Parser:
     p.add_argument(
         "runs", nargs="*", metavar="RUN", help="BASE CANDIDATE; only CANDIDATE with --baseline"
     )
-    p.add_argument("--policy", metavar="FILE", help="TOML (default: print it with --show-policy)")
-    p.add_argument("--show-policy", action="store_true", help="print the default policy and end")
-    p.add_argument("--baseline", metavar="NAME", help="a saved baseline is the base")
-    p.add_argument("--save-baseline", metavar="NAME", help="keep the last run as a baseline")
+    p.add_argument("--policy", metavar="FILE", help="TOML (default: see --show-policy)")
+    p.add_argument("--show-policy", action="store_true", help="print the default policy and exit")
+    p.add_argument("--baseline", metavar="NAME", help="use a saved baseline as the base")
+    p.add_argument("--save-baseline", metavar="NAME", help="save the last run as a baseline")
     p.add_argument(
-        "--baselines", metavar="DIR", default="baselines", help="where they are (./baselines)"
+        "--baselines", metavar="DIR", default="baselines", help="folder of baselines (./baselines)"
     )
     p.add_argument(
-        "--allow", metavar="FIELDS", default="", help="compare although these fields differ"
+        "--allow", metavar="FIELDS", default="", help="compare even if these fields differ"
     )
-    p.add_argument("--partition", metavar="NAME", help="replaces the policy's partition")
+    p.add_argument("--partition", metavar="NAME", help="overrides the policy's partition")
     p.add_argument(
         "--output",
         metavar="DIR",
-        help="where gate.json, gate.md and gate.xml go (default: the candidate's run folder)",
+        help="folder for gate.json, gate.md and gate.xml (default: the candidate's run folder)",
     )
     p.add_argument("--flips", metavar="FILE", help="write fixed and broken samples as JSON lines")
     p.add_argument("--json", action="store_true", help="print gate.json instead of the table")
@@ -57,62 +60,51 @@ def main(argv: Sequence[str] | None = None) -> int:
         p.error(f"{expected} run folder(s) expected, {given} given")
     return run_command(
         p.prog,
-        lambda: run(options, judge=given == expected),
+        lambda: _run(options, gate=given == expected),
         # 1 and 2 are verdicts: a problem with the runs is 3, anything else 64.
         code_of=lambda error: 3 if error.exit_code in (3, 65) else USAGE,
         broken_pipe=USAGE,
     )
 
 
-def run(options: Namespace, judge: bool) -> int:
-    """Compare, decide, write, print."""
-    from ..comparison import compare
-    from ..flips import write_flips
-    from ..scored import ScoredRun
-    from . import baseline, output
-    from .decision import decide
-    from .policy import load_policy, policy_of
+def _run(options: Namespace, gate: bool) -> int:
+    """Gates the candidate, or only saves it as a baseline; returns the exit code."""
+    from ..scored_run import ScoredRun
+    from . import baseline
 
-    folder = Path(options.baselines)
-    candidate = ScoredRun(options.runs[-1])
-    code = 0
-    if judge:
-        policy = load_policy(options.policy)
-        if options.partition:
-            changed = {**policy.model_dump(mode="json"), "partition": options.partition}
-            policy = policy_of(changed, f"--partition {options.partition}")
-        base = (
-            baseline.load(options.baseline, folder)
-            if options.baseline
-            else ScoredRun(options.runs[0])
-        )
-        target = Path(options.output or candidate.path)
-        try:
-            comparison = compare(
-                base,
-                candidate,
-                role=policy.scoring,
-                partition=policy.partition,
-                allowed=[f.strip() for f in options.allow.split(",") if f.strip()],
-                resamples=policy.resamples,
-                seed=policy.seed,
-            )
-        except NotComparable as error:
-            output.write_refusal(base, candidate, error, target / "gate.json")
-            raise
-        gate = decide(comparison, policy)
-        output.write_json(gate, target / "gate.json")
-        output.write_markdown(gate, target / "gate.md")
-        output.write_junit(gate, target / "gate.xml")
-        if options.flips:
-            count = write_flips(comparison, options.flips)
-            print(f"{count} flips: {options.flips}", file=sys.stderr)
-        if options.json:
-            sys.stdout.write((target / "gate.json").read_text("utf-8"))
-        else:
-            output.show(gate)
-        code = gate.exit_code
+    folder, candidate, code = Path(options.baselines), ScoredRun(options.runs[-1]), 0
+    if gate:
+        code = _gate(options, candidate)
     if options.save_baseline:
         saved = baseline.save(candidate, options.save_baseline, folder)
         print(f"Saved baseline {saved}.", file=sys.stderr)
     return code
+
+
+def _gate(options: Namespace, candidate: ScoredRun) -> int:
+    """Compares, decides, writes and prints; returns the exit code."""
+    from ..flips import write_flips
+    from ..scored_run import ScoredRun
+    from . import baseline
+    from .output import run_gate, show
+    from .policy import load_policy, policy_of
+
+    policy = load_policy(options.policy)
+    if options.partition:
+        changed = {**policy.model_dump(mode="json"), "partition": options.partition}
+        policy = policy_of(changed, f"--partition {options.partition}")
+    if options.baseline:
+        base = baseline.load(options.baseline, Path(options.baselines))
+    else:
+        base = ScoredRun(options.runs[0])
+    output = Path(options.output or candidate.path)
+    allowed = [f.strip() for f in options.allow.split(",") if f.strip()]
+    gate = run_gate(base, candidate, policy, output, allowed)
+    if options.flips:
+        count = write_flips(gate.comparison, options.flips)
+        print(f"{count} flips: {options.flips}", file=sys.stderr)
+    if options.json:
+        sys.stdout.write((output / "gate.json").read_text("utf-8"))
+    else:
+        show(gate)
+    return gate.exit_code

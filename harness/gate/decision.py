@@ -1,4 +1,9 @@
-"""Verdicts and the decision: what the differences mean under a policy."""
+"""Verdicts and the decision of the gate.
+
+A row's verdict is that of a non-inferiority test: its (1 - 2 alpha) bootstrap interval is compared
+with the margin. The p-values of rows that decide are adjusted by Holm's procedure (Holm 1979);
+those of tasks, which only inform, by that of Benjamini and Hochberg (1995).
+"""
 
 from __future__ import annotations
 
@@ -10,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from ...tasks.registry import SUITES, suite_tasks
-from ..comparison import Comparison, Difference
-from ..paired import benjamini_hochberg, holm, tail_p, two_sided_p
+from ..compare import Comparison, Difference
+from ..stats import benjamini_hochberg, holm, tail_p, two_sided_p
 from .policy import Policy, SuitePolicy
 
 Verdict = Literal["regressed", "not worse", "improved", "undecided"]
@@ -21,20 +26,21 @@ EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "undecided": 2}
 
 
 @dataclass(frozen=True)
-class Judged:
+class RowVerdict:
     """One row of the table with its verdict.
 
     Attributes:
         row: The difference.
-        margin: Points; the fall that still counts as not worse.
+        margin: Points; the largest drop that still counts as not worse.
         low, high: The (1 - 2 alpha) interval, points.
-        verdict: Read off interval and margin. `improved` implies `not worse`.
-        p_regressed: Of "has not fallen by the margin", one-sided.
-        p_adjusted: The same under the policy's correction; None for rows that only inform.
-        q: Two-sided p-value of "no difference", false-discovery-adjusted over tasks; None above.
-        settle: Samples with which the question would be settled, were the difference what it seems;
-            None where it is settled or no number would do.
-        role: `domain`, `robustness`, or `protected` for a task that decides; None: only informs.
+        verdict: From interval and margin. `improved` implies `not worse`.
+        p_regressed: One-sided p-value of the hypothesis "did not drop by the margin".
+        p_adjusted: The same after the policy's correction; None for rows that only inform.
+        q: Two-sided p-value of "no difference", Benjamini-Hochberg-adjusted over tasks; None for
+            rows that are no task.
+        settle: Estimated number of samples for a decision, if the true difference is the observed
+            one; None if the row is decided or no number suffices.
+        role: `domain`, `robustness`, or `protected` for a task that decides; None: it only informs.
         require_rise: Whether it must improve.
     """
 
@@ -55,23 +61,23 @@ class Judged:
         return self.role is not None
 
     def regressed(self, alpha: float) -> bool:
-        """Whether this row stops the pipeline: fallen by more than the margin, after correction."""
+        """Whether this row fails the gate: it dropped by more than the margin, after correction."""
         return self.verdict == "regressed" and (self.p_adjusted or 0.0) <= alpha
 
     @property
     def passes(self) -> bool:
-        """Whether this row lets the pipeline go on."""
+        """Whether this row allows the gate to pass."""
         good = ("improved",) if self.require_rise else ("improved", "not worse")
         return self.verdict in good
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a policy makes of differences.
+    """The result of applying a policy to differences.
 
     Attributes:
-        outcome: `pass`, `regression` or `undecided`, by the statistics.
-        exit_code: What the policy makes of it.
+        outcome: `pass`, `regression` or `undecided`, by the statistics alone.
+        exit_code: Of the outcome under the policy.
         rows: In the order of the tables.
         reasons: One sentence each.
     """
@@ -79,17 +85,17 @@ class Decision:
     policy: Policy
     outcome: Outcome
     exit_code: int
-    rows: list[Judged]
+    rows: list[RowVerdict]
     reasons: list[str]
 
     @property
-    def deciding(self) -> list[Judged]:
+    def deciding(self) -> list[RowVerdict]:
         return [j for j in self.rows if j.decides]
 
 
 @dataclass(frozen=True)
 class Gate(Decision):
-    """A decision and the comparison of two runs that it rests on."""
+    """A decision and the comparison of two runs that it is based on."""
 
     comparison: Comparison
 
@@ -97,8 +103,7 @@ class Gate(Decision):
 def verdict_of(low: float, high: float, margin: float) -> Verdict:
     """The verdict of an interval (points) and a margin above 0.
 
-    An interval that is undefined, or wide enough to hold both -margin and something below it,
-    decides nothing.
+    `undecided` if the interval is undefined or contains -margin in its interior.
     """
     if math.isnan(low) or math.isnan(high):
         return "undecided"
@@ -118,13 +123,13 @@ def decide(comparison: Comparison, policy: Policy) -> Gate:
 def decide_on(differences: Sequence[Difference], policy: Policy) -> Decision:
     """Applies a policy to the differences of two runs.
 
-    The gate *passes* when every deciding row is not worse (improved, where a rise is required), at
-    alpha each: passing wrongly needs all of them to be wrong. It finds a *regression* when, after
-    Holm's correction over the deciding rows, any has fallen by more than its margin. Otherwise it
-    is *undecided*.
+    The gate *passes* if every deciding row is not worse (improved, where a rise is required), each
+    at alpha: an intersection-union test, which needs no correction. It finds a *regression* if,
+    after Holm's correction over the deciding rows, any of them dropped by more than its margin.
+    Otherwise it is *undecided*.
     """
     alpha = policy.level
-    rows = [_judged(row, policy, alpha) for row in differences]
+    rows = [_verdict(row, policy, alpha) for row in differences]
     rows = _corrected(rows, policy)
     reasons = _missing(differences, policy)
     deciding = [j for j in rows if j.decides]
@@ -132,18 +137,18 @@ def decide_on(differences: Sequence[Difference], policy: Policy) -> Decision:
         reasons.append("No suite of these runs decides under this policy.")
     for j in deciding:
         if j.regressed(alpha):
-            reasons.append(f"{j.row.title} regressed: {_told(j)}.")
+            reasons.append(f"{j.row.title} regressed: {_evidence(j)}.")
     regression = any(j.regressed(alpha) for j in deciding)
     for j in deciding:
         if not j.passes and not j.regressed(alpha):
-            reasons.append(_open(j))
+            reasons.append(_why_undecided(j))
     if regression:
         outcome: Outcome = "regression"
     elif reasons:
         outcome = "undecided"
     else:
         outcome = "pass"
-        reasons = [f"{j.row.title}: {j.verdict}, {_told(j)}." for j in deciding]
+        reasons = [f"{j.row.title}: {j.verdict}, {_evidence(j)}." for j in deciding]
     code = EXIT_CODES[outcome]
     if outcome == "undecided" and policy.undecided != "stop":
         code = EXIT_CODES["pass" if policy.undecided == "pass" else "regression"]
@@ -151,7 +156,7 @@ def decide_on(differences: Sequence[Difference], policy: Policy) -> Decision:
     return Decision(policy, outcome, code, rows, reasons)
 
 
-def _judged(row: Difference, policy: Policy, alpha: float) -> Judged:
+def _verdict(row: Difference, policy: Policy, alpha: float) -> RowVerdict:
     rules = _rules(row, policy)
     role, rise, margin = None, False, rules.task_margin if rules else 5.0
     if row.level == "suite" and rules:
@@ -163,7 +168,7 @@ def _judged(row: Difference, policy: Policy, alpha: float) -> Judged:
     low, high = row.interval(alpha)
     verdict = verdict_of(low, high, margin)
     half = (high - low) / 2
-    return Judged(
+    return RowVerdict(
         row,
         margin,
         low,
@@ -177,7 +182,7 @@ def _judged(row: Difference, policy: Policy, alpha: float) -> Judged:
 
 
 def _rules(row: Difference, policy: Policy) -> SuitePolicy | None:
-    """The rules of the suite that a row is (in)."""
+    """The rules of the suite that a row is or belongs to."""
     if row.level == "suite":
         return policy.suites.get(row.name, policy.other)
     for name in SUITES:
@@ -186,8 +191,8 @@ def _rules(row: Difference, policy: Policy) -> SuitePolicy | None:
     return policy.other
 
 
-def _corrected(rows: list[Judged], policy: Policy) -> list[Judged]:
-    """Adds Holm's p-values to the rows that decide and false-discovery ones to the tasks."""
+def _corrected(rows: list[RowVerdict], policy: Policy) -> list[RowVerdict]:
+    """Adds Holm's p-values to the rows that decide and Benjamini-Hochberg's to the tasks."""
     deciding = [i for i, j in enumerate(rows) if j.decides]
     p = np.array([rows[i].p_regressed for i in deciding])
     adjusted = holm(p) if policy.correction == "holm" else p
@@ -203,7 +208,7 @@ def _corrected(rows: list[Judged], policy: Policy) -> list[Judged]:
 def _settle(
     row: Difference, verdict: Verdict, margin: float, half: float, rise: bool
 ) -> int | None:
-    """Samples with which an interval of this half-width would no longer hold the open question."""
+    """Estimated number of samples with which the interval excludes the threshold in question."""
     if verdict == "undecided":
         distance = abs(row.difference + margin)
     elif rise and verdict == "not worse":
@@ -216,7 +221,7 @@ def _settle(
 
 
 def _missing(differences: Sequence[Difference], policy: Policy) -> list[str]:
-    """Suites and tasks that the policy wants and the runs do not have."""
+    """Suites and tasks that the policy requires and the runs do not have."""
     found = {(row.level, row.name) for row in differences}
     reasons = [
         f"The policy asks for suite {name}, which these runs do not have."
@@ -230,20 +235,20 @@ def _missing(differences: Sequence[Difference], policy: Policy) -> list[str]:
     ]
 
 
-def _told(j: Judged) -> str:
+def _evidence(j: RowVerdict) -> str:
     return (
         f"{j.row.difference:+.2f} points [{j.low:+.2f}, {j.high:+.2f}] against a margin of "
         f"{j.margin:g}"
     )
 
 
-def _open(j: Judged) -> str:
-    """Why a deciding row does not let pass."""
+def _why_undecided(j: RowVerdict) -> str:
+    """Why a deciding row does not pass."""
     if j.verdict == "regressed":
-        return f"{j.row.title} regressed, but not after Holm's correction: {_told(j)}."
+        return f"{j.row.title} regressed, but not after Holm's correction: {_evidence(j)}."
     if j.verdict == "not worse":
         wanted = f"; about {j.settle:,} samples would settle it" if j.settle else ""
-        return f"{j.row.title} was to rise, and is only not worse: {_told(j)}{wanted}."
+        return f"{j.row.title} was to rise, and is only not worse: {_evidence(j)}{wanted}."
     if math.isnan(j.low):
         return f"{j.row.title} has no defined difference."
     more = (
@@ -251,4 +256,4 @@ def _open(j: Judged) -> str:
         if j.settle
         else "no number of samples would settle a difference that equals the margin"
     )
-    return f"{j.row.title} is undecided: {_told(j)}; {more}."
+    return f"{j.row.title} is undecided: {_evidence(j)}; {more}."

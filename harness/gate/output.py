@@ -1,82 +1,253 @@
-"""A gate's decision for people, pipelines and CI systems: table, JSON, Markdown, JUnit XML."""
+"""Runs the gate and writes its result: gate.json, gate.md (Markdown), gate.xml (JUnit), a table.
+
+The dataclasses here are the format of gate.json: `write_gate` writes them, `read_gate` reads them.
+"""
 
 from __future__ import annotations
 
 import math
-import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from ..errors import NotComparable, RedoneError
-from ..scored import ScoredRun
-from ..store import replacing
-from .decision import Gate, Judged
+from ..compare import Comparison, Mismatch, compare
+from ..display import cell, change, interval, score
+from ..json_file import Strict, read_json, to_json, write_file
+from ..run_folder import NotComparable
+from ..scored_run import ScoredRun
+from ..stats import Discordance
+from .decision import Gate, RowVerdict, decide
+from .policy import Policy
 
 SCHEMA_VERSION = 1
+NOT_COMPARABLE = "not comparable"
 
 HEADLINES = {
     "pass": "PASS: the candidate is not worse.",
     "regression": "REGRESSION: the candidate is worse by more than the margin.",
-    "undecided": "UNDECIDED: these samples do not settle it.",
+    "undecided": "UNDECIDED: not enough samples for a decision.",
 }
 
 
-def record(gate: Gate) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class RunRecord(Strict):
+    """A run in gate.json.
+
+    Attributes:
+        name: Of its folder.
+        model: The model of the request.
+        model_name: What the user called it.
+        signatures: Of each suite's score.
+    """
+
+    name: str
+    model: Mapping[str, Any]
+    model_name: str
+    signatures: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RowRecord(Strict):
+    """A row in gate.json: a `Difference` with its `RowVerdict`; None is an undefined figure.
+
+    Attributes:
+        sign_flip_p: Of the paired permutation test; tasks only, absent from other rows.
+        mcnemar: Of tasks whose values are all 0 or 1, absent from other rows.
+    """
+
+    level: str
+    name: str
+    title: str
+    of: tuple[str, ...]
+    samples: int
+    base: float | None
+    candidate: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    error: float | None
+    margin: float
+    verdict: str
+    role: str | None
+    require_rise: bool
+    p_regressed: float | None
+    p_adjusted: float | None
+    q: float | None
+    settle: int | None
+    sign_flip_p: float | None = None
+    mcnemar: Discordance | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateRecord(Strict):
     """The content of gate.json; docs/gate.md describes each field."""
+
+    schema_version: int
+    outcome: str
+    exit_code: int
+    reasons: list[str]
+    base: RunRecord
+    candidate: RunRecord
+    scoring: str
+    partition: str
+    overridden: list[Mismatch]
+    told: list[Mismatch]
+    notes: list[str]
+    policy: Mapping[str, Any]
+    policy_hash: str
+    alpha: float
+    resamples: int
+    seed: int
+    redone: str
+    rows: list[RowRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRun(Strict):
+    """A run in the gate.json of two runs that cannot be compared."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Strict):
+    """The content of gate.json if the runs cannot be compared."""
+
+    schema_version: int
+    outcome: str
+    exit_code: int
+    reasons: list[str]
+    base: RefusedRun
+    candidate: RefusedRun
+    mismatches: list[Mismatch]
+
+
+def run_gate(
+    base: ScoredRun,
+    candidate: ScoredRun,
+    policy: Policy,
+    output: Path,
+    allowed: Iterable[str] = (),
+) -> Gate:
+    """Compares two runs, decides, and writes gate.json, gate.md and gate.xml.
+
+    Args:
+        base: A finished run.
+        candidate: The finished run that may be worse.
+        policy: The rules.
+        output: The folder for the files.
+        allowed: Fields of `compare.FIELDS` in which the runs may differ.
+
+    Raises:
+        NotComparable: They differ in what must match; gate.json then holds the refusal.
+        RedoneError: They share no sample, or the files cannot be written.
+    """
+    try:
+        comparison = compare(
+            base,
+            candidate,
+            role=policy.scoring,
+            partition=policy.partition,
+            allowed=allowed,
+            resamples=policy.resamples,
+            seed=policy.seed,
+        )
+    except NotComparable as error:
+        runs = RefusedRun(base.name), RefusedRun(candidate.name)
+        refusal = Refusal(
+            SCHEMA_VERSION, NOT_COMPARABLE, error.exit_code, [str(error)], *runs, error.mismatches
+        )
+        write_gate(refusal, output / "gate.json")
+        raise
+    gate = decide(comparison, policy)
+    write_gate(record(gate), output / "gate.json")
+    write_file(output / "gate.md", markdown(gate).encode())
+    write_file(output / "gate.xml", junit(gate))
+    return gate
+
+
+def record(gate: Gate) -> GateRecord:
+    """The content of gate.json."""
     comparison = gate.comparison
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "outcome": gate.outcome,
-        "exit_code": gate.exit_code,
-        "reasons": gate.reasons,
-        "base": _run(comparison.base, comparison.role),
-        "candidate": _run(comparison.candidate, comparison.role),
-        "scoring": comparison.role,
-        "partition": comparison.partition,
-        "overridden": [_mismatch(m) for m in comparison.overridden],
-        "told": [_mismatch(m) for m in comparison.told],
-        "notes": comparison.notes,
-        "policy": gate.policy.model_dump(mode="json"),
-        "policy_hash": gate.policy.hash,
-        "alpha": gate.policy.level,
-        "resamples": comparison.resamples,
-        "seed": comparison.seed,
-        "redone": version("redone"),
-        "rows": [_row(gate, j) for j in gate.rows],
-    }
+    return GateRecord(
+        schema_version=SCHEMA_VERSION,
+        outcome=gate.outcome,
+        exit_code=gate.exit_code,
+        reasons=gate.reasons,
+        base=_run(comparison.base, comparison.role),
+        candidate=_run(comparison.candidate, comparison.role),
+        scoring=comparison.role,
+        partition=comparison.partition,
+        overridden=comparison.overridden,
+        told=comparison.recorded,
+        notes=comparison.notes,
+        policy=gate.policy.model_dump(mode="json"),
+        policy_hash=gate.policy.hash,
+        alpha=gate.policy.level,
+        resamples=comparison.resamples,
+        seed=comparison.seed,
+        redone=version("redone"),
+        rows=[_row(j, comparison) for j in gate.rows],
+    )
 
 
-def write_json(gate: Gate, path: str | Path) -> None:
-    """Writes gate.json."""
-    _write(path, orjson.dumps(record(gate), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+def write_gate(content: GateRecord | Refusal, path: Path) -> None:
+    """Writes gate.json; figures that are NaN become null."""
+    plain = asdict(content)
+    for row in plain.get("rows", ()):
+        for name in ("sign_flip_p", "mcnemar"):
+            if row[name] is None:
+                del row[name]
+    write_file(path, to_json(plain), parents=True)
 
 
-def write_refusal(
-    base: ScoredRun, candidate: ScoredRun, error: NotComparable, path: str | Path
-) -> None:
-    """Writes the gate.json of two runs that can't be compared."""
-    found = {
-        "schema_version": SCHEMA_VERSION,
-        "outcome": "not comparable",
-        "exit_code": error.exit_code,
-        "reasons": [str(error)],
-        "base": {"name": base.name},
-        "candidate": {"name": candidate.name},
-        "mismatches": [_mismatch(m) for m in error.mismatches],
-    }
-    _write(path, orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+def read_gate(path: Path) -> GateRecord | Refusal:
+    """Reads gate.json.
+
+    Raises:
+        MissingData, BadRow: As `read_json` does.
+    """
+    return read_json(path, SCHEMA_VERSION, GateRecord | Refusal, "Run redone-gate again.")
 
 
-def write_markdown(gate: Gate, path: str | Path) -> None:
-    """Writes the summary for a pull request or a job's page."""
-    _write(path, markdown(gate).encode())
+def _run(run: ScoredRun, role: str) -> RunRecord:
+    suites = [row for row in run.results["tables"][role] if row["level"] == "suite"]
+    signatures = {row["name"]: row["signature"] for row in suites}
+    return RunRecord(run.name, run.request["model"], run.model, signatures)
 
 
-def write_junit(gate: Gate, path: str | Path) -> None:
-    """Writes JUnit XML: a test case per row that decides, informing rows as skipped or passed."""
+def _row(j: RowVerdict, comparison: Comparison) -> RowRecord:
+    row = j.row
+    pairs = comparison.pairs.get(row.name) if row.level == "task" else None
+    return RowRecord(
+        level=row.level,
+        name=row.name,
+        title=row.title,
+        of=row.of,
+        samples=row.samples,
+        base=row.base,
+        candidate=row.candidate,
+        difference=row.difference,
+        low=j.low,
+        high=j.high,
+        error=row.error,
+        margin=j.margin,
+        verdict=j.verdict,
+        role=j.role,
+        require_rise=j.require_rise,
+        p_regressed=j.p_regressed,
+        p_adjusted=j.p_adjusted,
+        q=j.q,
+        settle=j.settle,
+        sign_flip_p=pairs.sign_flip if pairs else None,
+        mcnemar=pairs.discordance if pairs else None,
+    )
+
+
+def junit(gate: Gate) -> bytes:
+    """JUnit XML: a test case per row. Rows that decide can fail; the others pass or are skipped."""
     from xml.etree import ElementTree as ET
 
     suite = ET.Element("testsuite", name=f"redone-gate {_names(gate)}")
@@ -86,7 +257,8 @@ def write_junit(gate: Gate, path: str | Path) -> None:
         case = ET.SubElement(
             suite, "testcase", classname=f"redone.gate.{j.row.level}", name=j.row.name
         )
-        text = f"{j.verdict}: {_difference(j)} (margin {j.margin:g})"
+        points = f"{change(j.row.difference)} points {interval(j.low, j.high, sign=True)}"
+        text = f"{j.verdict}: {points} (margin {j.margin:g})"
         if j.decides and not j.passes:
             counts["failures"] += 1
             ET.SubElement(case, "failure", message=text, type=j.verdict).text = text
@@ -103,36 +275,25 @@ def write_junit(gate: Gate, path: str | Path) -> None:
         suite.set(name, str(count))
     root = ET.Element("testsuites")
     root.append(suite)
-    _write(path, ET.tostring(root, encoding="utf-8", xml_declaration=True))
+    return ET.tostring(root, encoding="utf-8", xml_declaration=True)
 
 
 def markdown(gate: Gate) -> str:
-    """The summary as Markdown."""
+    """The summary for a pull request or a job's page."""
     lines = [f"## redone-gate: {gate.outcome}", "", f"**{HEADLINES[gate.outcome]}** {_names(gate)}"]
-    lines += ["", *(f"- {_cell(reason)}" for reason in gate.reasons), *_stamps(gate, "- "), ""]
+    lines += ["", *(f"- {cell(text)}" for text in (*gate.reasons, *_notes(gate))), ""]
     lines += [
         "| row | n | base | candidate | difference | interval | margin | verdict |",
         "|---|--:|--:|--:|--:|--:|--:|---|",
     ]
-    for j in gate.rows:
-        if j.row.level == "category" and len(j.row.of) == 1:
-            continue
+    for j in _rows_shown(gate):
         mark = "**" if j.decides else ""
-        cells = [
-            f"{mark}{_cell(j.row.title)}{mark}",
-            f"{j.row.samples:,}",
-            f"{j.row.base:.2f}",
-            f"{j.row.candidate:.2f}",
-            f"{j.row.difference:+.2f}",
-            f"{j.low:+.2f} to {j.high:+.2f}",
-            f"{j.margin:g}",
-            f"{mark}{j.verdict}{mark}",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
+        title, verdict = (f"{mark}{text}{mark}" for text in (cell(j.row.title), j.verdict))
+        lines.append(f"| {' | '.join([title, *_figures(j), verdict])} |")
     level = 100 * (1 - 2 * gate.policy.level)
     lines += [
         "",
-        f"Paired bootstrap by cluster, {gate.comparison.resamples:,} resamples, {level:g} % "
+        f"Paired cluster bootstrap, {gate.comparison.resamples:,} resamples, {level:g} % "
         f"intervals, {gate.comparison.role} scoring, policy {gate.policy.hash}. "
         "Bold rows decide, the others inform.",
         "",
@@ -147,134 +308,57 @@ def show(gate: Gate) -> None:
 
     from ...tasks.command import console
 
-    console = console()
+    out = console()
     level = 100 * (1 - 2 * gate.policy.level)
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("suite / category / task", no_wrap=True)
     for name in ("n", "base", "candidate", "change", f"{level:g} %", "margin", "q"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for j in gate.rows:
-        if j.row.level == "category" and len(j.row.of) == 1:
-            continue
-        colour = {"regressed": "red", "improved": "green", "undecided": "yellow"}.get(j.verdict)
-        verdict = f"[{colour}]{j.verdict}[/]" if colour else j.verdict
+    for j in _rows_shown(gate):
+        color = {"regressed": "red", "improved": "green", "undecided": "yellow"}.get(j.verdict)
+        verdict = f"[{color}]{j.verdict}[/]" if color else j.verdict
         label = escape(j.row.name if j.row.level == "task" else j.row.title)
-        cells = [
+        table.add_row(
             f"  {label}" if j.row.level == "task" else f"[bold]{label}[/]",
-            f"{j.row.samples:,}",
-            f"{j.row.base:.2f}",
-            f"{j.row.candidate:.2f}",
-            f"{j.row.difference:+.2f}",
-            f"{j.low:+.2f}..{j.high:+.2f}",
-            f"{j.margin:g}",
+            *map(escape, _figures(j)),
             "" if j.q is None or math.isnan(j.q) else f"{j.q:.3f}",
             verdict + (f" [bold]({j.role})[/]" if j.decides else ""),
-        ]
-        table.add_row(*cells)
-    console.print(table)
-    for line in _stamps(gate, ""):
-        console.print(f"[yellow]Note:[/] {escape(line)}")
-    colour = {"pass": "green", "regression": "red"}.get(gate.outcome, "yellow")
-    console.print(f"[bold {colour}]{HEADLINES[gate.outcome]}[/] {escape(_names(gate))}")
+        )
+    out.print(table)
+    for line in _notes(gate):
+        out.print(f"[yellow]Note:[/] {escape(line)}")
+    color = {"pass": "green", "regression": "red"}.get(gate.outcome, "yellow")
+    out.print(f"[bold {color}]{HEADLINES[gate.outcome]}[/] {escape(_names(gate))}")
     for reason in gate.reasons:
-        console.print(f"  {escape(reason)}")
+        out.print(f"  {escape(reason)}")
 
 
-def _stamps(gate: Gate, bullet: str) -> list[str]:
-    """What qualifies the verdict: overridden mismatches, told differences, notes."""
+def _rows_shown(gate: Gate) -> list[RowVerdict]:
+    """All rows but categories of one task, which repeat that task."""
+    return [j for j in gate.rows if j.row.level != "category" or len(j.row.of) > 1]
+
+
+def _figures(j: RowVerdict) -> list[str]:
+    """The cells from the number of samples to the margin."""
+    return [
+        f"{j.row.samples:,}",
+        score(j.row.base),
+        score(j.row.candidate),
+        change(j.row.difference),
+        interval(j.low, j.high, sign=True),
+        f"{j.margin:g}",
+    ]
+
+
+def _notes(gate: Gate) -> list[str]:
+    """What qualifies the verdict: notes, allowed mismatches, recorded differences."""
     comparison = gate.comparison
-    lines = [f"{bullet}{_cell(note)}" for note in comparison.notes]
-    if allowance := comparison.allowance():
-        lines.append(f"{bullet}{allowance}")
-    if comparison.told:
-        told = "; ".join(_cell(str(m)) for m in comparison.told)
-        lines.append(f"{bullet}They also differ in {told}.")
-    return lines
+    lines = [*comparison.notes, comparison.allowance()]
+    if comparison.recorded:
+        lines.append(f"They also differ in {'; '.join(map(str, comparison.recorded))}.")
+    return [line for line in lines if line]
 
 
 def _names(gate: Gate) -> str:
-    comparison = gate.comparison
-    return f"{comparison.base.name} -> {comparison.candidate.name}"
-
-
-def _difference(j: Judged) -> str:
-    return f"{j.row.difference:+.2f} points [{j.low:+.2f}, {j.high:+.2f}]"
-
-
-def _cell(text: str) -> str:
-    """Text that cannot break out of a Markdown line or table."""
-    return re.sub(r"([|`<>*_\[\]\\])", r"\\\1", " ".join(text.split()))
-
-
-def _run(run: ScoredRun, role: str) -> dict[str, Any]:
-    return {
-        "name": run.name,
-        "model": run.request["model"],
-        "model_name": run.model,
-        "signatures": {
-            row["name"]: row["signature"]
-            for row in run.results["tables"][role]
-            if row["level"] == "suite"
-        },
-    }
-
-
-def _mismatch(mismatch: Any) -> dict[str, Any]:
-    return {
-        "field": mismatch.field,
-        "task": mismatch.task,
-        "base": mismatch.base,
-        "candidate": mismatch.candidate,
-    }
-
-
-def _row(gate: Gate, j: Judged) -> dict[str, Any]:
-    row = j.row
-    pairs = gate.comparison.pairs.get(row.name) if row.level == "task" else None
-    found: dict[str, Any] = {
-        "level": row.level,
-        "name": row.name,
-        "title": row.title,
-        "of": list(row.of),
-        "samples": row.samples,
-        "base": _number(row.base),
-        "candidate": _number(row.candidate),
-        "difference": _number(row.difference),
-        "low": _number(j.low),
-        "high": _number(j.high),
-        "error": _number(row.error),
-        "margin": j.margin,
-        "verdict": j.verdict,
-        "role": j.role,
-        "require_rise": j.require_rise,
-        "p_regressed": _number(j.p_regressed),
-        "p_adjusted": _number(j.p_adjusted),
-        "q": _number(j.q),
-        "settle": j.settle,
-    }
-    if pairs is not None:
-        found["sign_flip_p"] = pairs.sign_flip
-        if pairs.discordance:
-            found["mcnemar"] = {
-                "fixed": pairs.discordance.fixed,
-                "broken": pairs.discordance.broken,
-                "p": pairs.discordance.p,
-            }
-    return found
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else float(value)
-
-
-def _write(path: str | Path, content: bytes) -> None:
-    target = Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as temporary:
-            temporary.write_bytes(content)
-    except OSError as error:
-        raise RedoneError(
-            f"{target} cannot be written: {error.strerror}. Name another --output."
-        ) from None
+    return f"{gate.comparison.base.name} -> {gate.comparison.candidate.name}"

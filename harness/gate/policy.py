@@ -21,14 +21,14 @@ class _Strict(BaseModel):
 
 
 class SuitePolicy(_Strict):
-    """What is asked of one suite.
+    """The requirements of one suite.
 
     Attributes:
-        role: `domain` (what training is for) or `robustness` (what must not fall).
-        margin: Points by which the suite's mean may fall and still count as not worse.
-        task_margin: The same for single categories and tasks, whose verdicts only inform.
+        role: `domain` (the purpose of training) or `robustness` (general abilities to keep).
+        margin: Points by which the suite's mean may drop and still count as not worse.
+        task_margin: The same for categories and tasks, whose verdicts only inform.
         require_rise: The suite must improve for the gate to pass.
-        optional: The gate may pass without this suite.
+        optional: The gate may pass if the runs do not have this suite.
     """
 
     role: Literal["domain", "robustness"]
@@ -42,17 +42,17 @@ class Policy(_Strict):
     """The rules of a gate; `default.toml` documents each.
 
     Attributes:
-        alpha: Probability of calling a regression where there is none, over the whole pipeline.
-        gates: Gates that the pipeline plans; each gets alpha / gates.
+        alpha: Probability of a false regression over all gates of a pipeline.
+        gates: Number of planned gates; each is decided at alpha / gates.
         correction: Over the suites and protected tasks that decide.
-        undecided: What an undecided gate does: `stop` (exit 2), `fail` (exit 1), `pass` (exit 0).
+        undecided: Exit code of an undecided gate: `stop` (2), `fail` (1), `pass` (0).
         partition: Compare only this partition's samples.
         scoring: `corrected` or `official`.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
         suites: By name.
-        other: For suites that are not named; without it they only inform.
-        protected: Task name -> margin in points: a fall of this task alone stops.
+        other: For suites that are not named; if None they only inform.
+        protected: Margin in points by task; a regression of such a task alone fails the gate.
     """
 
     alpha: float = Field(default=0.05, gt=0, lt=0.5)

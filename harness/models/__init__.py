@@ -1,3 +1,3 @@
-"""The engines that answer requests, by the name of the backend."""
+"""The backends: `loading.load_model` makes a model of any of them, a `base.Model`."""
 
 BACKENDS = ("hf", "vllm", "endpoint", "scripted")

@@ -1,20 +1,18 @@
-"""What a model is to the harness, and how its output is read, whatever the backend."""
+"""What a model is to the harness, whatever the backend."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, Protocol, get_args
 
-from ...tasks.schema import Completion, Message, Request
+from ...tasks.errors import UnknownName
+from ...tasks.schema import Completion, Request
 
 Thinking = Literal["auto", "on", "off"]
+"""As the chat template does by itself, or its `enable_thinking` set."""
 
-OPEN, CLOSE = "<think>", "</think>"
 THINKING_TOKENS = 4096
 """Budget of `<think>...</think>`, on top of an answer's, where none is given."""
-
-_OPENED = re.compile(re.escape(OPEN) + r"\s*\Z")
 
 
 class Model(Protocol):
@@ -22,9 +20,9 @@ class Model(Protocol):
 
     Attributes:
         backend: `hf`, `scripted`, ...
-        name: What the user gave.
+        name: As the user gave it.
         context: Tokens that prompt and answer may have together, None if unbounded or unknown.
-        thinks: Whether its chat template knows of thinking, so that answers need a budget for it.
+        thinks: Whether its chat template supports thinking, so that answers need a budget for it.
     """
 
     backend: str
@@ -37,7 +35,7 @@ class Model(Protocol):
         ...
 
     def environment(self) -> dict[str, Any]:
-        """What is recorded and told beside the answers: backend, dtype, device, versions, batch."""
+        """What is recorded with the answers: backend, dtype, device, versions, batch size."""
         ...
 
     def overflow(self, request: Request) -> int:
@@ -49,104 +47,31 @@ class Model(Protocol):
         ...
 
     def close(self) -> None:
-        """Give memory and devices back."""
+        """Release memory and devices."""
         ...
 
 
 def thinking_budget(thinks: bool, thinking: Thinking, given: int | None) -> int:
-    """Tokens that a model may think in, on top of its answer's: the one place that decides.
-
-    A model that thinks gets a budget for it; any other keeps its context for the prompt.
+    """Thinking tokens of a model, on top of its answer's: the one place that decides.
 
     Args:
-        thinks: Whether the model's chat template knows of thinking (`Model.thinks`).
+        thinks: Whether the model's chat template supports thinking (`Model.thinks`). Without it
+            the whole context is left to prompt and answer.
         thinking: Its mode.
-        given: What the user asks for; None: nothing.
+        given: The user's --max-thinking-tokens, if any.
     """
     if given is not None:
         return given
     return THINKING_TOKENS if thinks and thinking != "off" else 0
 
 
-def plain_text(messages: Sequence[Message]) -> str:
-    """Messages for a model without a chat template: their texts, a blank line between.
-
-    The last line ends with a newline so that the model continues below the prompt, not inside it.
-    """
-    return "\n\n".join(m["content"].strip("\n") for m in messages if m["content"]) + "\n"
+def check_thinking(thinking: str) -> None:
+    """Raise `UnknownName` unless it is a thinking mode."""
+    if thinking not in get_args(Thinking):
+        raise UnknownName("thinking mode", thinking, get_args(Thinking))
 
 
-def fold_system(messages: Sequence[Message]) -> list[Message]:
-    """The same conversation for a chat template that rejects the system role.
-
-    The system text opens the first user message, a blank line between.
-    """
-    system = [m["content"] for m in messages if m["role"] == "system"]
-    rest: list[Message] = [m for m in messages if m["role"] != "system"]
-    if not system:
-        return rest
-    if not rest or rest[0]["role"] != "user":
-        rest.insert(0, {"role": "user", "content": ""})
-    first = "\n\n".join([*system, rest[0]["content"]]).strip("\n")
-    return [{"role": "user", "content": first}, *rest[1:]]
-
-
-def opens_thinking(prompt: str) -> bool:
-    """Whether a rendered prompt leaves a `<think>` open for the model to go on in."""
-    return _OPENED.search(prompt[-64:]) is not None
-
-
-def split_thinking(text: str, opened: bool) -> tuple[str | None, str, bool]:
-    """Take the thinking off an answer: the one place where this is done.
-
-    Args:
-        text: Everything that the model wrote, special tokens removed.
-        opened: Whether the prompt ended inside `<think>`.
-
-    Returns:
-        The thinking (None where there was none), the answer, and whether the thinking was closed
-        (True where there was none). Unclosed thinking leaves the answer "". A `</think>` without an
-        opening one ends thinking that a template opened unseen.
-    """
-    body = text.lstrip()
-    begins = body.startswith(OPEN)
-    if not (opened or begins or CLOSE in text):
-        return None, text, True
-    thinking, close, answer = (body[len(OPEN) :] if begins else text).partition(CLOSE)
-    return thinking.strip(), answer.lstrip(), bool(close)
-
-
-def whole_characters(text: str) -> str:
-    """A text cut by a token limit without the half character at its end, as vLLM gives it.
-
-    A character of several bytes may need several tokens; the bytes of the first ones alone decode
-    to U+FFFD.
-    """
-    return text.rstrip("\ufffd")
-
-
-def finished(
-    text: str, stops: Sequence[str], opened: bool, cut: bool
-) -> tuple[str | None, str, Literal["stop", "length"]]:
-    """Thinking, answer and finish reason of what a model wrote, whatever the engine.
-
-    Args:
-        text: Everything that the model wrote, special tokens removed.
-        stops: Texts that end the answer.
-        opened: Whether the prompt ended inside `<think>`.
-        cut: Whether a token limit ended it.
-
-    Returns:
-        The thinking (None where there was none); the answer before the first stop text; `length` if
-        the limit ended it before a stop text came, or its thinking was never closed.
-    """
-    thinking, answer, closed = split_thinking(whole_characters(text) if cut else text, opened)
-    kept = cut_at_stop(answer, stops)
-    ended = not closed or (cut and kept == answer)
-    return thinking, kept, "length" if ended else "stop"
-
-
-def cut_at_stop(text: str, stops: Sequence[str]) -> str:
-    """What stands before the first of the stop texts."""
-    ends = [at for stop in stops if stop and (at := text.find(stop)) >= 0]
-    return text[: min(ends)] if ends else text
+def first_line(error: BaseException) -> str:
+    """The first line of a foreign library's error, for a message of ours; without a full stop."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300].rstrip(".") if lines else repr(error)

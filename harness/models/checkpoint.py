@@ -1,14 +1,26 @@
-"""A model on disk: its tokenizer, its limits and its weights."""
+"""A model on disk: its tokenizer, its limits, its weights, and a LoRA adapter on top of them.
+
+An adapter's (Hu et al. 2021) configuration names its base by a path or a name that may not exist on
+this machine, and says nothing of the base's content. What can be known is compared: layers and
+shapes.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import re
 import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...tasks.errors import RedoneError
-from .model_files import Trust, model_files
+from ...tasks.schema import Request
+from .base import Thinking, check_thinking, first_line
+from .files import Trust, adapter_config, model_files
+from .rendering import Renderer
 
 if TYPE_CHECKING:
     import torch
@@ -16,17 +28,17 @@ if TYPE_CHECKING:
 
 
 _CODE = (
-    " Models that bring their own code are not run, unless you have read it and say "
+    " Models that bring their own code are not run, unless you have read it and pass "
     "--trust-remote-code."
 )
-_QUANTISED = (
-    " Its weights are quantised ({}): transformers needs that method's package, and often a GPU. "
+_QUANTIZED = (
+    " Its weights are quantized ({}): transformers needs that method's package, and often a GPU. "
     "--backend vllm reads many of them."
 )
 
 
 class Checkpoint:
-    """What lies at a model's path, read safely: no pickles and no code of the folder by default.
+    """The model at a path, read safely: no pickles and no code of the folder by default.
 
     Args:
         path: A folder, a GGUF file, or the folder of a LoRA adapter.
@@ -66,11 +78,9 @@ class Checkpoint:
         except Exception as error:
             raise RedoneError(
                 f"{path} holds a model or tokenizer that transformers cannot read: "
-                f"{_first_line(error)}.{_CODE if not trust.code else ''}"
+                f"{first_line(error)}.{_CODE if not trust.code else ''}"
             ) from error
         if files.adapter is not None:
-            from .adapter import refuse_other_base
-
             refuse_other_base(files.adapter, self.config, str(files.folder), trust.code)
         text = self.config.get_text_config()
         own = getattr(text, "dtype", None) or torch.float32
@@ -78,17 +88,17 @@ class Checkpoint:
         self.context = self._context(text)
 
     @property
-    def quantised(self) -> str | None:
-        """How the weights are quantised, None if they are not (those of GGUF files are undone)."""
-        told = getattr(self.config, "quantization_config", None)
-        if told is None or self.files.gguf:
+    def quantized(self) -> str | None:
+        """How the weights are quantized, None if they are not (those of GGUF files are undone)."""
+        config = getattr(self.config, "quantization_config", None)
+        if config is None or self.files.gguf:
             return None
-        method = told.get("quant_method") if isinstance(told, dict) else told.quant_method
-        return str(getattr(method, "value", method) or "quantised")
+        method = config.get("quant_method") if isinstance(config, dict) else config.quant_method
+        return str(getattr(method, "value", method) or "quantized")
 
     @property
     def pad(self) -> int:
-        """A token that fills up shorter rows; it is always masked."""
+        """The padding token; it is always masked, so any will do."""
         return self.tokenizer.pad_token_id or 0
 
     @property
@@ -97,7 +107,7 @@ class Checkpoint:
         from transformers import GenerationConfig
 
         ids: list[Any] = [self.tokenizer.eos_token_id, self.config.get_text_config().eos_token_id]
-        if not self.files.gguf:  # what lies beside such a file may belong to another one
+        if not self.files.gguf:  # other files in the folder of a GGUF file may not belong to it
             with contextlib.suppress(OSError, ValueError):
                 ids.append(GenerationConfig.from_pretrained(self.folder).eos_token_id)
         flat = [i for entry in ids for i in (entry if isinstance(entry, list) else [entry])]
@@ -116,27 +126,25 @@ class Checkpoint:
         except (ValueError, OSError, KeyError, ImportError, SafetensorError) as error:
             raise RedoneError(
                 f"{self.files.path} cannot be loaded as a causal language model: "
-                f"{_first_line(error)}."
-                f"{_QUANTISED.format(self.quantised) if self.quantised else ''}"
+                f"{first_line(error)}."
+                f"{_QUANTIZED.format(self.quantized) if self.quantized else ''}"
             ) from error
         if self.files.adapter is not None:
-            from .adapter import put_on
-
-            model = put_on(model, self.files.adapter)
-        if not self.quantised:
+            model = merge_adapter(model, self.files.adapter)
+        if not self.quantized:
             model.to(self.device)  # type: ignore[arg-type]
         return model.eval()
 
     def _weights(self) -> PreTrainedModel:
-        """The model as its files have it, without an adapter."""
+        """The model without an adapter."""
         from transformers import AutoModelForCausalLM
         from transformers.utils import logging
 
-        # Its progress bars would stand in the middle of ours; that of GGUF files has no switch.
+        # transformers' progress bars would interrupt ours; that of GGUF files cannot be disabled.
         logging.disable_progress_bar()
         silence = io.StringIO() if self.files.gguf else sys.stderr
         # Quantised weights cannot be moved once they are loaded.
-        place = {"device_map": {"": self.device}} if self.quantised else {}
+        place = {"device_map": {"": self.device}} if self.quantized else {}
         with contextlib.redirect_stderr(silence):
             model: Any = AutoModelForCausalLM.from_pretrained(
                 self.folder,
@@ -146,13 +154,13 @@ class Checkpoint:
                 **place,
             )
         if self.files.gguf:
-            # They would announce weights that are quantised no longer.
+            # These two claim that the weights are quantized, which they no longer are.
             model.hf_quantizer = None
             model.config.__dict__.pop("quantization_config", None)
         return model
 
     def _context(self, config: Any) -> int | None:
-        """Positions that the model was made for, None where neither file tells."""
+        """The model's maximum length, None where neither configuration nor tokenizer says."""
         known = [
             value
             for name in ("max_position_embeddings", "n_positions", "max_sequence_length")
@@ -162,6 +170,55 @@ class Checkpoint:
         if isinstance(limit, int) and limit < 10**9:
             known.append(limit)
         return min(known, default=None)
+
+
+class LocalModel:
+    """What the backends share that run a model's folder themselves.
+
+    Args:
+        path: Model folder, GGUF file, or folder of a LoRA adapter.
+        dtype: Of the weights.
+        device: A torch device; None: a GPU if there is one.
+        chat_template_args: Extra arguments of the chat template.
+        thinking: Thinking mode, for templates that have one.
+        base: The model below an adapter.
+        trust: What of the model's files may run as a program.
+
+    Raises:
+        RedoneError: Folder or chat template cannot be used.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        dtype: str,
+        device: str | None,
+        chat_template_args: Mapping[str, Any],
+        thinking: Thinking,
+        *,
+        base: str | None,
+        trust: Trust | None,
+    ) -> None:
+        check_thinking(thinking)
+        self.name = str(path)
+        self._thinking = thinking
+        self._checkpoint = Checkpoint(self.name, dtype, device, base=base, trust=trust)
+        self._renderer = Renderer(self._checkpoint.tokenizer, chat_template_args, thinking)
+        self.context: int | None = self._checkpoint.context
+        self.thinks = self._renderer.thinks
+
+    def identity(self) -> dict[str, Any]:
+        """What changes an answer; equal for all backends that run the same folder."""
+        return {
+            "model": self._checkpoint.files.fingerprint(),
+            "chat_template": self._renderer.template_hash,
+            "chat_template_args": dict(sorted(self._renderer.arguments.items())),
+            "thinking": self._thinking,
+        }
+
+    def overflow(self, request: Request) -> int:
+        """By how many tokens prompt and limits exceed the context; 0 or less: they fit."""
+        return self._renderer.overflow(request, self.context)
 
 
 def _device(device: str | None) -> torch.device:
@@ -174,12 +231,123 @@ def _device(device: str | None) -> torch.device:
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise RedoneError(
-            f"Device {device!r} cannot be used: {_first_line(error)}. Known here: cpu"
+            f"Device {device!r} cannot be used: {first_line(error)}. Known here: cpu"
             f"{', cuda' if torch.cuda.is_available() else ''}."
         ) from error
     return chosen
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:300].rstrip(".") if lines else repr(error)
+_LORA = re.compile(r"(.+)\.lora_(embedding_)?([AB])(\.weight)?")
+_WHOLE = re.compile(r"(.+?)(\.base_layer|\.modules_to_save)?\.weight")
+_PREFIX = "base_model.model."
+
+
+def refuse_other_base(folder: Path, config: Any, base: str, code: bool) -> None:
+    """Compare an adapter's layers with those of its base, without loading either.
+
+    Args:
+        folder: Of the adapter; pickled weights are not checked here.
+        config: Of the base, transformers' own.
+        base: Path of the base, for the message.
+        code: Whether the base brings its own code.
+
+    Raises:
+        RedoneError: They do not belong together.
+    """
+    shapes = _shapes(folder)
+    if not shapes:
+        return
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=code)
+    have = {
+        name: tuple(weight.shape)
+        for name, module in model.named_modules()
+        if isinstance(weight := getattr(module, "weight", None), torch.Tensor)
+    }
+    difference = _difference(shapes, have) or _without_weights(folder, shapes, have)
+    if difference:
+        named = adapter_config(folder).get("base_model_name_or_path")
+        raise RedoneError(
+            f"The adapter {str(folder)!r} does not fit {base!r}: {difference}. It was made for "
+            f"another base{f', {named!r}' if named else ''}: give that as --base."
+        )
+
+
+def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """The model with the adapter merged into its weights; not merged where they are quantized.
+
+    Raises:
+        RedoneError: PEFT is not installed, or refuses the adapter.
+    """
+    try:
+        from peft import PeftModel
+    except ImportError:
+        raise RedoneError(
+            "Adapters need PEFT, which is not installed: pip install peft. Or merge the adapter "
+            "where it was made, and give the merged model."
+        ) from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # from PEFT about transformers
+            adapted: Any = PeftModel.from_pretrained(model, folder)
+            if getattr(model.config, "quantization_config", None) is not None:
+                return adapted.get_base_model()
+            return adapted.merge_and_unload(safe_merge=True)
+    except (ValueError, RuntimeError, KeyError, OSError, TypeError) as error:
+        raise RedoneError(
+            f"The adapter {str(folder)!r} cannot be loaded: {first_line(error)}."
+        ) from error
+
+
+def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of an adapter's tensors by name, read from the files' headers."""
+    from safetensors import SafetensorError, safe_open
+
+    shapes = {}
+    for path in sorted(folder.glob("adapter_model*.safetensors")):
+        try:
+            with safe_open(path, framework="numpy") as file:
+                for name in file.keys():  # noqa: SIM118 (no mapping)
+                    shapes[name.removeprefix(_PREFIX)] = tuple(file.get_slice(name).get_shape())
+        except (SafetensorError, OSError) as error:
+            raise RedoneError(f"{path} cannot be read: {error}.") from None
+    return shapes
+
+
+def _difference(
+    shapes: Mapping[str, Sequence[int]], have: Mapping[str, Sequence[int]]
+) -> str | None:
+    """The first of an adapter's tensors that does not fit the base."""
+    for name, shape in shapes.items():
+        if found := _LORA.fullmatch(name):
+            # A is [rank, in], B is [out, rank]: the base must have the size that is not the rank.
+            layer, size = found[1], shape[1 if found[3] == "A" else 0]
+        elif (found := _WHOLE.fullmatch(name)) and ".lora_" not in name:
+            layer, size = found[1], None
+        else:
+            continue
+        if layer not in have:
+            return f"the base has no layer {layer}"
+        own = have[layer]
+        if size is None and tuple(shape) != tuple(own) or size is not None and size not in own:
+            ours = "x".join(map(str, own))
+            return f"{name} is {'x'.join(map(str, shape))}, the base's {layer} is {ours}"
+    return None
+
+
+def _without_weights(
+    folder: Path, shapes: Mapping[str, Sequence[int]], have: Mapping[str, Sequence[int]]
+) -> str | None:
+    """A layer of the base for which the adapter has no weights, though it should."""
+    config = adapter_config(folder)
+    targets = config.get("target_modules")
+    by_name = isinstance(targets, list) and not any("." in str(t) for t in targets)
+    if not by_name or config.get("layers_to_transform") or config.get("exclude_modules"):
+        return None
+    adapted = {found[1] for name in shapes if (found := _LORA.fullmatch(name))}
+    kinds = {re.sub(r"\d+", "*", layer) for layer in adapted}
+    missing = [n for n in have if re.sub(r"\d+", "*", n) in kinds and n not in adapted]
+    return f"it has no weights for the base's {missing[0]}" if missing else None

@@ -1,24 +1,30 @@
-"""The `hf` backend: a transformers model in this process, on CPU or GPU."""
+"""The `hf` backend: a transformers model in this process, on CPU or GPU.
+
+Two engines: the fast one of `cpu/` where it supports the model, transformers' own `generate`
+otherwise (any causal model, any device).
+"""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...tasks.errors import RedoneError, UnknownName
 from ...tasks.schema import Completion, Request, Settings
-from .answer import Answer
+from ..machine import give_way_when_busy, is_out_of_memory
 from .base import Thinking
-from .checkpoint import Checkpoint
-from .memory import is_out_of_memory
-from .model_files import Trust
-from .rendering import Renderer
-from .rows import Engine, Row
-from .sampling import generator
-from .threads import give_way_when_busy
+from .checkpoint import LocalModel
+from .files import Trust
+from .output import Answer
+from .rows import Engine, Row, draw, fresh, generator, halved, summed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 WINDOW = 4096
@@ -27,12 +33,11 @@ FAST_BATCH = 32
 """Rows decoded together on a CPU: from here on a step's time grows with its rows."""
 
 
-class HfModel:
+class HfModel(LocalModel):
     """A causal language model of transformers.
 
-    On a CPU the architectures that `Decoder` knows run on the fast engine, everything else on
-    transformers' own `generate`. Weights are loaded at the first `run` (or by `load`); a wrong
-    path, format or setting is reported by the constructor.
+    Weights are loaded at the first `run` (or by `load`); a wrong path, format or setting is
+    reported by the constructor.
 
     Args:
         path: Model folder, GGUF file, or folder of a LoRA adapter.
@@ -41,8 +46,8 @@ class HfModel:
         batch_size: Rows decoded together; `auto` by device.
         chat_template_args: Extra arguments of the chat template.
         thinking: Thinking mode, for templates that have one.
-        seed: Of sampling for requests that bring none.
-        engine: `plain` keeps the fast engine out.
+        seed: Of sampling, for requests without a seed of their own.
+        engine: `plain`: always transformers' own `generate`.
         base: The model below an adapter.
         trust: What of the model's files may run as a program.
 
@@ -68,35 +73,21 @@ class HfModel:
     ) -> None:
         if dtype not in DTYPES:
             raise UnknownName("dtype", dtype, DTYPES)
-        if thinking not in get_args(Thinking):
-            raise UnknownName("thinking mode", thinking, get_args(Thinking))
         if batch_size != "auto" and (not isinstance(batch_size, int) or batch_size < 1):
             raise RedoneError(
                 f"Batch size {batch_size!r}: expected 'auto' or a whole number from 1."
             )
-        self.name = str(path)
         give_way_when_busy()
-        self._checkpoint = Checkpoint(self.name, dtype, device, base=base, trust=trust)
-        self._renderer = Renderer(self._checkpoint.tokenizer, chat_template_args or {}, thinking)
-        self._thinking: Thinking = thinking
+        super().__init__(
+            path, dtype, device, chat_template_args or {}, thinking, base=base, trust=trust
+        )
         self._batch_size: int | Literal["auto"] = batch_size
         self._seed = seed
         self._plain = engine == "plain"
         self._engine: Engine | None = None
-        self.context: int | None = self._checkpoint.context
-        self.thinks = self._renderer.thinks
-
-    def identity(self) -> dict[str, Any]:
-        """What changes an answer."""
-        return {
-            "model": self._checkpoint.files.fingerprint(),
-            "chat_template": self._renderer.template_hash,
-            "chat_template_args": dict(sorted(self._renderer.arguments.items())),
-            "thinking": self._thinking,
-        }
 
     def environment(self) -> dict[str, Any]:
-        """How it is computed. Loads the weights: only then is it known."""
+        """How it is computed, which is known only once the weights are loaded."""
         import torch
         import transformers
 
@@ -113,10 +104,6 @@ class HfModel:
             "batch_size": engine.batch_size,
             **engine.describe(),
         }
-
-    def overflow(self, request: Request) -> int:
-        """By how many tokens prompt and limits exceed the context; 0 or less: they fit."""
-        return self._renderer.overflow(request, self.context)
 
     def load(self) -> None:
         """Load the weights and choose the engine, unless that is done.
@@ -138,7 +125,7 @@ class HfModel:
             raise
 
     def run(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Completion]]:
-        """Complete requests in windows; within one, whatever is done first comes first."""
+        """Complete requests, a window of them at a time; in a window in the order of completion."""
         source = iter(requests)
         while window := list(islice(source, WINDOW)):
             self.load()
@@ -148,20 +135,16 @@ class HfModel:
         """Drop weights and caches."""
         self._engine = None
         gc.collect()
-        import torch
-
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        _empty_cuda_cache()
 
     def _choose_engine(self) -> Engine:
-        from .decoder import unsupported
-        from .engine import FastEngine
-        from .plain import PlainEngine
+        from .cpu.decoder import unsupported
+        from .cpu.engine import FastEngine
 
         checkpoint, size = self._checkpoint, self._batch_size
         model = checkpoint.load()
         if self._plain:
-            reason = "asked for"
+            reason = "requested"
         elif checkpoint.device.type != "cpu":
             reason = f"on {checkpoint.device.type}"
         else:
@@ -205,13 +188,13 @@ class HfModel:
         return rows
 
     def _scoring(self, request: Request) -> Row:
-        # The last token is only looked up, so it needs no place in the context.
+        # The last token is only looked up, so it takes no position of the context.
         most = None if self.context is None else self.context + 1
         ((ids, scored),) = self._renderer.scored_windows(request, most)
         return Row(request, ids, scored=scored)
 
     def _last(self, ids: list[int], settings: Settings) -> list[int]:
-        """The end of a text that is too long to be answered: what lm-eval keeps of it."""
+        """The end of a text that is too long for the context, cut as lm-eval does."""
         if self.context is None:
             return ids
         kept = self.context - settings.max_tokens - settings.max_thinking_tokens
@@ -229,3 +212,146 @@ class HfModel:
             logprob=sum(row.logprob for row in done),
             greedy=all(row.greedy for row in done),
         )
+
+
+class PlainEngine:
+    """transformers' own `generate` over static batches, left-padded, sorted by length.
+
+    Args:
+        model: A causal language model.
+        pad: Id that pads shorter prompts; it is masked, so any id will do.
+        batch_size: Rows at a time; halved whenever memory runs out.
+        reason: Why the fast engine is not used; recorded in run.json.
+    """
+
+    def __init__(self, model: PreTrainedModel, pad: int, batch_size: int, reason: str) -> None:
+        from transformers import GenerationConfig
+
+        self._model, self._pad, self.batch_size, self._reason = model, pad, batch_size, reason
+        # A checkpoint's recommended penalties and temperatures are no part of a request.
+        model.generation_config = GenerationConfig()
+        self._no_padding = bool(getattr(model, "_is_stateful", False))
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "path": f"plain ({self._reason})",
+            "arithmetic": str(self._model.dtype).removeprefix("torch."),
+        }
+
+    def generate(self, rows: list[Row]) -> Iterator[Row]:
+        yield from self._batches(rows, self._generate)
+
+    def score(self, rows: list[Row]) -> Iterator[Row]:
+        yield from (row for row in rows if not row.scored)
+        yield from self._batches([row for row in rows if row.scored], self._score)
+
+    def _batches(self, rows: list[Row], run: Callable[[list[Row]], None]) -> Iterator[Row]:
+        waiting = sorted(rows, key=lambda row: len(row.ids))  # taken from the end: longest first
+        while waiting:
+            batch = self._take(waiting)
+            for row in batch:
+                row.start()
+            try:
+                run(batch)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self.batch_size = halved(len(batch), error)
+                _empty_cuda_cache()
+                # Unfinished answers start again: a draw must not depend on where memory ran out.
+                waiting += [fresh(row) for row in reversed(batch)]
+                continue
+            yield from batch
+
+    def _take(self, waiting: list[Row]) -> list[Row]:
+        size = min(self.batch_size, len(waiting))
+        if self._no_padding:  # padding would change a recurrent state
+            longest = len(waiting[-1].ids)
+            alike = sum(len(row.ids) == longest for row in waiting[-size:])
+            size = max(1, alike)
+        batch = waiting[-size:][::-1]
+        del waiting[-size:]
+        return batch
+
+    def _padded(self, texts: Sequence[list[int]], left: bool) -> tuple[Tensor, Tensor]:
+        """Ids and attention mask, shape [rows, longest]."""
+        import torch
+
+        width = max(map(len, texts))
+        ids = torch.full((len(texts), width), self._pad)
+        mask = torch.zeros((len(texts), width), dtype=torch.long)
+        for i, text in enumerate(texts):
+            where = slice(width - len(text), width) if left else slice(0, len(text))
+            ids[i, where] = torch.tensor(text)
+            mask[i, where] = 1
+        device = self._model.device
+        return ids.to(device), mask.to(device)
+
+    def _generate(self, rows: list[Row]) -> None:
+        import torch
+        from transformers import GenerationConfig
+
+        live = [row for row in rows if row.answer and row.answer.finish is None]
+        if not live:
+            return
+        ids, mask = self._padded([row.ids for row in live], left=True)
+        config = GenerationConfig(
+            max_new_tokens=max(row.answer.limit for row in live if row.answer),
+            do_sample=False,
+            use_cache=True,
+            pad_token_id=self._pad,
+        )
+        with torch.inference_mode():
+            self._model.generate(  # type: ignore[operator]
+                input_ids=ids,
+                attention_mask=mask,
+                generation_config=config,
+                logits_processor=[_choose(live)],
+                stopping_criteria=[_stop(live)],
+            )
+
+    def _score(self, rows: list[Row]) -> None:
+        import torch
+
+        # The last token is only looked up: its own logits are not needed.
+        ids, mask = self._padded([row.ids[:-1] for row in rows], left=False)
+        with torch.inference_mode():
+            logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        for i, row in enumerate(rows):
+            end = len(row.ids)
+            summed([row], [logits[i, end - row.scored - 1 : end - 1]])
+
+
+def _choose(rows: Sequence[Row]) -> Callable[[Tensor, Tensor], Tensor]:
+    """A logits processor that leaves sampling rows one token: the one that was drawn for them."""
+
+    def choose(_: Tensor, scores: Tensor) -> Tensor:
+        for i, row in enumerate(rows):
+            if row.source is not None and row.answer and row.answer.finish is None:
+                token = draw(scores[i], row.request.settings, row.source)
+                scores[i] = float("-inf")
+                scores[i, token] = 0.0
+        return scores
+
+    return choose
+
+
+def _stop(rows: Sequence[Row]) -> Callable[..., Tensor]:
+    """A stopping criterion that adds each row's newest token to its answer."""
+    import torch
+
+    def stop(ids: Tensor, _: Tensor, **__: Any) -> Tensor:
+        for row, token in zip(rows, ids[:, -1].tolist(), strict=True):
+            if row.answer and row.answer.finish is None:
+                row.answer.add(token)
+        done = [row.answer is None or row.answer.finish is not None for row in rows]
+        return torch.tensor(done, device=ids.device)
+
+    return stop
+
+
+def _empty_cuda_cache() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

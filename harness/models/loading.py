@@ -1,24 +1,27 @@
-"""From the command line's words to a model."""
+"""Which model, and how it is run: `load_model` makes the model of a `ModelConfig`."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from ...tasks.errors import RedoneError, UnknownName
 from . import BACKENDS
-from .backend_args import json_object, settings_of
-from .model_files import Trust
+from .files import Trust
 
 if TYPE_CHECKING:
-    from ...tasks.schema import Task
+    from ...tasks.task import Task
     from .base import Model, Thinking
 
-BELONGS = {
+
+ONLY_FOR = {
     "dtype": ("hf", "vllm"),
     "device": ("hf",),
     "batch_size": ("hf",),
@@ -30,7 +33,7 @@ BELONGS = {
     "allow_pickle": ("hf", "vllm"),
     "trust_remote_code": ("hf", "vllm"),
 }
-"""Options that mean something to some backends only. Elsewhere they are refused, not ignored."""
+"""Options of some backends only. With another backend they are refused, not ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +86,61 @@ class ModelConfig:
         return cls(**found)
 
 
-@dataclass(frozen=True, slots=True)
-class HfSettings:
+class NoArgs(BaseModel):
+    """`--backend-args` of a backend that takes none."""
+
+
+class HfArgs(BaseModel):
     """`--backend-args` of the hf backend.
 
     Attributes:
-        engine: `plain` keeps the fast engine for CPUs out.
+        engine: `plain`: always transformers' own `generate`, not the fast engine for CPUs.
     """
 
     engine: Literal["auto", "plain"] = "auto"
 
 
-@dataclass(frozen=True, slots=True)
-class NoSettings:
-    """`--backend-args` of a backend that takes none."""
+A = TypeVar("A", bound=BaseModel)
+
+
+def checked_args(kind: type[A], backend: str, given: Mapping[str, Any]) -> A:
+    """The settings of a backend, their names and values checked.
+
+    Args:
+        kind: Their definition.
+        backend: For the messages.
+        given: As the user wrote them.
+
+    Raises:
+        UnknownName: A name that the backend does not have.
+        RedoneError: A value that it does not take.
+    """
+    if given and not kind.model_fields:
+        raise RedoneError(f"The backend {backend} takes no --backend-args.")
+    for name in given:
+        if name not in kind.model_fields:
+            raise UnknownName(f"name in --backend-args of {backend}", name, kind.model_fields)
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f", {first['loc'][0]}: {first['input']!r}" if first["loc"] else ""
+        raise RedoneError(f"--backend-args{name}: {first['msg']}.") from None
+
+
+def json_object(option: str, text: str | None) -> dict[str, Any]:
+    """The JSON object that an option was given, {} without one.
+
+    Raises:
+        RedoneError: It is something else.
+    """
+    try:
+        value = json.loads(text or "{}")
+        if not isinstance(value, dict):
+            raise ValueError("an object is expected")
+    except (ValueError, RecursionError) as error:
+        raise RedoneError(f"{option} {text!r}: {error}.") from None
+    return value
 
 
 def load_model(config: ModelConfig, tasks: Sequence[Task] = (), data: Path = Path()) -> Model:
@@ -104,11 +148,11 @@ def load_model(config: ModelConfig, tasks: Sequence[Task] = (), data: Path = Pat
 
     Args:
         config: Which one, and how it is run.
-        tasks: Those of the run (for canned answers).
+        tasks: Those of the run (for scripted answers).
         data: The data folder.
 
     Raises:
-        RedoneError: An option that the backend has not, or a model that cannot be used.
+        RedoneError: An option that the backend does not have, or a model that cannot be used.
     """
     if config.workers is None:
         for name in ("ray_address", "gpus_per_worker"):
@@ -118,7 +162,7 @@ def load_model(config: ModelConfig, tasks: Sequence[Task] = (), data: Path = Pat
     from .workers import WorkersModel
 
     front = _one(config, tasks, data)
-    # A table of answers travels as it is; a model is made where it works.
+    # A table of answers is sent to the workers; any other model is made by each of them.
     build = (lambda: front) if front.backend == "scripted" else partial(_one, config, (), data)
     try:
         return WorkersModel(
@@ -135,7 +179,7 @@ def load_model(config: ModelConfig, tasks: Sequence[Task] = (), data: Path = Pat
 
 
 def _gpus(config: ModelConfig) -> float:
-    """GPUs that a copy of the model uses where there are any."""
+    """GPUs that a copy of the model uses if the machine has GPUs."""
     if config.backend == "vllm":
         args = dict(config.backend_args)
         sizes = (args.get(f"{name}_parallel_size", 1) for name in ("tensor", "pipeline"))
@@ -147,30 +191,29 @@ def _one(config: ModelConfig, tasks: Sequence[Task], data: Path) -> Model:
     backend = config.backend
     if backend not in BACKENDS:
         raise UnknownName("backend", backend, BACKENDS)
-    for name, backends in BELONGS.items():
+    for name, backends in ONLY_FOR.items():
         if backend not in backends and getattr(config, name) not in (None, "auto", False, {}):
             raise RedoneError(
-                f"--{name.replace('_', '-')} means nothing to the backend {backend} "
-                f"(it does to {' and '.join(backends)}). Leave it out."
+                f"--{name.replace('_', '-')} does not apply to the backend {backend} "
+                f"(only to {' and '.join(backends)}). Leave it out."
             )
-    given = dict(config.backend_args)
+    args, template = config.backend_args, config.chat_template_args
     if backend == "scripted":
         from .scripted import load
 
-        settings_of(NoSettings, backend, given)
+        checked_args(NoArgs, backend, args)
         return load(config.model, tasks, data)
-    template = dict(config.chat_template_args)
     if backend == "endpoint":
-        from .endpoint import load as load_endpoint
-        from .endpoint_options import EndpointOptions
+        from .endpoint import EndpointModel, EndpointOptions, key_from
 
-        return load_endpoint(
+        return EndpointModel(
             config.model,
             config.base_url,
             tokenizer=config.tokenizer,
             chat_template_args=template,
             thinking=config.thinking,
-            options=settings_of(EndpointOptions, backend, given),
+            options=checked_args(EndpointOptions, backend, args),
+            key=key_from(),
         )
     trust = Trust(pickles=config.allow_pickle, code=config.trust_remote_code)
     if backend == "vllm":
@@ -181,22 +224,22 @@ def _one(config: ModelConfig, tasks: Sequence[Task], data: Path) -> Model:
             dtype=config.dtype,
             chat_template_args=template,
             thinking=config.thinking,
-            args=given,
+            args=args,
             base=config.base,
             trust=trust,
         )
     from .hf import HfModel
 
     size = config.batch_size
-    batch: Any = int(size) if size.isdecimal() else size
+    batch_size: Any = int(size) if size.isdecimal() else size
     return HfModel(
         config.model,
         dtype=config.dtype,
         device=config.device,
-        batch_size=batch,
+        batch_size=batch_size,
         chat_template_args=template,
         thinking=config.thinking,
-        engine=settings_of(HfSettings, backend, given).engine,
+        engine=checked_args(HfArgs, backend, args).engine,
         base=config.base,
         trust=trust,
     )

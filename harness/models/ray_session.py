@@ -1,4 +1,4 @@
-"""Ray (Moritz et al. 2018), quietly: on this machine alone, or as a guest of a cluster."""
+"""A connection to Ray (Moritz et al. 2018): started on this machine, or to an existing cluster."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from importlib.util import find_spec
 from typing import Any
 
 from ...tasks.errors import RedoneError
-from ..cores import cores
+from ..machine import cores
+from .base import first_line
 
 STORE = 128 << 20
-"""Bytes of shared memory for Ray's objects: questions and answers are small."""
+"""Bytes of shared memory for Ray's objects: requests and answers are small."""
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Ray would copy to our terminal what it says about workers that died; we say it ourselves.
+    # Without Ray's own messages about workers that died, which we report.
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -28,7 +29,7 @@ ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 class RaySession:
-    """A connection to Ray. Where the program has one already, that one is used and left alone.
+    """A connection to Ray; an existing one of this process is used, and left open.
 
     Args:
         address: `HOST:PORT` of a cluster, or `auto` for the one that this machine belongs to; None
@@ -60,7 +61,7 @@ class RaySession:
             "logging_level": logging.CRITICAL,
         }
         if address is None:
-            # Ray's sockets lie there, and a socket's path has 107 bytes at most.
+            # Ray's sockets are in this folder, and a socket's path has 107 bytes at most.
             short = len(tempfile.gettempdir()) < 20
             self._folder = tempfile.mkdtemp(prefix="redone-ray-", dir=None if short else "/tmp")
             options |= {
@@ -73,11 +74,11 @@ class RaySession:
             ray.init(**options)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             self.close()
-            reason = (str(error).strip().splitlines() or [repr(error)])[0][:300].rstrip(".")
+            reason = first_line(error)
             where = f"No Ray cluster at {address}" if address else "Ray cannot start"
             raise RedoneError(
                 f"{where}: {reason}. `ray start --head` starts a cluster and prints its address "
-                "(one with tokens wants RAY_AUTH_MODE=token here, too); without --ray-address the "
+                "(one with tokens needs RAY_AUTH_MODE=token here, too); without --ray-address the "
                 "workers run on this machine."
             ) from error
 
@@ -90,7 +91,7 @@ class RaySession:
         return [(r.get("CPU", 0.0), r.get("GPU", 0.0)) for r in alive]
 
     def close(self) -> None:
-        """Ends Ray if it was started here, and leaves the cluster otherwise."""
+        """Shut Ray down if it was started here, else disconnect."""
         import ray
 
         if self._ours:
@@ -101,27 +102,27 @@ class RaySession:
 
 
 def _reach(address: str) -> None:
-    """Raises if nobody listens at a cluster's address: Ray itself would try for minutes."""
+    """Raise if nothing listens at a cluster's address: Ray itself would try for minutes."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or "/" in host:
         raise RedoneError(
-            f"--ray-address {address!r}: run redone-eval on a machine of the cluster and give "
+            f"--ray-address {address!r}: run redone-eval on a machine of the cluster and pass "
             "HOST:PORT of its head (6379 by default), or auto."
         )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
         raise RedoneError(
-            f"Nobody answers at --ray-address {address} ({error}). `ray start --head` starts a "
+            f"No answer from --ray-address {address} ({error}). `ray start --head` starts a "
             "cluster and prints its address; without --ray-address the workers run on this "
             "machine."
         ) from None
 
 
 def cpus_each(nodes: Sequence[tuple[float, float]], workers: int, gpus: float) -> int:
-    """The most CPUs that each worker can have when all are to find a place.
+    """The most CPUs that each worker can have so that all of them fit.
 
     Args:
         nodes: CPUs and GPUs of every machine.
@@ -129,7 +130,7 @@ def cpus_each(nodes: Sequence[tuple[float, float]], workers: int, gpus: float) -
         gpus: GPUs that each takes.
 
     Returns:
-        0 if there are more workers than CPUs: they share them then.
+        0 if there are more workers than CPUs, which they then share.
 
     Raises:
         RedoneError: There are not as many GPUs.
@@ -143,9 +144,9 @@ def cpus_each(nodes: Sequence[tuple[float, float]], workers: int, gpus: float) -
     if places(0) < workers:
         have = sum(n for _, n in nodes)
         raise RedoneError(
-            f"{workers} workers with {gpus:g} GPUs each need more than the {have:g} GPUs that Ray "
-            "knows of. Lower --workers or --gpus-per-worker (0.5: two workers share a GPU; 0: CPU "
-            "only)."
+            f"{workers} workers with {gpus:g} GPUs each need more than the {have:g} GPUs of the "
+            "Ray cluster. Lower --workers or --gpus-per-worker (0.5: two workers share a GPU; 0: "
+            "CPU only)."
         )
     most = int(max(n for n, _ in nodes))
     return next((k for k in range(most, 0, -1) if places(k) >= workers), 0)

@@ -1,4 +1,4 @@
-"""From a request's prompt to the tokens that a model reads."""
+"""From a request's prompt to the model's input tokens: chat template, tokenizer, context."""
 
 from __future__ import annotations
 
@@ -9,15 +9,39 @@ from typing import TYPE_CHECKING, Any
 
 from ...tasks.errors import RedoneError
 from ...tasks.schema import Message, Request
-from .base import CLOSE, OPEN, Thinking, fold_system, opens_thinking, plain_text
+from .base import Thinking
+from .output import CLOSE, OPEN, opens_thinking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+def plain_text(messages: Sequence[Message]) -> str:
+    """Messages for a model without a chat template: their texts, separated by blank lines.
+
+    The last line ends with a newline so that the model continues below the prompt, not inside it.
+    """
+    return "\n\n".join(m["content"].strip("\n") for m in messages if m["content"]) + "\n"
+
+
+def fold_system(messages: Sequence[Message]) -> list[Message]:
+    """The same conversation for a chat template that rejects the system role.
+
+    The system text becomes the beginning of the first user message, separated by a blank line.
+    """
+    system = [m["content"] for m in messages if m["role"] == "system"]
+    rest: list[Message] = [m for m in messages if m["role"] != "system"]
+    if not system:
+        return rest
+    if not rest or rest[0]["role"] != "user":
+        rest.insert(0, {"role": "user", "content": ""})
+    first = "\n\n".join([*system, rest[0]["content"]]).strip("\n")
+    return [{"role": "user", "content": first}, *rest[1:]]
+
+
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A prompt as text, before tokenisation.
+    """A prompt as text, before tokenization.
 
     Attributes:
         text: Chat template applied, or the plain text.
@@ -54,7 +78,7 @@ class Renderer:
         )
         self._folds = False
         self._overheads: dict[tuple[str, ...], int] = {}
-        # A tokenizer that calls the marks of thinking special would drop them from the text.
+        # Decoding drops special tokens; where the marks of thinking are some, they are put back.
         special = set(tokenizer.all_special_ids)
         marks = ((t, tokenizer.convert_tokens_to_ids(t)) for t in (OPEN, CLOSE))
         self._marks = {i: t for t, i in marks if i in special}
@@ -68,7 +92,7 @@ class Renderer:
 
     @property
     def thinks(self) -> bool:
-        """Whether the template knows of thinking."""
+        """Whether the chat template supports thinking."""
         return any(mark in (self.template or "") for mark in (OPEN, CLOSE, "enable_thinking"))
 
     def render(self, prompt: Sequence[Message] | str) -> Rendered:
@@ -98,9 +122,8 @@ class Renderer:
     def encode_pair(self, request: Request) -> tuple[list[int], int]:
         """Token ids of prompt and continuation, and how many of them are the continuation's.
 
-        The two are tokenised as one text, as a model would meet them; white space at the end of the
-        prompt goes to the continuation, where most tokenizers have it. (So does lm-eval, also
-        behind a chat template.)
+        The two are tokenized as one text; white space at the end of the prompt is moved to the
+        continuation, where most tokenizers have it (as in lm-eval, also with a chat template).
         """
         rendered = self.render(request.prompt)
         context = rendered.text.rstrip()
@@ -113,7 +136,7 @@ class Renderer:
 
     @property
     def first_token(self) -> int:
-        """What stands before the first token of a text when that is to have a probability."""
+        """The token before the first one of a text, so that the first has a probability too."""
         tokenizer = self.tokenizer
         for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
             if token is not None:
@@ -159,11 +182,11 @@ class Renderer:
         return len(self.encode([self.render(request.prompt)])[0]) + limits - context
 
     def scored_windows(self, request: Request, most: int | None) -> list[tuple[list[int], int]]:
-        """What a model reads to give a log-likelihood: token ids, how many of the last are scored.
+        """The inputs of a log-likelihood: token ids, and how many of the last are scored.
 
-        As lm-eval has it. One window for `loglikelihood`: the continuation stays whole, the oldest
-        of a prompt that is too long goes. A `rolling` text that is too long has several: every
-        token is scored once, and the last window reaches back as far as it may.
+        As in lm-eval. `loglikelihood` has one window: the continuation is kept whole, the start of
+        a prompt that is too long is dropped. A `rolling` text that is too long has several windows:
+        every token is scored once, and the last window has as much context as possible.
 
         Args:
             request: Not of kind `generate`.
@@ -199,13 +222,13 @@ class Renderer:
             roles = ", ".join(m["role"] for m in messages)
             raise RedoneError(
                 f"The model's chat template cannot take messages with the roles {roles}: {error}. "
-                "Give other template arguments, or a raw string as the prompt."
+                "Pass other --chat-template-args, or use a raw string as the prompt."
             ) from error
         self._folds = True
         return text
 
     def _template(self, messages: Sequence[Message]) -> str:
-        # A last message of the assistant's is the beginning of the answer: it is gone on with.
+        # A last message by the assistant is the beginning of the answer, which is continued.
         begun = bool(messages) and messages[-1]["role"] == "assistant"
         return self.tokenizer.apply_chat_template(  # type: ignore[return-value]
             [dict(m) for m in messages],

@@ -1,14 +1,16 @@
-"""Requests on their way through an engine."""
+"""The rows of a batch: what the engines of the hf backend generate and score."""
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...tasks.schema import Completion, Request
-from .answer import Answer
+from ...tasks.errors import RedoneError
+from ...tasks.schema import Completion, Request, Settings
+from .output import Answer
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -19,9 +21,9 @@ class Row:
     """One sequence.
 
     Attributes:
-        request: What was asked.
-        ids: Tokens of the prompt, for a log-likelihood those of the continuation behind them.
-        answer: The answer in the making, None for a log-likelihood.
+        request: The request that it belongs to.
+        ids: Tokens of the prompt, followed by the continuation's for a log-likelihood.
+        answer: The answer so far, None for a log-likelihood.
         scored: How many of the last `ids` have their log-probability summed.
         source: Generator of the draws, None when greedy.
         logprob, greedy: The result of a log-likelihood.
@@ -59,7 +61,7 @@ class Row:
 
 
 class Engine(Protocol):
-    """Something that carries rows to their end."""
+    """Generates answers and scores continuations."""
 
     batch_size: int
 
@@ -72,12 +74,12 @@ class Engine(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What is recorded about the way of computing."""
+        """What is recorded in run.json about the computation."""
         ...
 
 
 def fresh(row: Row) -> Row:
-    """The row before its first token: what memory cut short is made again from the start."""
+    """The row before its first token: after running out of memory it starts again."""
     if row.answer is not None:
         row.answer = row.answer.again()
     if row.source is not None:
@@ -85,12 +87,27 @@ def fresh(row: Row) -> Row:
     return row
 
 
+def halved(batch_size: int, error: BaseException) -> int:
+    """The next batch size after running out of memory.
+
+    Raises:
+        RedoneError: There was one row only.
+    """
+    if batch_size <= 1:
+        raise RedoneError(
+            f"Out of memory with a single row ({str(error)[:200]}). Use a smaller model, "
+            "--dtype bfloat16, or a smaller --max-tokens."
+        ) from error
+    gc.collect()
+    return batch_size // 2
+
+
 def summed(rows: Sequence[Row], logits: Iterable[Tensor]) -> None:
     """Fill in the log-likelihood of rows that differ in their last token at most.
 
     Args:
         rows: `scored` says how many of their last tokens count.
-        logits: What the model expected at those tokens, in parts of shape [tokens, vocabulary].
+        logits: The model's at those tokens, in parts of shape [tokens, vocabulary].
     """
     import torch
 
@@ -107,3 +124,41 @@ def summed(rows: Sequence[Row], logits: Iterable[Tensor]) -> None:
             row.logprob += float((chosen - total).sum())
             row.greedy = row.greedy and bool((best == target).all())
             ends[number] += len(part)
+
+
+def generator(seed: int | None) -> Generator:
+    """A generator of one row's draws, on the CPU whatever the device, so that devices agree."""
+    import torch
+
+    return torch.Generator().manual_seed((seed or 0) % 2**63)
+
+
+def draw(logits: Tensor, settings: Settings, source: Generator) -> int:
+    """Sample a token.
+
+    One uniform number is looked up in the cumulative distribution, in the order of the vocabulary:
+    the draw depends on the row's seed and distribution alone, and the rounding noise of a different
+    batch changes it only if the number falls on a border.
+
+    Args:
+        logits: Shape [vocabulary].
+        settings: `temperature` > 0, `top_k` (0: off), `top_p` (1: off), applied in this order.
+        source: The row's generator.
+    """
+    import torch
+
+    scores = logits.detach().to("cpu", torch.float64) / settings.temperature
+    if 0 < settings.top_k < len(scores):
+        least = scores.topk(settings.top_k).values[-1]
+        scores = scores.masked_fill(scores < least, float("-inf"))
+    probabilities = scores.softmax(-1)
+    if settings.top_p < 1.0:
+        ordered, order = probabilities.sort(descending=True, stable=True)
+        # A token stays if those before it do not yet reach top_p: the first one always does.
+        dropped = ordered.cumsum(-1) - ordered >= settings.top_p
+        dropped[0] = False
+        probabilities = probabilities.index_fill(0, order[dropped], 0.0)
+    cumulative = probabilities.cumsum(-1)
+    at = torch.rand((), generator=source, dtype=torch.float64) * cumulative[-1]
+    token = int(torch.searchsorted(cumulative, at, right=True))
+    return min(token, int(probabilities.nonzero()[-1]))

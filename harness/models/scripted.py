@@ -1,6 +1,6 @@
-"""The scripted backend: canned answers, a gold sheet, or somebody else's predictions.
+"""The `scripted` backend: gold predictions, trivial baselines, or predictions made elsewhere.
 
-It comes first in every test, and it scores outputs that were made elsewhere, without a model.
+It needs no model: tests use it, and it scores the outputs of other programs.
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ from typing import Any
 
 import orjson
 
+from ...tasks.errors import BadRow, RedoneError, UnknownName
 from ...tasks.registry import by_name
-from ...tasks.schema import Completion, Request, Sample, Task
+from ...tasks.schema import Completion, Request, Sample
 from ...tasks.sources import json_objects, samples
-from ..errors import BadRow, RedoneError, UnknownName
+from ...tasks.task import Task
+from .output import postprocess
 
 Answer = Callable[[Request], str | Completion]
+"""A text is what a model wrote, thinking included; a completion is taken as it is."""
 
 
 class ScriptedModel:
     """Answers from a function or a table.
 
     Args:
-        answers: A function of the request, or texts (or, by draw, lists of texts) by sample id.
+        answers: A function of the request, or texts (lists of texts: one per draw) by sample id.
         name: Shown in tables.
         fingerprint: Identity of the answers; by default the hash of the table.
     """
@@ -53,18 +56,21 @@ class ScriptedModel:
         return {"fingerprint": self._fingerprint}
 
     def environment(self) -> dict[str, Any]:
-        """What is recorded and told."""
+        """What is recorded with the answers."""
         return {"backend": self.backend}
 
     def overflow(self, request: Request) -> int:
-        """Canned answers fit any prompt."""
+        """Scripted answers have no context limit."""
         return 0
 
     def run(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Completion]]:
         """Answers in order, one request in memory."""
         for request in requests:
             answer = self._answer(request)
-            yield request, Completion(answer) if isinstance(answer, str) else answer
+            if isinstance(answer, str):
+                thinking, text, finish = postprocess(answer, request.settings.stop)
+                answer = Completion(text, finish, thinking)
+            yield request, answer
 
     def close(self) -> None:
         """Nothing to release."""
@@ -76,47 +82,47 @@ def _look_up(answers: Mapping[str, str | Sequence[str]]) -> Answer:
             found = answers[request.sample]
         except KeyError:
             raise RedoneError(
-                f"There is no prediction for sample {request.sample}. Every sample of the tasks "
-                "asked for needs one; --tasks, --partition and --limit narrow them."
+                f"There is no prediction for sample {request.sample}. Every sample of the "
+                "selected tasks needs one; --tasks, --partition and --limit narrow the selection."
             ) from None
         if isinstance(found, str):
             return found
         if request.draw >= len(found):
             raise RedoneError(
-                f"Sample {request.sample} has {len(found)} predictions, draw {request.draw} is "
-                "asked for. Lower --draws."
+                f"Sample {request.sample} has {len(found)} predictions, but draw {request.draw} is "
+                "needed. Lower --draws."
             )
         return found[request.draw]
 
     return answer
 
 
-SHEETS: Mapping[str, Callable[[Task, Sample], str]] = {
+BASELINES: Mapping[str, Callable[[Task, Sample], str]] = {
     "gold": lambda task, sample: task.gold(sample),
     "empty": lambda task, sample: "",
     "everything": lambda task, sample: task.baselines.all_candidates(sample),
 }
-"""Answer sheets by name, for `--backend scripted --model NAME`."""
+"""Predictions that follow from the data, for `--backend scripted --model NAME`."""
 
 
 def load(name: str, tasks: Sequence[Task], folder: Path) -> ScriptedModel:
-    """The model behind `--backend scripted --model NAME`: a sheet, or a file of predictions.
+    """The model of `--backend scripted --model NAME`: one of `BASELINES`, or a predictions file.
 
     A predictions file is JSON or JSON lines of objects with `prediction` (a text, or a list of
-    texts, one a draw) and either `id` (a sample id) or `task` and `index` (0-based row in the
+    texts, one per draw) and either `id` (a sample id) or `task` and `index` (0-based row in the
     task's file, counted within its split; `split` may name it).
 
     Raises:
-        UnknownName: Neither a sheet nor a file.
-        BadRow: A line of the file is off.
+        UnknownName: Neither of them.
+        BadRow: A row of the file is not as described.
     """
-    if name in SHEETS:
-        sheet = SHEETS[name]
-        table = {s.id: sheet(t, s) for t in tasks for s in samples(t, folder)}
+    if name in BASELINES:
+        predict = BASELINES[name]
+        table = {s.id: predict(t, s) for t in tasks for s in samples(t, folder)}
         return ScriptedModel(table, name=f"scripted:{name}")
     path = Path(name)
     if not path.is_file():
-        raise UnknownName("sheet or predictions file", name, SHEETS)
+        raise UnknownName("baseline or predictions file", name, BASELINES)
     ids = {
         (task.name, sample.split, sample.index): sample.id
         for task in tasks
@@ -142,16 +148,16 @@ def load(name: str, tasks: Sequence[Task], folder: Path) -> ScriptedModel:
         if not isinstance(task, str) or not isinstance(index, int):
             raise BadRow(f"{path}, row {number}: give 'id', or 'task' (text) and 'index' (number).")
         if task not in only_split:
-            # Of another task that was not asked for; a name that is no task's is a mistake.
+            # Of a task that is not selected; a name that is no task's is a mistake.
             by_name(task)
             continue
         key = (task, row.get("split", only_split[task]), index)
         if key not in ids:
             raise BadRow(f"{path}, row {number}: {task} has no row {index} in split {key[1]!r}.")
         table[ids[key]] = text
-    if strangers := len(table.keys() - set(ids.values())):
+    if unmatched := len(table.keys() - set(ids.values())):
         print(
-            f"{path}: {strangers} of {len(table)} predictions are for no sample of these tasks.",
+            f"{path}: {unmatched} of {len(table)} predictions match no sample of these tasks.",
             file=sys.stderr,
         )
     return ScriptedModel(table, name=path.name)

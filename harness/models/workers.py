@@ -1,7 +1,8 @@
 """`--workers N`: copies of a model in processes of their own, on one machine or a Ray cluster.
 
-The driver alone knows the run: it cuts the questions into pieces, takes every answer once, and
-writes. Workers come and go.
+The driver (`WorkersModel`) hands out requests in pieces and takes every answer once; a `Worker` is
+an actor with a copy of the model. A worker that dies is started again, and its requests go to the
+others.
 """
 
 from __future__ import annotations
@@ -10,39 +11,174 @@ import contextlib
 import logging
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+from time import monotonic
 from typing import Any
 
 from ...tasks.errors import RedoneError
 from ...tasks.schema import Completion, Request
+from .. import machine
 from .base import Model
-from .pieces import Piece, Pieces
 from .ray_session import RaySession, cpus_each
-from .worker import Stopped, Worker
 
-LIVES = 3
-"""Deaths of a worker in a row, without an answer between them, after which it is given up."""
-PARTING = 30.0
+Piece = dict[int, Request]
+"""Requests by their number in the run."""
+
+WINDOW = 4096
+"""Requests sorted together, so that those that begin alike are in one piece."""
+LEAST = 8
+"""The fewest requests in a piece: fewer would not fill a batch."""
+PARTS = 4
+"""A piece is a worker's share of what is left, divided by this."""
+
+
+class Pieces:
+    """Requests in pieces that shrink towards the end; pieces of dead workers are returned.
+
+    Early pieces are large, so that prompts with the same beginning (a task's instruction) go to one
+    worker; the last ones are small, so that all workers end together (guided self-scheduling,
+    Polychronopoulos and Kuck 1987). Long answers go first.
+
+    Args:
+        requests: Pulled lazily, a window at a time.
+        workers: How many share them.
+    """
+
+    def __init__(self, requests: Iterable[Request], workers: int) -> None:
+        self._source = iter(requests)
+        self._numbers = count()
+        self._workers = workers
+        self._window: deque[tuple[int, Request]] = deque()
+        self._returned: deque[Piece] = deque()
+
+    @property
+    def left(self) -> bool:
+        """Whether there is a piece to take."""
+        if not self._window:
+            found = sorted(islice(self._source, max(WINDOW, 64 * self._workers)), key=_order)
+            self._window.extend((next(self._numbers), request) for request in found)
+        return bool(self._window or self._returned)
+
+    def take(self) -> Piece:
+        """The next piece, if any are left."""
+        if self.left and self._window:
+            size = max(LEAST, len(self._window) // (PARTS * self._workers))
+            return dict(self._window.popleft() for _ in range(min(size, len(self._window))))
+        return self._returned.popleft()
+
+    def put_back(self, piece: Piece) -> None:
+        """Return the unanswered requests of a worker that died.
+
+        They come last, in halves: a request that kills every worker (one that needs too much
+        memory) is soon alone, after all others are answered.
+        """
+        numbers = list(piece)
+        half = (len(numbers) + 1) // 2
+        for part in (numbers[:half], numbers[half:]):
+            if part:
+                self._returned.append({number: piece[number] for number in part})
+
+
+def _order(request: Request) -> tuple[int, str, str]:
+    settings, prompt = request.settings, request.prompt
+    text = prompt if isinstance(prompt, str) else "\n".join(m["content"] for m in prompt)
+    return -(settings.max_tokens + settings.max_thinking_tokens), request.kind, text
+
+
+SEND_EVERY = 0.05
+"""Seconds between two messages of a worker with answers."""
+
+Answers = list[tuple[int, Completion]]
+"""Completions with the numbers of their requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A `RedoneError` in a form that can be sent between processes."""
+
+    message: str
+    exit_code: int
+
+    def error(self) -> RedoneError:
+        """The error to raise in the driver."""
+        error = RedoneError(self.message)
+        error.exit_code = self.exit_code
+        return error
+
+
+class Worker:
+    """A copy of the model in a process of its own: the class of the actors.
+
+    Args:
+        build: Makes the model.
+        threads: Of arithmetic on the CPU.
+        share: Part of the machine's free memory that this worker may plan with.
+    """
+
+    def __init__(self, build: Callable[[], Model], threads: int, share: float) -> None:
+        # torch reads it when it is loaded, which is when the model is made.
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        machine.MEMORY_SHARE = share
+        self._build = build
+        self._model: Model | None = None
+
+    def ready(self) -> dict[str, Any] | Stopped:
+        """Make the model and load its weights; returns its `environment`."""
+        try:
+            self._model = self._build()
+            return self._model.environment()
+        except RedoneError as error:
+            return Stopped(str(error), error.exit_code)
+
+    def answer(self, piece: Piece) -> Iterator[Answers | Stopped]:
+        """Complete the requests of a piece; completions are sent as they come."""
+        assert self._model is not None
+        numbers = {id(request): number for number, request in piece.items()}
+        ready: Answers = []
+        sent = monotonic()
+        try:
+            for request, completion in self._model.run(piece.values()):
+                ready.append((numbers[id(request)], completion))
+                if monotonic() - sent >= SEND_EVERY:
+                    yield ready
+                    ready, sent = [], monotonic()
+        except RedoneError as error:
+            yield ready
+            yield Stopped(str(error), error.exit_code)
+            return
+        yield ready
+
+    def close(self) -> None:
+        """Release memory and devices."""
+        if self._model is not None:
+            self._model.close()
+
+
+MOST_DEATHS = 3
+"""Deaths of a worker in a row, without an answer between them, after which it is not restarted."""
+SHUTDOWN_SECONDS = 30.0
 """Seconds that workers have to end by themselves."""
 
 _log = logging.getLogger("redone.workers")
 
 
 class WorkersGone(RedoneError):
-    """No worker is left; what was answered is in the run folder."""
+    """No worker is left; finished answers are in the run folder."""
 
     exit_code = 69
 
 
 class _Died(Exception):
-    """A worker is no more."""
+    """A worker died."""
 
 
 class WorkersModel:
-    """N copies of a model as Ray actors: to the runner one model like any other.
+    """N copies of a model as Ray actors, used like a single model.
 
-    What a request is (identity, limits, fitting prompts) is told by a copy in this process whose
-    weights are never loaded; only the others answer.
+    Identity and limits come from a copy in this process whose weights are never loaded.
 
     Args:
         front: The copy in this process.
@@ -90,11 +226,11 @@ class WorkersModel:
         self._closed = False
 
     def identity(self) -> dict[str, Any]:
-        """What changes an answer: the model, and not how many copies of it there are."""
+        """What changes an answer; the number of copies does not."""
         return self._front.identity()
 
     def environment(self) -> dict[str, Any]:
-        """How it is computed, told by the worker that is there first."""
+        """How it is computed, as reported by the first worker that is ready."""
         import ray
 
         while self._environment is None:
@@ -104,10 +240,10 @@ class WorkersModel:
         return {**self._environment, "workers": self._workers}
 
     def load(self) -> None:
-        """Starts the workers and waits for all of them, which `run` does not."""
+        """Start the workers and wait for all of them, which `run` does not."""
         import ray
 
-        while len(self._present()) < len(self._deaths):
+        while len(self._ready()) < len(self._deaths):
             self._start()
             for done in ray.wait(list(self._loading))[0]:
                 self._loaded(done)
@@ -120,8 +256,8 @@ class WorkersModel:
         """Complete requests, each yielded once, as soon as the driver has the answer.
 
         Raises:
-            WorkersGone: Every worker died again and again.
-            RedoneError: What ended the work of one of them ends the run.
+            WorkersGone: Every worker died repeatedly.
+            RedoneError: Of any worker.
         """
         import ray
 
@@ -132,7 +268,7 @@ class WorkersModel:
                 if pieces.left:
                     self._start()
                 working = {number for number, _ in busy.values()}
-                for number in self._present():
+                for number in self._ready():
                     if number not in working and pieces.left:
                         piece = pieces.take()
                         call = self._actors[number].answer.options(num_returns="streaming")
@@ -146,7 +282,7 @@ class WorkersModel:
                         answers = self._next(done, number)
                     except _Died:
                         del busy[done]
-                        pieces.give_back(piece)
+                        pieces.put_back(piece)
                         continue
                     if answers is None:
                         del busy[done]
@@ -159,28 +295,28 @@ class WorkersModel:
                 self._end(number)
 
     def close(self) -> None:
-        """Ends the workers, and Ray if it was started here."""
+        """End the workers, and Ray if it was started here."""
         if self._closed:
             return
         self._closed = True
         import ray
 
         try:
-            ending = [self._actors[n].close.remote() for n in self._present()]
+            ending = [self._actors[n].close.remote() for n in self._ready()]
             if ending:
-                ray.wait(ending, num_returns=len(ending), timeout=PARTING)
+                ray.wait(ending, num_returns=len(ending), timeout=SHUTDOWN_SECONDS)
             for number in list(self._actors):
                 self._end(number)
         finally:
             self._session.close()
             self._front.close()
 
-    def _present(self) -> list[int]:
+    def _ready(self) -> list[int]:
         """Workers that have loaded their model."""
         return [n for n in self._actors if n not in self._loading.values()]
 
     def _start(self) -> None:
-        """Starts the workers that are not there, unless they are given up."""
+        """Start the workers that are not running, unless they died too often."""
         import ray
 
         for number in self._deaths:
@@ -192,8 +328,8 @@ class WorkersModel:
     def _loaded(self, done: Any) -> None:
         """A worker has loaded its model, failed to, or died of it."""
         with contextlib.suppress(_Died):
-            told = self._result(done, self._loading.pop(done))
-            self._environment = self._environment or told
+            found = self._result(done, self._loading.pop(done))
+            self._environment = self._environment or found
 
     def _next(self, stream: Any, number: int) -> list[tuple[int, Completion]] | None:
         """More answers of a piece; None at its end."""
@@ -212,33 +348,33 @@ class WorkersModel:
         from ray.exceptions import RayError, RayTaskError
 
         try:
-            told = ray.get(reference)
+            result = ray.get(reference)
         except RayTaskError:
-            raise  # a defect in the worker's code, no death
+            raise  # a bug in the worker's code: it did not die
         except RayError as error:
             self._died(number, error)
             raise _Died from error
-        if isinstance(told, Stopped):
-            raise told.error()
-        return told
+        if isinstance(result, Stopped):
+            raise result.error()
+        return result
 
     def _died(self, number: int, error: Exception) -> None:
-        """Counts a death; the worker is started again when there is work, unless it is given up."""
+        """Count a death; the worker is restarted when there is work, unless it died too often."""
         self._end(number)
         self._deaths[number] += 1
-        if self._deaths[number] >= LIVES:
+        if self._deaths[number] >= MOST_DEATHS:
             del self._deaths[number]
         if not self._deaths:
             reason = " ".join(str(error).split())[-300:] or type(error).__name__
             raise WorkersGone(
-                f"Every worker died {LIVES} times in a row (last: {reason}). Every answer so far "
-                "is kept: run the same command to go on, with fewer --workers or a smaller "
-                "--batch-size if memory was short."
+                f"Every worker died {MOST_DEATHS} times in a row (last: {reason}). Progress is "
+                "saved: rerun the same command to resume, with fewer --workers or a smaller "
+                "--batch-size if memory ran out."
             )
-        _log.warning("A worker died; its questions go to the others.")
+        _log.warning("A worker died; its requests go to the others.")
 
     def _end(self, number: int) -> None:
-        """Kills a worker; it may be started again."""
+        """Kill a worker; it may be started again."""
         import ray
 
         actor = self._actors.pop(number, None)

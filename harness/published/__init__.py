@@ -1,1 +1,1 @@
-"""Figures that papers print, each typed in once: diagnosis, reports and the board read them."""
+"""Figures published in papers, each entered once: diagnosis, reports and leaderboards read them."""

@@ -1,15 +1,16 @@
 """A paper's tables, read from a TOML file: one that ships with redone, or a user's own.
 
-Every figure stands in one place only, under its table; `source`, `paper` and `version` say which
-print it was taken from.
+Every figure appears once, under its table; `source`, `paper` and `version` name the publication.
+`why_not_comparable` says whether a figure measured here may be ranked with a published one.
 """
 
 from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -28,7 +29,7 @@ class TableRow(_Strict):
     """A row of a further table.
 
     Attributes:
-        name: As the table calls it.
+        name: The row's name in that table.
         same: The row of the first table that is the same model, "" if none is.
         after: The row of this table that it was trained from, "" for none.
         figures: By category, benchmark or outside average.
@@ -41,7 +42,7 @@ class TableRow(_Strict):
 
 
 class Table(_Strict):
-    """A table beside the first: its number, what it shows, its rows in order."""
+    """A further table: its number, its title, its rows in order."""
 
     number: str
     title: str
@@ -49,7 +50,7 @@ class Table(_Strict):
 
 
 class Claim(_Strict):
-    """A difference that the text names: the mean average of `model` less that of `over`, points."""
+    """A difference that the paper's text states: mean of `model` minus mean of `over`, points."""
 
     model: str
     over: str
@@ -57,18 +58,18 @@ class Claim(_Strict):
 
 
 class Paper(_Strict):
-    """The content of a file.
+    """A paper's tables and the conditions of its figures.
 
     Attributes:
-        title, paper, version: Of the print: name, archive and number, version.
-        source: Paper, version and table of `rows`, for people.
-        samples, prompts: What was asked, by task: hashes as a run's request has them.
-        outside: Averages over tasks that this registry does not have so: key -> title.
+        title, paper, version: Of the publication: name, archive and number, version.
+        source: Paper, version and table of `rows`, to be displayed.
+        samples, prompts: Hashes of the paper's samples and prompts by task, as in a run's request.
+        outside: Averages over tasks that this registry does not have: key -> title.
         parts: Metrics of the figures of a category that has several.
         size_classes: Blocks of the table: title -> models.
-        rows: Model -> figure by category; averages as printed by benchmark or outside name.
-        tables: The others.
-        claims: What the text says of the rows.
+        rows: Model -> figure by category; published averages by benchmark or outside name.
+        tables: The further tables.
+        claims: Differences that the paper's text states.
     """
 
     title: str = ""
@@ -89,14 +90,14 @@ class Paper(_Strict):
         return {name: mean(f) for name, f in self.rows[row].items() if "/" in name}
 
     def averages(self, row: str) -> dict[str, float]:
-        """The averages of a row, as printed."""
+        """The averages of a row, as published."""
         return {name: mean(f) for name, f in self.rows[row].items() if "/" not in name}
 
     def table(self, number: str) -> Table:
         """A further table, such as `table 3`.
 
         Raises:
-            UnknownName: There is none.
+            UnknownName: The paper has no such table.
         """
         for table in self.tables:
             if table.number == number:
@@ -105,7 +106,7 @@ class Paper(_Strict):
 
 
 def mean(figure: Figure) -> float:
-    """One figure of several."""
+    """The mean of a figure's parts."""
     return math.fsum(figure) / len(figure) if isinstance(figure, list) else float(figure)
 
 
@@ -115,7 +116,7 @@ def shipped() -> list[str]:
 
 
 def path_of(text: str) -> Path | None:
-    """The file of a shipped paper's name, or of a path; None if it is neither."""
+    """The file of a shipped paper, by name, or of a path; None if there is none."""
     found = SHIPPED / f"{text}.toml"
     if text and found.parent == SHIPPED and found.is_file():
         return found
@@ -123,11 +124,11 @@ def path_of(text: str) -> Path | None:
 
 
 def load_paper(path: Path) -> Paper:
-    """Reads and checks a file.
+    """Reads and checks a paper's file.
 
     Raises:
-        MissingData: It cannot be read.
-        BadRow: It is no TOML, or has another form; names the field.
+        MissingData: The file cannot be read.
+        BadRow: It is not TOML, or a field is missing, unknown or of a wrong type; names the field.
         UnknownName: A category that is not in the registry.
     """
     try:
@@ -155,3 +156,40 @@ def load_paper(path: Path) -> Paper:
         if model not in paper.rows:
             raise UnknownName(f"model in the claims of {path}:", model, paper.rows)
     return paper
+
+
+def why_not_comparable(
+    paper: Paper,
+    category: str,
+    measured: Sequence[str],
+    requests: Mapping[str, Mapping[str, Any]],
+    results: Mapping[str, Mapping[str, Any]],
+) -> list[str]:
+    """Why a category's figure may not be ranked with the published one; empty if it may.
+
+    Args:
+        paper: The publication.
+        category: `benchmark/category`.
+        measured: Those of the category's tasks that were measured.
+        requests: By task, `data` and `prompt` of the run's request.
+        results: By task, `scoring` and `not_scored` of the run's results.
+    """
+    benchmark, _, name = category.partition("/")
+    tasks = [task.name for task in BENCHMARKS[benchmark].categories[name]]
+    reasons = []
+    if absent := sorted(set(tasks) - set(measured)):
+        reasons.append(f"without {', '.join(absent)}")
+    if any(requests[t]["data"] != paper.samples.get(t) for t in measured):
+        reasons.append("not the published samples in full")
+    if any(t not in paper.prompts for t in measured):
+        reasons.append("the authors' prompt is not published")
+    elif any(requests[t]["prompt"] != paper.prompts[t] for t in measured):
+        reasons.append("not the authors' prompt")
+    for task in measured:
+        scoring = results[task]["scoring"]
+        role, _, reduced = scoring.partition("-")
+        if role != "official":
+            reasons.append(f"{role} scoring, not the authors'")
+        if reduced or results[task]["not_scored"]:
+            reasons.append(f"scored without a service ({scoring})")
+    return list(dict.fromkeys(reasons))

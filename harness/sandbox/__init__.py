@@ -1,1 +1,1 @@
-"""The `sandbox` service: untrusted programs, judged by tests that they cannot touch."""
+"""The sandbox service: untrusted programs, graded by tests that they cannot touch."""

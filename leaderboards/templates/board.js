@@ -1,22 +1,6 @@
-"use strict";
-// The page is whole without this script: it only sorts, filters and switches the theme.
+// The page is complete without this script, which only sorts, filters and switches the theme.
 (() => {
-  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-
-  function theme() {
-    const button = document.getElementById("theme"), order = ["auto", "light", "dark"];
-    let now = "auto";
-    button.hidden = false;
-    button.addEventListener("click", () => {
-      now = order[(order.indexOf(now) + 1) % 3];
-      if (now === "auto") delete document.documentElement.dataset.theme;
-      else document.documentElement.dataset.theme = now;
-      button.textContent = `Theme: ${now}`;
-    });
-  }
-
-  // A click sorts by a column, the highest first; another one turns it round. Rows without a figure
-  // stay at the end.
+  // A click sorts by a column, highest first; another click reverses. Rows without a score stay last.
   function sortable(table) {
     const heads = all("thead th", table), body = table.tBodies[0];
     heads.forEach((head, place) => {
@@ -45,7 +29,7 @@
   }
 
   function filters() {
-    const form = document.getElementById("filters");
+    const form = byId("filters");
     form.hidden = false;
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", () => {

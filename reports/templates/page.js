@@ -1,10 +1,7 @@
-"use strict";
-// Everything that came out of a model, a data set or a file name goes into the page as text
-// (textContent, option values), never as markup.
+// Everything from a model, a data set or a file name goes into the page as text (textContent,
+// option values), never as markup.
 (() => {
   const PAGE = 20, FOLD = 900;
-  const byId = (id) => document.getElementById(id);
-  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
   function element(tag, properties = {}, ...children) {
     const made = Object.assign(document.createElement(tag), properties);
@@ -20,7 +17,7 @@
     return new Response(stream).text();
   }
 
-  // Control and direction characters are made visible: they may not act on the page's own text.
+  // Control and direction characters are made visible, so that they cannot affect the page's text.
   const DIRECTIONS = { "\u202a": "LRE", "\u202b": "RLE", "\u202c": "PDF", "\u202d": "LRO", "\u202e": "RLO",
     "\u2066": "LRI", "\u2067": "RLI", "\u2068": "FSI", "\u2069": "PDI" };
   function visible(text) {
@@ -30,18 +27,6 @@
     });
   }
 
-  // --- theme -----------------------------------------------------------------------------------
-  function theme() {
-    const button = byId("theme"), order = ["auto", "light", "dark"];
-    let now = "auto";
-    const apply = () => {
-      if (now === "auto") delete document.documentElement.dataset.theme;
-      else document.documentElement.dataset.theme = now;
-      button.textContent = `Theme: ${now}`;
-    };
-    button.hidden = false;
-    button.addEventListener("click", () => { now = order[(order.indexOf(now) + 1) % 3]; apply(); });
-  }
 
   // --- downloads -------------------------------------------------------------------------------
   function save(name, type, content) {
@@ -53,7 +38,7 @@
   function csv(table) {
     const cell = (value) => {
       if (value === null) return "";
-      // A text that opens like a formula must not be run by a spreadsheet.
+      // A spreadsheet must not run a text that starts like a formula.
       const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
       return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
@@ -83,7 +68,7 @@
     const chart = byId("seesaw-chart");
     if (!figure || !chart) return;
     const source = await unpacked("packed-plotly");
-    // An inline script whose hash the page's policy names: nothing else may run.
+    // The content security policy names the hash of this inline script; nothing else may run.
     document.head.append(element("script", { textContent: source }));
     chart.hidden = false;
     const narrow = chart.clientWidth < 560;
@@ -187,14 +172,14 @@
       shown += next.length;
       field("more").hidden = shown >= found.length;
       field("count").textContent = found.length
-        ? `${shown} of ${found.length.toLocaleString("en")} examples that match are shown.` : "No example matches.";
+        ? `Showing ${shown} of ${found.length.toLocaleString("en")} matching examples.` : "No matching examples.";
     }
 
     function block(place, empty) {
       if (place === null) return element("p", { className: "text nothing", textContent: empty });
       const text = texts[place], parts = typeof text === "string" ? [text] : text;
       const whole = parts.length === 1 ? visible(parts[0])
-        : `${visible(parts[0])}\n[… ${parts[1].toLocaleString("en")} characters left out …]\n${visible(parts[2])}`;
+        : `${visible(parts[0])}\n[… ${parts[1].toLocaleString("en")} characters omitted …]\n${visible(parts[2])}`;
       if (!whole) return element("p", { className: "text nothing", textContent: "(empty)" });
       const shape = element("div", { className: "text", dir: "auto" });
       const lines = whole.split("\n", 19);
@@ -203,7 +188,7 @@
       shape.textContent = `${short}…`;
       const fold = element("button", { type: "button", className: "quiet fold" });
       let open = false;
-      const label = () => { fold.textContent = open ? "Fold" : `Show all ${whole.length.toLocaleString("en")} characters`; };
+      const label = () => { fold.textContent = open ? "Show less" : `Show all ${whole.length.toLocaleString("en")} characters`; };
       fold.addEventListener("click", () => {
         open = !open;
         shape.textContent = open ? whole : `${short}…`;
@@ -214,15 +199,15 @@
       return element("div", {}, shape, fold);
     }
 
-    function answer(who, own) {
+    function answer(run, own) {
       const value = element("span", { className: "small", textContent: ` value ${own.value.toFixed(2)}` });
       const chip = own.failure ? element("span", { className: "chip", textContent: own.failure }) : null;
       const same = own.parsed !== null && own.text !== null && full(own.parsed) === full(own.text);
-      const told = (words) => element("p", { className: "small", textContent: words });
-      const read = own.parsed === null ? told("The scorer read nothing out of it.")
-        : same ? told("The scorer read the whole answer.")
-          : element("div", {}, element("h4", { textContent: "Read by the scorer" }), block(own.parsed, ""));
-      return element("div", {}, element("h4", {}, who, value, chip), block(own.text, "(this run keeps no texts)"), read);
+      const note = (words) => element("p", { className: "small", textContent: words });
+      const parsed = own.parsed === null ? note("No parsed answer.")
+        : same ? note("Parsed answer: the whole completion.")
+          : element("div", {}, element("h4", { textContent: "Parsed answer" }), block(own.parsed, ""));
+      return element("div", {}, element("h4", {}, run, value, chip), block(own.text, "(this run stores no texts)"), parsed);
     }
 
     function card(flip) {
@@ -233,11 +218,11 @@
       prompt.addEventListener("toggle", () => {
         if (prompt.childElementCount > 1) return;
         for (const [role, place] of flip.prompt ?? [["", null]]) {
-          prompt.append(element("h4", { textContent: role || "text" }), block(place, "(neither run keeps texts)"));
+          prompt.append(element("h4", { textContent: role || "text" }), block(place, "(neither run stores texts)"));
         }
       });
       return element("article", { className: `flip ${flip.kind}` }, element("header", {}, title, about), prompt,
-        element("h4", { textContent: "Gold" }), block(flip.gold, "(not kept)"),
+        element("h4", { textContent: "Gold" }), block(flip.gold, "(not stored)"),
         element("div", { className: "answers" }, answer("Base", flip.base), answer(flip.stage, flip.candidate)));
     }
 
@@ -256,7 +241,7 @@
     tasks();
     if (!("DecompressionStream" in window)) {
       byId("verdict").append(element("p", { className: "empty",
-        textContent: "This browser cannot unpack examples and downloads (it lacks DecompressionStream); the tables are complete." }));
+        textContent: "This browser cannot show the examples, the chart and the downloads (it lacks DecompressionStream); the tables are complete." }));
       return;
     }
     const data = JSON.parse(await unpacked("packed-data"));

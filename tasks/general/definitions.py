@@ -1,47 +1,44 @@
-"""lm-eval's definitions: a name becomes built tasks, with the settings of a run of its own.
+"""lm-eval's definitions: from a name to the built tasks, and what they measure.
 
-A name is that of a task, group or tag of lm-eval's, with variants behind plus signs:
+A name is that of one of lm-eval's tasks, groups or tags, with variants after plus signs:
 
     gsm8k            as lm-eval runs it: few-shot examples as defined, raw text
-    gsm8k+chat       through the model's chat template, examples as turns (--apply_chat_template)
+    gsm8k+chat       with the model's chat template, examples as turns (--apply_chat_template)
     gsm8k+0shot      with another number of examples (--num_fewshot)
     truthfulqa/truthfulqa_mc1    one task of a group or tag that has no score of its own
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from ..errors import RedoneError, UnknownName
-from .code_eval import CodeEval
-from .mirrors import mirrors
-from .world import offline_world
+from ..sources import DataPaths
+from .mirror import mirrors
+from .offline import CodeEval, nltk_folders, offline_lm_eval
 
 PREFIX = "lm_eval:"
 FEWSHOT_SEED = 1234
 """lm-eval's default."""
-
-INCLUDE_VARIABLE = "REDONE_LM_EVAL_TASKS"
-"""Names a folder of definitions of the user's own (lm-eval's --include_path)."""
 
 _VARIANT = re.compile(r"(chat)|(\d+)shot")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A name, read.
+    """A name, parsed.
 
     Attributes:
         name: Of lm-eval's task, group or tag.
         member: The one task of it that is meant, None for all.
-        chat: Through the chat template.
-        shots: Examples instead of the defined number, None: as defined.
+        chat: With the chat template.
+        shots: Number of few-shot examples, None: as defined.
     """
 
     name: str
@@ -51,10 +48,10 @@ class Wanted:
 
     @classmethod
     def of(cls, name: str) -> Wanted:
-        """Reads a name, with or without `lm_eval:`.
+        """Parses a name, with or without `lm_eval:`.
 
         Raises:
-            RedoneError: A variant that there is not.
+            RedoneError: An unknown variant.
         """
         base, *variants = name.removeprefix(PREFIX).split("+")
         chat, shots = False, None
@@ -73,16 +70,17 @@ class Wanted:
 
 @dataclass(frozen=True, eq=False)
 class Definition:
-    """Built tasks behind a name.
+    """The built tasks of a name.
 
     Attributes:
         wanted: The name.
         tasks: lm-eval's task objects, by name, in its order.
         version: lm-eval's versions of group and tasks, joined by +.
-        pooled: Metrics that the group's own score is made of, each the mean over all documents;
-            empty for a single task.
-        apart: The tasks have no common score: each stands alone.
+        pooled: Metrics of the group's own score, each the mean over all documents, with their
+            filters; empty for a single task.
+        apart: The tasks have no common score: each has its own.
         code: They run what the model wrote, in the sandbox.
+        nltk: Folders of NLTK's data, which scoring may need.
     """
 
     wanted: Wanted
@@ -91,38 +89,85 @@ class Definition:
     pooled: tuple[tuple[str, tuple[str, ...] | None], ...]
     apart: bool
     code: bool
+    nltk: tuple[str, ...] = ()
+
+    def by_metric(self, property: Callable[[Any], Mapping[str, Any]]) -> dict[str, Any]:
+        """A property of lm-eval's tasks by metric, such as its aggregation; the first task wins."""
+        known: dict[str, Any] = {}
+        for task in self.tasks.values():
+            known = {**property(task), **known}
+        return known
+
+    def metric_keys(self, scored: Callable[[Any], Iterable[str]]) -> list[str]:
+        """`metric,filter` of everything that the tasks measure, in lm-eval's order.
+
+        Args:
+            scored: The keys that `process_results` of a task gives; empty if they are not known.
+                Tasks name their metrics in their definition, and some make others of them.
+        """
+        keys: dict[str, None] = {}
+        for task in self.tasks.values():
+            names = dict.fromkeys(task.aggregation())
+            made = {key.partition(",")[0]: None for key in scored(task)}
+            for ensemble in task._filters:
+                for metric in made or names:
+                    keys[f"{metric},{ensemble.name}"] = None
+        if self.pooled:
+            keys = {key: None for key in keys if self._is_pooled(*key.split(",", 1))}
+        return [key for key in keys if not key.startswith("bypass,")]
+
+    def _is_pooled(self, metric: str, name: str) -> bool:
+        """Whether the group's own score has a metric, with a filter of this name."""
+        filters = [found for listed, found in self.pooled if listed == metric]
+        return bool(filters) and all(found is None or name in found for found in filters)
 
 
 @cache
-def manager(folder: Path | None = None) -> Any:
-    """lm-eval's index of tasks, of one folder or (seconds) of all."""
+def manager(folder: Path | None = None, include: Path | None = None) -> Any:
+    """lm-eval's index of tasks.
+
+    Args:
+        folder: The only folder to index; None: all of lm-eval's (takes seconds).
+        include: Folder of the user's own definitions, indexed beside all of lm-eval's.
+    """
     from lm_eval.tasks import TaskManager
 
     if folder is None:
-        return TaskManager(include_path=os.environ.get(INCLUDE_VARIABLE) or None)
+        return TaskManager(include_path=str(include) if include else None)
     return TaskManager(include_defaults=False, include_path=str(folder))
 
 
 @cache
-def definition(name: str, folder: str | None = None, data: Path | None = None) -> Definition:
-    """Builds the tasks behind a name; its data sets must be within reach.
+def definition(name: str, folder: str | None, data: DataPaths) -> Definition:
+    """Builds the tasks of a name, once for each place that data come from.
 
     Args:
         name: As in `Wanted`.
-        folder: lm-eval's folder that defines it, where that is known: saves reading all.
-        data: The data folder whose mirror is used.
+        folder: lm-eval's folder that defines it; None if not known: then all may be read.
+        data: The mirrors to use, and the user's own definitions.
 
     Raises:
         UnknownName: lm-eval has no such task.
-        MissingData: A data set is out of reach.
-        RedoneError: lm-eval is not installed, or the task cannot be served.
+        MissingData: A data set cannot be found.
+        RedoneError: lm-eval is not installed, or the task is not supported.
     """
+    # Tasks are built under process-wide patches, so by one thread at a time, and once.
+    with _BUILDING:
+        return _build(name, folder, data)
+
+
+_BUILDING = RLock()
+
+
+@cache
+def _build(name: str, folder: str | None, data: DataPaths) -> Definition:
     wanted = Wanted.of(name)
-    with offline_world(mirrors(data)):
+    used = mirrors(data)
+    with offline_lm_eval(used):
         from lm_eval import tasks as package
 
         _compile_templates_once()
-        index = _index(Path(package.__file__).parent, folder, wanted.name)
+        index = _index(Path(package.__file__).parent, folder, wanted.name, data.include)
         if wanted.name not in index.task_index:
             raise UnknownName("lm-eval task", wanted.name, index.all_tasks)
         built = index.load([wanted.name])
@@ -147,31 +192,30 @@ def definition(name: str, folder: str | None = None, data: Path | None = None) -
         pooled if by_size else (),
         apart=not single and not (pooled and by_size),
         code=any(getattr(t, "UNSAFE_CODE", False) for t in tasks.values()),
+        nltk=nltk_folders(used),
     )
 
 
 @cache
 def _compile_templates_once() -> None:
-    """lm-eval compiles its few templates anew for each text: most of the work of a prompt."""
+    """lm-eval recompiles its few templates for each text: most of the cost of a prompt."""
     from lm_eval import utils
 
     utils.env.from_string = cache(utils.env.from_string)  # type: ignore[method-assign]
 
 
-def _index(root: Path, folder: str | None, name: str) -> Any:
-    """The index that holds a name: of its folder if that can be told, else of everything."""
+def _index(root: Path, folder: str | None, name: str, include: Path | None) -> Any:
+    """The index that has a name: of its folder if that can be guessed, else of everything."""
     parts = re.split(r"[_-]", name)
     names = ["_".join(parts[:n]) for n in range(len(parts), 0, -1)]
     places = [root / name for name in ([folder] if folder else names)]
-    if own := os.environ.get(INCLUDE_VARIABLE):
-        places.insert(0, Path(own))
-    for place in places:
+    for place in [*([include] if include else []), *places]:
         if place.is_dir():
             index = manager(place)
-            # A tag may be given in several folders.
+            # A tag may be defined in several folders.
             if name in index.task_index and name not in index.all_tags:
                 return index
-    return manager()
+    return manager(None, include)
 
 
 def _filters(listed: Any) -> tuple[str, ...] | None:
@@ -181,7 +225,7 @@ def _filters(listed: Any) -> tuple[str, ...] | None:
 
 
 def _runs_in_the_sandbox(task: Any) -> bool:
-    """Whether a task's metrics run programs through our stand-in for `code_eval`."""
+    """Whether a task's metrics run programs through our replacement of `code_eval`."""
     named = getattr(task, "_metric_fn_list", {}).values()
     functions = [getattr(f, "__self__", f) for f in named]  # lm-eval keeps their `__call__`
     return any(
@@ -194,7 +238,7 @@ def _runs_in_the_sandbox(task: Any) -> bool:
 def _prepare(task: Any, wanted: Wanted) -> None:
     """What lm-eval's evaluation does to a task before it builds requests."""
     if getattr(task, "MULTIMODAL", False):
-        raise RedoneError(f"{task.task_name} shows images or sound, which is not served here.")
+        raise RedoneError(f"{task.task_name} shows images or sound, which is not supported here.")
     if getattr(task, "UNSAFE_CODE", False) and not _runs_in_the_sandbox(task):
         raise RedoneError(
             f"{task.task_name} runs what the model wrote inside lm-eval's own process, which is "
@@ -203,7 +247,7 @@ def _prepare(task: Any, wanted: Wanted) -> None:
     defined = task.get_config("num_fewshot")
     if wanted.shots is not None and defined == 0 and wanted.shots:
         raise RedoneError(
-            f"{task.task_name} is defined with 0 examples, and lm-eval keeps to that: leave "
+            f"{task.task_name} is defined with 0 examples, which lm-eval does not override: leave "
             f"+{wanted.shots}shot out."
         )
     if wanted.shots is not None:

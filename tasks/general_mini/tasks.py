@@ -1,46 +1,36 @@
 """The tasks of `general-mini`, and access to any number of items of its families.
 
 A task is one evaluation-only family; its `train` split is a train family of the same capability
-with other templates, words and skills. What is trained on is therefore never a template, a word
-table or a skill that is evaluated: a gain here is one that carried over.
+with other templates, words and skills. No template, word table or skill that is evaluated is ever
+trained on, so a gain here is a gain that transferred.
 
-The benchmark is this project's own, so its authors' judgement and the trusted one are the same
-rule: `official` and `corrected` give equal figures, and both stand because every run has both.
+The benchmark is this project's own, so its official rule and ours are the same: `official` and
+`corrected` give equal figures, and both exist because every run has both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import ClassVar, Literal
 
 from ..errors import RedoneError, UnknownName
-from ..schema import Baselines, Chance, Prompt, Record, Sample, Settings, Task
+from ..schema import Record, Sample, Settings
 from ..sources import cluster_of
-from .evaluation.facts import FACTS
-from .evaluation.layout import LAYOUT
-from .evaluation.lists import LISTS
-from .evaluation.numerals import NUMERALS
-from .evaluation.records import RECORDS
-from .evaluation.stories import STORIES
-from .evaluation.word_problems import WORD_PROBLEMS
-from .evaluation.wording import WORDING
-from .family import Family, Item, draw
-from .forms import FORMS, exact_scoring, gold_text, rules_scoring
-from .train.animals import ANIMALS
-from .train.bullets import BULLETS
-from .train.copying import COPYING
-from .train.extraction import EXTRACTION
-from .train.notices import NOTICES
-from .train.openings import OPENINGS
-from .train.remainders import REMAINDERS
-from .train.sequences import SEQUENCES
+from ..task import Baselines, Chance, Prompt, Task
+from .instructions import BULLETS, LAYOUT, OPENINGS, WORDING
+from .items import FORMS, Family, Item, draw, exact_scoring, gold_text, rules_scoring
+from .knowledge import ANIMALS, FACTS
+from .mathematics import NUMERALS, REMAINDERS, SEQUENCES, WORD_PROBLEMS
+from .reading import NOTICES, STORIES
+from .transformation import COPYING, EXTRACTION, LISTS, RECORDS
 
 ITEMS = 100
 """Items of each family in the embedded suite."""
 REPORT_ITEMS = 200
-"""Items behind those that are drawn for `general-mini-report`."""
+"""Items that are drawn for `general-mini-report`, after the first `ITEMS`."""
 
 CITATION = "Items generated for redone from seeds and word tables of its own."
 _VERIFIABLE = (
@@ -64,7 +54,7 @@ def generate(family: str, seed: int = 0, count: int = ITEMS) -> Iterator[Item]:
     Args:
         family: Key of `FAMILIES`.
         seed: Any; the suite has seed 0.
-        count: How many; half of them in each language.
+        count: How many; two of three are in English, the others in Chinese.
 
     Raises:
         UnknownName: There is no such family.
@@ -76,14 +66,15 @@ def generate(family: str, seed: int = 0, count: int = ITEMS) -> Iterator[Item]:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingRow:
-    """One item to learn from.
+class GeneratedRow:
+    """One generated training item.
 
     Attributes:
-        task: The task whose judgement, and so whose reward, applies.
+        task: The task whose scoring, and so whose reward, applies.
         family: A train family.
+        language: `en` or `zh`.
         question: The user's message.
-        rationale: The way to the answer.
+        rationale: The reasoning that leads to the answer.
         answer: The text of a perfect answer.
         row: The item as the task's own reader yields it.
     """
@@ -99,7 +90,7 @@ class TrainingRow:
 
 def training_rows(
     family: str | None = None, seed: int = 0, count: int = ITEMS
-) -> Iterator[TrainingRow]:
+) -> Iterator[GeneratedRow]:
     """Rows of the train families, with rationales.
 
     Args:
@@ -112,21 +103,17 @@ def training_rows(
         UnknownName: There is no such family.
         RedoneError: It is for evaluation only, or has not so many different items.
     """
-    readers = {
-        t.read.train.name: t
-        for t in GENERAL_MINI
-        if isinstance(t.read, FamilyReader) and t.read.train is not None
-    }
-    for name in readers if family is None else (family,):
+    tasks = {train.name: f"general_mini/{evaluation.name}" for evaluation, train, *_ in _SUITE}
+    for name in tasks if family is None else (family,):
         items = generate(name, seed, count)
-        if name not in readers:
+        if name not in tasks:
             raise RedoneError(
                 f"The family {name!r} is for evaluation only, so nothing is trained on it. Train "
-                f"families: {', '.join(readers)}."
+                f"families: {', '.join(tasks)}."
             )
         for item in items:
-            yield TrainingRow(
-                task=readers[name].name,
+            yield GeneratedRow(
+                task=tasks[name],
                 family=name,
                 language=item.language,
                 question=item.question,
@@ -136,32 +123,33 @@ def training_rows(
             )
 
 
-# --- from items to samples -----------------------------------------------------------------------
+# --- from items to records -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class FamilyReader:
-    """Yields generated items as rows: the split `test` of one family, the split `train` of another.
+    """Yields generated items: the split `test` of one family, the split `train` of another.
 
     Attributes:
         evaluation, train: The families; there may be none to train on.
         seed: Of both.
         count: Items of each that are drawn.
-        behind: Of the evaluation family so many items come first and are not yielded, nor is what
-            is about the same as one of them.
+        skip: So many items of the evaluation family come first and are not yielded, nor is any item
+            with the source of one of them.
     """
 
     evaluation: Family
     train: Family | None
     seed: int = 0
     count: int = ITEMS
-    behind: int = 0
+    skip: int = 0
+    kind: ClassVar[Literal["generated"]] = "generated"
 
     def __call__(self, folder: Path) -> Iterator[Record]:
-        """The rows; no data folder is looked at."""
+        """The records; no data folder is used."""
         first = set()
-        for number, item in enumerate(draw(self.evaluation, self.seed, self.behind + self.count)):
-            if number < self.behind:
+        for number, item in enumerate(draw(self.evaluation, self.seed, self.skip + self.count)):
+            if number < self.skip:
                 first.add(cluster_of(item.source))
             elif cluster_of(item.source) not in first:
                 yield _row(item, "test", self.evaluation.name)
@@ -185,7 +173,7 @@ def _row(item: Item, split: str, family: str) -> Record:
     )
 
 
-# --- answers without skill -----------------------------------------------------------------------
+# --- trivial baselines ---------------------------------------------------------------------------
 
 _REMARKS = (
     "I LIKE THIS VERY MUCH.",
@@ -201,7 +189,7 @@ _REMARKS = (
 
 
 def _random(sample: Sample, random: Random) -> str:
-    """The pieces of the question put together by chance."""
+    """A random combination of the pieces of the question."""
     options, form = list(sample.fields["options"]), sample.target["form"]
     if form == "rules":
         return random.choice(_REMARKS)
@@ -222,13 +210,13 @@ def _everything(sample: Sample) -> str:
     return FORMS["list"].written(options, sample.language)
 
 
-_GUESSES = Baselines(_random, lambda samples: list(_REMARKS), _everything)
+_BASELINES = Baselines(_random, lambda samples: list(_REMARKS), _everything)
 
 # --- the tasks -----------------------------------------------------------------------------------
 
 
 def _limit(sample: Sample) -> int:
-    """Tokens for the gold answer in the worst tokeniser, and some for words around it."""
+    """Tokens for the gold answer in the worst tokenizer, and some for words around it."""
     if sample.target["form"] == "number":
         return 32
     text = gold_text(sample)
@@ -237,11 +225,7 @@ def _limit(sample: Sample) -> int:
 
 
 def _task(
-    evaluation: Family,
-    train: Family,
-    category: str,
-    max_tokens: int,
-    chance: Chance,
+    evaluation: Family, train: Family, category: str, max_tokens: int, chance: Chance
 ) -> Task:
     rules = category == "instructions"
     scoring = rules_scoring if rules else exact_scoring
@@ -259,7 +243,7 @@ def _task(
         settings=Settings(max_tokens=max_tokens),
         scorings={name: scoring(name) for name in ("official", "corrected")},
         gold=gold_text,
-        baselines=_GUESSES,
+        baselines=_BASELINES,
         chance=chance,
         reward="pattern" if rules else "exact",
         citation=_VERIFIABLE if rules else CITATION,
@@ -276,42 +260,37 @@ _CAPABILITIES = {
     "reading": "reading and transformation",
 }
 
-GENERAL_MINI = (
-    _task(FACTS, ANIMALS, "knowledge", 24, Chance(11.3, 0.113)),
-    _task(WORD_PROBLEMS, REMAINDERS, "mathematics", 32, Chance(6.0, 0.06)),
-    _task(NUMERALS, SEQUENCES, "mathematics", 32, Chance(7.0, 0.07)),
-    _task(WORDING, OPENINGS, "instructions", 36, Chance(4.0, 0.04)),
-    _task(LAYOUT, BULLETS, "instructions", 36, Chance(2.0, 0.02)),
-    _task(LISTS, COPYING, "transformation", 32, Chance(4.0, 0.04)),
-    _task(RECORDS, EXTRACTION, "transformation", 48, Chance(14.3, 0.143)),
-    _task(STORIES, NOTICES, "reading", 24, Chance(16.7, 0.167)),
+_SUITE: Sequence[tuple[Family, Family, str, int, Chance, Chance]] = (
+    (FACTS, ANIMALS, "knowledge", 24, Chance(11.3, 0.113), Chance(10.0, 0.1)),
+    (WORD_PROBLEMS, REMAINDERS, "mathematics", 32, Chance(6.0, 0.06), Chance(5.5, 0.055)),
+    (NUMERALS, SEQUENCES, "mathematics", 32, Chance(7.0, 0.07), Chance(5.5, 0.055)),
+    (WORDING, OPENINGS, "instructions", 36, Chance(4.0, 0.04), Chance(1.5, 0.015)),
+    (LAYOUT, BULLETS, "instructions", 36, Chance(2.0, 0.02), Chance(0.55, 0.006)),
+    (LISTS, COPYING, "transformation", 32, Chance(4.0, 0.04), Chance(4.5, 0.045)),
+    (RECORDS, EXTRACTION, "transformation", 48, Chance(14.3, 0.143), Chance(15.9, 0.159)),
+    (STORIES, NOTICES, "reading", 24, Chance(16.7, 0.167), Chance(17.5, 0.175)),
+)
+"""Evaluation family, train family, category, token limit, chance level, chance level of reports."""
+
+GENERAL_MINI = tuple(
+    _task(evaluation, train, category, max_tokens, chance)
+    for evaluation, train, category, max_tokens, chance, _ in _SUITE
 )
 
 
-def _for_reports(task: Task, chance: Chance) -> Task:
+def _for_reports(task: Task, evaluation: Family, chance: Chance) -> Task:
     """The same family on items that no diagnosis and no gate has seen."""
-    assert isinstance(task.read, FamilyReader)
     return replace(
         task,
         name=task.name.replace("general_mini/", "general_mini_report/"),
-        read=replace(task.read, train=None, count=REPORT_ITEMS, behind=ITEMS),
+        read=FamilyReader(evaluation, None, count=REPORT_ITEMS, skip=ITEMS),
         chance=chance,
         splits={"test": "report"},
         held_out=True,
     )
 
 
-_REPORT_CHANCE = {
-    "facts": Chance(10.0, 0.1),
-    "word_problems": Chance(5.5, 0.055),
-    "numerals": Chance(5.5, 0.055),
-    "wording": Chance(1.5, 0.015),
-    "layout": Chance(0.55, 0.006),
-    "lists": Chance(4.5, 0.045),
-    "records": Chance(15.9, 0.159),
-    "stories": Chance(17.5, 0.175),
-}
-
 GENERAL_MINI_REPORT = tuple(
-    _for_reports(task, _REPORT_CHANCE[task.name.partition("/")[2]]) for task in GENERAL_MINI
+    _for_reports(task, evaluation, chance)
+    for task, (evaluation, *_, chance) in zip(GENERAL_MINI, _SUITE, strict=True)
 )

@@ -1,7 +1,7 @@
 """SNS-Bench CHLW: which words of a comment to highlight for search (Guo et al., ICML 2025).
 
-In most comments none is. The authors run the answer as Python; here literals are read, and code is
-a text that cannot be read.
+In most comments none is. The authors run the answer as Python; here only literals are parsed, and
+code is a text that cannot be parsed.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
-from ..answers import Reading, key, python_literal, read_literal
-from ..metrics.sets import COLUMNS, OFFICIAL_READ_F1, SetJudge, set_scoring
-from ..schema import Baselines, Chance, Completion, Prompt, Record, Sample, Scoring, Settings, Task
+from ..extraction import Extraction, normalize, parse_literal, parse_python_literal
+from ..metrics.classification import COLUMNS, OFFICIAL_READ_F1, SetScorer, set_scoring
+from ..schema import Completion, Record, Sample, Scoring, Settings
 from ..sources import JsonReader
-from .ner import read_spans
-from .rows import CITATION, DATASET, frequent, row, target_of
+from ..task import Baselines, Prompt, Task
+from .base import CITATION, DATASET, frequent, read_spans, row, target_of
 
 _FRAME = re.compile(
     r"^\s*(?:the\s+)?(?:comments?(?:\s+(?:is|are|as follows|below))*|评论(?:如下|内容)?)\s*[:：]\s*"
@@ -30,7 +30,7 @@ _BETWEEN = re.compile(r"['\"”]\s*[,，]\s*['\"“]")
 
 def _row(raw: Mapping[str, Any]) -> Record:
     try:
-        words = read_literal(raw["answer"])
+        words = parse_literal(raw["answer"])
     except ValueError:
         words = None
     if not isinstance(words, list) or not all(isinstance(w, str) for w in words):
@@ -46,22 +46,18 @@ def options(content: str) -> tuple[str, ...]:
     return tuple(_BETWEEN.split(found[1])) if found else ()
 
 
-def _read(sample: Sample, completion: Completion) -> Reading:
-    return read_spans(completion, sample.fields["content"], sample.language)
-
-
 _LIST = re.compile(r"\[[^\[\]]*\]")
 
 
-def _read_official(sample: Sample, completion: Completion) -> Reading:
+def _read_official(sample: Sample, completion: Completion) -> Extraction:
     text = completion.text
     found = _LIST.search(text)
     try:
-        words = python_literal(found[0] if found else text)
+        words = parse_python_literal(found[0] if found else text)
     except ValueError:
-        return Reading(None, "format")
+        return Extraction(None, "format")
     ok = isinstance(words, list) and all(isinstance(w, str) for w in words)
-    return Reading(words) if ok else Reading(None, "format")
+    return Extraction(words) if ok else Extraction(None, "format")
 
 
 def _gold(sample: Sample) -> str:
@@ -84,10 +80,7 @@ def _everything(sample: Sample) -> str:
 TASK = Task(
     name="sns_bench/chlw",
     title="CHLW (words to highlight)",
-    category="chlw",
     capability="information extraction",
-    language="en",
-    version=1,
     dataset=DATASET,
     read=JsonReader("sns-bench/Note-CHLW.json", {"content": str, "answer": str}, _row),
     prompts={
@@ -115,17 +108,16 @@ TASK = Task(
     prompt_key="Note-CHLW",
     settings=Settings(max_tokens=96),
     scorings={
-        "corrected": set_scoring("corrected", _read, target_of, key),
+        "corrected": set_scoring("corrected", read_spans, target_of, normalize),
         "official": Scoring(
             "official",
             (*COLUMNS, "read", "count"),
-            SetJudge(_read_official, target_of, str, leave_out=True),
+            SetScorer(_read_official, target_of, str, leave_out=True),
             (OFFICIAL_READ_F1,),
         ),
     },
     gold=_gold,
     baselines=Baselines(_guess, _constants, _everything),
-    chance=Chance(67.65, 0.71),
     reward="metric",
     citation=CITATION,
 )

@@ -2,62 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from random import Random
+from collections.abc import Mapping
 from typing import Any
 
-from ..answers import Reading, key
-from ..labels import YES_NO, read_label
-from ..metrics.choice import accuracy_scoring, is_target
-from ..schema import Baselines, Chance, Completion, Prompt, Record, Sample, Settings, Task
+from ..metrics.classification import accuracy_scoring, is_target
+from ..schema import Record, Settings
 from ..sources import JsonReader
-from . import official
-from .rows import CITATION, DATASET, gold_text, language_or, row
-
-
-@lru_cache(maxsize=64)
-def yes_or_no(text: str) -> str | None:
-    """`Yes` or `No` for a gold in English or Chinese, None if it is neither."""
-    number = YES_NO.forms.get(key(text))
-    return None if number is None else YES_NO.names[number]
-
-
-def yes_no_row(raw: Mapping[str, Any], source: str) -> Record:
-    """A row whose answer is yes or no.
-
-    Raises:
-        ValueError: It is something else.
-    """
-    label = yes_or_no(raw["answer"])
-    if label is None:
-        raise ValueError(f"field 'answer': Yes or No is expected, not {raw['answer']!r}.")
-    return row(raw, raw["answer"], source, label=label)
-
-
-def read_yes_no(sample: Sample, completion: Completion) -> Reading:
-    """Yes or no, in either language."""
-    return read_label(completion, YES_NO, sample.language)
-
-
-def same_answer(sample: Sample, answer: str) -> bool:
-    """Whether the answer and the target say the same."""
-    return answer == yes_or_no(sample.target)
-
-
-def coin(sample: Sample, random: Random) -> str:
-    """Yes or no by chance."""
-    return random.choice(("Yes", "No"))
-
-
-def yes_and_no(samples: Sequence[Sample]) -> list[str]:
-    """The two constant answers."""
-    return ["Yes", "No"]
-
-
-def both(sample: Sample) -> str:
-    """The sheet that lists both answers."""
-    return language_or(sample, "Yes, No", "是，否")
+from ..task import Baselines, Prompt, Task
+from .base import (
+    CITATION,
+    DATASET,
+    both,
+    coin,
+    gold_text,
+    read_official_yes_no,
+    read_yes_no,
+    same_answer,
+    yes_and_no,
+    yes_no_row,
+)
 
 
 def _row(raw: Mapping[str, Any]) -> Record:
@@ -67,10 +30,7 @@ def _row(raw: Mapping[str, Any]) -> Record:
 TASK = Task(
     name="sns_bench/gender",
     title="Gender",
-    category="gender",
     capability="user behaviour modelling",
-    language="en",
-    version=1,
     dataset=DATASET,
     read=JsonReader("sns-bench/Note-Gender.json", {"content": str, "answer": str}, _row),
     prompts={
@@ -98,11 +58,9 @@ TASK = Task(
     settings=Settings(max_tokens=16),
     scorings={
         "corrected": accuracy_scoring("corrected", read_yes_no, same_answer),
-        "official": accuracy_scoring("official", official.read_yes_no, is_target),
+        "official": accuracy_scoring("official", read_official_yes_no, is_target),
     },
     gold=gold_text,
     baselines=Baselines(coin, yes_and_no, both),
-    chance=Chance(50.78, 0.51),
-    reward="exact",
     citation=CITATION,
 )

@@ -10,26 +10,31 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from ..answers import Reading, key
-from ..labels import candidates, named_labels, read_label
-from ..lists import read_list
-from ..metrics.choice import accuracy_scoring, is_target
-from ..metrics.sets import COLUMNS, OFFICIAL_F1, SetJudge, set_scoring
-from ..schema import Baselines, Chance, Completion, Prompt, Record, Sample, Scoring, Settings, Task
+from ..extract_label import candidate_labels, mentioned_labels
+from ..extract_list import extract_list
+from ..extraction import Extraction, normalize
+from ..metrics.classification import accuracy_scoring, is_target, set_scoring
+from ..schema import Completion, Record, Sample, Settings
 from ..sources import JsonReader
-from . import official
-from .rows import (
+from ..task import Baselines, Prompt, Task
+from .base import (
     CITATION,
     DATASET,
+    OFFICIAL_SETS,
+    all_candidates,
     frequent_sets,
+    frequent_targets,
     gold_list,
     gold_text,
     listed,
+    one_of,
     pieces,
+    read_candidate,
+    read_official_choice,
     row,
+    same_text,
     target_of,
 )
-from .taxonomy import all_candidates, frequent_targets, known, one_of, same_text
 
 FIELDS = {"content": str, "candidates": str, "answer": str}
 
@@ -40,18 +45,10 @@ def _single_row(raw: Mapping[str, Any]) -> Record:
     return row(raw, raw["answer"], raw["content"])
 
 
-def _read_single(sample: Sample, completion: Completion) -> Reading:
-    labels = known(sample.fields["candidates"], sample.target)
-    return read_label(completion, labels, sample.language)
-
-
 SINGLE = Task(
     name="sns_bench/hashtag_single",
     title="Hashtag (one tag)",
-    category="hashtag",
     capability="content understanding",
-    language="en",
-    version=1,
     dataset=DATASET,
     read=JsonReader("sns-bench/Note-Hashtag-single.json", FIELDS, _single_row),
     prompts={
@@ -75,13 +72,11 @@ SINGLE = Task(
     prompt_key="Note-Hashtag-single",
     settings=Settings(max_tokens=40),
     scorings={
-        "corrected": accuracy_scoring("corrected", _read_single, same_text),
-        "official": accuracy_scoring("official", official.read_choice, is_target),
+        "corrected": accuracy_scoring("corrected", read_candidate, same_text),
+        "official": accuracy_scoring("official", read_official_choice, is_target),
     },
     gold=gold_text,
     baselines=Baselines(one_of, frequent_targets, all_candidates),
-    chance=Chance(25.05, 0.26),
-    reward="exact",
     citation=CITATION,
 )
 
@@ -96,12 +91,14 @@ def _multiple_row(raw: Mapping[str, Any]) -> Record:
     return row(raw, tags, raw["content"], tags=number)
 
 
-def _read_multiple(sample: Sample, completion: Completion) -> Reading:
-    labels = candidates(listed(sample.fields["candidates"]))
-    reading = read_list(completion, sample.language, lambda piece: key(piece) in labels.forms)
-    if reading.answer and not any(key(piece) in labels.forms for piece in reading.answer):
-        named = named_labels(completion, labels)
-        return Reading(named) if named else reading
+def _read_multiple(sample: Sample, completion: Completion) -> Extraction:
+    labels = candidate_labels(listed(sample.fields["candidates"]))
+    reading = extract_list(
+        completion, sample.language, lambda piece: normalize(piece) in labels.forms
+    )
+    if reading.answer and not any(normalize(piece) in labels.forms for piece in reading.answer):
+        named = mentioned_labels(completion, labels)
+        return Extraction(named) if named else reading
     return reading
 
 
@@ -110,25 +107,10 @@ def _some(sample: Sample, random: Random) -> str:
     return ", ".join(random.sample(tags, random.randint(1, min(len(tags), 6))))
 
 
-def official_set(sample: Sample) -> frozenset[str]:
-    """The gold set of a task with list targets, by the authors' rule."""
-    return official.listed(", ".join(sample.target))
-
-
-OFFICIAL_SETS = Scoring(
-    "official",
-    COLUMNS,
-    SetJudge(official.read_listed, official_set, str, none=False),
-    (OFFICIAL_F1,),
-)
-
 MULTIPLE = Task(
     name="sns_bench/hashtag_multiple",
     title="Hashtag (all that fit)",
-    category="hashtag",
     capability="content understanding",
-    language="en",
-    version=1,
     dataset=DATASET,
     read=JsonReader("sns-bench/Note-Hashtag-multiple.json", FIELDS, _multiple_row),
     prompts={
@@ -153,12 +135,11 @@ MULTIPLE = Task(
     prompt_key="Note-Hashtag-multiple",
     settings=Settings(max_tokens=128),
     scorings={
-        "corrected": set_scoring("corrected", _read_multiple, target_of, key),
+        "corrected": set_scoring("corrected", _read_multiple, target_of, normalize),
         "official": OFFICIAL_SETS,
     },
     gold=gold_list,
     baselines=Baselines(_some, frequent_sets, all_candidates),
-    chance=Chance(44.53, 0.41),
     reward="metric",
     citation=CITATION,
 )

@@ -1,4 +1,4 @@
-"""What both reading comprehension tasks share: who answered where there is an answer.
+"""What both reading comprehension tasks share: answering where there is an answer.
 
 Guo et al. 2025, "SNS-Bench: Defining, Building, and Assessing Capabilities of Large Language Models
 in Social Networking Services", ICML. An item is answerable or not, and "nothing" is an answer: the
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..answers import NOTHING, Reading, key
+from ..extraction import NONE_WORDS, Extraction, normalize
 from ..schema import Sample, Score
 
 OUTCOMES = ("hit", "invented", "missed", "rightly_none")
@@ -54,8 +54,10 @@ def outcome(answerable: bool, answered: bool) -> tuple[float, ...]:
     return tuple(float(i == place) for i in range(4))
 
 
-def judged(value: float, stats: Sequence[float], reading: Reading, parsed: Any = None) -> Score:
-    """A score; what was read and is not fully right is `wrong`."""
+def score_of(
+    value: float, stats: Sequence[float], reading: Extraction, parsed: Any = None
+) -> Score:
+    """A score; an answer that was parsed and is not fully right is `wrong`."""
     # The official ROUGE of equal texts is 1 but for the 1e-8 in its denominator.
     value = 1.0 if value >= 1 - 1e-6 else float(value)
     failure = reading.failure or (None if value == 1 else "wrong")
@@ -103,10 +105,10 @@ def lines(text: str) -> list[str]:
 
 def says_no_answer(text: str, content: str) -> bool:
     """Whether a text says that there is no answer: briefly, and not in words of the note itself."""
-    if key(text) in NOTHING:
+    if normalize(text) in NONE_WORDS:
         return True
     said = len(text) <= _SHORT and _NO_ANSWER.search(text) is not None
-    return said and key(text) not in key(content)
+    return said and normalize(text) not in normalize(content)
 
 
 def json_lists(text: str, admits: Callable[[Any], bool]) -> list[tuple[int, int, list[Any]]]:

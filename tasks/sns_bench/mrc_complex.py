@@ -21,38 +21,35 @@ from typing import Any
 
 import numpy as np
 
-from ..answers import Reading, unread
-from ..metrics import overlap
-from ..schema import (
-    Baselines,
-    Chance,
-    Completion,
-    Metric,
-    Prompt,
-    Record,
-    Sample,
-    Score,
-    Scoring,
-    Services,
-    Settings,
-    Task,
+from ..extraction import (
+    MAX_CHARS,
+    NONE_WORDS,
+    Extraction,
+    answer_text,
+    failure_kind,
+    normalize,
+    parse_literal,
 )
+from ..metrics import text_overlap
+from ..schema import Completion, Metric, Record, Sample, Score, Scoring, Services, Settings
 from ..sources import JsonReader
-from . import rows
+from ..task import Baselines, Prompt, Task
+from . import base
 from .mrc import (
     OUTCOMES,
     Figure,
     amount,
     answerability,
     extract_limit,
-    judged,
+    json_lists,
     lines,
     mean_of,
     outcome,
     ratio,
     readable,
+    says_no_answer,
+    score_of,
 )
-from .options import official_options, read_options
 
 _FIGURES = ("option_f1", "option_em", "reason_f1", "reason_em")
 _DOCUMENT = re.compile(r"<Doc>(.*?)(?:</Doc>|$)", re.S)
@@ -66,7 +63,7 @@ def row(raw: Mapping[str, Any]) -> Record:
     if options is None:
         raise ValueError("field 'answer': <Result> with a JSON list of Option and Reason expected.")
     source = _document(raw["content"])
-    return rows.row(raw, _listed(options), source, answer=amount(len(options)))
+    return base.row(raw, _listed(options), source, answer=amount(len(options)))
 
 
 def _document(content: str) -> str:
@@ -80,12 +77,37 @@ def _listed(options: Mapping[str, str]) -> list[dict[str, str]]:
 
 # --- official ------------------------------------------------------------------------------------
 
+
+def official_options(text: str) -> dict[str, str] | None:
+    """Option -> reason, a later duplicate in place of an earlier one; None if it cannot be read."""
+    end = text.rfind("</Result>")
+    start = text.rfind("<Result>", 0, max(end, 0))
+    if start < 0 or end - start > MAX_CHARS:
+        return None
+    inner = text[start + len("<Result>") : end].strip().strip("`json \n")
+    try:
+        value = json.loads(inner)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, list):
+        return None
+    options: dict[str, str] = {}
+    for item in value:
+        if not isinstance(item, dict):
+            return None
+        option, reason = item.get("Option"), item.get("Reason")
+        if not isinstance(option, str) or not isinstance(reason, str):
+            return None
+        options[option] = reason
+    return options
+
+
 _MARKS = re.compile("[:_`(),|，。：？！“”；’《》…·、「」（）－～『』]")
 
 
 def _official_likeness(found: str, wanted: str) -> float:
     """F1 of the longest common run of segments; two texts without any are not alike."""
-    return overlap.run_f1(overlap.segments(found), overlap.segments(wanted))
+    return text_overlap.run_f1(text_overlap.segments(found), text_overlap.segments(wanted))
 
 
 def _equal(found: str, wanted: str) -> float:
@@ -104,8 +126,8 @@ def _best(
 def _official(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
     options = official_options(completions[0].text)
     if options is None:
-        reading = Reading(None, unread(completions[0], sample.language))
-        return judged(0, (0, 0, 0, 0, 1, 0, 0, 0, 0), reading)
+        reading = Extraction(None, failure_kind(completions[0], sample.language))
+        return score_of(0, (0, 0, 0, 0, 1, 0, 0, 0, 0), reading)
     figures: list[float] = []
     for texts, side in ((options.keys(), "Option"), (options.values(), "Reason")):
         found = [_MARKS.sub("", text.lower()) for text in texts]
@@ -113,7 +135,7 @@ def _official(sample: Sample, completions: Sequence[Completion], services: Servi
         figures += (_best(found, wanted, _official_likeness), _best(found, wanted, _equal))
     counts = outcome(bool(sample.target), bool(options))
     value = counts[3] + counts[0] * (1 + figures[0] + figures[1]) / 3
-    return judged(value, (*counts, 0, *figures), Reading(options), _listed(options))
+    return score_of(value, (*counts, 0, *figures), Extraction(options), _listed(options))
 
 
 def _official_f1(sums: np.ndarray) -> np.ndarray:
@@ -152,28 +174,105 @@ _OFFICIAL_METRICS = (
 # --- corrected -----------------------------------------------------------------------------------
 
 
+_OPEN, _CLOSE = re.compile(r"<\s*result\s*>", re.I), re.compile(r"</\s*result", re.I)
+_PAIR = re.compile(
+    r"""["'“]option["'”]\s*:\s*(?P<q>["'])(?P<option>(?:(?!(?P=q))[^\\]|\\.)+)(?P=q)"""
+    r"""(?:\s*,\s*["'“]reason["'”]\s*:\s*(?P<r>["'])(?P<reason>(?:(?!(?P=r))[^\\]|\\.)*))?""",
+    re.I,
+)
+_LINE = re.compile(r"^[ \t*•\d.)-]*option(?: \d+)?\**[ \t]*[:：]\**[ \t]*(.*\S)", re.I | re.M)
+_EMPTY = re.compile(
+    r"\[\s*(?:\{\s*(?:[\"']option[\"']\s*:\s*([\"'])\1\s*(?:,[^{}]*)?)?\})?\s*\]", re.I
+)
+
+
+def read_options(completion: Completion, language: str = "en") -> Extraction:
+    """The options that an answer gives, option -> reason in order; empty where it says "none".
+
+    Read is the text of the last `<Result>`, closed or not; without one, the last list in the
+    answer. JSON and Python, any case of the keys, plain strings in place of objects, a missing
+    reason, and of a list that the token limit cut, the finished options. Without a list, lines that
+    begin with "Option:"; other prose is not read.
+    """
+    text = answer_text(completion.text)
+    opened = list(_OPEN.finditer(text))
+    inner = text[opened[-1].end() :] if opened else text
+    closed = _CLOSE.search(inner)
+    inner = (inner[: closed.start()] if opened and closed else inner).strip()
+    options = _whole(inner)
+    if options is None:
+        found = json_lists(inner, lambda item: _pair(item) is not None)
+        options = _whole(found[-1][2]) if found else None
+    if options is None:
+        options = {_text(m["option"]): _text(m["reason"] or "") for m in _PAIR.finditer(inner)}
+        options = options or {m[1]: "" for m in _LINE.finditer(inner)}
+    if options and NONE_WORDS.issuperset(map(normalize, options)):
+        return Extraction({})
+    if options or _says_none(inner):
+        return Extraction(options)
+    return Extraction(None, failure_kind(completion, language))
+
+
+def _says_none(inner: str) -> bool:
+    return inner == "{}" or says_no_answer(inner, "") or _EMPTY.search(inner) is not None
+
+
+def _whole(inner: str | list[Any]) -> dict[str, str] | None:
+    """The options of a list (or of a text that is a list), None if it is none or empty."""
+    try:
+        value = parse_literal(inner) if isinstance(inner, str) else inner
+    except ValueError:
+        return None
+    value = [value] if isinstance(value, dict) else value
+    if not isinstance(value, list):
+        return None
+    pairs = [_pair(item) for item in value]
+    if any(pair is None for pair in pairs):
+        return None
+    return {pair[0]: pair[1] for pair in pairs if pair and pair[0].strip()} or None
+
+
+def _pair(item: Any) -> tuple[str, str] | None:
+    if isinstance(item, str):
+        return (item, "")
+    if not isinstance(item, dict):
+        return None
+    lowered = {str(name).strip().lower(): value for name, value in item.items()}
+    option, reason = lowered.get("option"), lowered.get("reason")
+    if not isinstance(option, str):
+        return None
+    return (option, reason if isinstance(reason, str) else "")
+
+
+def _text(escaped: str) -> str:
+    try:
+        return str(json.loads(f'"{escaped}"', strict=False))
+    except ValueError:
+        return escaped
+
+
 def option_key(option: str) -> str:
     """The form in which options are compared: NFKC, case and punctuation gone if words are left."""
-    return " ".join(overlap.tokens(unicodedata.normalize("NFKC", option).casefold().strip()))
+    return " ".join(text_overlap.tokens(unicodedata.normalize("NFKC", option).casefold().strip()))
 
 
 def _likeness(found: str, wanted: str) -> float:
-    return overlap.run_f1(found.split(), wanted.split())
+    return text_overlap.run_f1(found.split(), wanted.split())
 
 
 def _corrected(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
     wanted = [option_key(item["Option"]) for item in sample.target]
     reading = read_options(completions[0], sample.language)
     if reading.answer is None:
-        return judged(0, (*outcome(bool(wanted), not wanted), 0, 0), reading)
+        return score_of(0, (*outcome(bool(wanted), not wanted), 0, 0), reading)
     found = list(dict.fromkeys(option_key(option) for option in reading.answer))
     figures = [
-        overlap.f1(_best(found, wanted, alike), _best(wanted, found, alike))
+        text_overlap.f1(_best(found, wanted, alike), _best(wanted, found, alike))
         for alike in (_likeness, _equal)
     ]
     counts = outcome(bool(wanted), bool(found))
     value = counts[3] + counts[0] * (1 + sum(figures)) / 3
-    return judged(value, (*counts, *figures), reading, _listed(reading.answer))
+    return score_of(value, (*counts, *figures), reading, _listed(reading.answer))
 
 
 _CORRECTED_PARTS: tuple[tuple[str, Figure], ...] = (
@@ -248,14 +347,11 @@ def _named(options: Sequence[str]) -> str:
     return _written(_listed({option: option for option in options}))
 
 
-MRC_COMPLEX = Task(
+TASK = Task(
     name="sns_bench/mrc_complex",
     title="Reading comprehension: options with their reasons",
-    category="mrc",
     capability="content understanding",
-    language="en",
-    version=1,
-    dataset=rows.DATASET,
+    dataset=base.DATASET,
     read=JsonReader("sns-bench/Note-MRC-complex.json", FIELDS, row),
     prompts={"en": _ENGLISH, "zh": _CHINESE},
     settings=Settings(max_tokens=768),
@@ -282,8 +378,7 @@ MRC_COMPLEX = Task(
         constants=lambda samples: ["<Result>[]</Result>", _named(["yes"])],
         all_candidates=lambda sample: _named(lines(_document(sample.fields["content"]))),
     ),
-    chance=Chance(metric=46.11, value=0.7),
     reward="metric",
-    citation=rows.CITATION,
+    citation=base.CITATION,
     prompt_key="Note-MRC-complex",
 )

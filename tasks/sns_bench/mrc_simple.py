@@ -20,24 +20,21 @@ from typing import Any
 
 import numpy as np
 
-from ..answers import BULLET, NOTHING, Reading, key, own_text, read_literal, read_text, unread
-from ..metrics import overlap
-from ..schema import (
-    Baselines,
-    Chance,
-    Completion,
-    Metric,
-    Prompt,
-    Record,
-    Sample,
-    Score,
-    Scoring,
-    Services,
-    Settings,
-    Task,
+from ..extraction import (
+    BULLET,
+    NONE_WORDS,
+    Extraction,
+    answer_text,
+    extract_text,
+    failure_kind,
+    normalize,
+    parse_literal,
 )
+from ..metrics import text_overlap
+from ..schema import Completion, Metric, Record, Sample, Score, Scoring, Services, Settings
 from ..sources import JsonReader
-from . import rows
+from ..task import Baselines, Prompt, Task
+from . import base
 from .mrc import (
     OUTCOMES,
     Figure,
@@ -45,12 +42,12 @@ from .mrc import (
     answerability,
     extract_limit,
     json_lists,
-    judged,
     lines,
     mean_of,
     outcome,
     readable,
     says_no_answer,
+    score_of,
 )
 
 _TEXTS = ("bleu", "rouge_1", "rouge_2", "rouge_l")
@@ -67,7 +64,7 @@ def row(raw: Mapping[str, Any]) -> Record:
     pieces = raw["answer"]
     if not all(isinstance(piece, str) and piece.strip() for piece in pieces):
         raise ValueError("field 'answer': a list of non-empty strings is expected.")
-    return rows.row(raw, list(pieces), raw["content"], answer=amount(len(pieces)))
+    return base.row(raw, list(pieces), raw["content"], answer=amount(len(pieces)))
 
 
 # --- official ------------------------------------------------------------------------------------
@@ -81,7 +78,7 @@ def official_passages(text: str) -> str:
     """
     start = text.find("[")
     end = text.find("]", start)
-    value = read_literal(text[start : end + 1] if 0 <= start < end else text)
+    value = parse_literal(text[start : end + 1] if 0 <= start < end else text)
     if not isinstance(value, list | tuple | set | dict | str) or not all(
         isinstance(piece, str) for piece in value
     ):
@@ -91,11 +88,11 @@ def official_passages(text: str) -> str:
 
 def _official_overlaps(answer: str, gold: str) -> tuple[float, ...]:
     found, wanted = (
-        overlap.words(_PICTURES.sub("", text.replace("\n", "").replace("\ufffd", "")))
+        text_overlap.words(_PICTURES.sub("", text.replace("\n", "").replace("\ufffd", "")))
         for text in (answer, gold)
     )
-    rouge = overlap.rouge_of_sets(" ".join(found), " ".join(wanted))
-    return (overlap.bleu(found, wanted), *rouge)
+    rouge = text_overlap.rouge_of_sets(" ".join(found), " ".join(wanted))
+    return (text_overlap.bleu(found, wanted), *rouge)
 
 
 def _official(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
@@ -103,12 +100,12 @@ def _official(sample: Sample, completions: Sequence[Completion], services: Servi
     try:
         answer = official_passages(completions[0].text)
     except ValueError:
-        reading = Reading(None, unread(completions[0], sample.language))
-        return judged(0, (0, 0, 0, 0, 1, 0, 0, 0, 0), reading)
+        reading = Extraction(None, failure_kind(completions[0], sample.language))
+        return score_of(0, (0, 0, 0, 0, 1, 0, 0, 0, 0), reading)
     counts = outcome(bool(gold), bool(answer))
     texts = _official_overlaps(answer, gold) if counts[0] else (0.0,) * 4
     value = counts[3] + counts[0] * (1 + sum(texts)) / 5
-    return judged(value, (*counts, 0, *texts), Reading(answer), answer)
+    return score_of(value, (*counts, 0, *texts), Extraction(answer), answer)
 
 
 def _official_f1(sums: np.ndarray) -> np.ndarray:
@@ -130,41 +127,49 @@ _EDGES = " \t\r\n,，\"'“”‘’「」"
 _QUOTATION = re.compile('["“「]([^"”」\n]{8,})["”」]')
 
 
-def read_passages(completion: Completion, content: str, language: str = "en") -> Reading:
+def read_passages(completion: Completion, content: str, language: str = "en") -> Extraction:
     """The passages that an answer quotes, in order; an empty tuple where it says there are none.
 
     A JSON or Python list; a list with broken quotes, or cut by the token limit, as far as it goes;
     quotations from the note in a sentence; else the whole text as one passage, bullets taken off,
     unless it says in a short sentence that there is no answer (and the note itself does not).
     """
-    text = own_text(completion.text)
+    text = answer_text(completion.text)
     found = json_lists(text, lambda item: isinstance(item, str))
     if found:
-        return Reading(_kept(_joined(text, found), content))
+        return Extraction(_kept(_joined(text, found), content))
     start = _QUOTED_LIST.search(text)
     if start:
         body, bracket, rest = text[start.start() :].rpartition("]")
         try:
-            value = read_literal(body + bracket)
+            value = parse_literal(body + bracket)
         except ValueError:
             value = _BETWEEN.split((body if bracket else rest).lstrip("[ "))
         pieces = [p.strip(_EDGES) for p in value if isinstance(p, str)]
         if any(pieces):
-            return Reading(_kept(pieces, content))
+            return Extraction(_kept(pieces, content))
     if says_no_answer(text, content):
-        return Reading(())
-    reading = read_text(completion, language)
+        return Extraction(())
+    reading = extract_text(completion, language)
     if reading.answer is None:
         return reading
     if says_no_answer(reading.answer, content):
-        return Reading(())
-    note = key(content)
+        return Extraction(())
+    note = normalize(content)
     quoted = _QUOTATION.findall(reading.answer)
-    if quoted and key(reading.answer) not in note and all(key(q) in note for q in quoted):
-        return Reading(tuple(quoted))
-    reading = Reading(_without_bullets(reading.answer, content))
+    if (
+        quoted
+        and normalize(reading.answer) not in note
+        and all(normalize(q) in note for q in quoted)
+    ):
+        return Extraction(tuple(quoted))
+    reading = Extraction(_without_bullets(reading.answer, content))
     words = any(character.isalnum() for character in reading.answer)
-    return Reading((reading.answer,)) if words else Reading(None, unread(completion, language))
+    return (
+        Extraction((reading.answer,))
+        if words
+        else Extraction(None, failure_kind(completion, language))
+    )
 
 
 def _joined(text: str, found: list[tuple[int, int, list[Any]]]) -> list[str]:
@@ -192,7 +197,7 @@ def _without_bullets(text: str, content: str) -> str:
 def _kept(pieces: Sequence[str], content: str) -> tuple[str, ...]:
     """The pieces with something in them; () for ["no answer"], unless the note says that."""
     kept = tuple(piece for piece in pieces if piece.strip())
-    nothing = len(kept) == 1 and key(kept[0]) in NOTHING and kept[0] not in content
+    nothing = len(kept) == 1 and normalize(kept[0]) in NONE_WORDS and kept[0] not in content
     return () if nothing else kept
 
 
@@ -206,17 +211,17 @@ def _corrected(sample: Sample, completions: Sequence[Completion], services: Serv
     gold = sample.target
     reading = read_passages(completions[0], sample.fields["content"], sample.language)
     if reading.answer is None:
-        return judged(0, (*outcome(bool(gold), not gold), 0, 0, 0, 0), reading)
+        return score_of(0, (*outcome(bool(gold), not gold), 0, 0, 0, 0), reading)
     counts = outcome(bool(gold), bool(reading.answer))
     texts: tuple[float, ...] = (0.0,) * 4
     if counts[0]:
         found, wanted = (
-            [word for word in overlap.words(_plain("\n".join(side))) if not word.isspace()]
+            [word for word in text_overlap.words(_plain("\n".join(side))) if not word.isspace()]
             for side in (reading.answer, gold)
         )
-        texts = (overlap.bleu_of_length(found, wanted), *overlap.rouge(found, wanted))
+        texts = (text_overlap.bleu_of_length(found, wanted), *text_overlap.rouge(found, wanted))
     value = counts[3] + counts[0] * (1 + sum(texts)) / 5
-    return judged(value, (*counts, *texts), reading, list(reading.answer))
+    return score_of(value, (*counts, *texts), reading, list(reading.answer))
 
 
 def _corrected_text(place: int) -> Figure:
@@ -291,14 +296,11 @@ def _written(pieces: Sequence[str]) -> str:
     return json.dumps(pieces, ensure_ascii=False)
 
 
-MRC_SIMPLE = Task(
+TASK = Task(
     name="sns_bench/mrc_simple",
     title="Reading comprehension: passages that answer a question",
-    category="mrc",
     capability="content understanding",
-    language="en",
-    version=1,
-    dataset=rows.DATASET,
+    dataset=base.DATASET,
     read=JsonReader("sns-bench/Note-MRC-simple.json", FIELDS, row),
     prompts={"en": _ENGLISH, "zh": _CHINESE},
     settings=Settings(max_tokens=768),
@@ -323,8 +325,7 @@ MRC_SIMPLE = Task(
         constants=lambda samples: ["[]", '["yes"]'],
         all_candidates=lambda sample: _written([sample.fields["content"]]),
     ),
-    chance=Chance(metric=37.75, value=0.36),
     reward="metric",
-    citation=rows.CITATION,
+    citation=base.CITATION,
     prompt_key="Note-MRC-simple",
 )

@@ -7,13 +7,22 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from ..answers import Reading, folded, key
-from ..lists import read_list
-from ..metrics.sets import set_scoring
-from ..schema import Baselines, Chance, Completion, Prompt, Record, Sample, Settings, Task
+from ..extraction import normalize
+from ..metrics.classification import set_scoring
+from ..schema import Record, Sample, Settings
 from ..sources import JsonReader
-from .hashtag import OFFICIAL_SETS
-from .rows import CITATION, DATASET, frequent_sets, gold_list, pieces, row, target_of
+from ..task import Baselines, Prompt, Task
+from .base import (
+    CITATION,
+    DATASET,
+    OFFICIAL_SETS,
+    frequent_sets,
+    gold_list,
+    pieces,
+    read_spans,
+    row,
+    target_of,
+)
 
 _TYPE = re.compile(r"['‘“\"「]([^'’”\"」]+)")
 
@@ -22,16 +31,6 @@ def _row(raw: Mapping[str, Any]) -> Record:
     found = _TYPE.search(raw["question"])
     entity = found[1].partition("(")[0].strip().lower() if found else "other"
     return row(raw, pieces(raw["answer"]), raw["content"], entity=entity)
-
-
-def read_spans(completion: Completion, passage: str, language: str) -> Reading:
-    """A list of texts; those that stand in the passage as they are need not be cut further."""
-    plain = " ".join(folded(passage).split())
-    return read_list(completion, language, lambda piece: key(piece) in plain)
-
-
-def _read(sample: Sample, completion: Completion) -> Reading:
-    return read_spans(completion, sample.fields["content"], sample.language)
 
 
 def _words(sample: Sample) -> list[str]:
@@ -49,10 +48,7 @@ def _all_words(sample: Sample) -> str:
 TASK = Task(
     name="sns_bench/ner",
     title="NER",
-    category="ner",
     capability="information extraction",
-    language="en",
-    version=1,
     dataset=DATASET,
     read=JsonReader(
         "sns-bench/Note-NER.json", {"question": str, "content": str, "answer": str}, _row
@@ -78,12 +74,11 @@ TASK = Task(
     prompt_key="Note-NER",
     settings=Settings(max_tokens=96),
     scorings={
-        "corrected": set_scoring("corrected", _read, target_of, key),
+        "corrected": set_scoring("corrected", read_spans, target_of, normalize),
         "official": OFFICIAL_SETS,
     },
     gold=gold_list,
     baselines=Baselines(_a_word, frequent_sets, _all_words),
-    chance=Chance(14.88, 0.17),
     reward="metric",
     citation=CITATION,
 )

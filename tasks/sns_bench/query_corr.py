@@ -13,27 +13,32 @@ from typing import Any
 
 import numpy as np
 
-from ..labels import LEVELS, read_label
-from ..metrics.choice import accuracy_scoring, is_target
-from ..metrics.labels import columns, counts, macro_f1
-from ..schema import (
-    Baselines,
-    Chance,
-    Completion,
-    Metric,
-    Prompt,
-    Record,
-    Sample,
-    Score,
-    Scoring,
-    Services,
-    Settings,
-    Task,
+from ..extract_label import RELEVANCE_LEVELS, extract_label
+from ..extraction import Extraction
+from ..metrics.classification import (
+    accuracy_scoring,
+    columns,
+    counts,
+    is_target,
+    label_scoring,
+    macro_f1,
 )
+from ..schema import Completion, Metric, Record, Sample, Score, Scoring, Services, Settings
 from ..sources import JsonReader
-from . import official
-from .gender import both, coin, read_yes_no, same_answer, yes_and_no, yes_no_row
-from .rows import CITATION, DATASET, gold_text, row
+from ..task import Baselines, Prompt, Task
+from .base import (
+    CITATION,
+    DATASET,
+    both,
+    coin,
+    gold_text,
+    read_official_yes_no,
+    read_yes_no,
+    row,
+    same_answer,
+    yes_and_no,
+    yes_no_row,
+)
 
 # --- explain -----------------------------------------------------------------------------------
 
@@ -45,10 +50,7 @@ def _explain_row(raw: Mapping[str, Any]) -> Record:
 EXPLAIN = Task(
     name="sns_bench/query_corr_explain",
     title="QueryCorr (does it answer)",
-    category="query_corr",
     capability="semantic matching",
-    language="en",
-    version=1,
     dataset=DATASET,
     read=JsonReader(
         "sns-bench/Note-QueryCorr-explain.json",
@@ -78,18 +80,16 @@ EXPLAIN = Task(
     settings=Settings(max_tokens=16),
     scorings={
         "corrected": accuracy_scoring("corrected", read_yes_no, same_answer),
-        "official": accuracy_scoring("official", official.read_yes_no, is_target),
+        "official": accuracy_scoring("official", read_official_yes_no, is_target),
     },
     gold=gold_text,
     baselines=Baselines(coin, yes_and_no, both),
-    chance=Chance(54.17, 0.55),
-    reward="exact",
     citation=CITATION,
 )
 
 # --- topic -------------------------------------------------------------------------------------
 
-NAMES = LEVELS.names
+NAMES = RELEVANCE_LEVELS.names
 _OFFICIAL_LEVEL = re.compile(r"-1|[0123]")
 _NOTE = re.compile(r"(?:\bnotes?|笔记)\s*[:：]\s*(.*?)[\s`]*$", re.I | re.S)
 
@@ -101,14 +101,11 @@ def _topic_row(raw: Mapping[str, Any]) -> Record:
     return row(raw, raw["answer"], note[1] if note else raw["content"], label=raw["answer"])
 
 
-def _judge_level(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
-    level, failure = read_label(completions[0], LEVELS, sample.language)
-    right = level == sample.target
-    stats = counts(NAMES, level, sample.target)
-    return Score(float(right), stats, level, None if right else failure or "wrong")
+def _read_level(sample: Sample, completion: Completion) -> Extraction:
+    return extract_label(completion, RELEVANCE_LEVELS, sample.language)
 
 
-def _judge_official(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
+def _official(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
     found = _OFFICIAL_LEVEL.search(completions[0].text)
     if not found:
         return Score(0.0, (*counts(NAMES, None, ""), 0.0, 1.0), None, "format")
@@ -147,10 +144,7 @@ def _all_levels(sample: Sample) -> str:
 TOPIC = Task(
     name="sns_bench/query_corr_topic",
     title="QueryCorr (level of relevance)",
-    category="query_corr",
     capability="semantic matching",
-    language="en",
-    version=1,
     dataset=DATASET,
     read=JsonReader(
         "sns-bench/Note-QueryCorr-topic.json", {"content": str, "answer": str}, _topic_row
@@ -182,19 +176,15 @@ TOPIC = Task(
     prompt_key="Note-QueryCorr-topic",
     settings=Settings(max_tokens=16),
     scorings={
-        "corrected": Scoring(
-            "corrected", columns(NAMES), _judge_level, (Metric("macro_f1", macro_f1),)
-        ),
+        "corrected": label_scoring("corrected", NAMES, _read_level, [Metric("macro_f1", macro_f1)]),
         "official": Scoring(
             "official",
             (*columns(NAMES), "read", "count"),
-            _judge_official,
+            _official,
             (Metric("success_macro_f1", official_macro_f1),),
         ),
     },
     gold=gold_text,
     baselines=Baselines(_any_level, _each_level, _all_levels),
-    chance=Chance(20.0, 0.24),
-    reward="exact",
     citation=CITATION,
 )

@@ -5,7 +5,7 @@ embeddings of the cut answer and the gold query. The authors embed with bge-larg
 whichever model is given is named in the run. Without one, the scoring is ANLS alone, under its own
 name.
 
-Corrected reads the query out of preamble, quotes and lists, and compares both sides in one form. A
+Corrected parses the query out of preamble, quotes and lists, and compares both sides in one form. A
 negative cosine counts as 0 in the value.
 """
 
@@ -19,24 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from ..answers import Reading, key, read_text, unread
-from ..metrics.similarity import anls, cosine
-from ..schema import (
-    Baselines,
-    Chance,
-    Completion,
-    Metric,
-    Prompt,
-    Record,
-    Sample,
-    Score,
-    Scoring,
-    Services,
-    Settings,
-    Task,
-)
+from ..extraction import Extraction, extract_text, failure_kind, normalize
+from ..metrics.text_overlap import anls, cosine
+from ..schema import Completion, Embedder, Metric, Record, Sample, Score, Scoring, Settings
 from ..sources import JsonReader
-from . import rows
+from ..task import Baselines, Prompt, Task
+from . import base
 
 FIELDS = {"content": str, "answer": str}
 
@@ -57,28 +45,28 @@ def row(raw: Mapping[str, Any]) -> Record:
         raise ValueError("field 'answer': a query is expected, not an empty text.")
     found = _KIND.search(raw["content"])
     kind = (found[1] or found[2]).lower() if found else "post"
-    return rows.row(raw, raw["answer"], raw["content"], note=kind)
+    return base.row(raw, raw["answer"], raw["content"], note=kind)
 
 
-# --- judgements ----------------------------------------------------------------------------------
+# --- scoring -------------------------------------------------------------------------------------
 
 
-def read_query(completion: Completion, language: str = "en") -> Reading:
+def read_query(completion: Completion, language: str = "en") -> Extraction:
     """The first line with a word in it, without label, list number, quotes or code fence.
 
     A JSON object with one text, or a sentence that says what will be searched for and quotes it,
     is read as that text. A line that only leads to the next ("A reader searches for:") is passed.
     """
-    reading = read_text(completion, language)
+    reading = extract_text(completion, language)
     if reading.answer is None:
         return reading
     inside = _OBJECT.fullmatch(reading.answer) or _SEARCHED.fullmatch(reading.answer)
     text = inside[1] if inside else _LEAD.sub("", reading.answer)
     for line in text.splitlines():
-        inner = read_text(Completion(_LISTED.sub("", line.strip("[] \t")))).answer
-        if inner and key(inner) and any(character.isalnum() for character in inner):
-            return Reading(inner)
-    return Reading(None, unread(completion, language))
+        inner = extract_text(Completion(_LISTED.sub("", line.strip("[] \t")))).answer
+        if inner and normalize(inner) and any(character.isalnum() for character in inner):
+            return Extraction(inner)
+    return Extraction(None, failure_kind(completion, language))
 
 
 def plain(query: str) -> str:
@@ -86,33 +74,27 @@ def plain(query: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", query).casefold().split()).rstrip("?.!。")
 
 
-def _official(embed: bool) -> Callable[[Sample, Sequence[Completion], Services], Score]:
-    def judge(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
-        text = completions[0].text
-        parts = [anls(text, sample.target)]
-        if embed and services.embedder is not None:
-            parts.append(cosine(services.embedder, _CUT.split(text, 1)[0], sample.target))
-        reading = Reading(text) if text.strip() else Reading(None, unread(completions[0], "en"))
-        return _judged(parts, reading, text)
-
-    return judge
+def _official(sample: Sample, completion: Completion, embedder: Embedder | None) -> Score:
+    text = completion.text
+    parts = [anls(text, sample.target)]
+    if embedder is not None:
+        parts.append(cosine(embedder, _CUT.split(text, 1)[0], sample.target))
+    reading = Extraction(text) if text.strip() else Extraction(None, failure_kind(completion, "en"))
+    return _score(parts, reading, text)
 
 
-def _corrected(embed: bool) -> Callable[[Sample, Sequence[Completion], Services], Score]:
-    def judge(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
-        reading = read_query(completions[0], sample.language)
-        parts = [0.0] * (1 + embed)
-        if reading.answer is not None:
-            found, wanted = plain(reading.answer), plain(sample.target) or sample.target
-            parts = [anls(found, wanted)]
-            if embed and services.embedder is not None:
-                parts.append(cosine(services.embedder, found, wanted))
-        return _judged(parts, reading, reading.answer)
-
-    return judge
+def _corrected(sample: Sample, completion: Completion, embedder: Embedder | None) -> Score:
+    reading = read_query(completion, sample.language)
+    if reading.answer is None:
+        return _score([0.0] * (1 if embedder is None else 2), reading, None)
+    found, wanted = plain(reading.answer), plain(sample.target) or sample.target
+    parts = [anls(found, wanted)]
+    if embedder is not None:
+        parts.append(cosine(embedder, found, wanted))
+    return _score(parts, reading, reading.answer)
 
 
-def _judged(parts: Sequence[float], reading: Reading, parsed: str | None) -> Score:
+def _score(parts: Sequence[float], reading: Extraction, parsed: str | None) -> Score:
     value = sum(max(part, 0.0) for part in parts) / len(parts)
     # Embeddings of equal texts meet to within float32.
     value = 1.0 if value > 1 - 1e-6 else value
@@ -129,22 +111,26 @@ def _mean(*columns: int) -> Callable[[np.ndarray], np.ndarray]:
     return figure
 
 
-def _scoring(
-    name: str, judge: Callable[[bool], Callable[[Sample, Sequence[Completion], Services], Score]]
-) -> Scoring:
+def _scoring(name: str, score: Callable[[Sample, Completion, Embedder | None], Score]) -> Scoring:
     """The scoring with an embedder, and its reduced form without one."""
-    alone = Scoring(f"{name}-anls", ("anls", "items"), judge(False), (Metric("anls", _mean(0)),))
     return Scoring(
         name,
         ("anls", "similarity", "items"),
-        judge(True),
+        lambda sample, completions, services: score(sample, completions[0], services.embedder),
         (
             Metric("anls_similarity", _mean(0, 1)),
             Metric("anls", _mean(0)),
             Metric("similarity", _mean(1)),
         ),
         needs=("embedder",),
-        without=alone,
+        without=Scoring(
+            f"{name}-anls",
+            ("anls", "items"),
+            lambda sample, completions, services: score(sample, completions[0], None),
+            (Metric("anls", _mean(0)),),
+            note="edit similarity (ANLS) only. The embedding part needs --embedder PATH, a "
+            "sentence-embedding model; do not compare with published scores.",
+        ),
     )
 
 
@@ -204,14 +190,11 @@ def _random_words(sample: Sample, random: Random) -> str:
     return " ".join(words[start : start + random.randint(2, 8)])
 
 
-QUERY_GEN = Task(
+TASK = Task(
     name="sns_bench/query_gen",
     title="Generating a search query for a note",
-    category="query_gen",
     capability="user behaviour modelling",
-    language="en",
-    version=1,
-    dataset=rows.DATASET,
+    dataset=base.DATASET,
     read=JsonReader("sns-bench/Note-QueryGen.json", FIELDS, row),
     prompts={"en": _ENGLISH, "zh": _CHINESE},
     settings=Settings(max_tokens=48),
@@ -219,20 +202,18 @@ QUERY_GEN = Task(
         "official": _scoring("official", _official),
         "corrected": _scoring("corrected", _corrected),
     },
-    gold=rows.gold_text,
+    gold=base.gold_text,
     baselines=Baselines(
         random=_random_words,
         constants=lambda samples: [
             "how to",
             "怎么办",
-            *rows.frequent((s.target for s in samples), most=5),
+            *base.frequent((s.target for s in samples), most=5),
             *sorted((s.target for s in samples), key=len)[len(samples) // 2 :][:5],
         ],
         all_candidates=_title,
     ),
-    # Measured with all-MiniLM-L6-v2; embedding models differ in how alike unrelated texts are.
-    chance=Chance(metric=26.66, value=0.27),
     reward="metric",
-    citation=rows.CITATION,
+    citation=base.CITATION,
     prompt_key="Note-QueryGen",
 )

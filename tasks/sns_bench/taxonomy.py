@@ -12,13 +12,26 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
-from ..answers import Reading, key, own_text, unread
-from ..labels import Labels, candidates, read_label
-from ..metrics.choice import accuracy_scoring, is_target
-from ..schema import Baselines, Chance, Completion, Prompt, Record, Sample, Settings, Task
+from ..extract_label import LabelSet, candidate_labels
+from ..extraction import Extraction, answer_text, failure_kind, normalize
+from ..metrics.classification import accuracy_scoring, is_target
+from ..schema import Completion, Record, Sample, Settings
 from ..sources import JsonReader
-from . import official
-from .rows import CITATION, DATASET, frequent, gold_text, listed, row
+from ..task import Baselines, Prompt, Task
+from .base import (
+    CITATION,
+    DATASET,
+    all_candidates,
+    frequent_targets,
+    gold_text,
+    listed,
+    official_choice,
+    one_of,
+    read_candidate,
+    read_official_choice,
+    row,
+    same_text,
+)
 
 # --- single ------------------------------------------------------------------------------------
 
@@ -27,45 +40,10 @@ def _single_row(raw: Mapping[str, Any]) -> Record:
     return row(raw, raw["answer"], raw["content"], label=raw["answer"])
 
 
-@lru_cache(maxsize=1 << 12)
-def known(text: str, gold: str) -> Labels:
-    """The candidates of an item; a gold that is none of them counts as a whole answer only."""
-    texts = listed(text)
-    return candidates(texts, () if key(gold) in set(map(key, texts)) else (gold,))
-
-
-def _read_single(sample: Sample, completion: Completion) -> Reading:
-    labels = known(sample.fields["candidates"], sample.target)
-    return read_label(completion, labels, sample.language)
-
-
-def same_text(sample: Sample, answer: str) -> bool:
-    """Whether the answer is the target, both cleaned alike."""
-    return key(answer) == key(sample.target)
-
-
-def one_of(sample: Sample, random: Random) -> str:
-    """A random candidate."""
-    return random.choice(listed(sample.fields["candidates"]))
-
-
-def frequent_targets(samples: Sequence[Sample]) -> list[str]:
-    """The most frequent golds."""
-    return frequent(sample.target for sample in samples)
-
-
-def all_candidates(sample: Sample) -> str:
-    """The sheet that lists every candidate."""
-    return sample.fields["candidates"]
-
-
 SINGLE = Task(
     name="sns_bench/taxonomy_single",
     title="Taxonomy (one category)",
-    category="taxonomy",
     capability="content understanding",
-    language="en",
-    version=1,
     dataset=DATASET,
     read=JsonReader(
         "sns-bench/Note-Taxonomy-single.json",
@@ -92,13 +70,11 @@ SINGLE = Task(
     prompt_key="Note-Taxonomy-single",
     settings=Settings(max_tokens=32),
     scorings={
-        "corrected": accuracy_scoring("corrected", _read_single, same_text),
-        "official": accuracy_scoring("official", official.read_choice, is_target),
+        "corrected": accuracy_scoring("corrected", read_candidate, same_text),
+        "official": accuracy_scoring("official", read_official_choice, is_target),
     },
     gold=gold_text,
     baselines=Baselines(one_of, frequent_targets, all_candidates),
-    chance=Chance(13.19, 0.14),
-    reward="exact",
     citation=CITATION,
 )
 
@@ -137,12 +113,12 @@ def _multiple_row(raw: Mapping[str, Any]) -> Record:
     return row(raw, raw["answer"], raw["content"], label=raw["answer"].partition("|")[0].strip())
 
 
-def read_path(completion: Completion, levels: Sequence[Labels], language: str) -> Reading:
+def read_path(completion: Completion, levels: Sequence[LabelSet], language: str) -> Extraction:
     """A path of one label per level: `A | B | C`, a line per level, or parts between commas.
 
     Two different paths are no answer, unless the last one alone follows "answer".
     """
-    text = own_text(completion.text)
+    text = answer_text(completion.text)
     found: dict[tuple[str, ...], None] = {}
     for line in text.split("\n"):
         for clause in _TURNS.split(line):
@@ -157,11 +133,11 @@ def read_path(completion: Completion, levels: Sequence[Labels], language: str) -
         path = _matched([p for p in parts if p.strip()], levels)
         found = {path: None} if path else {}
     if len(found) == 1:
-        return Reading(next(iter(found)))
-    return Reading(None, unread(completion, language))
+        return Extraction(next(iter(found)))
+    return Extraction(None, failure_kind(completion, language))
 
 
-def _path(clause: str, levels: Sequence[Labels]) -> tuple[str, ...] | None:
+def _path(clause: str, levels: Sequence[LabelSet]) -> tuple[str, ...] | None:
     """The path written in one clause, with bars or else with commas."""
     parts = [p for p in _BARS.split(clause) if p.strip(" \t`*\"'.。")]
     if len(parts) == 1 and not _NAMED.search(clause):
@@ -169,7 +145,7 @@ def _path(clause: str, levels: Sequence[Labels]) -> tuple[str, ...] | None:
     return _matched(parts, levels)
 
 
-def _matched(parts: Sequence[str], levels: Sequence[Labels]) -> tuple[str, ...] | None:
+def _matched(parts: Sequence[str], levels: Sequence[LabelSet]) -> tuple[str, ...] | None:
     """The label of each part, None if one is no label of its level."""
     if len(parts) != len(levels):
         return None
@@ -177,17 +153,17 @@ def _matched(parts: Sequence[str], levels: Sequence[Labels]) -> tuple[str, ...] 
     return None if None in found else tuple(str(label) for label in found)
 
 
-def _label(part: str, level: Labels, place: int) -> str | None:
+def _label(part: str, level: LabelSet, place: int) -> str | None:
     """The label in a part: the first may follow a lead ("The answer is"), the last has a tail."""
     tries = [part]
     if place == 2:
         tries += [part[: m.start()] for m in _TAIL.finditer(part[:400])]
     for text in tries:
-        number = level.forms.get(key(text))
+        number = level.forms.get(normalize(text))
         if number is not None:
             return level.names[number]
     if place == 0 and len(part) < 400:
-        head, plain = part.rstrip(" \t*`\"'”’"), key(part)
+        head, plain = part.rstrip(" \t*`\"'”’"), normalize(part)
         for form, number in level.longest:
             lead = head[: max(0, len(head) - len(form))].rstrip(" \t*`\"'“‘")
             if plain.endswith(form) and _HEAD.match(lead):
@@ -196,13 +172,13 @@ def _label(part: str, level: Labels, place: int) -> str | None:
 
 
 @lru_cache(maxsize=1 << 12)
-def _levels(*texts: str) -> tuple[Labels, ...]:
-    return tuple(candidates(listed(text)) for text in texts)
+def _levels(*texts: str) -> tuple[LabelSet, ...]:
+    return tuple(candidate_labels(listed(text)) for text in texts)
 
 
-def _read_multiple(sample: Sample, completion: Completion) -> Reading:
-    if len(completion.text) < 300 and key(completion.text) == key(sample.target):
-        return Reading(tuple(parts(sample.target)))
+def _read_multiple(sample: Sample, completion: Completion) -> Extraction:
+    if len(completion.text) < 300 and normalize(completion.text) == normalize(sample.target):
+        return Extraction(tuple(parts(sample.target)))
     return read_path(completion, _levels(*(sample.fields[f] for f in LEVELS)), sample.language)
 
 
@@ -212,7 +188,7 @@ def parts(path: str) -> list[str]:
 
 
 def _same_path(sample: Sample, answer: Sequence[str]) -> bool:
-    return list(map(key, answer)) == list(map(key, parts(sample.target)))
+    return list(map(normalize, answer)) == list(map(normalize, parts(sample.target)))
 
 
 _NOT_WORD = re.compile(r"[^\w\s]")
@@ -224,8 +200,8 @@ def _official_path(text: str) -> str:
     return " ".join(_ARTICLES.sub("", _NOT_WORD.sub("", text)).split())
 
 
-def _read_official_path(sample: Sample, completion: Completion) -> Reading:
-    return Reading(_official_path(official.choice_text(completion.text)))
+def _read_official_path(sample: Sample, completion: Completion) -> Extraction:
+    return Extraction(_official_path(official_choice(completion.text)))
 
 
 def _is_official_path(sample: Sample, answer: str) -> bool:
@@ -243,10 +219,7 @@ def _all_paths(sample: Sample) -> str:
 MULTIPLE = Task(
     name="sns_bench/taxonomy_multiple",
     title="Taxonomy (three levels)",
-    category="taxonomy",
     capability="content understanding",
-    language="en",
-    version=1,
     dataset=DATASET,
     read=JsonReader(
         "sns-bench/Note-Taxonomy-multiple.json",
@@ -284,7 +257,5 @@ MULTIPLE = Task(
     },
     gold=gold_text,
     baselines=Baselines(_random_path, frequent_targets, _all_paths),
-    chance=Chance(5.5, 0.06),
-    reward="exact",
     citation=CITATION,
 )

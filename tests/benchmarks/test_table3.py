@@ -11,8 +11,8 @@ import table3
 from table3 import Table
 from table3_read import chosen, counted, read
 
-from redone.harness.options import parser
-from redone.harness.scored import ScoredRun
+from redone.harness.cli import parser
+from redone.harness.scored_run import ScoredRun
 from redone.tasks.errors import RedoneError
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"

@@ -3,13 +3,9 @@
 import json
 from random import Random
 
+from redone.harness import evaluate as harness
 from redone.harness.models.scripted import ScriptedModel
-from redone.harness.progress import Progress
-from redone.harness.results import write_results
-from redone.harness.runner import Plan, ask, items_of, prepare
-from redone.harness.scored import ScoredRun
-from redone.harness.scores import judge
-from redone.harness.store import RunFolder
+from redone.harness.scored_run import ScoredRun
 from redone.tasks.registry import find
 from redone.tasks.schema import Completion, Services
 from redone.tasks.sources import samples
@@ -52,15 +48,8 @@ def evaluate(path, data, answer, names=NAMES, **options):
     tasks = find(None, names)
     known = {s.id: (s, t) for t in tasks for s in samples(t, data)}
     model = ScriptedModel(lambda r: answer(*known[r.sample], r.draw), name=str(path.name))
-    plan = Plan(tasks=tasks, data=data, **options)
-    with RunFolder(path) as folder:
-        total = prepare(folder, plan, model, {"name": model.name})
-        with Progress(total) as progress:
-            ask(folder, plan, model, progress)
-        judged = judge(
-            folder, items_of(folder, plan, model), {t.name: t for t in tasks}, Services()
-        )
-        write_results(folder, judged, {t.name: t for t in tasks}, Services(), resamples=50)
+    plan = harness.Plan(tasks=tasks, data=data, **options)
+    harness.evaluate(path, plan, model, Services(), {"name": model.name}, resamples=50)
     return ScoredRun(path)
 
 

@@ -7,14 +7,14 @@ import pytest
 
 from redone.harness.cli import main
 from redone.tasks import registry
-from redone.tasks.metrics.choice import ACCURACY
+from redone.tasks.metrics.classification import ACCURACY
 from redone.tasks.schema import Score, Scoring
 
 NAME = "sns_mini/gender"
 RIGHT, WRONG = "def f():\n    return 1", "import os; os._exit(0)"
 
 
-def judge(sample, completions, services):
+def score(sample, completions, services):
     outcome = services.sandbox.run(completions[-1].text, "assert f() == 1", seconds=5)
     passed = float(outcome.passed)
     return Score(passed, (passed, 1.0), outcome.reason, outcome.failure)
@@ -22,11 +22,11 @@ def judge(sample, completions, services):
 
 @pytest.fixture(autouse=True)
 def code_task(tmp_path, monkeypatch):
-    """A task of the registry that judges programs."""
+    """A task of the registry whose scoring runs programs."""
     monkeypatch.chdir(tmp_path)
     metric = dataclasses.replace(ACCURACY, name="pass@1")
     scorings = {
-        role: Scoring(role, ("passed", "count"), judge, (metric,), needs=("sandbox",))
+        role: Scoring(role, ("passed", "count"), score, (metric,), needs=("sandbox",))
         for role in ("official", "corrected")
     }
     task = dataclasses.replace(registry.by_name(NAME), scorings=scorings)
@@ -57,7 +57,7 @@ def test_without_the_flag_the_task_is_not_scored_and_says_so(capsys):
     assert "--allow-code" in shown
 
 
-def test_with_the_flag_programs_are_run_and_the_isolation_is_told(capsys):
+def test_with_the_flag_programs_are_run_and_the_isolation_is_reported(capsys):
     scoring, said = result(capsys, *RUN, "--allow-code")
     assert scoring["score"] == 75
     assert scoring["failures"] == {"wrong": 4}

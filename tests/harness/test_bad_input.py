@@ -76,7 +76,7 @@ def test_a_servers_context_that_is_too_small(capsys):
     with MisbehavingServer(answer=refuse) as server:
         message = said(capsys, "--backend", "endpoint", "--model", "tiny", "--base-url", server.url)
     assert "maximum context length is 16 tokens" in message
-    assert "--tokenizer PATH lets prompts be counted and shortened" in message
+    assert "with --tokenizer PATH prompts are counted and shortened" in message
 
 
 @pytest.mark.parametrize("backend", ["hf", "vllm"])
@@ -87,12 +87,12 @@ def test_a_model_that_does_not_exist(tmp_path, capsys, backend):
     assert "hf download" in message
 
 
-def test_a_port_nobody_listens_on(capsys):
+def test_a_port_without_a_server(capsys):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
         message = said(capsys, "--backend", "endpoint", "--model", "m", "--base-url", url)
-    assert f"Nobody answers at {url}" in message
+    assert f"No answer from {url}" in message
     assert "Is the server running" in message
 
 

@@ -52,13 +52,13 @@ def test_rescore_needs_no_model_and_changes_nothing(tmp_path, capsys):
     assert (tmp_path / "run/scores.parquet").exists()
 
 
-def test_a_command_that_asks_nothing_leaves_no_folder(tmp_path, capsys):
+def test_a_command_without_a_sample_leaves_no_folder(tmp_path, capsys):
     _, said = fails(capsys, *SCRIPTED, "gold", "--partition", "report", "--output", "run")
     assert "report" in said
     assert not (tmp_path / "run").exists()
 
 
-def test_predictions_of_samples_that_were_not_asked_for_are_counted(tmp_path, capsys):
+def test_predictions_for_samples_outside_the_request_are_counted(tmp_path, capsys):
     assert main([*SCRIPTED, "gold", "--tasks", "sns_mini/ner", "--output", "run"]) == 0
     rows = [{"id": "no such sample", "prediction": "x"}]
     for line in (tmp_path / "run/responses.jsonl").read_text("utf-8").splitlines():
@@ -73,7 +73,7 @@ def test_predictions_of_samples_that_were_not_asked_for_are_counted(tmp_path, ca
 def test_the_same_command_finds_its_folder_again(capsys):
     for _ in range(2):
         assert main([*SCRIPTED, "gold", "--limit", "2"]) == 0
-    assert "28 of 28 are answered" in capsys.readouterr().err
+    assert "28 of 28 responses are there" in capsys.readouterr().err
 
 
 def test_predictions_made_elsewhere_are_scored_by_row(tmp_path, capsys):
@@ -163,7 +163,7 @@ def test_prompts_of_ones_own_change_the_signature(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_it_keeps_the_answers_and_says_how_to_go_on(sent, tmp_path):
+def test_a_stopped_run_keeps_its_answers_and_says_how_to_resume(sent, tmp_path):
     code = (
         "import time, redone.harness.models.scripted as s\n"
         "sheet = s.SHEETS['gold']\n"
@@ -186,7 +186,7 @@ def test_stopped_it_keeps_the_answers_and_says_how_to_go_on(sent, tmp_path):
     os.kill(process.pid, sent)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "run the same command to go on" in said
+    assert "rerun the same command to resume" in said
     assert "Traceback" not in said
     assert journal.read_bytes().endswith(b"\n")
 

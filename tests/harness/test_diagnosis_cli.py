@@ -1,4 +1,4 @@
-"""diagnosis.json as it is read back, and redone-diagnose as a user meets it."""
+"""diagnosis.json read back, and the command redone-diagnose."""
 
 import json
 import shutil
@@ -17,8 +17,8 @@ from planted import (
 )
 
 from redone.harness.diagnosis.cli import main
-from redone.harness.diagnosis.diagnose import Question, diagnose
-from redone.harness.diagnosis.record import load, save
+from redone.harness.diagnosis.diagnose import DiagnosisConfig, diagnose
+from redone.harness.diagnosis.schema import read_diagnosis, write_diagnosis
 
 # --- the file ------------------------------------------------------------------------------------
 
@@ -26,7 +26,7 @@ from redone.harness.diagnosis.record import load, save
 @pytest.fixture(scope="session")
 def diagnosed(tmp_path_factory, data):
     run = evaluate(tmp_path_factory.mktemp("runs") / "m", data, chinese_to_english_items)
-    save(diagnose(run, Question()), run.path / "diagnosis.json")
+    write_diagnosis(diagnose(run, DiagnosisConfig()), run.path / "diagnosis.json")
     return run.path
 
 
@@ -36,10 +36,28 @@ def written(tmp_path, diagnosed):
 
 
 def test_the_file_is_read_back_as_it_was_written(written):
-    found = load(written)
+    found = read_diagnosis(written)
     again = Path(f"{written}.again")
-    save(found, again)
+    write_diagnosis(found, again)
     assert again.read_bytes() == written.read_bytes()
+
+
+def test_a_file_of_schema_version_1_is_read_and_its_terms_become_what_was_observed(written):
+    before = read_diagnosis(written)
+    assert {hint.observed for hint in before.hints} == {"language"}
+    raw = json.loads(written.read_text())
+    raw["schema_version"] = 1
+    for hint in raw["hints"]:
+        assert hint.pop("observed") == "language"
+        hint["term"] = "language"
+    terms = {"pattern": "format", "length": "truncated", "answer": "no_answer"}
+    first = raw["hints"][0]
+    raw["hints"] += [first | {"term": term} for term in terms]
+    written.write_text(json.dumps(raw))
+    found = read_diagnosis(written)
+    assert found.schema_version == 2
+    assert [h.observed for h in found.hints[len(before.hints) :]] == list(terms.values())
+    assert found.hints[: len(before.hints)] == before.hints
 
 
 def test_the_same_run_gives_the_same_file(tmp_path, written):
@@ -53,7 +71,7 @@ def test_the_same_run_gives_the_same_file(tmp_path, written):
     [
         (lambda d: d.pop("buckets"), "buckets"),
         (lambda d: d.update(more=1), "more"),
-        (lambda d: d.update(schema_version=2), "schema version 2"),
+        (lambda d: d.update(schema_version=3), "schema version 3"),
         (lambda d: d["tasks"][GENDER].update(n="many"), "n"),
         (lambda d: d["weaknesses"][0].update(failure="tired"), "failure"),
         (lambda d: d["weaknesses"][0].update(task="sns_bench/nur"), "'sns_bench/nur'"),
@@ -65,7 +83,7 @@ def test_a_file_of_another_form_is_refused_naming_the_field(written, change, sai
     change(content)
     written.write_text(json.dumps(content))
     with pytest.raises(Exception, match=said) as error:
-        load(written)
+        read_diagnosis(written)
     assert type(error.value).__name__ == "BadRow"
 
 
@@ -75,13 +93,13 @@ def test_a_file_of_another_form_is_refused_naming_the_field(written, change, sai
 def test_the_tables_name_what_the_file_holds(written, capsys):
     assert main([str(written.parent)]) == 0
     out = capsys.readouterr().out
-    for text in ("Capability map", "Weaknesses", "language=en", "Reward hints", "Confusions"):
+    for text in ("Capability map", "Weaknesses", "language=en", "Failures of form", "Confusions"):
         assert text in out
     assert str(written) in out
 
 
 def test_hostile_labels_are_shown_as_text(written, capsys):
-    from redone.harness.diagnosis.output import show
+    from redone.harness.diagnosis.display import show
 
     raw = json.loads(written.read_text())
     raw["tasks"][GENDER]["confusions"] = [
@@ -93,7 +111,7 @@ def test_hostile_labels_are_shown_as_text(written, capsys):
         }
     ]
     written.write_text(json.dumps(raw))
-    show(load(written), written)
+    show(read_diagnosis(written), written)
     out = capsys.readouterr().out
     assert "[red]Yes[/red]" in out
     assert "\x1b" not in out and "\u202e" not in out and "x" * 80 not in out
@@ -124,13 +142,13 @@ def test_bad_input_gets_one_message_that_helps(written, monkeypatch, capsys, arg
     assert said in message and message.count("redone-diagnose:") == 1
 
 
-def test_two_references_are_one_too_many(written, capsys):
+def test_two_references_are_refused(written, capsys):
     folder = str(written.parent)
     assert main([folder, "--against", folder, "--target", f"{GENDER}=50"]) == 64
     assert "give one of them" in capsys.readouterr().err
 
 
-def test_targets_may_stand_in_a_file(written, capsys):
+def test_targets_may_be_in_a_file(written, capsys):
     table = written.parent / "targets.toml"
     table.write_text(f'"{GENDER}" = 100\n"sns_bench/taxonomy*" = 95.5\n')
     assert main([str(written.parent), "--target", str(table), "--json"]) == 0
@@ -140,7 +158,7 @@ def test_targets_may_stand_in_a_file(written, capsys):
     assert tasks[TOPIC]["reference"] is None
 
 
-def test_folders_that_are_no_finished_run_are_told_so(written, tmp_path, capsys):
+def test_folders_without_a_finished_run_are_errors(written, tmp_path, capsys):
     assert main([str(tmp_path)]) == 65
     assert "no run.json" in capsys.readouterr().err
     results = written.parent / "results.json"
@@ -151,7 +169,7 @@ def test_folders_that_are_no_finished_run_are_told_so(written, tmp_path, capsys)
     assert f"{GENDER} (3)" in capsys.readouterr().err
 
 
-def test_scores_of_an_older_redone_or_none_are_made_again_by_rescoring(written, capsys):
+def test_old_or_broken_scores_name_rescore(written, capsys):
     path = written.parent / "scores.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["characters"]), path)
     assert main([str(written.parent)]) == 65
@@ -179,14 +197,14 @@ def test_a_published_row_is_shown_and_not_ranked_on_other_data(written, capsys):
 
 @pytest.mark.shared_data
 def test_full_data_and_the_authors_prompts_give_a_rank(tmp_path, data_dir):
-    from redone.harness.diagnosis.published import beside, published_row
+    from redone.harness.diagnosis.rank import compare_published, published_row
     from redone.tasks.prompts import load_prompts
 
     prompts = load_prompts(data_dir / "sns-bench/official_prompts.json")
     answers = {"names": f"{GENDER},sns_bench/ner", "prompts": prompts}
     run = evaluate(tmp_path / "m", data_dir, lambda s, t, d: "Yes", **answers)
     row = published_row("redone2:RedOne-2.0-4B")
-    figures = {f.name: f for f in beside(run, row).figures}
+    figures = {f.name: f for f in compare_published(run, row).figures}
     gender, ner = figures["sns_bench/gender"], figures["sns_bench/ner"]
     assert (gender.why_not, ner.why_not) == ("", "")
     assert (ner.rank, gender.rank) == (1, 2)

@@ -1,10 +1,11 @@
-"""Slices: none is found where there is none, and planted ones are found among many looks."""
+"""Slices: false ones are rare (family-wise), and planted ones are found among many."""
 
 from itertools import combinations
 
 import numpy as np
 import pytest
 
+from redone.harness.diagnosis.schema import Slice
 from redone.harness.diagnosis.slices import (
     ALPHA,
     Candidates,
@@ -12,7 +13,6 @@ from redone.harness.diagnosis.slices import (
     permutations_for,
     significant,
 )
-from redone.harness.diagnosis.task_schema import Slice
 
 LABELS = [Slice("label", "", str(n), None) for n in range(100)]
 
@@ -25,7 +25,7 @@ def task(values, codes, clusters=None, slices=None):
     return Candidates(names, members, np.asarray(values, float), clusters)
 
 
-def blameless(generator):
+def null_tasks(generator):
     """Four tasks whose values have nothing to do with their slices: skewed, graded, clustered."""
     notes = np.repeat(np.arange(60), 4)
     return {
@@ -41,28 +41,28 @@ def blameless(generator):
     }
 
 
-def test_a_blameless_model_gets_no_false_slice_in_95_of_100_trials():
+def test_the_family_wise_error_rate_is_controlled():
     false = 0
     for seed in range(120):
-        p = adjusted_p(blameless(np.random.default_rng(seed)), seed, 300)
+        p = adjusted_p(null_tasks(np.random.default_rng(seed)), seed, 300)
         false += min(column.min() for column in p.values()) <= ALPHA
     assert false <= 0.05 * 120
 
 
-def test_items_of_one_note_taken_for_independent_would_give_false_slices():
+def test_ignoring_clusters_would_give_false_slices():
     false = 0
     for seed in range(60):
-        notes = blameless(np.random.default_rng(seed))["notes"]
+        notes = null_tasks(np.random.default_rng(seed))["notes"]
         alone = Candidates(notes.slices, notes.members, notes.values, np.arange(240))
         false += adjusted_p({"notes": alone}, seed, 400)["notes"].min() <= ALPHA
     assert false > 0.1 * 60
 
 
-def test_a_weak_label_comes_first_among_many_looks():
+def test_a_weak_label_is_the_clearest_of_many_slices():
     others = 0
     for seed in range(20):
         generator = np.random.default_rng(seed)
-        tasks = blameless(generator)
+        tasks = null_tasks(generator)
         codes = generator.integers(0, 20, 400)
         tasks["planted"] = task(generator.random(400) < np.where(codes == 7, 0.2, 0.8), codes)
         p = adjusted_p(tasks, seed, 1000)
@@ -83,7 +83,7 @@ def test_a_large_slight_slice_is_not_hidden_by_small_skewed_ones():
     assert p["small"].min() > ALPHA
 
 
-def test_the_p_value_of_a_single_look_is_that_of_the_exact_permutation_test():
+def test_the_p_value_of_a_single_slice_is_that_of_the_exact_permutation_test():
     values = np.array([0.1, 0.4, 0.35, 0.8, 0.7, 0.9, 0.6, 0.95, 0.2])
     members = np.arange(9) < 4
     means = np.array([values[list(c)].mean() for c in combinations(range(9), 4)])
@@ -108,7 +108,7 @@ def test_clusters_change_places_only_with_clusters_of_their_size():
     ].tolist() == [1, 1]
 
 
-def test_the_shadow_of_a_slice_is_not_told():
+def test_a_slice_explained_by_another_is_left_out():
     generator = np.random.default_rng(2)
     weak = generator.random(800) < 0.3
     # Weak items are long more often, and long items are weak by them alone.
@@ -130,12 +130,12 @@ def test_equal_values_and_no_slices_have_no_p():
 
 
 def test_the_same_seed_gives_the_same_p():
-    tasks = blameless(np.random.default_rng(3))
+    tasks = null_tasks(np.random.default_rng(3))
     first = adjusted_p(tasks, 5, 300)
     assert all(np.array_equal(first[n], p) for n, p in adjusted_p(tasks, 5, 300).items())
     assert any(not np.array_equal(first[n], p) for n, p in adjusted_p(tasks, 6, 300).items())
 
 
-def test_a_million_items_are_shuffled_less_often():
+def test_a_million_items_get_fewer_permutations():
     assert permutations_for(5_000) == 5000
     assert permutations_for(1_000_000) == 1000

@@ -6,9 +6,8 @@ import pytest
 from misbehaving_server import MisbehavingServer, reply_with
 from tiny_models import tiny_tokenizer
 
-from redone.harness.models.endpoint import EndpointModel
-from redone.harness.models.endpoint_options import EndpointOptions
-from redone.harness.models.endpoint_wire import Unusable, completion, scored
+from redone.harness.models.endpoint import EndpointModel, EndpointOptions
+from redone.harness.models.endpoint.wire import Unusable, completion, scored
 from redone.tasks.errors import RedoneError
 from redone.tasks.schema import Request, Settings
 
@@ -224,7 +223,7 @@ def test_log_likelihoods_need_a_tokenizer_and_a_server_that_gives_them(tokenizer
     with MisbehavingServer() as server:
         with pytest.raises(RedoneError, match="--tokenizer PATH"):
             asked(server, [request])
-        with pytest.raises(RedoneError, match="does not give the log-probabilities of a prompt"):
+        with pytest.raises(RedoneError, match="does not return the log-probabilities of a prompt"):
             asked(server, [request], tokenizer=tokenizer_folder)
 
 

@@ -35,22 +35,22 @@ def args(**options):
     return ("--backend-args", json.dumps({"timeout": 1, "patience": 1, "back_off": 0.01} | options))
 
 
-def test_a_port_nobody_listens_on(capsys):
+def test_a_port_without_a_server(capsys):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
         message = said(capsys, command(url))
-    assert f"Nobody answers at {url}" in message
+    assert f"No answer from {url}" in message
     assert "Is the server running" in message
 
 
 def test_an_address_without_v1(capsys):
     with MisbehavingServer() as server:
         message = said(capsys, command(server.url.removesuffix("/v1")))
-        assert f"give --base-url {server.url}" in message
+        assert f"pass --base-url {server.url}" in message
 
 
-def test_something_else_listens_there(capsys):
+def test_a_server_of_something_else(capsys):
     with MisbehavingServer(prefix="/elsewhere") as server:
         url = server.url.replace("elsewhere", "v1")
         message = said(capsys, command(url, *args()))
@@ -62,14 +62,14 @@ def test_something_else_listens_there(capsys):
     ("url", "told"),
     [
         ("localhost:8000/v1", "Expected e.g. http://localhost:8000/v1"),
-        ("ftp://host/v1", "no web address"),
-        ("http://host:port/v1", "no web address"),
+        ("ftp://host/v1", "is not a URL"),
+        ("http://host:port/v1", "is not a URL"),
         ("http://host/v1/chat/completions", "http://host/v1"),
         (f"http://user:{KEY}@host/v1", "REDONE_API_KEY"),
         (f"http://host/v1?key={KEY}", "REDONE_API_KEY"),
     ],
 )
-def test_addresses_that_are_none(capsys, url, told):
+def test_addresses_that_are_not_urls(capsys, url, told):
     message = said(capsys, command(url))
     assert told in message
     assert KEY not in message
@@ -88,7 +88,7 @@ def test_a_wrong_model_name_gets_the_right_ones(capsys):
     assert "Did you mean 'tiny-chat'?" in message
 
 
-def test_among_many_models_the_near_names_are_told(capsys):
+def test_among_many_models_the_near_names_are_listed(capsys):
     with MisbehavingServer(models=tuple(f"model-{n}" for n in range(200))) as server:
         message = said(capsys, command(server.url, model="model_77"))
     assert "'model-77'" in message
@@ -100,7 +100,7 @@ def test_a_missing_and_a_wrong_key(capsys, monkeypatch):
         assert "export REDONE_API_KEY=" in said(capsys, command(server.url))
         monkeypatch.setenv("REDONE_API_KEY", "sk-wrong-one")
         message = said(capsys, command(server.url))
-        assert "does not take the key" in message
+        assert "rejects the key" in message
         assert "sk-wrong-one" not in message
         monkeypatch.setenv("REDONE_API_KEY", "sk-in\ntwo-lines")
         message = said(capsys, command(server.url))
@@ -133,12 +133,12 @@ def test_the_own_key_goes_before_the_general_one(monkeypatch):
     ("given", "told"),
     [
         ('{"concurency": 3}', "Did you mean 'concurrency'?"),
-        ('{"concurrency": "3"}', "a whole number is expected"),
-        ('{"concurrency": true}', "a whole number is expected"),
-        ('{"concurrency": 0}', "less than 1"),
-        ('{"timeout": -1}', "not above 0"),
+        ('{"concurrency": "3"}', "concurrency: '3': Input should be a valid integer"),
+        ('{"concurrency": true}', "concurrency: True: Input should be a valid integer"),
+        ('{"concurrency": 0}', "greater than or equal to 1"),
+        ('{"timeout": -1}', "greater than 0"),
         ('{"price_in": 1.0}', "belong together"),
-        ('{"api": "talk"}', '"auto" or "chat" or "completions"'),
+        ('{"api": "talk"}', "'auto', 'chat' or 'completions'"),
         ('{"api": "completions"}', "--tokenizer PATH"),
         ("[1]", "an object is expected"),
         ("{", "--backend-args"),
@@ -151,10 +151,10 @@ def test_backend_args_are_checked(capsys, given, told):
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
-        (("--backend", "scripted", "--base-url", "http://host/v1"), "--base-url means nothing"),
+        (("--backend", "scripted", "--base-url", "http://host/v1"), "--base-url does not apply"),
         (("--backend", "scripted", "--backend-args", '{"a": 1}'), "takes no --backend-args"),
         (("--backend-args", '{"engin": "plain"}'), "'engine'"),
-        (("--backend", "endpoint", "--dtype", "bfloat16"), "--dtype means nothing"),
+        (("--backend", "endpoint", "--dtype", "bfloat16"), "--dtype does not apply"),
         (
             ("--backend", "endpoint", "--base-url", "http://h/v1", "--tokenizer", "nowhere"),
             "'nowhere'",

@@ -13,9 +13,8 @@ import pytest
 from misbehaving_server import KINDS, MisbehavingServer, plain_answer, reply_with
 
 from redone.harness.cli import main
-from redone.harness.models.endpoint import EndpointModel
-from redone.harness.models.endpoint_options import EndpointOptions
-from redone.harness.models.endpoint_pace import ServerGone
+from redone.harness.models.endpoint import EndpointModel, EndpointOptions
+from redone.harness.models.endpoint.pace import ServerGone
 from redone.tasks.errors import RedoneError
 from redone.tasks.schema import Request, Settings
 
@@ -92,7 +91,7 @@ def test_a_server_that_is_gone_ends_the_run_and_a_later_one_completes_it(tmp_pat
         assert main(argv) == ServerGone.exit_code
         said = capsys.readouterr().err
         assert "no usable answer for" in said
-        assert "run the same command to go on" in said
+        assert "rerun the same command to resume" in said
         assert "Traceback" not in said
         first = recorded(tmp_path)
         # What was on its way when the run gave up may be lost; it is asked again.
@@ -116,14 +115,16 @@ def test_a_short_outage_uses_up_no_tries(connect):
         assert len(list(model.run(questions(40)))) == 40
 
 
-def test_a_request_that_always_fails_is_left_out_and_the_others_are_kept(connect):
+def test_a_request_that_always_fails_is_skipped_and_the_others_are_kept(connect):
     def answer(body):
         bad = body["messages"][0]["content"] == "question 3"
         return (500, {"error": "cannot"}) if bad else (200, reply_with("fine"))
 
     with MisbehavingServer(answer=answer, delay=0.002) as server:
         done = []
-        with pytest.raises(RedoneError, match=r"failed on 1 requests .*HTTP 500: cannot.*again"):
+        with pytest.raises(
+            RedoneError, match=r"failed repeatedly on 1 requests .*HTTP 500: cannot.*retry"
+        ):
             done.extend(iter_into(done, connect(server, tries=3, timeout=30.0).run(questions(400))))
         assert {r.sample for r, _ in done} == {str(n) for n in range(400)} - {"3"}
 
@@ -138,7 +139,7 @@ def test_a_server_that_asks_to_wait_for_long_is_not_waited_for(connect):
     with MisbehavingServer() as server:
         model = connect(server)
         server.faults, server.kinds = 1.0, ("429-long",)
-        with pytest.raises(ServerGone, match="asks to wait 3600 s"):
+        with pytest.raises(ServerGone, match="requests to wait 3600 s"):
             list(model.run(questions(3)))
 
 
@@ -162,7 +163,7 @@ def test_retry_after_holds_everything_back(connect):
         assert time.monotonic() - begun >= 0.4
 
 
-def test_closing_the_answers_ends_what_is_under_way(connect):
+def test_closing_the_answers_ends_what_is_in_flight(connect):
     with MisbehavingServer(delay=0.2) as server:
         pulled = []
 
@@ -213,5 +214,5 @@ def test_ctrl_c_ends_at_once_while_the_server_is_silent(tmp_path):
         os.kill(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "run the same command to go on" in said
+    assert "run the same command" in said
     assert "Traceback" not in said

@@ -3,17 +3,18 @@
 import json
 import math
 import shutil
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from redone.harness.comparison import compare, differences
+from redone.harness.compare import compare, differences
 from redone.harness.gate import baseline
 from redone.harness.gate.cli import main
 from redone.harness.gate.decision import decide, decide_on, verdict_of
-from redone.harness.gate.output import markdown, record
+from redone.harness.gate.output import markdown, read_gate, record, write_gate
 from redone.harness.gate.policy import load_policy, policy_of
-from redone.harness.scored import ScoredRun
+from redone.harness.scored_run import ScoredRun
 from redone.tasks.errors import RedoneError, UnknownName
 
 NER = "sns_mini/ner"
@@ -62,7 +63,7 @@ def write(path, text):
     return str(path)
 
 
-def test_what_cannot_be_written_is_no_verdict(gold, tmp_path, capsys):
+def test_an_output_that_cannot_be_written_ends_with_64(gold, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main([str(gold), str(gold), "--output", "file"]) == 64
     assert "cannot be written" in capsys.readouterr().err
@@ -92,7 +93,7 @@ class TestVerdicts:
             (math.nan, math.nan, "undecided"),
         ],
     )
-    def test_are_read_off_interval_and_margin(self, low, high, verdict):
+    def test_follow_from_interval_and_margin(self, low, high, verdict):
         assert verdict_of(low, high, 2.0) == verdict
 
     def test_equal_runs_pass(self, gold):
@@ -104,9 +105,7 @@ class TestVerdicts:
         assert (found.outcome, found.exit_code) == ("regression", 1)
         assert {j.verdict for j in found.rows} == {"regressed"}
 
-    def test_what_the_samples_cannot_tell_is_undecided_and_says_how_many_would(
-        self, gold, middling
-    ):
+    def test_too_few_samples_are_undecided_and_the_number_needed_is_reported(self, gold, middling):
         found = gate(gold, middling)
         assert (found.outcome, found.exit_code) == ("undecided", 2)
         (suite,) = found.deciding
@@ -129,7 +128,7 @@ class TestVerdicts:
         ]
         assert all(j.p_adjusted is None for j in found.rows if not j.decides)
 
-    def test_a_rise_is_asked_for_where_the_policy_says_so(self, gold, ruined):
+    def test_a_rise_is_required_if_the_policy_requires_it(self, gold, ruined):
         rules = {"sns-mini": {"role": "domain", "margin": 10, "require_rise": True}}
         still = gate(gold, gold, suites=rules)
         assert still.outcome == "undecided"
@@ -141,7 +140,7 @@ class TestVerdicts:
         assert often.low < once.low and often.high > once.high
 
     @pytest.mark.parametrize("means, code", [("stop", 2), ("fail", 1), ("pass", 0)])
-    def test_what_undecided_means_is_the_policys(self, gold, middling, means, code):
+    def test_the_policy_sets_the_exit_code_of_undecided(self, gold, middling, means, code):
         found = gate(gold, middling, undecided=means)
         assert (found.outcome, found.exit_code) == ("undecided", code)
 
@@ -168,7 +167,8 @@ class TestVerdicts:
         found = decide(comparison, policy_of({"other": {"role": "domain", "margin": 5}}, "p"))
         assert found.outcome == "undecided"
         assert "no defined difference" in found.reasons[0]
-        assert json.loads(json.dumps(record(found)))["rows"][0]["low"] is None
+        write_gate(record(found), Path("gate.json"))
+        assert read_gate(Path("gate.json")).rows[0].low is None
 
 
 class TestPolicy:
@@ -181,7 +181,7 @@ class TestPolicy:
         assert all(f"{name}" in text for name in Policy.model_fields)
 
     @pytest.mark.parametrize(
-        "text, told",
+        "text, message",
         [
             ("alpha = 0.7", r"alpha: .*less than 0.5 \(given: 0.7\)"),
             ("margins = 2", r"margins: .*\nKnown keys: alpha"),
@@ -192,8 +192,8 @@ class TestPolicy:
             ('[protected]\n"sns_bench/ner" = -2', "not in"),
         ],
     )
-    def test_what_is_off_is_named(self, tmp_path, text, told):
-        with pytest.raises(RedoneError, match=told):
+    def test_an_invalid_value_is_named(self, tmp_path, text, message):
+        with pytest.raises(RedoneError, match=message):
             load_policy(write(tmp_path / "p.toml", text))
 
     def test_unknown_names_get_the_nearest(self, tmp_path):
@@ -241,7 +241,7 @@ class TestCommand:
         assert code == 64
         assert "redone-gate: " in capsys.readouterr().err
 
-    def test_what_is_no_run_ends_with_3(self, gold, tmp_path, capsys):
+    def test_a_folder_that_is_no_run_ends_with_3(self, gold, tmp_path, capsys):
         assert main([str(gold), str(tmp_path)]) == 3
         assert "not a run folder" in capsys.readouterr().err
 
@@ -264,6 +264,34 @@ class TestCommand:
         flips = [json.loads(line) for line in (tmp_path / "flips.jsonl").open()]
         assert {f["kind"] for f in flips} == {"broken"}
 
+    def test_the_file_is_read_back_as_it_was_written(self, gold, ruined, scripted_run, tmp_path):
+        main([str(gold), str(ruined), "--output", "out"])
+        found = read_gate(tmp_path / "out/gate.json")
+        assert found.outcome == "regression"
+        assert {r.name: r.role for r in found.rows}["sns-mini"] == "domain"
+        write_gate(found, tmp_path / "again.json")
+        assert (tmp_path / "again.json").read_bytes() == (tmp_path / "out/gate.json").read_bytes()
+        brief = scripted_run("brief-2", lambda t, s: None, "--system", "Be brief.")
+        assert main([str(gold), str(brief), "--output", "out"]) == 3
+        refusal = read_gate(tmp_path / "out/gate.json")
+        assert (refusal.outcome, refusal.candidate.name) == ("not comparable", "brief-2")
+        assert [m.field for m in refusal.mismatches if m.field == "system"] == ["system"]
+
+    @pytest.mark.parametrize(
+        "content, message",
+        [
+            ("{", "not JSON"),
+            ("[]", "not an object"),
+            ('{"schema_version": 9}', "schema version 9"),
+            ('{"schema_version": 1, "outcome": "pass"}', "field .*exit_code: .*required"),
+        ],
+    )
+    def test_a_file_of_another_form_is_refused(self, tmp_path, content, message):
+        with pytest.raises(RedoneError, match=message):
+            read_gate(Path(write(tmp_path / "gate.json", content)))
+        with pytest.raises(RedoneError, match="cannot be read"):
+            read_gate(tmp_path / "nowhere.json")
+
     def test_the_policy_can_be_printed_and_used(self, gold, tmp_path, capsys):
         assert main(["--show-policy"]) == 0
         policy = write(tmp_path / "own.toml", capsys.readouterr().out)
@@ -276,7 +304,7 @@ class TestCommand:
 
 
 class TestBaselines:
-    def test_a_saved_run_stands_for_the_run(self, gold, ruined, tmp_path, capsys):
+    def test_a_saved_baseline_replaces_the_run(self, gold, ruined, tmp_path, capsys):
         assert main([str(gold), "--save-baseline", "v1"]) == 0
         assert main(["--baseline", "v1", str(ruined)]) == 1
         assert main(["--baseline", "v1", str(gold)]) == 0

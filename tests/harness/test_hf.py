@@ -6,7 +6,7 @@ from collections import deque
 
 import pytest
 
-from redone.harness.models.batch import Group
+from redone.harness.models.cpu.batch import Group
 from redone.harness.models.hf import HfModel
 from redone.tasks.schema import Request, Settings
 
@@ -41,17 +41,17 @@ def test_each_layout_of_the_weights_is_fast_and_equal(tiny_model, monkeypatch, m
     import torch
     from transformers import AutoModelForCausalLM
 
-    from redone.harness.models import decoder
-    from redone.harness.models.engine import FastEngine
+    from redone.harness.models.cpu import decoder
+    from redone.harness.models.cpu.engine import FastEngine
 
-    monkeypatch.setattr(decoder, "_maker", lambda: maker)
+    monkeypatch.setattr(decoder, "_vendor", lambda: maker)
     model = AutoModelForCausalLM.from_pretrained(tiny_model("qwen2"), dtype=torch.float32)
-    # `of` holds the logits against the model's own and gives None where they differ.
+    # `of` compares the logits with the model's own and returns None where they differ.
     engine = FastEngine.of(model, 4, keep=keep)
     assert engine is not None
     mixed = engine._decoder.layers[0].qkv
     assert (mixed._packed is not None) == packed == (engine._decoder._head._packed is not None)
-    assert (mixed._weight.numel() == 0) == packed  # not held twice
+    assert (mixed._weight.numel() == 0) == packed  # not kept twice
 
 
 @pytest.mark.parametrize("kind", FAST)
@@ -61,7 +61,7 @@ def test_fast_equals_plain(tiny_model, kind, batch_size):
     fast, model = answers(tiny_model(kind), asked, batch_size=batch_size)
     plain, other = answers(tiny_model(kind), asked, engine="plain", batch_size=1)
     assert model.environment()["path"] == "fast"
-    assert other.environment()["path"] == "plain (asked for)"
+    assert other.environment()["path"] == "plain (requested)"
     for name, completion in fast.items():
         assert completion.text == plain[name].text
         assert completion.tokens == plain[name].tokens > 0
@@ -73,7 +73,7 @@ def test_fast_equals_plain(tiny_model, kind, batch_size):
 def test_rows_that_stand_in_order_already_stay_where_they_are():
     import torch
 
-    from redone.harness.models.cache import Slots
+    from redone.harness.models.cpu.batch import Slots
 
     slots = Slots(1, 1, 2, torch.float32, rows=2, tokens=64)
     slots.reserve([3, 3], [])
@@ -86,7 +86,7 @@ def test_rows_that_stand_in_order_already_stay_where_they_are():
 
 
 def test_rows_are_sorted_by_length_when_that_pays(tiny_model, monkeypatch):
-    from redone.harness.models.cache import Slots
+    from redone.harness.models.cpu.batch import Slots
 
     moved, right = [], Slots.arrange
 
@@ -100,7 +100,7 @@ def test_rows_are_sorted_by_length_when_that_pays(tiny_model, monkeypatch):
         patch.setattr(Slots, "arrange", arrange)
         # One task's rows are taken in by length; those of several, in a mixed order like this.
         unsorted = lambda rows: deque([(Group([]), deque(rows))])  # noqa: E731
-        patch.setattr("redone.harness.models.engine._queue", unsorted)
+        patch.setattr("redone.harness.models.cpu.engine._queue", unsorted)
         fast, _ = answers(tiny_model("llama"), asked)
     assert moved
     plain, _ = answers(tiny_model("llama"), asked, engine="plain", batch_size=1)
@@ -109,7 +109,7 @@ def test_rows_are_sorted_by_length_when_that_pays(tiny_model, monkeypatch):
 
 def test_what_prompts_of_several_groups_share_is_read_once(tiny_model, monkeypatch):
     """Several answers to each of several questions that begin with one instruction."""
-    from redone.harness.models import batch
+    from redone.harness.models.cpu import batch
 
     seen, right = [], batch.read_prefix
 
@@ -136,7 +136,7 @@ def test_sixteen_bits_in_sixteen_bit_arithmetic(tiny_model):
     import torch
 
     from redone.harness.models.checkpoint import Checkpoint
-    from redone.harness.models.engine import FastEngine
+    from redone.harness.models.cpu.engine import FastEngine
 
     for dtype in (torch.bfloat16, torch.float32):
         model = Checkpoint(str(tiny_model("qwen3")), "bfloat16", "cpu").load()
@@ -155,7 +155,7 @@ def test_other_architectures_take_the_plain_path(tiny_model, kind):
 
 
 def test_a_decoder_that_differs_is_not_used(tiny_model, monkeypatch):
-    from redone.harness.models.decoder import Decoder
+    from redone.harness.models.cpu.decoder import Decoder
 
     right = Decoder._normed
     monkeypatch.setattr(Decoder, "_normed", lambda self, x, w: right(self, x, w) + 0.3)
@@ -240,7 +240,7 @@ def test_out_of_memory_halves_the_batch(tiny_model, monkeypatch, engine, where):
     assert model.environment()["batch_size"] <= 4
 
 
-def test_out_of_memory_with_one_row_is_told(tiny_model, monkeypatch):
+def test_out_of_memory_with_one_row_is_an_error(tiny_model, monkeypatch):
     from redone.tasks.errors import RedoneError
 
     model = HfModel(tiny_model("llama"), dtype="float32", batch_size=2)
@@ -255,7 +255,7 @@ def test_out_of_memory_with_one_row_is_told(tiny_model, monkeypatch):
 
 
 def _forward(model):
-    """Where a loaded model's forward pass hangs."""
+    """Owner and name of a loaded model's forward pass."""
     engine = model._engine
     return (
         (engine._decoder, "forward") if hasattr(engine, "_decoder") else (engine._model, "forward")

@@ -12,34 +12,26 @@ import pyarrow.parquet as pq
 RUN = """
 import sys, time
 from pathlib import Path
+from redone.harness.evaluate import Plan, evaluate
 from redone.harness.models.scripted import ScriptedModel, load
-from redone.harness.progress import Progress
-from redone.harness.results import write_results
-from redone.harness.runner import Plan, ask, items_of, prepare
-from redone.harness.scores import judge
-from redone.harness.store import RunFolder
 from redone.tasks.registry import find
 from redone.tasks.schema import Completion, Services
 
 tasks = find("sns-mini")
 gold = load("gold", tasks, Path("."))
+class Slow(ScriptedModel):
+    def run(self, requests):
+        print("asking", flush=True)
+        return super().run(requests)
 def slow(request):
     time.sleep(0.003)
     text = gold._answer(request)
     # Every third answer is spoilt, so that there is something to tell apart.
     text = text if int(request.sample, 16) % 3 else text[::-1]
     return Completion(text, prompt_tokens=7, tokens=3, seconds=0.003)
-model = ScriptedModel(slow, fingerprint="slow")
+model = Slow(slow, fingerprint="slow")
 plan = Plan(tasks=tasks, data=Path("."))
-with RunFolder(sys.argv[1]) as folder:
-    total = prepare(folder, plan, model, {})
-    print("asking", flush=True)
-    with Progress(total) as progress:
-        ask(folder, plan, model, progress)
-    services = Services()
-    by_name = {t.name: t for t in tasks}
-    judged = judge(folder, items_of(folder, plan, model), by_name, services)
-    write_results(folder, judged, by_name, services, resamples=200)
+evaluate(Path(sys.argv[1]), plan, model, Services(), {}, resamples=200)
 """
 
 TIMES = ("seconds", "wall")

@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from redone.harness.cli import main
+from redone.harness.models.files import Trust
 from redone.harness.models.hf import HfModel
-from redone.harness.models.model_files import Trust
 from redone.tasks.errors import RedoneError
 from redone.tasks.schema import Request, Settings
 
@@ -149,7 +149,7 @@ def test_an_adapter_for_a_base_of_the_same_sizes_and_other_weights(tiny_model, a
 
 def test_other_adapters_than_lora(tmp_path):
     (tmp_path / "adapter_config.json").write_text('{"peft_type": "PREFIX_TUNING"}')
-    with pytest.raises(RedoneError, match=r"type 'PREFIX_TUNING'; LoRA is read"):
+    with pytest.raises(RedoneError, match=r"type 'PREFIX_TUNING'; only LoRA is supported"):
         HfModel(tmp_path)
 
 
@@ -233,7 +233,7 @@ def test_a_gguf_file_that_is_none(tmp_path):
         HfModel(tmp_path / "m.gguf")
 
 
-# Pickles, code, quantised weights
+# Pickles, code, quantized weights
 
 
 def pickled(folder, copy):
@@ -300,12 +300,12 @@ def test_code_of_the_models_own_runs_where_that_is_allowed(tiny_model, tmp_path,
     assert HfModel(folder, trust=Trust(code=True)).identity() != first
 
 
-def test_quantised_weights_whose_package_is_not_here(tiny_model, tmp_path):
+def test_quantized_weights_whose_package_is_not_here(tiny_model, tmp_path):
     folder = shutil.copytree(tiny_model("llama"), tmp_path / "m")
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "gptq", "bits": 4, "group_size": 32}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(RedoneError, match=r"quantised \(gptq\).*--backend vllm"):
+    with pytest.raises(RedoneError, match=r"quantized \(gptq\).*--backend vllm"):
         HfModel(folder).load()
 
 
@@ -316,12 +316,12 @@ def test_quantised_weights_whose_package_is_not_here(tiny_model, tmp_path):
     ("argv", "told"),
     [
         (("--base", "x"), "--base is for adapters"),
-        (("--backend", "scripted", "--base", "x"), "--base means nothing to the backend scripted"),
-        (("--backend", "scripted", "--allow-pickle"), "--allow-pickle means nothing"),
-        (("--backend", "endpoint", "--trust-remote-code"), "--trust-remote-code means nothing"),
+        (("--backend", "scripted", "--base", "x"), "--base does not apply to the backend scripted"),
+        (("--backend", "scripted", "--allow-pickle"), "--allow-pickle does not apply"),
+        (("--backend", "endpoint", "--trust-remote-code"), "--trust-remote-code does not apply"),
     ],
 )
-def test_flags_that_mean_nothing(tiny_model, capsys, argv, told):
+def test_flags_of_other_backends(tiny_model, capsys, argv, told):
     assert main(["--model", str(tiny_model("llama")), *argv]) != 0
     (line,) = capsys.readouterr().err.splitlines()
     assert told in line

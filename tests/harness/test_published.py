@@ -4,8 +4,7 @@ import csv
 
 import pytest
 
-from redone.harness.published.conditions import why_apart
-from redone.harness.published.paper import SHIPPED, load_paper, shipped
+from redone.harness.published.paper import SHIPPED, load_paper, shipped, why_not_comparable
 from redone.tasks.errors import BadRow, UnknownName
 from redone.tasks.registry import BENCHMARKS
 
@@ -96,7 +95,7 @@ def test_a_figure_stands_beside_print_only_if_all_is_the_same():
 
     def why(scoring="official", not_scored=0, **other):
         judged = {gender: {"scoring": scoring, "not_scored": not_scored}}
-        return why_apart(PAPER, gender, [gender], {gender: asked[gender] | other}, judged)
+        return why_not_comparable(PAPER, gender, [gender], {gender: asked[gender] | other}, judged)
 
     assert why() == []
     assert why(data="0" * 16) == ["not the published samples in full"]
@@ -104,4 +103,4 @@ def test_a_figure_stands_beside_print_only_if_all_is_the_same():
     assert why("corrected") == ["corrected scoring, not the authors'"]
     assert why("official-anls") == ["scored without a service (official-anls)"]
     assert why(not_scored=1) == ["scored without a service (official)"]
-    assert why_apart(PAPER, gender, [], {}, {}) == [f"without {gender}"]
+    assert why_not_comparable(PAPER, gender, [], {}, {}) == [f"without {gender}"]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from hostile import HOSTILE, TESTS
 
-from redone.harness.sandbox.inside import values
-from redone.harness.sandbox.pool import ForkSandbox, SandboxUnavailable
+from redone.harness.sandbox.inside import protocol
+from redone.harness.sandbox.service import ForkSandbox, SandboxUnavailable
 from redone.tasks.schema import Outcome
 
 GOOD = "def add(a, b):\n    return a + b\n"
@@ -146,7 +146,7 @@ def test_tests_that_call_nothing_prove_nothing(any_sandbox, tests):
 
 
 @pytest.mark.parametrize("tests", ["assert add(", "add(lambda: 1, 2)"])
-def test_tests_that_are_at_fault_are_told_from_programs_that_are(any_sandbox, tests):
+def test_faulty_tests_are_distinguished_from_faulty_programs(any_sandbox, tests):
     assert any_sandbox.run(GOOD, tests).reason == "tests"
 
 
@@ -209,10 +209,12 @@ def test_many_are_answered_in_order(any_sandbox):
 
 def test_hashes_are_the_same_in_every_fork_server(any_sandbox):
     other = ForkSandbox(workers=1)
-    told = [s.run("def f(): return hash('a')", "assert not f(), f()") for s in (any_sandbox, other)]
+    outcomes = [
+        s.run("def f(): return hash('a')", "assert not f(), f()") for s in (any_sandbox, other)
+    ]
     other.close()
-    assert told[0].reason == "failed"
-    assert told[0].detail == told[1].detail
+    assert outcomes[0].reason == "failed"
+    assert outcomes[0].detail == outcomes[1].detail
 
 
 def test_a_fork_server_that_was_killed_is_started_again(any_sandbox):
@@ -225,7 +227,7 @@ def test_a_fork_server_that_was_killed_is_started_again(any_sandbox):
 
 def test_nothing_is_left_when_the_harness_is_killed():
     code = (
-        "from redone.harness.sandbox.pool import ForkSandbox\n"
+        "from redone.harness.sandbox.service import ForkSandbox\n"
         "s = ForkSandbox(workers=1)\nprint(s._workers[0]._process.pid, flush=True)\n"
         "s.run('while True: pass', 'f()', seconds=60)\n"
     )
@@ -264,9 +266,9 @@ def test_the_level_is_what_probes_found_and_never_more(monkeypatch):
     )
     service.close()
     # The same fork server, with one attempt that nothing can stop.
-    from redone.harness.sandbox import levels
+    from redone.harness.sandbox import isolation
 
-    monkeypatch.setattr(levels, "_PROBES", {**levels._PROBES, "arithmetic": "1 + 1"})
+    monkeypatch.setattr(isolation, "_PROBES", {**isolation._PROBES, "arithmetic": "1 + 1"})
     weaker = ForkSandbox(workers=1)
     assert weaker.isolation.level == "limits"
     assert weaker.isolation.open == ("arithmetic",) or "arithmetic" in weaker.isolation.open
@@ -281,8 +283,8 @@ def test_values_from_a_hostile_program_are_built_from_base_types_or_refused():
 
         __hash__ = int.__hash__
 
-    data = json.loads(json.dumps(values.encode([Sly(3), {Sly(4): (1,)}], lambda _: {"ref": 0})))
-    assert values.decode(data, lambda _: None) == [3, {4: (1,)}]
+    data = json.loads(json.dumps(protocol.encode([Sly(3), {Sly(4): (1,)}], lambda _: {"ref": 0})))
+    assert protocol.decode(data, lambda _: None) == [3, {4: (1,)}]
     for bad in (
         {},
         {"tuple": 3},
@@ -293,7 +295,7 @@ def test_values_from_a_hostile_program_are_built_from_base_types_or_refused():
         {"a": 1, "b": 2},
     ):
         with pytest.raises((ValueError, TypeError, KeyError)):
-            values.decode(bad, lambda _: None)
+            protocol.decode(bad, lambda _: None)
 
 
 def humaneval(data_dir):

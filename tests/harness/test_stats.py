@@ -1,11 +1,29 @@
-"""Intervals: against closed forms and published figures."""
+"""Bootstrap, intervals, paired tests and corrections against published figures, brute force and
+other libraries."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
-from redone.harness.stats import Sums, percentile_interval, resampled_sums, wilson_interval
+from redone.harness.stats import (
+    Sums,
+    bca_interval,
+    benjamini_hochberg,
+    holm,
+    items_needed,
+    mcnemar,
+    minimal_detectable_difference,
+    percentile_interval,
+    resampled_sums,
+    sign_flip,
+    tail_p,
+    two_sided_p,
+    wilson_interval,
+)
+
+# --- sums and the cluster bootstrap --------------------------------------------------------------
 
 
 def test_sums_by_cluster():
@@ -14,22 +32,6 @@ def test_sums_by_cluster():
     assert sums.sums.tolist() == [[0, 1], [2, 2]]
     assert sums.items.tolist() == [1, 2]
     assert sums.total.tolist() == [2, 3]
-
-
-def test_wilson_against_newcombe_1998():
-    # Newcombe (1998), Statistics in Medicine 17, table I, method 3: 81/263, 15/148, 0/20, 1/29.
-    for hits, count, low, high in (
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0000, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ):
-        found = wilson_interval(hits, count)
-        assert found == pytest.approx((100 * low, 100 * high), abs=0.006)
-
-
-def test_wilson_of_nothing_is_undefined():
-    assert all(math.isnan(x) for x in wilson_interval(0, 0))
 
 
 def test_the_bootstrap_of_a_proportion_has_its_standard_error():
@@ -43,7 +45,7 @@ def test_the_bootstrap_of_a_proportion_has_its_standard_error():
     assert shares.std() == pytest.approx(math.sqrt(share * (1 - share) / 400), rel=0.05)
 
 
-def test_items_of_one_cluster_stand_or_fall_together():
+def test_items_of_one_cluster_are_drawn_together():
     stats = np.column_stack([np.repeat([0.0, 1.0] * 10, 20), np.ones(400)])
     alone = resampled_sums({"t": Sums.of(np.arange(400), stats)}, 400, 2000, seed=0)["t"]
     notes = resampled_sums({"t": Sums.of(np.repeat(np.arange(20), 20), stats)}, 20, 2000, seed=0)
@@ -65,7 +67,149 @@ def test_the_same_seed_gives_the_same_draws_whatever_the_chunk(monkeypatch):
     assert np.allclose(first, resampled_sums({"t": task}, 30, 64, seed=5)["t"])
 
 
+# --- intervals -----------------------------------------------------------------------------------
+
+
+def test_wilson_against_newcombe_1998():
+    # Newcombe (1998), Statistics in Medicine 17, table I, method 3: 81/263, 15/148, 0/20, 1/29.
+    for hits, count, low, high in (
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0000, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ):
+        found = wilson_interval(hits, count)
+        assert found == pytest.approx((100 * low, 100 * high), abs=0.006)
+
+
+def test_wilson_of_nothing_is_undefined():
+    assert all(math.isnan(x) for x in wilson_interval(0, 0))
+
+
 def test_undefined_resamples_are_left_out():
     low, high = percentile_interval(np.array([np.nan, 1.0, 1.0]))
     assert (low, high) == (1.0, 1.0)
     assert all(math.isnan(x) for x in percentile_interval(np.array([np.nan])))
+
+
+def test_bca_equals_scipy():
+    from scipy.stats import bootstrap
+
+    data = np.random.default_rng(3).exponential(1, 60)
+    generator = np.random.default_rng(0)
+    figures = data[generator.integers(0, 60, (20_000, 60))].mean(axis=1)
+    left_out = (data.sum() - data) / 59
+    ours = bca_interval(figures, data.mean(), left_out)
+    theirs = bootstrap((data,), np.mean, n_resamples=20_000, method="BCa", rng=generator)
+    assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.01)
+    assert ours[1] > percentile_interval(figures)[1]
+
+
+def test_bca_of_constant_resamples_is_the_point():
+    assert bca_interval(np.full(100, 7.0), 7.0, np.full(5, 7.0)) == (7.0, 7.0)
+
+
+# --- paired tests, corrections, power ------------------------------------------------------------
+
+
+def pairs(both, fixed, broken, neither):
+    base = np.repeat([True, False, True, False], [both, fixed, broken, neither])
+    candidate = np.repeat([True, True, False, False], [both, fixed, broken, neither])
+    return base, candidate
+
+
+def test_mcnemar_against_agresti_2002():
+    # Agresti, Categorical Data Analysis (2nd ed.), table 10.1, approval of the prime minister:
+    # 794, 150, 86, 570; the discordant pairs decide alone.
+    found = mcnemar(*pairs(794, 86, 150, 570))
+    assert (found.fixed, found.broken) == (86, 150)
+    assert found.p == pytest.approx(3.7e-5, rel=0.02)
+
+
+@pytest.mark.parametrize("fixed, broken", [(0, 0), (1, 0), (3, 9), (20, 20), (41, 17)])
+def test_mcnemar_equals_statsmodels(fixed, broken):
+    from statsmodels.stats.contingency_tables import mcnemar as other
+
+    found = mcnemar(*pairs(30, fixed, broken, 12))
+    if fixed + broken:
+        assert found.p == pytest.approx(other([[30, broken], [fixed, 12]], exact=True).pvalue)
+    else:
+        assert found.p == 1
+
+
+def enumerated(differences):
+    sums = [
+        abs(sum(s * d for s, d in zip(signs, differences, strict=True)))
+        for signs in itertools.product((-1, 1), repeat=len(differences))
+    ]
+    return np.mean([s >= abs(sum(differences)) - 1e-9 for s in sums])
+
+
+def test_sign_flips_equal_brute_force():
+    generator = np.random.default_rng(0)
+    for size in range(1, 11):
+        differences = generator.normal(0.3, 1, size).round(2)
+        assert sign_flip(differences, 100, seed=0) == pytest.approx(enumerated(differences))
+
+
+def test_sign_flips_against_darwin_and_fisher_1935():
+    # Fisher, The Design of Experiments, section 21, on Darwin's 15 pairs of plants (eighths of an
+    # inch): 863 of 32,768 sign patterns reach the observed sum on one side, 1,726 on both.
+    darwin = np.array([49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48.0])
+    assert sign_flip(darwin, 200_000, seed=1) == pytest.approx(1726 / 32768, abs=0.002)
+
+
+def test_sign_flips_leave_out_what_does_not_differ():
+    moved = np.array([1.0, 1, -1, 1, 1])
+    assert sign_flip(np.concatenate([moved, np.zeros(500)]), 10, 0) == sign_flip(moved, 10, 0)
+    assert sign_flip(np.zeros(9), 10, 0) == 1
+
+
+def test_sign_flips_of_right_and_wrong_are_mcnemar():
+    base, candidate = pairs(40, 11, 3, 20)
+    found = sign_flip(candidate.astype(float) - base, 100, 0)
+    assert found == pytest.approx(mcnemar(base, candidate).p)
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.01, 0.02])
+def test_sign_flips_of_very_many_differences_are_grouped_and_stay_exact(mean):
+    differences = np.random.default_rng(2).normal(mean, 1, 20_000)
+    z = abs(differences.sum()) / math.sqrt((differences**2).sum())
+    found = sign_flip(differences, 10_000, seed=0)
+    assert found == pytest.approx(math.erfc(z / math.sqrt(2)), abs=0.015)
+
+
+P = np.array([0.01, 0.04, 0.03, np.nan, 0.005, 0.6, 0.04])
+
+
+@pytest.mark.parametrize("ours, method", [(holm, "holm"), (benjamini_hochberg, "fdr_bh")])
+def test_corrections_equal_statsmodels(ours, method):
+    from statsmodels.stats.multitest import multipletests
+
+    tested = ~np.isnan(P)
+    found = ours(P)
+    assert found[tested] == pytest.approx(multipletests(P[tested], method=method)[1])
+    assert np.isnan(found[~tested]).all()
+
+
+def test_holm_against_a_worked_example():
+    # Four tests at 0.01, 0.04, 0.03, 0.005: the classical example of the step-down procedure.
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_no_p_value_is_zero_and_nan_stays_nan():
+    assert tail_p(np.full(999, -5.0)) == 0.001
+    assert two_sided_p(np.zeros(999)) == 1
+    assert math.isnan(two_sided_p(np.array([1.0, np.nan])))
+
+
+def test_planning_against_statsmodels():
+    from statsmodels.stats.power import NormalIndPower
+
+    # 900 pairs with a standard deviation of 40 points: standard error 4/3 points.
+    error = 40 / math.sqrt(900)
+    found = minimal_detectable_difference(error, alpha=0.05, power=0.8)
+    power = NormalIndPower(ddof=0).power(found / 40, 900, 0.05, ratio=0, alternative="larger")
+    assert power == pytest.approx(0.8, abs=1e-6)
+    assert items_needed(900, error, found, alpha=0.05, power=0.8) in (900, 901)
+    assert items_needed(900, error, found / 2, alpha=0.05, power=0.8) == pytest.approx(3600, abs=1)

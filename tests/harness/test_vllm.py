@@ -116,7 +116,7 @@ def test_closing_the_answers_leaves_the_engine_free(models):
 
 
 @on_vllm
-def test_the_identity_is_that_of_hf_and_the_engine_is_told(models):
+def test_the_identity_is_that_of_hf_and_the_engine_is_recorded(models):
     vllm, hf = models
     assert vllm.identity() == hf.identity()
     told = vllm.environment()

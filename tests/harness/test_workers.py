@@ -17,10 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from redone.harness.cli import main
-from redone.harness.models.pieces import LEAST, Pieces
 from redone.harness.models.ray_session import RaySession, cpus_each
 from redone.harness.models.scripted import ScriptedModel
-from redone.harness.models.workers import WorkersGone, WorkersModel
+from redone.harness.models.workers import LEAST, Pieces, WorkersGone, WorkersModel
 from redone.tasks.errors import RedoneError
 from redone.tasks.schema import Completion, Request, Settings
 
@@ -36,7 +35,7 @@ def question(number, text="", tokens=8):
 # Pieces
 
 
-def test_pieces_shrink_and_hold_every_question_once():
+def test_pieces_shrink_and_contain_every_request_once():
     pieces = Pieces((question(n) for n in range(1000)), workers=2)
     taken = []
     while pieces.left:
@@ -57,10 +56,10 @@ def test_questions_that_begin_alike_stand_together_and_long_answers_come_first()
     assert tasks == [{"translate"}, {"name"}, {"sort"}]
 
 
-def test_what_comes_back_is_handed_out_last_and_in_halves():
+def test_what_is_put_back_is_handed_out_last_and_in_halves():
     pieces = Pieces([question(n) for n in range(3 * LEAST)], workers=2)
     first = pieces.take()
-    pieces.give_back(first)
+    pieces.put_back(first)
     rest = [pieces.take() for _ in range(4)]
     assert not pieces.left
     assert [len(piece) for piece in rest] == [LEAST, LEAST, LEAST // 2, LEAST // 2]
@@ -126,7 +125,7 @@ def test_ray_is_not_installed(capsys, monkeypatch):
         (("--ray-address", "auto"), "--ray-address needs --workers"),
         (("--gpus-per-worker", "0.5"), "--gpus-per-worker needs --workers"),
         (("--workers", "2", "--ray-address", "ray://head:10001"), "HOST:PORT of its head"),
-        (("--workers", "2", "--ray-address", "127.0.0.1:9"), "Nobody answers at --ray-address"),
+        (("--workers", "2", "--ray-address", "127.0.0.1:9"), "No answer from --ray-address"),
     ],
 )
 def test_options_that_cannot_be(capsys, argv, told):
@@ -246,7 +245,7 @@ def test_when_all_die_the_end_is_clear_and_the_run_goes_on_later(
     assert evaluate(folder, "--workers", "2") == WorkersGone.exit_code
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith("redone-eval: Every worker died 3 times in a row")
-    assert "run the same command to go on" in message
+    assert "rerun the same command to resume" in message
     answered = (folder / "responses.jsonl").read_text("utf-8").splitlines()
     assert len(answered) == 223
 
@@ -296,9 +295,9 @@ def test_threads_and_memory_are_divided(ray, monkeypatch):
     def threads(request):
         import os
 
-        from redone.harness.models import memory
+        from redone.harness import machine
 
-        assert memory.SHARE == 0.5
+        assert machine.MEMORY_SHARE == 0.5
         return os.environ["OMP_NUM_THREADS"]
 
     for own, expected in (("3", "3"), ("", str(max(1, cpus_each(ray.nodes(), 2, 0))))):
@@ -359,11 +358,9 @@ def test_ctrl_c_ends_all_processes_with_one_line(tmp_path, temporary):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == ""
-    assert err.splitlines() == [
-        f"Run folder: {folder}",
-        "",
-        "Stopped. Every answer so far is kept: run the same command to go on.",
-    ]
+    first, blank, last = err.splitlines()
+    assert (first, blank) == (f"Run folder: {folder}", "")
+    assert last.startswith("Stopped.") and "run the same command" in last
     assert list(temporary.iterdir()) == []
     assert not [p for p in processes() if str(temporary) in p]
 

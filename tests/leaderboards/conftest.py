@@ -6,8 +6,9 @@ import orjson
 import pytest
 
 from redone.harness.published.paper import SHIPPED, load_paper
-from redone.harness.scored import ScoredRun
-from redone.leaderboards.submission import Submission, submission_of
+from redone.harness.scored_run import ScoredRun
+from redone.leaderboards.schema import Submission
+from redone.leaderboards.submission import submission_of
 
 SUITES = "sns-mini,general-mini"
 

@@ -2,10 +2,9 @@
 
 import pytest
 
-from redone.harness.scored import ScoredRun
-from redone.leaderboards.board import board
-from redone.leaderboards.columns import MEAN
-from redone.leaderboards.derivation import findings
+from redone.harness.scored_run import ScoredRun
+from redone.leaderboards.board import board, findings
+from redone.leaderboards.rows import MEAN
 from redone.leaderboards.submission import submission_of
 
 
@@ -84,7 +83,7 @@ class TestMeasured:
         assert [r.scoring for r in found.rows] == ["both"]
 
     @pytest.mark.parametrize(
-        ("change", "told"),
+        ("change", "words"),
         [
             (lambda t, r: t.update(data="0" * 16), "samples"),
             (lambda t, r: t.update(prompt="0" * 16), "prompts"),
@@ -97,8 +96,8 @@ class TestMeasured:
             (lambda t, r: r["model"].update(thinking="on"), "thinking: on, not auto"),
         ],
     )
-    def test_whatever_differs_keeps_two_rows_apart_and_is_told(
-        self, submission, changed, change, told
+    def test_whatever_differs_keeps_two_rows_apart_and_is_named(
+        self, submission, changed, change, words
     ):
         other = changed(lambda r: change(r["tasks"]["general_mini/facts"], r), name="other")
         found = sheet(board([], [submission, other]), "general-mini")
@@ -106,7 +105,7 @@ class TestMeasured:
             places = [found.ranks.of(n, column) for n in range(2)]
             assert [p.rank for p in places] == [None, None]
             assert [p.mark for p in places] == ["", "a"]
-        assert any(told in reason for reason in found.ranks.notes[0].reasons)
+        assert any(words in reason for reason in found.ranks.notes[0].reasons)
 
     def test_a_column_in_which_all_is_alike_still_ranks(self, submission, changed):
         change = lambda r: r["tasks"]["general_mini/facts"].update(prompt="0" * 16)  # noqa: E731
@@ -123,7 +122,7 @@ class TestMeasured:
     def test_demonstrations_say_so(self, submission):
         assert all(s.demonstration and s.notes for s in board([], [submission]).sheets)
 
-    def test_a_sample_is_told_as_one(self, submission):
+    def test_a_subset_of_the_samples_is_named_as_one(self, submission):
         _, found = row(sheet(board([], [submission]), "sns-mini"), "finished.jsonl")
-        assert found.samples == "sampled: 168, 12 a task"
+        assert found.samples == "subset: 168 samples, 12 per task"
         assert found.signatures and all("|scoring:" in s for s in found.signatures)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from redone.leaderboards.board import board
-from redone.leaderboards.derivation import findings
-from redone.leaderboards.page import TEMPLATES, html
+from redone.harness.html import SHARED
+from redone.leaderboards.board import board, findings
+from redone.leaderboards.display import TEMPLATE, page
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -34,7 +34,7 @@ def opened(browser, paper, submission, changed, tmp_path):
     """`opened(**context) -> page`, with no error, request or dialogue to the end."""
     hostile = changed(lambda r: None, name="<img src=x onerror=alert(1)> " + "W" * 60)
     path = tmp_path / "board.html"
-    path.write_text(html(board([paper], [submission, hostile]), findings(paper)), "utf-8")
+    path.write_text(page(board([paper], [submission, hostile]), findings(paper)), "utf-8")
     contexts, complaints = [], []
 
     def open_page(**options):
@@ -114,9 +114,12 @@ def test_without_a_script_the_page_is_whole(opened, browser, tmp_path):
     context.close()
 
 
-def test_it_wears_the_colours_of_the_report():
-    def colours(path):
-        return re.findall(r"--[a-z-]+: [^;]+", path.read_text("utf-8"))[:36]
+def test_it_has_the_colors_of_the_report(paper, submission):
+    def colors(path):
+        return dict(re.findall(r"(--[a-z-]+): ([^;]+)", path.read_text("utf-8")))
 
-    report = ROOT / "reports" / "templates" / "page.css"
-    assert colours(TEMPLATES / "board.css") == colours(report)
+    shared = SHARED / "shared.css"
+    assert shared.read_text("utf-8") in page(board([paper], [submission]), [])
+    assert len(colors(shared)) > 12
+    for own in (TEMPLATE.with_suffix(".css"), ROOT / "reports" / "templates" / "page.css"):
+        assert not colors(own).keys() & colors(shared).keys()

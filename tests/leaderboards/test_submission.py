@@ -1,13 +1,13 @@
-"""A result on its way into the board: made of a run, without texts, and believed in nothing."""
+"""A submitted result: made from a run, without texts, and trusted in nothing."""
 
 import orjson
 import pytest
 
-from redone.harness.errors import RunUnreadable
-from redone.harness.scored import ScoredRun
+from redone.harness.run_folder import RunUnreadable
+from redone.harness.scored_run import ScoredRun
 from redone.leaderboards.cli import RESULTS, main
-from redone.leaderboards.submission import load, save, submission_of
-from redone.leaderboards.validation import problems, problems_of
+from redone.leaderboards.schema import load, save
+from redone.leaderboards.submission import problems, problems_of, submission_of, submit_run
 from redone.tasks.errors import RedoneError
 
 NER = "sns_mini/ner"
@@ -67,20 +67,20 @@ class TestChecking:
                 "follows from the summed statistics",
             ),
             (lambda r: corrected(r).update(sums=[1.0]), "3 summed statistics"),
-            (lambda r: corrected(r).update(low=90.0, high=10.0), "no interval"),
+            (lambda r: corrected(r).update(low=90.0, high=10.0), "not an interval"),
             (lambda r: corrected(r).update(scoring="generous"), "no scoring 'generous'"),
             (lambda r: corrected(r).update(not_scored=99), "99 of 12 samples"),
             (lambda r: corrected(r).update(metrics={}), "micro_f1 are expected"),
-            (lambda r: r["tasks"][NER].update(data="0" * 16), "signature is not that"),
-            (lambda r: r["tasks"][NER].update(prompt="0" * 16), "signature is not that"),
-            (lambda r: r["tasks"][NER].update(samples=13), "signature is not that"),
+            (lambda r: r["tasks"][NER].update(data="0" * 16), "signature does not match"),
+            (lambda r: r["tasks"][NER].update(prompt="0" * 16), "signature does not match"),
+            (lambda r: r["tasks"][NER].update(samples=13), "signature does not match"),
             (lambda r: r["tasks"][NER].update(version=7), "version 7, but this redone has"),
             (lambda r: r["tasks"][NER]["scorings"].pop("official"), "both scorings"),
-            (lambda r: r["request"].update(seed=1), "signature is not that"),
-            (lambda r: r["request"].update(system="Be kind."), "signature is not that"),
+            (lambda r: r["request"].update(seed=1), "signature does not match"),
+            (lambda r: r["request"].update(system="Be kind."), "signature does not match"),
             (lambda r: r["versions"].pop("redone"), "version of redone is missing"),
             (lambda r: r["tasks"].update({"made/up": r["tasks"][NER]}), "Unknown task 'made/up'"),
-            (lambda r: r["tables"]["corrected"].pop(), "other rows than follow"),
+            (lambda r: r["tables"]["corrected"].pop(), "rows of the corrected table do not follow"),
             (lambda r: r["tables"]["corrected"][-1].update(score=100.0), "the mean of its parts"),
             (lambda r: r["tables"]["official"][0].update(signature="x|v:1"), "is expected"),
         ],
@@ -131,7 +131,7 @@ class TestChecking:
 
 
 class TestCommands:
-    def test_an_answer_sheet_is_no_result(self, tmp_path, capsys, monkeypatch):
+    def test_scripted_answers_are_not_a_result(self, tmp_path, capsys, monkeypatch):
         from redone.harness.cli import main as evaluate
 
         monkeypatch.chdir(tmp_path)
@@ -140,7 +140,7 @@ class TestCommands:
         assert (
             main(["submit", "gold", "--output", ".", "--name", "Best"]) == RunUnreadable.exit_code
         )
-        assert "answer sheet" in capsys.readouterr().err
+        assert "scripted answers" in capsys.readouterr().err
         assert main(["--run", "gold"]) == 0
 
     def test_submit_then_validate(self, finished, tmp_path, capsys):
@@ -148,7 +148,13 @@ class TestCommands:
         path = capsys.readouterr().out.strip()
         assert load(tmp_path / path).model.name == "Mine"
         assert main(["validate", str(tmp_path)]) == 0
-        assert "1 results" in capsys.readouterr().out
+        assert "1 result file " in capsys.readouterr().out
+
+    def test_submit_run_is_the_command_as_a_function(self, finished, tmp_path, capsys):
+        path = submit_run(finished, "Mine", tmp_path / "made")
+        assert capsys.readouterr().out == ""
+        assert main(["submit", str(finished), "--output", str(tmp_path), "--name", "Mine"]) == 0
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
 
     def test_validate_names_file_and_problem_and_fails(self, changed, tmp_path, capsys):
         save(changed(lambda r: corrected(r).update(score=99.0)), tmp_path)

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-from redone.reports.packing import unpacked
+from redone.harness.html import unpacked
 
 
 @dataclass

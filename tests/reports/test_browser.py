@@ -211,7 +211,7 @@ class TestExamples:
         page.locator("#flip-task").select_option(broken[0]["task"])
         assert self.count(page) == sum(f["task"] == broken[0]["task"] for f in broken)
         page.locator("#flip-failure").select_option("truncated")
-        assert page.locator("#flip-count").inner_text() == "No example matches."
+        assert page.locator("#flip-count").inner_text() == "No matching examples."
 
     def test_search_reads_prompts_golds_and_answers(self, opened, files):
         page, packed = opened("chain"), flips_of(files)
@@ -251,7 +251,7 @@ class TestAttacks:
         words = fold.inner_text()
         assert words.startswith("Show all ")
         fold.click()
-        assert fold.inner_text() == "Fold" and sideways(page) <= 0
+        assert fold.inner_text() == "Show less" and sideways(page) <= 0
         fold.click()
         assert page.locator("#flip-list").bounding_box()["height"] == before
 
@@ -267,8 +267,8 @@ class TestReaders:
         page = opened("chain", color_scheme="dark")
 
         def ground():
-            colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
-            return sum(map(int, colour.removeprefix("rgb(").removesuffix(")").split(",")))
+            color = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            return sum(map(int, color.removeprefix("rgb(").removesuffix(")").split(",")))
 
         assert ground() < 100
         keep(page, "chain-dark")

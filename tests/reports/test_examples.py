@@ -5,14 +5,14 @@ import json
 import pytest
 
 from redone.harness.gate.policy import load_policy
+from redone.harness.html import packed_json, unpacked
 from redone.reports.examples import HEAD, TAIL, chosen, examples, shortened
-from redone.reports.packing import packed_json, unpacked
-from redone.reports.stages import open_report
+from redone.reports.stages import compare_runs
 
 
 @pytest.fixture(scope="module")
 def stages(base, tuned, refined):
-    return open_report([base, tuned, refined], load_policy()).compared
+    return compare_runs([base, tuned, refined], load_policy()).compared
 
 
 def strata(**sizes):
@@ -64,7 +64,7 @@ class TestTexts:
             return long if task.name.endswith("ner") else None
 
         loud = run_both("loud", spoil)
-        found = open_report([base, loud], load_policy()).compared
+        found = compare_runs([base, loud], load_policy()).compared
         kept = examples(found)
         assert kept.cut == 1
         (cut,) = [text for text in kept.texts if isinstance(text, list)]
@@ -87,7 +87,7 @@ def test_the_page_says_how_many_of_how_many(report, base, tuned):
 
 def test_a_baseline_has_no_texts_and_flips_all_the_same(report, base, tuned, tmp_path):
     from redone.harness.gate.baseline import save
-    from redone.harness.scored import ScoredRun
+    from redone.harness.scored_run import ScoredRun
 
     kept = save(ScoredRun(base), "v1", tmp_path)
     flip = report(kept, tuned).unpacked("examples")["flips"][0]

@@ -5,9 +5,10 @@ import re
 
 import pytest
 
+from redone.harness.display import cell, change, score
 from redone.harness.gate.cli import main as gate
-from redone.harness.wording import cell, change, score, visible
 from redone.reports.cli import main
+from redone.tasks.command import visible
 
 
 @pytest.fixture
@@ -36,14 +37,14 @@ def test_figures_are_those_of_gate_json(written, base, tuned, tmp_path):
 
 def test_it_has_every_part(written, base, tuned, refined):
     text = written(base, tuned, refined)
-    for part in ("The seesaw", "Task by task: tuned", "Change by stage", "Diagnosis", "Provenance"):
+    for part in ("The seesaw", "Tasks: tuned", "Change by stage", "Diagnosis", "Provenance"):
         assert f"### {part}" in text
     assert f"redone-report {base}" in text
     assert "- tuned: 10 of " in text
 
 
 def test_a_single_run_says_what_is_missing(written, base):
-    assert "One run has no seesaw" in written(base)
+    assert "The seesaw, changes and flips need a second run" in written(base)
 
 
 ATTACKS = (

@@ -8,8 +8,9 @@ import re
 import pytest
 
 from redone.harness.diagnosis.cli import main as diagnose
+from redone.harness.display import MINUS
 from redone.harness.gate.cli import main as gate
-from redone.harness.wording import MINUS
+from redone.harness.html import SHARED
 
 
 @pytest.fixture
@@ -151,6 +152,10 @@ class TestSafety:
         page = report(base, copied(base, "a\x1b[31m\u202eb"))
         assert "a⟨1B⟩[31m⟨RLO⟩b" in page.text
         assert "\x1b" not in page.source and "\u202e" not in page.source
+
+
+def test_the_page_has_the_style_that_it_shares_with_the_leaderboard(report, base):
+    assert (SHARED / "shared.css").read_text("utf-8") in report(base).source
 
 
 def test_the_same_runs_make_the_same_page(report, base, tuned):

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from redone.reports.cli import main
+from redone.reports.report import ReportConfig, make_report
 
 
 @pytest.fixture(autouse=True)
@@ -13,7 +14,7 @@ def somewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_it_ends_by_saying_the_verdict_and_naming_the_page(base, tuned, tmp_path, capsys):
+def test_it_prints_the_verdict_and_the_page(base, tuned, tmp_path, capsys):
     assert main([str(base), str(tuned)]) == 0
     sentence, page = capsys.readouterr().out.splitlines()[-2:]
     assert "tuned" in sentence and page == "report.html"
@@ -34,7 +35,7 @@ def test_open_shows_the_page_in_the_browser(base, tmp_path, capsys, monkeypatch)
     assert opened == [(tmp_path / "report.html").as_uri()]
     monkeypatch.setattr("webbrowser.open", lambda address: False)
     assert main([str(base), "--open"]) == 0
-    assert "no browser could be started; open report.html" in capsys.readouterr().err
+    assert "could not start a browser; open report.html" in capsys.readouterr().err
 
 
 def test_an_evaluation_ends_by_naming_the_page_and_can_open_it(tmp_path, capsys, monkeypatch):
@@ -65,7 +66,7 @@ def test_names_cannot_write_to_the_terminal(base, copied, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments, told",
+    "arguments, message",
     [
         (["--seesaw", "x.jpg"], ".svg or .png"),
         (["--examples", "-1"], "0 or more"),
@@ -78,10 +79,10 @@ def test_names_cannot_write_to_the_terminal(base, copied, capsys):
         (["--output", "report.md", "--open"], "needs an .html file"),
     ],
 )
-def test_errors_name_the_way_out(base, tuned, arguments, told, capsys, tmp_path):
+def test_errors_name_the_way_out(base, tuned, arguments, message, capsys, tmp_path):
     (tmp_path / "file").write_text("no folder", "utf-8")
     assert main([str(base), str(tuned), *arguments]) != 0
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("watch", [[], ["--watch"]])
@@ -95,6 +96,23 @@ def test_a_folder_of_runs_names_them(watch, tmp_path, capsys):
 def test_a_folder_that_is_no_run_is_named(base, tmp_path, capsys):
     assert main([str(base), str(tmp_path)]) == 65
     assert f"{tmp_path} is not a run folder" in capsys.readouterr().err
+
+
+class TestMakeReport:
+    """What the command does, as a function."""
+
+    def test_returns_what_the_command_prints(self, base, tuned, tmp_path, capsys):
+        made = make_report(ReportConfig([base, tuned], tmp_path / "x" / "page.html"))
+        assert capsys.readouterr().out == ""
+        assert made.path == tmp_path / "x" / "page.html" and made.path.is_file()
+        assert main([str(base), str(tuned), "--output", str(tmp_path / "page.html")]) == 0
+        assert made.sentence == capsys.readouterr().out.splitlines()[0]
+        assert made.outcome == "regression"
+
+    def test_the_report_names_a_command_that_reproduces_it(self, base, tuned, refined, tmp_path):
+        made = make_report(ReportConfig([base, tuned, refined], tmp_path / "r.md", chain=False))
+        command = f"redone-report {base} {tuned} {refined} --output {tmp_path}/r.md --candidates"
+        assert command in made.path.read_text("utf-8")
 
 
 def test_help_imports_nothing_heavy():

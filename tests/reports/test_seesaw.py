@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from redone.harness.gate.policy import load_policy
-from redone.reports.charts import tick_label, ticks
-from redone.reports.drawing import png, svg, write_picture
+from redone.reports.plot import tick_label, ticks
 from redone.reports.seesaw import Change, Point, frame, published_moves, quadrant, seesaw
-from redone.reports.stages import open_report
+from redone.reports.seesaw_svg import png, svg, write_picture
+from redone.reports.stages import compare_runs
 from redone.tasks.errors import RedoneError
 
 
@@ -26,7 +26,7 @@ def point(x, y, spread=(1.0, 2.0), correlation=0.5, n=20000):
 
 @pytest.fixture(scope="module")
 def found(base, tuned, refined):
-    return seesaw(open_report([base, tuned, refined], load_policy()))
+    return seesaw(compare_runs([base, tuned, refined], load_policy()))
 
 
 class TestUncertainty:
@@ -43,16 +43,16 @@ class TestUncertainty:
         assert np.ptp(radius(outline)) < 1e-9
         assert (radius(cloud) <= radius(outline)[0]).mean() == pytest.approx(0.95, abs=0.01)
 
-    def test_it_is_beyond_noise_where_it_leaves_out_the_origin(self):
-        assert point(10, 0).beyond_noise
-        assert not point(0.5, 0.5).beyond_noise
+    def test_a_change_is_significant_where_the_outline_excludes_the_origin(self):
+        assert point(10, 0).significant
+        assert not point(0.5, 0.5).significant
 
     def test_resamples_that_all_agree_have_an_outline_too(self):
         still = Point("p", *(Change(1.0, 1, 1, np.ones(10)) for _ in "xy"), "pass", False)
         assert np.allclose(still.ellipse(), 1)
 
     def test_it_comes_from_the_paired_resamples_of_the_gate(self, found, base, tuned):
-        stage = open_report([base, tuned], load_policy()).stages[0]
+        stage = compare_runs([base, tuned], load_policy()).stages[0]
         row = stage.row("suite", "sns-mini")
         assert np.array_equal(found.points[0].x.resampled, row.row.resampled)
         assert (found.points[0].x.low, found.points[0].x.high) == (row.low, row.high)
@@ -113,14 +113,14 @@ class TestPicture:
         assert "tuned: domain +" in title and "traded: domain up, robustness down" in title
 
     def test_shows_names_as_text(self, base, copied):
-        report = open_report([base, copied(base, "<script>&\x1b")], load_policy())
+        report = compare_runs([base, copied(base, "<script>&\x1b")], load_policy())
         root = ET.fromstring(svg(seesaw(report)))
         assert any(e.text == "<script>&\u27e81B\u27e9" for e in root.iter())
 
     def test_needs_two_axes(self, scripted_run):
         one = scripted_run("one-suite", lambda *_: None, suite="sns-mini")
         with pytest.raises(RedoneError, match="needs two comparable runs"):
-            svg(seesaw(open_report([one, one], load_policy())))
+            svg(seesaw(compare_runs([one, one], load_policy())))
 
     def test_without_a_browser_a_png_names_the_way_out(self, monkeypatch):
         monkeypatch.setattr("shutil.which", lambda name: None)

@@ -6,8 +6,7 @@ import pytest
 from step_logs import dapo, logged, sft
 
 from redone.reports.cli import main
-from redone.reports.curves import MOST, course, steps_table
-from redone.reports.training_log import read_log
+from redone.reports.training import MAX_POINTS, curves_of, read_log, steps_table
 from redone.tasks.errors import RedoneError
 
 
@@ -50,9 +49,9 @@ class TestLog:
 
 class TestPictures:
     def test_every_figure_that_was_logged_is_drawn(self, trained):
-        found = course(read_log(trained / "stages" / "exploratory" / "steps.jsonl"))
+        found = curves_of(read_log(trained / "stages" / "exploratory" / "steps.jsonl"))
         assert [p.title for p in found.panels] == [
-            "Reward and its parts", "Value of the answers", "Loss", "Groups",
+            "Reward and its parts", "Value of the completions", "Loss", "Groups",
         ]  # fmt: skip
         reward = found.panels[0]
         assert [s.name for s in reward.series][:2] == ["reward", "shaping: length"]
@@ -64,30 +63,30 @@ class TestPictures:
             assert len(lines) == 4 * len(panel.series)
 
     def test_value_and_chance_are_means_over_answers(self, trained):
-        found = course(read_log(trained / "stages" / "exploratory" / "steps.jsonl"))
+        found = curves_of(read_log(trained / "stages" / "exploratory" / "steps.jsonl"))
         value, chance = found.panels[1].series
         assert value.values[4] == pytest.approx(0.05 * 30 / 40)
         assert chance.values[4] == pytest.approx((0.5 * 30 + 0.1 * 10) / 40)
         irony = found.tasks[0]
         assert irony.task == "tweeteval/irony" and irony.rollouts == 36 * 30
-        assert irony.first == pytest.approx(0.025) and irony.last == pytest.approx(0.375)
+        assert irony.start == pytest.approx(0.025) and irony.end == pytest.approx(0.375)
 
     def test_supervised_stages_have_what_they_log(self, trained):
-        found = course(read_log(trained / "stages" / "targeted" / "steps.jsonl"))
+        found = curves_of(read_log(trained / "stages" / "targeted" / "steps.jsonl"))
         assert [p.title for p in found.panels] == ["Loss"] and found.tasks == ()
 
     @pytest.mark.parametrize("steps", [0, 1, 2, 5000])
     def test_any_number_of_steps_can_be_drawn(self, tmp_path, steps):
-        found = course(read_log(logged(tmp_path / "s", steps, sft) / "steps.jsonl"))
+        found = curves_of(read_log(logged(tmp_path / "s", steps, sft) / "steps.jsonl"))
         assert len(found.panels) == (1 if steps else 0)
         for panel in found.panels:
             points = [p.get("points") for p in ET.fromstring(panel.picture).findall("{*}polyline")]
-            assert all(len(p.split()) <= MOST for p in points)
+            assert all(len(p.split()) <= MAX_POINTS for p in points)
 
     def test_figures_that_never_change_can_be_drawn(self, tmp_path):
         for value in (0.0, -3.0, 1e-300, 1e12):
             folder = logged(tmp_path / str(value), 5, lambda s, v=value: {"step": s, "loss": v})
-            (panel,) = course(read_log(folder / "steps.jsonl")).panels
+            (panel,) = curves_of(read_log(folder / "steps.jsonl")).panels
             assert "nan" not in panel.picture and "inf" not in panel.picture
 
 
@@ -119,9 +118,9 @@ class TestReport:
 
     def test_a_folder_without_a_log_is_refused(self, base, tuned, tmp_path, capsys):
         assert main([str(base), str(tuned), "--training", str(tmp_path)]) == 64
-        assert "there is no steps.jsonl in it" in capsys.readouterr().err
+        assert "neither it nor its stages/ has a steps.jsonl" in capsys.readouterr().err
 
-    def test_the_markdown_twin_has_a_line_a_stage(self, trained, tmp_path):
+    def test_markdown_has_a_line_per_stage(self, trained, tmp_path):
         target = tmp_path / "r.md"
         assert main([*map(str, runs_of(trained)), "--output", str(target)]) == 0
         text = target.read_text("utf-8")

@@ -5,21 +5,12 @@ from random import Random
 
 import pytest
 
-from redone.tasks.check import check
+from redone.tasks.chance import store_chance, stored_chance
+from redone.tasks.check import check, hostile_texts, measured_chance
 from redone.tasks.errors import MissingData
-from redone.tasks.hostile import hostile_texts
 from redone.tasks.registry import find
-from redone.tasks.schema import (
-    Baselines,
-    Chance,
-    Metric,
-    Prompt,
-    Record,
-    Score,
-    Scoring,
-    Settings,
-    Task,
-)
+from redone.tasks.schema import Metric, Record, Score, Scoring, Settings
+from redone.tasks.task import UNKNOWN_CHANCE, Baselines, Chance, Prompt, Task
 
 LABELS = ("tea", "milk", "juice", "water")
 CANDIDATES = ", ".join(LABELS)
@@ -79,7 +70,7 @@ def test_a_right_task_is_proved(tmp_path):
     assert report.problems == []
     assert report.items == 200
     assert report.fuzzed == 300
-    assert {s.name for s in report.sheets} >= {"everything", "random"}
+    assert {s.name for s in report.baselines} >= {"all candidates", "random"}
     assert report.best == pytest.approx((25, 0.25), abs=1)
 
 
@@ -127,7 +118,7 @@ def other_failure(sample, text):
 @pytest.mark.parametrize(
     ("judge", "said"),
     [
-        (lax, "`everything` has metric 100, above"),
+        (lax, "`all candidates` has metric 100, above"),
         (lenient_empty, "the answer '' has value 0.1"),
         (unnamed_empty, "failure wrong, not 0 and empty"),
         (crashing, "ValueError"),
@@ -145,10 +136,10 @@ def test_a_bad_judgement_is_found(tmp_path, judge, said):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"gold": lambda sample: "tea"}, "the gold sheet scores 25.0000, not 100"),
+        ({"gold": lambda sample: "tea"}, "the gold predictions score 25.0000, not 100"),
         ({"gold": lambda sample: "tea"}, "a gold answer has value 0.0000 and failure wrong"),
-        ({"chance": Chance(20.0, 0.26)}, "above the stated chance level 20"),
-        ({"chance": Chance(25.2, 0.2)}, "above the stated chance level 0.2"),
+        ({"chance": Chance(20.0, 0.26)}, "above the stored chance level 20"),
+        ({"chance": Chance(25.2, 0.2)}, "above the stored chance level 0.2"),
         ({"chance": Chance(40.0, 0.26)}, "inflated"),
         ({"chance": Chance(25.2, 0.4)}, "inflated"),
         ({"prompts": {"en": Prompt("", "{text}")}}, "{text}, which is no field"),
@@ -184,7 +175,7 @@ def test_an_undefined_metric_counts_as_nothing(tmp_path):
     broken = replace(
         task, scorings={"corrected": replace(task.scorings["corrected"], metrics=(nan,))}
     )
-    assert "the gold sheet scores 0.0000" in problems(tmp_path, broken, fuzz=0)
+    assert "the gold predictions score 0.0000" in problems(tmp_path, broken, fuzz=0)
 
 
 def test_reduced_scoring_is_told(tmp_path):
@@ -195,7 +186,7 @@ def test_reduced_scoring_is_told(tmp_path):
         a_task(scorings={"corrected": whole}, chance=Chance(90.0, 0.9)), tmp_path, fuzz=0
     )
     assert report.problems == []
-    assert "proved under corrected-less" in report.notes[0]
+    assert "checked under corrected-less" in report.notes[0]
 
 
 def test_hostile_texts_are_seeded_and_varied():
@@ -220,6 +211,23 @@ def test_published_tasks_are_proved(task, data_dir, monkeypatch):
 
     monkeypatch.setattr(module, "CONSTANTS", 5)
     assert check(task, data_dir, fuzz=100).problems == []
+
+
+def test_chance_levels_are_measured_and_stored(tmp_path):
+    unknown = check(a_task(chance=UNKNOWN_CHANCE), tmp_path, fuzz=0)
+    assert unknown.problems == []
+    assert "its chance level is unknown" in unknown.notes[0]
+    report = check(a_task(chance=Chance(40.0, 0.4)), tmp_path, fuzz=0, measure=True)
+    assert report.problems == []
+    level = measured_chance(report)
+    assert level is not None
+    assert (level.metric, level.value) == pytest.approx((25, 0.25), abs=1)
+    assert measured_chance(check(a_task(chance=level), tmp_path, fuzz=0)) is None
+    file = tmp_path / "chance.toml"
+    file.write_text('# Levels.\n\n"a/b" = { metric = 1.5, value = 0.1 }\n', "utf-8")
+    store_chance({"toy/drink": level}, file)
+    assert stored_chance(file) == {"a/b": Chance(1.5, 0.1), "toy/drink": level}
+    assert file.read_text("utf-8").startswith("# Levels.\n\n")
 
 
 def test_missing_data_is_not_a_proof(tmp_path):

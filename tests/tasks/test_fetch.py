@@ -15,8 +15,7 @@ import pytest
 from redone.tasks import fetch as module
 from redone.tasks.datasets import DataFile, Dataset, PublishedPrompts, dataset, datasets
 from redone.tasks.errors import UnknownName
-from redone.tasks.fetch import FetchFailed, fetch, published_prompts
-from redone.tasks.opencompass import prompts_in
+from redone.tasks.fetch import FetchFailed, fetch, prompts_in, published_prompts
 
 BIG = bytes(range(256)) * 2000
 SMALL = b"[{}]"
@@ -138,9 +137,9 @@ def test_cut_off_in_the_middle_goes_on_within_the_run(upstream, tmp_path, no_len
     assert len(ranges) == 3
 
 
-def test_cut_off_for_good_goes_on_in_the_next_run(upstream, tmp_path):
+def test_cut_off_for_good_resumes_in_the_next_run(upstream, tmp_path):
     upstream.cut = [1000] * module.ATTEMPTS
-    with pytest.raises(FetchFailed, match=r"run the command again"):
+    with pytest.raises(FetchFailed, match=r"rerun the same command"):
         get(upstream, tmp_path)
     part = tmp_path / "toy/big.bin.part"
     assert not (tmp_path / "toy/big.bin").exists()
@@ -215,7 +214,7 @@ def test_full_disk(upstream, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module.os, "replace", full)
-    with pytest.raises(FetchFailed, match="No space left.*goes on from here"):
+    with pytest.raises(FetchFailed, match="No space left.*resumes from here"):
         get(upstream, tmp_path)
     monkeypatch.undo()
     upstream.seen.clear()
@@ -298,7 +297,7 @@ def test_without_published_prompts_the_rest_is_whole(upstream, tmp_path, configu
         (upstream.folder / "configs" / "toy_gen.py").write_text(configuration, "utf-8")
     done = fetch(with_prompts(upstream), tmp_path, pause=0)
     assert len(done.downloaded) == 2
-    assert "could not be had" in done.notes[0]
+    assert "could not be downloaded" in done.notes[0]
     assert not (tmp_path / "toy/prompts.json").exists()
 
 

@@ -1,16 +1,17 @@
 """Code tasks of lm-eval's: their own scoring, our sandbox; programs run nowhere else."""
 
+import json
 import math
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from redone.tasks.errors import RedoneError
-from redone.tasks.general import definitions
-from redone.tasks.general.code_eval import CodeEval, judging_in
+from redone.tasks.general.offline import CodeEval, programs_run_in
 from redone.tasks.registry import by_name
 from redone.tasks.schema import Completion, Outcome, Services
-from redone.tasks.sources import samples
+from redone.tasks.sources import DataPaths, samples
 
 HUMANEVAL = {
     "task_id": "own/0",
@@ -43,10 +44,9 @@ class Box:
         return Outcome(None if passed else "failed")
 
 
-@pytest.fixture(autouse=True)
-def own_data(tmp_path, monkeypatch):
-    import json
-
+@pytest.fixture
+def data(tmp_path):
+    """A mirror with one problem of each kind."""
     for name, row in (("humaneval", HUMANEVAL), ("mbpp", MBPP)):
         (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
     (tmp_path / "mirror.toml").write_text(
@@ -54,8 +54,7 @@ def own_data(tmp_path, monkeypatch):
         '[[dataset]]\nhub = "google-research-datasets/mbpp"\nconfig = "full"\n'
         'files = { test = "mbpp.jsonl" }\n'
     )
-    monkeypatch.setenv("REDONE_MIRROR", str(tmp_path))
-    definitions.definition.cache_clear()
+    return DataPaths(tmp_path, (tmp_path,))
 
 
 @pytest.mark.parametrize(
@@ -70,9 +69,9 @@ def own_data(tmp_path, monkeypatch):
         ("lm_eval:mbpp", MBPP["code"], MBPP["code"], "\n".join(MBPP["test_list"])),
     ],
 )
-def test_program_and_tests_go_to_the_sandbox(tmp_path, name, answer, program, tests):
-    task = by_name(name)
-    (sample,) = samples(task, tmp_path)
+def test_program_and_tests_go_to_the_sandbox(data, name, answer, program, tests):
+    task = by_name(name, data)
+    (sample,) = samples(task, data.folder)
     scoring = task.scorings["corrected"]
     box = Box("return 2 * n")
     right = scoring.score(sample, [Completion(answer)], Services(sandbox=box))
@@ -82,65 +81,63 @@ def test_program_and_tests_go_to_the_sandbox(tmp_path, name, answer, program, te
     assert (wrong.value, wrong.failure, wrong.stats) == (0.0, "wrong", (0.0, 1.0))
 
 
-def test_the_real_sandbox_tells_right_from_wrong(tmp_path):
-    from redone.harness.sandbox.pool import ForkSandbox
+def test_the_real_sandbox_tells_right_from_wrong(data):
+    from redone.harness.sandbox.service import ForkSandbox
 
-    (sample,) = samples(task := by_name("lm_eval:humaneval"), tmp_path)
-    judge = task.scorings["corrected"].score
+    (sample,) = samples(task := by_name("lm_eval:humaneval", data), data.folder)
+    score = task.scorings["corrected"].score
     with closing(ForkSandbox(workers=1)) as sandbox:
         box = Services(sandbox=sandbox)
         values = {
-            answer: judge(sample, [Completion(answer)], box).value
+            answer: score(sample, [Completion(answer)], box).value
             for answer in ("    return 2 * n\n", "    return n\n", "    raise SystemExit(0)\n")
         }
     assert list(values.values()) == [1.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("name", ["lm_eval:humaneval", "lm_eval:mbpp"])
-def test_the_gold_answer_is_the_reference_program(tmp_path, name):
-    task = by_name(name)
-    (sample,) = samples(task, tmp_path)
+def test_the_gold_answer_is_the_reference_program(data, name):
+    task = by_name(name, data)
+    (sample,) = samples(task, data.folder)
     box = Services(sandbox=Box("return 2 * n"))
     assert task.scorings["corrected"].score(sample, [Completion(task.gold(sample))], box).value == 1
 
 
-def test_a_sandbox_that_fails_stops_the_run(tmp_path):
+def test_a_sandbox_that_fails_stops_the_run(data):
     class Broken(Box):
         def run(self, program, tests, *, seconds=10.0):
             raise RedoneError("The sandbox is gone.")
 
-    (sample,) = samples(task := by_name("lm_eval:humaneval"), tmp_path)
+    (sample,) = samples(task := by_name("lm_eval:humaneval", data), data.folder)
     with pytest.raises(RedoneError, match="is gone"):
         task.scorings["corrected"].score(
             sample, [Completion("    return n\n")], Services(sandbox=Broken())
         )
 
 
-def test_without_a_sandbox_nothing_is_scored(tmp_path):
-    task = by_name("lm_eval:humaneval")
-    (sample,) = samples(task, tmp_path)
+def test_without_a_sandbox_nothing_is_scored(data):
+    task = by_name("lm_eval:humaneval", data)
+    (sample,) = samples(task, data.folder)
     score = task.scorings["corrected"].score(sample, [Completion("x")], Services())
     assert not score.scored and math.isnan(score.value)
     assert task.needs() == ("sandbox",)
 
 
-def test_a_task_that_runs_code_by_itself_is_refused(tmp_path, monkeypatch):
-    folder = tmp_path / "tasks"
+def test_a_task_that_runs_code_by_itself_is_refused(data):
+    folder = data.folder / "tasks"
     folder.mkdir()
     (folder / "own.yaml").write_text(
         "task: own_unsafe\ndataset_path: openai/openai_humaneval\ntest_split: test\n"
         'unsafe_code: true\ndoc_to_text: "{{prompt}}"\ndoc_to_target: "{{test}}"\n'
     )
-    monkeypatch.setenv("REDONE_LM_EVAL_TASKS", str(folder))
-    definitions.manager.cache_clear()
     with pytest.raises(RedoneError, match="inside lm-eval's own process"):
-        by_name("lm_eval:own_unsafe")
+        by_name("lm_eval:own_unsafe", replace(data, include=folder))
 
 
 def test_pass_at_k_is_the_unbiased_estimate():
     """Chen et al. 2021: 1 - C(n-c, k) / C(n, k), and the mean over problems."""
     box = Box("good")
-    with judging_in(box):
+    with programs_run_in(box):
         figures, _ = CodeEval().compute(
             references=["t", "t"],
             predictions=[["good", "bad", "bad", "bad"], ["bad"] * 4],

@@ -1,4 +1,4 @@
-"""The way back: lm-eval runs our tasks and says what our harness says."""
+"""Export: lm-eval runs our tasks and reports what our harness reports."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from redone.tasks.sources import samples
 NAMES = ("sns_mini/gender", "sns_mini/mrc_complex", "sns_mini/zh_en", "sns_mini/query_gen")
 
 
-def served(folder, names, answer):
+def run_by_lm_eval(folder, names, answer):
     """lm-eval's results with a model that gives `answer(prompt)`, and what it was asked."""
     from lm_eval import simple_evaluate
     from lm_eval.api.model import LM
@@ -67,7 +67,7 @@ def test_lm_eval_prints_our_scores(tmp_path):
         return task.gold(sample if sample.index % 2 else first[task.name])
 
     table = by_user_text(sheet)
-    results, asked = served(
+    results, asked = run_by_lm_eval(
         tmp_path, [n.replace("/", "_") for n in NAMES], lambda p: table[p.split("\x1f")[-1]]
     )
     for name in NAMES:
@@ -89,7 +89,7 @@ def test_lm_eval_prints_our_scores(tmp_path):
 def test_a_category_is_the_mean_of_its_tasks_and_a_suite_has_no_score(tmp_path, capsys):
     assert main(["lm-eval", str(tmp_path), "--suite", "sns-mini"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path)
-    results, _ = served(tmp_path, ["sns-mini"], lambda prompt: "Yes")
+    results, _ = run_by_lm_eval(tmp_path, ["sns-mini"], lambda prompt: "Yes")
     parts = [results[f"sns_mini_taxonomy_{n}"]["value,none"] for n in ("single", "multiple")]
     assert results["sns_bench_mini_taxonomy"]["value,none"] == pytest.approx(sum(parts) / 2)
     assert not any(key.startswith("corrected") for key in results["sns-mini"])

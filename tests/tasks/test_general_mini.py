@@ -8,7 +8,7 @@ import pytest
 
 from redone.tasks.check import check
 from redone.tasks.errors import RedoneError, UnknownName
-from redone.tasks.general_mini.family import TRIES, Family, Item, draw
+from redone.tasks.general_mini.items import TRIES, Family, Item, draw
 from redone.tasks.general_mini.tasks import (
     FAMILIES,
     GENERAL_MINI,
@@ -26,7 +26,7 @@ EVALUATION = [name for name, family in FAMILIES.items() if not family.train]
 TRAIN = [name for name, family in FAMILIES.items() if family.train]
 
 
-def judged(task, sample, text, scoring="corrected", finish="stop"):
+def score_of(task, sample, text, scoring="corrected", finish="stop"):
     return task.scorings[scoring].score(sample, [Completion(text, finish=finish)], Services())
 
 
@@ -71,7 +71,7 @@ def test_a_family_does_not_run_dry_soon(name):
 
 
 def test_a_family_that_runs_dry_says_so():
-    few = Family("few", "", lambda random, language: Item(language, "", language, "", "", ""))
+    few = Family("few", "", lambda random, language: Item(language, "number", ""))
     assert TRIES >= 1000
     with pytest.raises(RedoneError, match="'few' has no more than 1 different items for seed 5"):
         list(draw(few, 5, 3))
@@ -79,7 +79,7 @@ def test_a_family_that_runs_dry_says_so():
         list(draw(few, 0, -1))
 
 
-def test_unknown_families_are_told():
+def test_unknown_families_are_named():
     with pytest.raises(UnknownName, match="Did you mean 'facts'"):
         generate("fact")
 
@@ -130,12 +130,12 @@ def test_train_families_are_the_train_partition(task, tmp_path):
 
 
 @pytest.mark.parametrize("task", GENERAL_MINI, ids=lambda t: t.name)
-def test_train_items_are_judged_as_any_other(task, tmp_path):
+def test_train_items_are_scored_as_any_other(task, tmp_path):
     for sample in samples(task, tmp_path, partition="train"):
-        score = judged(task, sample, task.gold(sample))
+        score = score_of(task, sample, task.gold(sample))
         assert (score.value, score.failure) == (1.0, None), sample.fields
-        assert judged(task, sample, "").failure == "empty"
-        assert judged(task, sample, "zzz").value == 0
+        assert score_of(task, sample, "").failure == "empty"
+        assert score_of(task, sample, "zzz").value == 0
 
 
 def test_training_rows_have_rationales():
@@ -169,7 +169,7 @@ def test_two_roles_one_rule(tmp_path):
     for task in GENERAL_MINI:
         sample = next(samples(task, tmp_path))
         for text in (task.gold(sample), "nothing of that"):
-            assert judged(task, sample, text) == judged(task, sample, text, "official")
+            assert score_of(task, sample, text) == score_of(task, sample, text, "official")
 
 
 def test_the_suite():

@@ -9,7 +9,7 @@ from redone.tasks.check import check
 from redone.tasks.errors import BadRow, MissingData
 from redone.tasks.registry import by_name
 from redone.tasks.schema import Completion, Services
-from redone.tasks.sources import samples
+from redone.tasks.sources import DataPaths, samples
 
 HALUEVAL = by_name("general/halueval")
 
@@ -37,7 +37,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def judged(role, sample, text):
+def score_of(role, sample, text):
     return HALUEVAL.scorings[role].score(sample, [Completion(text)], Services())
 
 
@@ -45,7 +45,7 @@ def test_always_the_frequent_answer_is_worth_nothing(folder):
     found = list(samples(HALUEVAL, folder))
     assert [s.target for s in found[:2]] == ["Yes", "No"]
     scoring = HALUEVAL.scorings["corrected"]
-    sums = np.sum([judged("corrected", s, "No").stats for s in found], axis=0)
+    sums = np.sum([score_of("corrected", s, "No").stats for s in found], axis=0)
     recall, _, accuracy = (m.point(sums) for m in scoring.metrics)
     assert (recall, accuracy) == (50.0, 75.0)
 
@@ -63,8 +63,8 @@ def test_always_the_frequent_answer_is_worth_nothing(folder):
 )
 def test_reading(folder, text, corrected, official):
     sample = next(samples(HALUEVAL, folder))
-    assert judged("corrected", sample, text).value == corrected
-    assert judged("official", sample, text).value == official
+    assert score_of("corrected", sample, text).value == corrected
+    assert score_of("official", sample, text).value == official
 
 
 def test_a_label_that_is_none(folder):
@@ -88,3 +88,22 @@ def test_translation_is_read_from_the_users_files(folder):
     assert gold.value == 1.0
     with pytest.raises(MissingData, match=r"flores/en-zh\.jsonl is in no mirror"):
         list(samples(by_name("general/flores_en_zh"), folder))
+
+
+def test_two_places_of_data_in_one_process_do_not_see_each_other(folder, tmp_path):
+    """A reader that is bound to a mirror searches it, and no other reader does."""
+    empty, elsewhere = tmp_path / "empty", tmp_path / "elsewhere"
+    for each in (empty, elsewhere / "halueval"):
+        each.mkdir(parents=True)
+    (elsewhere / "mirror.toml").write_text("")
+    text = (folder / "general" / "halueval" / "general_data.json").read_text()
+    (elsewhere / "halueval" / "general_data.json").write_text(text.splitlines()[0] + "\n")
+    bound = HALUEVAL.read.using(DataPaths(empty, (elsewhere,)))
+    assert len(list(bound(empty))) == 1
+    assert len(list(HALUEVAL.read(folder))) == 8
+    with pytest.raises(MissingData, match="in no mirror"):
+        list(HALUEVAL.read(empty))
+    assert (bound.place(), HALUEVAL.read.place(DataPaths(empty))) == (
+        "mirror",
+        "yours: halueval/general_data.json",
+    )

@@ -7,9 +7,9 @@ import pytest
 
 from redone.tasks.cli import main
 from redone.tasks.errors import RedoneError
-from redone.tasks.general.absent import ABSENT
 from redone.tasks.general.definitions import Wanted, manager
-from redone.tasks.general.table import ENTRIES, tabled
+from redone.tasks.general.lm_eval_tasks import tabled
+from redone.tasks.general.table import ENTRIES, UNAVAILABLE
 from redone.tasks.registry import SUITES, find, suite_tasks, table_of
 
 TABLED = [e for categories in ENTRIES.values() for es in categories.values() for e in es]
@@ -83,16 +83,16 @@ def test_scoring_of_the_table():
         assert tabled(f"lm_eval:{name}").needs() == ("sandbox",)
 
 
-def test_names_are_read():
+def test_names_are_parsed():
     assert Wanted.of("lm_eval:a/b+chat+3shot") == Wanted("a", "b", True, 3)
     assert Wanted.of("a") == Wanted("a")
     with pytest.raises(RedoneError, match="variant"):
         Wanted.of("a+")
 
 
-def test_list_says_what_is_absent_and_why(capsys):
+def test_list_reports_what_is_unavailable_and_why(capsys):
     assert main(["list", "--suite", "general"]) == 0
     out = capsys.readouterr().out
-    assert all(f"not here: {a.title}: {a.reason}" in out for a in ABSENT)
+    assert all(f"not here: {a.title}: {a.reason}" in out for a in UNAVAILABLE)
     assert all(t.name in out for t in suite_tasks("general"))
     assert "general" in SUITES

@@ -9,12 +9,10 @@ from random import Random
 import numpy as np
 import pytest
 
-from redone.tasks.hostile import ENDLESS, hostile_texts
+from redone.tasks.check import ENDLESS, hostile_texts
 from redone.tasks.schema import Completion, Sample, Services
-from redone.tasks.sns_bench import mrc_complex
-from redone.tasks.sns_bench.mrc_complex import MRC_COMPLEX
-from redone.tasks.sns_bench.mrc_simple import MRC_SIMPLE
-from redone.tasks.sns_bench.options import official_options, read_options
+from redone.tasks.sns_bench import mrc_complex, mrc_simple
+from redone.tasks.sns_bench.mrc_complex import TASK, official_options, read_options
 
 CONTENT = (
     "Query: \ncafes\nLevel:\ncafe name\n\nDoc:\n<Doc>\nCafe Linde is cosy. Moss Bar too.\n</Doc>"
@@ -28,7 +26,7 @@ MORE = '{"Option": "Moss Bar", "Reason": "Moss Bar too."}'
 def sample(target: list[dict[str, str]], language: str = "en") -> Sample:
     return Sample(
         id="0" * 16,
-        task=MRC_COMPLEX.name,
+        task=TASK.name,
         fields={"content": CONTENT, "query": "cafes"},
         target=target,
         language=language,
@@ -40,7 +38,7 @@ def sample(target: list[dict[str, str]], language: str = "en") -> Sample:
 
 
 def judge(scoring: str, target: list[dict[str, str]], text: str):
-    return MRC_COMPLEX.scorings[scoring].score(sample(target), [Completion(text)], Services())
+    return TASK.scorings[scoring].score(sample(target), [Completion(text)], Services())
 
 
 def options(*names: str) -> list[dict[str, str]]:
@@ -193,7 +191,7 @@ def test_official_averages_over_predicted_options_only() -> None:
 
 
 def test_official_prints_minus_one_for_what_is_undefined() -> None:
-    scoring = MRC_COMPLEX.scorings["official"]
+    scoring = TASK.scorings["official"]
     sums = np.array(judge("official", [], "<Result>[]</Result>").stats)
     points = {m.name: (m.point(sums), float(m.from_sums(sums))) for m in scoring.metrics}
     assert points["f1"][0] == -1.0
@@ -203,9 +201,7 @@ def test_official_prints_minus_one_for_what_is_undefined() -> None:
 
 def test_official_errors_are_left_out_and_multiplied_back_in() -> None:
     stats = [judge("official", [LINDE], t).stats for t in (result("Cafe Linde"), "no list")]
-    points = {
-        m.name: m.point(np.sum(stats, axis=0)) for m in MRC_COMPLEX.scorings["official"].metrics
-    }
+    points = {m.name: m.point(np.sum(stats, axis=0)) for m in TASK.scorings["official"].metrics}
     assert points["readable"] == points["f1"] == points["option_em"] == 50.0
 
 
@@ -218,7 +214,7 @@ def test_a_failure_is_a_missed_or_an_invented_answer() -> None:
 
 
 def test_figures_take_any_leading_axes() -> None:
-    for scoring in MRC_COMPLEX.scorings.values():
+    for scoring in TASK.scorings.values():
         sums = (
             np.random.default_rng(0).integers(1, 9, (2, 3, len(scoring.statistics))).astype(float)
         )
@@ -240,9 +236,9 @@ def test_a_row_is_clustered_by_its_document() -> None:
 
 
 def test_hostile_outputs() -> None:
-    gold = {MRC_COMPLEX.name: [LINDE, MOSS], MRC_SIMPLE.name: ["Cafe Linde is cosy."]}
+    gold = {TASK.name: [LINDE, MOSS], mrc_simple.TASK.name: ["Cafe Linde is cosy."]}
     slowest = 0.0
-    for task in (MRC_COMPLEX, MRC_SIMPLE):
+    for task in (TASK, mrc_simple.TASK):
         item = sample(gold[task.name])  # type: ignore[arg-type]
         own = [task.gold(item), "Option", "Cafe Linde"]
         for text in (*ENDLESS, *hostile_texts(10_000, Random(0), own)):
@@ -259,10 +255,10 @@ def test_hostile_outputs() -> None:
 def test_parity_with_the_authors(data_dir) -> None:
     from redone.tasks.sources import samples
 
-    items = list(samples(MRC_COMPLEX, data_dir))
+    items = list(samples(TASK, data_dir))
     parity = json.loads((data_dir.parent / "parity" / "sns_bench.json").read_text("utf-8"))
     part = parity["Note-MRC-complex"]
-    scoring = MRC_COMPLEX.scorings["official"]
+    scoring = TASK.scorings["official"]
     pairs = zip(part["index"], part["prediction"], strict=True)
     scores = [scoring.score(items[i], [Completion(t)], Services()) for i, t in pairs]
     sums = np.sum([s.stats for s in scores], axis=0)
@@ -283,9 +279,9 @@ def test_parity_with_the_authors(data_dir) -> None:
 def test_gold_sheet(data_dir) -> None:
     from redone.tasks.sources import samples
 
-    items = list(samples(MRC_COMPLEX, data_dir))
-    for scoring in MRC_COMPLEX.scorings.values():
-        scores = [scoring.score(s, [Completion(MRC_COMPLEX.gold(s))], Services()) for s in items]
+    items = list(samples(TASK, data_dir))
+    for scoring in TASK.scorings.values():
+        scores = [scoring.score(s, [Completion(TASK.gold(s))], Services()) for s in items]
         sums = np.sum([s.stats for s in scores], axis=0)
         assert scoring.metrics[0].point(sums) == pytest.approx(100.0)
         assert {s.value for s in scores} == {1.0}

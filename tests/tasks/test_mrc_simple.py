@@ -9,7 +9,7 @@ import pytest
 
 from redone.tasks.schema import Completion, Sample, Services
 from redone.tasks.sns_bench import mrc_simple
-from redone.tasks.sns_bench.mrc_simple import MRC_SIMPLE, official_passages, read_passages
+from redone.tasks.sns_bench.mrc_simple import TASK, official_passages, read_passages
 
 NOTE = (
     "Weekend at Lake Orrin 🛶\n"
@@ -26,7 +26,7 @@ DOGS = "[doge] Dogs ride for free"
 def sample(target: list[str], language: str = "en", content: str = NOTE) -> Sample:
     return Sample(
         id="0" * 16,
-        task=MRC_SIMPLE.name,
+        task=TASK.name,
         fields={"content": content, "query": "until when does the ferry run"},
         target=target,
         language=language,
@@ -39,7 +39,7 @@ def sample(target: list[str], language: str = "en", content: str = NOTE) -> Samp
 
 def judge(scoring: str, target: list[str], text: str, finish: str = "stop", language: str = "en"):
     answer = Completion(text, finish)  # type: ignore[arg-type]
-    return MRC_SIMPLE.scorings[scoring].score(sample(target, language), [answer], Services())
+    return TASK.scorings[scoring].score(sample(target, language), [answer], Services())
 
 
 READ = [
@@ -184,7 +184,7 @@ def test_official_never_executes() -> None:
 
 
 def test_official_leaves_errors_out_and_multiplies_them_back_in() -> None:
-    scoring = MRC_SIMPLE.scorings["official"]
+    scoring = TASK.scorings["official"]
     texts = [f'["{FERRY}"]', "no list"]
     sums = np.sum([judge("official", [FERRY], t).stats for t in texts], axis=0)
     points = {metric.name: metric.point(sums) for metric in scoring.metrics}
@@ -215,7 +215,7 @@ def test_official_deletes_emoji_before_comparing() -> None:
 
 
 def figures(pairs: list[tuple[list[str], str]]) -> dict[str, float]:
-    scoring = MRC_SIMPLE.scorings["corrected"]
+    scoring = TASK.scorings["corrected"]
     sums = np.sum([judge("corrected", gold, text).stats for gold, text in pairs], axis=0)
     return {metric.name: metric.point(sums) for metric in scoring.metrics}
 
@@ -236,7 +236,7 @@ def test_only_rightly_empty_answers_are_a_full_score() -> None:
 
 
 def test_figures_take_any_leading_axes() -> None:
-    for scoring in MRC_SIMPLE.scorings.values():
+    for scoring in TASK.scorings.values():
         rng = np.random.default_rng(0)
         sums = rng.integers(1, 9, (3, 5, len(scoring.statistics))).astype(float)
         for metric in scoring.metrics:
@@ -250,7 +250,7 @@ def test_parity_with_the_authors(data_dir) -> None:
     samples = list(rows(data_dir))
     parity = json.loads((data_dir.parent / "parity" / "sns_bench.json").read_text("utf-8"))
     part = parity["Note-MRC-simple"]
-    scoring = MRC_SIMPLE.scorings["official"]
+    scoring = TASK.scorings["official"]
     pairs = zip(part["index"], part["prediction"], strict=True)
     scores = [scoring.score(samples[i], [Completion(t)], Services()) for i, t in pairs]
     sums = np.sum([s.stats for s in scores], axis=0)
@@ -278,8 +278,8 @@ def test_parity_with_the_authors(data_dir) -> None:
 def test_gold_sheet(data_dir) -> None:
     samples = list(rows(data_dir))
     for name, expected in (("official", 94.25), ("corrected", 100.0)):
-        scoring = MRC_SIMPLE.scorings[name]
-        scores = [scoring.score(s, [Completion(MRC_SIMPLE.gold(s))], Services()) for s in samples]
+        scoring = TASK.scorings[name]
+        scores = [scoring.score(s, [Completion(TASK.gold(s))], Services()) for s in samples]
         point = scoring.metrics[0].point(np.sum([s.stats for s in scores], axis=0))
         assert point == pytest.approx(expected, abs=0.005)
     assert {score.value for score in scores} == {1.0}
@@ -288,7 +288,7 @@ def test_gold_sheet(data_dir) -> None:
 def rows(data_dir):
     from redone.tasks.sources import samples
 
-    return samples(MRC_SIMPLE, data_dir)
+    return samples(TASK, data_dir)
 
 
 def test_a_bad_row_names_the_field() -> None:

@@ -18,8 +18,9 @@ from redone.tasks.prompts import (
     shorten,
 )
 from redone.tasks.registry import TASKS, by_name, find
-from redone.tasks.schema import Prompt, Sample
+from redone.tasks.schema import Sample
 from redone.tasks.sources import samples
+from redone.tasks.task import Prompt
 
 NER = by_name("sns_bench/ner")
 

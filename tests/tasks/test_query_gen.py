@@ -10,10 +10,10 @@ from random import Random
 import numpy as np
 import pytest
 
-from redone.tasks.hostile import ENDLESS, hostile_texts
+from redone.tasks.check import ENDLESS, hostile_texts
 from redone.tasks.schema import Completion, Sample, Services
 from redone.tasks.sns_bench import query_gen
-from redone.tasks.sns_bench.query_gen import QUERY_GEN, read_query
+from redone.tasks.sns_bench.query_gen import TASK, read_query
 
 GOLD = "why do monstera leaves turn yellow"
 
@@ -33,7 +33,7 @@ class Letters:
 def sample(target: str = GOLD) -> Sample:
     return Sample(
         id="0" * 16,
-        task=QUERY_GEN.name,
+        task=TASK.name,
         fields={"content": "Note Title: Repotted my monstera, \nMain content: new soil"},
         target=target,
         language="en",
@@ -46,7 +46,7 @@ def sample(target: str = GOLD) -> Sample:
 
 def judge(name: str, text: str, embedder: Letters | None = None, target: str = GOLD):
     services = Services(embedder=embedder)
-    scoring = QUERY_GEN.scorings[name].given(services)
+    scoring = TASK.scorings[name].given(services)
     return scoring, scoring.score(sample(target), [Completion(text)], services)
 
 
@@ -148,7 +148,7 @@ def test_hostile_outputs() -> None:
     start = time.perf_counter()
     item, services = sample(), Services(embedder=Letters())
     for text in (*ENDLESS, *hostile_texts(10_000, Random(0), [GOLD, "Query:"])):
-        for scoring in QUERY_GEN.scorings.values():
+        for scoring in TASK.scorings.values():
             score = scoring.score(item, [Completion(text)], services)
             assert 0.0 <= score.value <= 1.0
             assert np.isfinite(score.stats).all()
@@ -159,10 +159,10 @@ def test_hostile_outputs() -> None:
 def test_parity_with_the_authors(data_dir) -> None:
     from redone.tasks.sources import samples
 
-    items = list(samples(QUERY_GEN, data_dir))
+    items = list(samples(TASK, data_dir))
     parity = json.loads((data_dir.parent / "parity" / "sns_bench.json").read_text("utf-8"))
     part = parity["Note-QueryGen"]
-    scoring = QUERY_GEN.scorings["official"].given(Services())
+    scoring = TASK.scorings["official"].given(Services())
     pairs = zip(part["index"], part["prediction"], strict=True)
     scores = [scoring.score(items[i], [Completion(t)], Services()) for i, t in pairs]
     point = scoring.metrics[0].point(np.sum([s.stats for s in scores], axis=0))
@@ -173,10 +173,10 @@ def test_parity_with_the_authors(data_dir) -> None:
 def test_gold_sheet(data_dir) -> None:
     from redone.tasks.sources import samples
 
-    items = list(samples(QUERY_GEN, data_dir))
+    items = list(samples(TASK, data_dir))
     for services in (Services(), Services(embedder=Letters())):
-        for scoring in (s.given(services) for s in QUERY_GEN.scorings.values()):
-            scores = [scoring.score(s, [Completion(QUERY_GEN.gold(s))], services) for s in items]
+        for scoring in (s.given(services) for s in TASK.scorings.values()):
+            scores = [scoring.score(s, [Completion(TASK.gold(s))], services) for s in items]
             sums = np.sum([s.stats for s in scores], axis=0)
             assert scoring.metrics[0].point(sums) == pytest.approx(100.0)
             assert {s.value for s in scores} == {1.0}

@@ -1,19 +1,26 @@
 """The table of tasks, and how figures are put together."""
 
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from redone.tasks import registry
+from redone.tasks.check import check
 from redone.tasks.datasets import datasets
-from redone.tasks.errors import UnknownName
+from redone.tasks.errors import IncompleteTask, UnknownName
 from redone.tasks.registry import (
     BENCHMARKS,
-    CATEGORIES,
     SUITES,
     TASKS,
     by_name,
+    category_title,
     find,
     table_of,
 )
-from redone.tasks.sources import JsonReader
 
 
 def test_what_there_is():
@@ -36,7 +43,8 @@ def test_task_is_complete(task):
     assert "corrected" in task.scorings
     assert "official" in task.scorings
     assert "en" in task.prompts
-    assert task.category in CATEGORIES
+    assert category_title(task)
+    assert task.chance.known or task.name.startswith(("general/", "lm_eval:"))
     assert [task] == [
         t
         for b in BENCHMARKS.values()
@@ -59,8 +67,7 @@ def test_twins_ask_and_judge_alike():
         twin = by_name(f"sns_mini/{task.name.partition('/')[2]}")
         assert twin.scorings is task.scorings
         assert twin.prompts is task.prompts
-        assert isinstance(twin.read, JsonReader)
-        assert twin.read.embedded
+        assert twin.kind == "embedded"
 
 
 def test_twins_have_both_languages(tmp_path):
@@ -146,3 +153,142 @@ def test_a_partial_mean_says_so():
     assert rows["benchmark", "sns_bench"].title == "SNS-Bench (2 of 12 tasks)"
     assert rows["suite", "sns"].title.endswith("(2 of 14 tasks)")
     assert not any(name.startswith("tweeteval") for _, name in rows)
+
+
+# --- a made-up benchmark: one file and one line ---------------------------------------------------
+
+BENCHMARK_FILE = Path(__file__).with_name("toy_benchmark.py").read_text("utf-8")
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """Registers the made-up benchmark with a change to its file, and returns the file's path."""
+
+    def register(old="", new="", line=("toy/drink",)):
+        module = f"toy_{abs(hash((old, new)))}"
+        assert old in BENCHMARK_FILE
+        path = tmp_path / f"{module}.py"
+        path.write_text(BENCHMARK_FILE.replace(old, new), "utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setitem(registry.TABLE, "toy", registry.Line(module, line))
+        return path
+
+    return register
+
+
+def test_one_file_and_one_line_make_a_benchmark(toy, tmp_path):
+    toy()
+    assert [task.name for task in find(None, "toy")] == ["toy/drink"]
+    task = by_name("toy/drink")
+    assert (task.category, task.capability, task.language, task.version) == (
+        *("drinks", "unknown", "en"),
+        1,
+    )
+    assert not task.chance.known
+    assert task.scorings["official"] is task.scorings["corrected"]
+    titles = {(row.level, row.name): row.title for row in table_of(["toy/drink"])}
+    assert titles == {
+        ("category", "toy/drinks"): "Drinks",
+        ("task", "toy/drink"): "Which drink",
+        ("benchmark", "toy"): "Toys",
+    }
+
+
+def test_a_new_benchmark_passes_the_check(toy, tmp_path):
+    toy()
+    report = check(by_name("toy/drink"), tmp_path, fuzz=200)
+    assert report.problems == []
+    assert "chance level is unknown" in report.notes[0]
+
+
+def test_a_new_benchmark_is_evaluated(toy, tmp_path, capsys):
+    from redone.harness.cli import main
+
+    toy()
+    argv = ["--backend", "scripted", "--model", "gold", "--tasks", "toy"]
+    assert main([*argv, "--output", str(tmp_path / "run")]) == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text("utf-8"))
+    scores = results["tasks"]["toy/drink"]["scorings"]
+    assert scores["corrected"]["metrics"]["accuracy"] == 100
+    assert "Toys" in capsys.readouterr().out
+
+
+def test_an_incomplete_benchmark_stops_a_run_before_it_starts(toy, tmp_path, capsys):
+    from redone.harness.cli import main
+
+    toy("    gold=lambda sample: sample.target,\n")
+    argv = ["--backend", "scripted", "--model", "empty", "--tasks", "toy"]
+    assert main([*argv, "--output", str(tmp_path / "run")]) == 64
+    assert "argument: 'gold'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("    gold=lambda sample: sample.target,\n", "", "argument: 'gold'"),
+        ("    read=records,\n", "", "argument: 'read'"),
+        ('    title="Which drink",\n', "", "argument: 'title'"),
+        ('name="toy/drink"', 'name="drink"', "'drink': the name must be `benchmark/subtask`"),
+        ('name="toy/drink"', 'name="toy/tea"', "where its module has 'toy/tea'"),
+        ('prompts={"en"', 'prompts={"zh"', "`prompts` has no entry 'en'"),
+        ('        "corrected": accuracy', '        "own": accuracy', "no entry 'corrected'"),
+        ('Benchmark("Toys", {', "Benchmark({", "argument: 'categories'"),
+        ('Category("Drinks", (DRINK,))', "Category((DRINK,))", "argument: 'tasks'"),
+        ("(DRINK,)", "()", "has 0 in its categories"),
+        ("BENCHMARK = ", "OTHER = ", "does not define BENCHMARK"),
+        ("    read=records", '    dataset="toys",\n    read=records', "no entry in datasets.toml"),
+        ("    read=records", '    category="tea",\n    read=records', "category 'drinks'"),
+        ("LABELS[n % 2]", "LABELS[n % 2", "does not match opening parenthesis"),
+        ("task import Baselines", "task import Basis", "cannot import name 'Basis'"),
+    ],
+)
+def test_what_is_left_out_is_named_before_anything_runs(toy, old, new, message):
+    toy(old, new)
+    with pytest.raises(IncompleteTask, match="toy") as caught:
+        find(None, "toy")
+    assert message in str(caught.value)
+
+
+def test_a_line_that_names_other_tasks_is_refused(toy, monkeypatch):
+    toy(line=("toy/drink", "toy/food"))
+    with pytest.raises(IncompleteTask, match="names 2 tasks .toy/drink, toy/food.*has 1"):
+        find(None, "toy/drink")
+    monkeypatch.setitem(registry.TABLE, "toy", registry.Line("no_such_module", ("toy/drink",)))
+    with pytest.raises(IncompleteTask, match="No module named 'no_such_module'"):
+        find(None, "toy")
+
+
+def test_a_dataset_without_an_entry_is_not_fetched(toy, capsys):
+    from redone.tasks.cli import main
+
+    toy("    read=records", '    dataset="toys",\n    read=records')
+    assert main(["fetch", "toy", "--yes"]) == 64
+    assert "'toys' has no entry in datasets.toml" in capsys.readouterr().err
+
+
+# --- laziness ------------------------------------------------------------------------------------
+
+
+def imported(program):
+    """The task modules that a program imports."""
+    program += "; import sys; print([m[13:] for m in sys.modules if m.startswith('redone.tasks.')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(ast.literal_eval(done.stdout.splitlines()[-1]))
+
+
+def test_names_import_nothing():
+    names = "list(r.TASKS), len(r.TASKS), r.suite_names('general'), 'sns_bench/ner' in r.TASKS"
+    found = imported(f"from redone.tasks import registry as r; {names}")
+    assert found == {"registry", "chance", "datasets", "errors", "schema", "sources", "task"}
+
+
+def test_one_task_imports_no_other_benchmark():
+    found = imported(
+        "from redone.tasks import registry as r; r.find(None, 'sns_mini/taxonomy_single');"
+        "r.table_of(['sns_mini/taxonomy_single'])"
+    )
+    assert {"mini", "sns_bench.taxonomy"} <= found
+    assert not {"tweeteval", "sns_trans", "sns_bench.ner", "sns_bench.mrc_simple"} & found
+    assert not any(name.startswith("general") for name in found)

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from redone.tasks.cli import clean, main
+from redone.tasks.cli import main
+from redone.tasks.command import visible
 from redone.tasks.registry import TASKS
 
 COMMAND = [sys.executable, "-c", "import sys; from redone.tasks.cli import main; sys.exit(main())"]
@@ -113,14 +114,14 @@ def test_missing_data_says_how(capsys, tmp_path):
 def test_check_one(capsys):
     status, out, _ = run(capsys, "check", "sns_mini/gender", "--fuzz", "50")
     assert status == 0
-    assert "1 of 1 tasks proved" in out
+    assert "1 of 1 tasks passed" in out
 
 
 def test_check_fails_with_a_reason(capsys, monkeypatch):
     from dataclasses import replace
 
     from redone.tasks import registry
-    from redone.tasks.schema import Chance
+    from redone.tasks.task import Chance
 
     task = registry.by_name("sns_mini/gender")
     low = replace(task, chance=Chance(10.0, 0.1))
@@ -128,7 +129,7 @@ def test_check_fails_with_a_reason(capsys, monkeypatch):
     status, out, _ = run(capsys, "check", low.name, "--fuzz", "0")
     assert status == 1
     assert "FAILED: sns_mini/gender" in out
-    assert "0 of 1 tasks proved" in out
+    assert "0 of 1 tasks passed" in out
 
 
 def test_check_leaves_out_what_has_no_data(capsys, monkeypatch, tmp_path):
@@ -138,7 +139,7 @@ def test_check_leaves_out_what_has_no_data(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "TASKS", {n: TASKS[n] for n in names})
     status, out, _ = run(capsys, "check", "--fuzz", "0", "--data-dir", str(tmp_path))
     assert status == 0
-    assert "sns_bench/gender: left out" in out
+    assert "sns_bench/gender: skipped" in out
     status, _, err = run(capsys, "check", "sns_bench/gender", "--data-dir", str(tmp_path))
     assert status == 66
     assert "is missing" in err
@@ -156,12 +157,12 @@ def test_fetch_list_and_consent(capsys, tmp_path, monkeypatch):
     assert not (tmp_path / "d").exists()
 
 
-def test_clean():
+def test_control_characters_are_shown_not_obeyed():
     assert (
-        clean("a\x1b[31mred\x07\r\u202e茶👩\u200d👩\n\t")
-        == "a\ufffd[31mred\ufffd\ufffd\ufffd茶👩\u200d👩\n\t"
+        visible("a\x1b[31mred\x07\r\u202e茶👩\u200d👩\n\t")
+        == "a⟨1B⟩[31mred⟨07⟩⟨0D⟩⟨RLO⟩茶👩\u200d👩\n\t"
     )
-    assert clean("\ud800\ue000\x9b") == "\ufffd" * 3
+    assert visible("\ud800\x9b") == "\ufffd⟨9B⟩"
 
 
 def test_broken_pipe_is_quiet():

@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from redone.tasks.check import ENDLESS, hostile_texts
 from redone.tasks.errors import BadRow
-from redone.tasks.hostile import ENDLESS, hostile_texts
 from redone.tasks.metrics import translation
 from redone.tasks.schema import Completion, Sample, Services
 from redone.tasks.sns_trans import EN_ZH, ZH_EN, read_translation, row, source_text

@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from redone.tasks.check import ENDLESS, hostile_texts
 from redone.tasks.errors import BadRow, MissingData
-from redone.tasks.hostile import ENDLESS, hostile_texts
-from redone.tasks.metrics import labels as figures
+from redone.tasks.metrics import classification as figures
+from redone.tasks.registry import find
 from redone.tasks.schema import Completion, Sample, Services
-from redone.tasks.tweeteval import EMOTION, IRONY, SENTIMENT, STANCE, TWEETEVAL, LinesReader
+from redone.tasks.tweeteval import EMOTION, IRONY, SENTIMENT, STANCE, LinesReader
 
 # --- metrics against brute force -----------------------------------------------------------------
+
+TWEETEVAL = find("tweeteval")
 
 
 def brute(gold: Sequence[str], predicted: Sequence[str | None], labels: Sequence[str]):
@@ -49,7 +52,7 @@ def test_figures_by_brute_force() -> None:
             100 * np.mean(list(recall.values()))
         )
         right = sum(g == p for g, p in zip(gold, predicted, strict=True))
-        assert float(figures.accuracy(sums)) == pytest.approx(100 * right / size)
+        assert float(figures.label_accuracy(sums)) == pytest.approx(100 * right / size)
         for chosen in (["a"], ["b", "c"]):
             value = float(figures.f1_of(names, chosen)(sums))
             if all(label in f1 for label in chosen):
@@ -334,7 +337,7 @@ def test_bad_files_are_named(folder: Path) -> None:
 def test_sentiment_is_held_out() -> None:
     assert SENTIMENT.held_out
     assert "train" not in SENTIMENT.splits
-    assert all(t.splits["train"] == "train" for t in TWEETEVAL if t is not SENTIMENT)
+    assert all(t.splits["train"] == "train" for t in TWEETEVAL if t.name != SENTIMENT.name)
 
 
 @pytest.mark.shared_data

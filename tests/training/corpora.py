@@ -5,12 +5,19 @@ from random import Random
 
 from redone.harness.cli import main as evaluate
 from redone.harness.diagnosis.cli import main as diagnose
-from redone.harness.diagnosis.record import load
-from redone.harness.diagnosis.schema import SCHEMA_VERSION, Bucket, Diagnosis, Method, Subject
-from redone.harness.diagnosis.task_schema import Estimate, Slice
+from redone.harness.diagnosis.schema import (
+    SCHEMA_VERSION,
+    Bucket,
+    Diagnosis,
+    Estimate,
+    Method,
+    Slice,
+    Subject,
+    read_diagnosis,
+)
 from redone.tasks.registry import find
 from redone.tasks.sources import cluster_of, samples
-from redone.training.corpus.row import CorpusRow
+from redone.training.rows import TrainingRow
 
 LABELS = {
     "irony": ("non_irony", "irony"),
@@ -67,7 +74,7 @@ def diagnosed(folder, data, wrong, partition="diagnose"):
     assert evaluate([*asked, "--data-dir", str(data), "--output", str(run)]) == 0
     report = folder / "diagnosis.json"
     assert diagnose([str(run), "--partition", partition, "--output", str(report)]) == 0
-    return load(report)
+    return read_diagnosis(report)
 
 
 def row(number, task="tweeteval/irony", label="irony", **more):
@@ -84,7 +91,7 @@ def row(number, task="tweeteval/irony", label="irony", **more):
         tags={"label": label},
         cluster=cluster_of(text),
     )
-    return CorpusRow(**{**known, **more})
+    return TrainingRow(**{**known, **more})
 
 
 def bucket(task, capability, priority, label=None, items=()):

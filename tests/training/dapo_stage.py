@@ -1,15 +1,15 @@
 """A stage of reinforcement learning on a tiny random model, judged by rules of the test's own."""
 
-from redone.training.corpus.row import CorpusRow
-from redone.training.rewards import Judged, Rewards
-from redone.training.trainers.settings import DapoSettings
+from redone.training.rewards import Rewards, ScoredAnswer
+from redone.training.rows import TrainingRow
+from redone.training.settings import DapoSettings
 
 TASK = "tweeteval/irony"
 
 
 def rows(count=10, **fields):
     return [
-        CorpusRow(
+        TrainingRow(
             f"row {i}", TASK, ({"role": "user", "content": f"Question number {i}?"},), "Yes",
             fields={"text": "t"}, target="irony", **fields,
         )
@@ -33,15 +33,15 @@ class Ruled(Rewards):
         super().__init__()
         self.rule = rule
 
-    def judge(self, rows, completions, limits=None):
+    def score(self, rows, completions, limits=None):
         judged = []
         for row, completion in zip(rows, completions, strict=True):
             given = self.rule(row, completion)
             value, term = given if isinstance(given, tuple) else (given, 0.0)
             if value is None:
-                judged.append(Judged(None))
+                judged.append(ScoredAnswer(None))
             else:
-                judged.append(Judged(value, None, value + term, {"length": term}))
+                judged.append(ScoredAnswer(value, None, value + term, {"length": term}))
         return judged
 
 

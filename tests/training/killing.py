@@ -14,8 +14,8 @@ from pathlib import Path
 CONTEXT = multiprocessing.get_context("forkserver")
 HEAVY = [
     "redone.training.pipeline",
-    "redone.training.trainers.dapo_trainer",
-    "redone.training.trainers.sft_trainer",
+    "redone.training.trainers.dapo",
+    "redone.training.trainers.sft",
     "redone.harness.models.hf",
     "trl.trainer.grpo_trainer",
     "trl.trainer.sft_trainer",
@@ -55,7 +55,7 @@ def _child(words: list[str], log: Path, kill: tuple[str, str, int] | None) -> No
 
 def _die_at(folder: str, name: str, line: int) -> None:
     """Kills this process right after a line was written to a journal."""
-    from redone.harness.store import Journal
+    from redone.harness.run_folder import Journal
 
     append = Journal.append
 

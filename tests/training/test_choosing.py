@@ -10,13 +10,12 @@ from redone.harness.models.scripted import ScriptedModel
 from redone.tasks.errors import RedoneError
 from redone.tasks.registry import find
 from redone.tasks.schema import Completion, Services
-from redone.tasks.sources import cluster_of
-from redone.training.corpus.files import read_corpus, write_corpus
-from redone.training.corpus.sources import generated_rows, registry_rows
+from redone.tasks.sources import DataPaths, cluster_of
+from redone.training.corpus.sources import generated_rows, read_corpus, registry_rows, write_corpus
 from redone.training.evaluations import Evaluator
 from redone.training.recipe import load_recipe
 from redone.training.recipe_stages import Difficulty, SoftLabels
-from redone.training.spent import spent, training_facts
+from redone.training.stage_files import token_summary, training_facts
 from redone.training.stages import Choice, choose
 from redone.training.trainers.steps import StageResult
 
@@ -49,7 +48,10 @@ class World:
         self.model = Thinker()
         asked = {"domain": ("general-mini",), "robustness": (), "limit": 2, **evaluation}
         self.evaluator = Evaluator(
-            RECIPE.evaluation.model_copy(update=asked), data, Services(), lambda path: self.model
+            RECIPE.evaluation.model_copy(update=asked),
+            DataPaths(data),
+            Services(),
+            lambda path: self.model,
         )
         self.folder = folder / "stage"
         self.folder.mkdir()
@@ -115,7 +117,7 @@ def test_the_mode_of_thinking_reaches_the_model(monkeypatch):
         "redone.harness.models.loading.load_model", lambda options, *rest: seen.append(options)
     )
     evaluation = RECIPE.evaluation.model_copy(update={"thinking": "off"})
-    Evaluator(evaluation, Path(), Services()).load(Path("model"))
+    Evaluator(evaluation, DataPaths(Path()), Services()).load(Path("model"))
     assert seen[0].thinking == "off"
 
 
@@ -132,8 +134,8 @@ def test_the_tokens_of_choosing_are_counted_over_all_starts(tmp_path, tweets, ro
     assert not world.model.asked
 
 
-def test_they_are_told_beside_the_budget():
+def test_they_are_reported_separately_from_the_budget():
     result = StageResult(Path("model"), 3, 0, 200, 400, 410, 1.0)
-    told = "1,010 tokens of a budget of 1,000, and 250 beside it to choose the rows"
-    assert spent(training_facts(result, 1000, 250)) == told
-    assert spent(training_facts(result, None, 0)).startswith("1,010 tokens, and 0 beside")
+    text = "1,010 tokens of a budget of 1,000, plus 250 to choose the rows"
+    assert token_summary(training_facts(result, 1000, 250)) == text
+    assert token_summary(training_facts(result, None, 0)).startswith("1,010 tokens, plus 0 to")

@@ -9,12 +9,13 @@ from redone.tasks.errors import RedoneError
 from redone.tasks.registry import by_name, find
 from redone.tasks.schema import PARTITIONS
 from redone.tasks.sources import sourced
+from redone.training.corpus.balanced import balanced_rows
 from redone.training.corpus.contamination import EvaluationItems, only_diagnose, tasks_of
-from redone.training.corpus.decisions import counted
-from redone.training.corpus.difficulty import HardSettings, Solved, hardest
-from redone.training.corpus.mixing import MixSettings, mix
-from redone.training.corpus.select import SelectSettings, select
+from redone.training.corpus.difficulty import Solved, hard_rows
+from redone.training.corpus.failures import failure_rows
+from redone.training.corpus.selection import SelectionSettings
 from redone.training.corpus.sources import generated_rows, registry_rows
+from redone.training.rows import counted
 
 IRONY = by_name("tweeteval/irony")
 
@@ -91,12 +92,12 @@ def test_refusing_names_the_rows_and_the_way_out(items, evaluated):
 @pytest.mark.parametrize(
     "choose",
     [
-        lambda rows, items: mix(rows, MixSettings(general_share=0), items),
-        lambda rows, items: select(
-            rows, diagnosis(bucket(IRONY.name, "c", 0.5)), SelectSettings(general_share=0), items
+        lambda rows, items: balanced_rows(rows, SelectionSettings(general_share=0), items),
+        lambda rows, items: failure_rows(
+            rows, diagnosis(bucket(IRONY.name, "c", 0.5)), SelectionSettings(general_share=0), items
         ),
-        lambda rows, items: hardest(
-            rows, {r.id: Solved(2, 1) for r in rows}, HardSettings(general_share=0), items
+        lambda rows, items: hard_rows(
+            rows, {r.id: Solved(2, 1) for r in rows}, SelectionSettings(general_share=0), items
         ),
     ],
     ids=["mix", "select", "hardest"],
@@ -132,7 +133,7 @@ def test_decisions_follow_from_the_diagnose_partition_alone(partition, items):
     with pytest.raises(
         RedoneError, match=f"The diagnosis of 'by-hand' is of partition '{partition}'"
     ):
-        select([row(1)], found, SelectSettings(general_share=0), items)
+        failure_rows([row(1)], found, SelectionSettings(general_share=0), items)
     only_diagnose("diagnose", "The length limit")
 
 

@@ -9,9 +9,17 @@ from corpora import LABELS, row, write_tweets
 from redone.tasks.errors import BadRow, MissingData, RedoneError
 from redone.tasks.registry import by_name, find
 from redone.tasks.schema import Completion, Services
-from redone.training.corpus.files import CorpusRow, read_corpus, reasonable, write_corpus
-from redone.training.corpus.sources import generated_rows, own_rows, registry_rows, trainable_tasks
+from redone.training.corpus.rationales import reasonable
+from redone.training.corpus.sources import (
+    generated_rows,
+    own_rows,
+    read_corpus,
+    registry_rows,
+    trainable_tasks,
+    write_corpus,
+)
 from redone.training.rewards import Rewards
+from redone.training.rows import TrainingRow
 
 GOOD = {
     "id": "a",
@@ -38,7 +46,7 @@ def test_train_splits_of_the_registry_become_rows(tmp_path):
     assert {r.task for r in rows} == {t.name for t in tasks}
     assert not any(r.general for r in rows)
     # Every answer is worth 1 to its task, and what is asked is what the evaluation asks.
-    assert {j.value for j in Rewards().judge(rows, [r.answer for r in rows])} == {1.0}
+    assert {j.value for j in Rewards().score(rows, [r.answer for r in rows])} == {1.0}
     first = rows[0]
     assert first.messages[0]["role"] == "system" and first.fields["text"] in str(first.messages)
     assert first.tags["label"] == first.target and len(first.cluster) == 16
@@ -47,13 +55,13 @@ def test_train_splits_of_the_registry_become_rows(tmp_path):
 def test_general_rows_are_made_from_any_seed_and_carry_rationales():
     rows = list(generated_rows(count=12, seed=5))
     assert len(rows) == 8 * 12 and all(r.general for r in rows)
-    assert {j.value for j in Rewards().judge(rows, [r.answer for r in rows])} == {1.0}
+    assert {j.value for j in Rewards().score(rows, [r.answer for r in rows])} == {1.0}
     reasoned = [r for r in rows if r.rationale]
     # Behind a rationale the task still reads the answer; where it could not, there is none.
     assert {r.task for r in reasoned} == {
         f"general_mini/{name}" for name in ("facts", "word_problems", "numerals", "stories")
     }
-    judged = Rewards().judge(reasoned, [r.learnt(True) for r in reasoned])
+    judged = Rewards().score(reasoned, [r.learnt(True) for r in reasoned])
     assert {j.value for j in judged} == {1.0}
     assert list(generated_rows("animals", 5, 12)) == [
         r for r in rows if r.tags["family"] == "animals"
@@ -94,7 +102,7 @@ def test_a_corpus_read_again_is_the_same(tmp_path):
     rows = [*generated_rows(count=6), row(1), row(2, weight=2.5, general=True)]
     write_corpus(rows, tmp_path / "c.jsonl")
     assert read_corpus(tmp_path / "c.jsonl") == rows
-    assert all(CorpusRow.from_json(r.to_json()) == r for r in rows)
+    assert all(TrainingRow.from_json(r.to_json()) == r for r in rows)
 
 
 def test_a_question_is_given_in_one_of_three_ways(tmp_path):
@@ -157,8 +165,8 @@ def test_a_field_that_the_prompt_shows_is_asked_for(tmp_path, fields):
         ({"task": "tweeteval/sentiment"}, "field 'task': tweeteval/sentiment is held out"),
         ({"answer": " "}, "field 'answer': a text is expected"),
         ({"answer": "No"}, "field 'answer': tweeteval/irony counts it as worth 0, not 1"),
-        ({"target": "ironic"}, "field 'target': tweeteval/irony cannot judge"),
-        ({"target": ["a", {}]}, "field 'target': tweeteval/irony cannot judge"),
+        ({"target": "ironic"}, "field 'target': tweeteval/irony cannot score"),
+        ({"target": ["a", {}]}, "field 'target': tweeteval/irony cannot score"),
         ({"rationale": 3}, "field 'rationale': a text is expected, not a number"),
         ({"language": "English"}, "field 'language': 'English' is no ISO 639 code"),
         ({"weight": 0}, "field 'weight': a number above 0"),
@@ -183,9 +191,9 @@ def test_a_bad_row_is_told_by_file_row_and_field(tmp_path, change, told):
     [
         ("Hello", "field 'messages': a list of turns"),
         ([{"role": "user"}], r"field 'messages\[0\]': an object of `role` and `content`"),
-        ([{"role": "tool", "content": "x"}], r"field 'messages\[0\]': 'tool' cannot stand here"),
+        ([{"role": "tool", "content": "x"}], r"field 'messages\[0\]': 'tool' is not allowed here"),
         ([{"role": "user", "content": " "}], r"field 'messages\[0\]': the content"),
-        ([{"role": "assistant", "content": "x"}], "the last turn is to be the user's"),
+        ([{"role": "assistant", "content": "x"}], "the last turn must be the user's"),
     ],
 )
 def test_bad_turns_are_told(tmp_path, turns, told):
@@ -228,7 +236,7 @@ def test_a_rationale_that_hides_the_answer_is_refused(tmp_path):
     (copying, *_) = generated_rows("copying", count=1)
     assert copying.rationale == "" and not reasonable(copying)
     record = json.loads(copying.to_json()) | {"rationale": "I copy it letter by letter."}
-    with pytest.raises(BadRow, match="field 'rationale': .* does not read the answer behind it"):
+    with pytest.raises(BadRow, match="field 'rationale': .* cannot parse the answer behind it"):
         read_corpus(written(tmp_path, record))
 
 
@@ -240,7 +248,7 @@ def test_a_row_is_judged_as_the_evaluation_judges_its_sample():
     one = row(3)
     scoring = by_name(one.task).scorings["corrected"]
     score = scoring.score(one.sample(), [Completion("Yes, it is.")], Services())
-    assert Rewards().judge([one], ["Yes, it is."])[0].value == score.value == 1.0
+    assert Rewards().score([one], ["Yes, it is."])[0].value == score.value == 1.0
     assert one.sample().partition == one.sample().split == "train"
 
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from dapo_stage import settings
 
-from redone.harness.diagnosis.diagnose import Question, diagnose
-from redone.harness.scored import ScoredRun
+from redone.harness.diagnosis.diagnose import DiagnosisConfig, diagnose
+from redone.harness.scored_run import ScoredRun
 from redone.tasks.registry import find
 from redone.tasks.schema import Completion
 from redone.tasks.sources import samples
-from redone.training.corpus.row import CorpusRow
-from redone.training.emphasis import EmphasisSettings, emphasise
+from redone.training.emphasis import EmphasisSettings, emphasize
 from redone.training.rewards import Rewards
+from redone.training.rows import TrainingRow
 from redone.training.shaping import Shaping
 from redone.training.trainers.dapo import make_trainer
 from redone.training.trainers.rollouts import Rollout
@@ -32,14 +32,16 @@ def diagnosis(scripted_run):
     def spoil(task, sample):
         return FORMLESS[sample.language] if task.name == STORIES and sample.index % 2 else None
 
-    return diagnose(ScoredRun(scripted_run("shapeless", spoil, suite="general-mini")), Question())
+    return diagnose(
+        ScoredRun(scripted_run("shapeless", spoil, suite="general-mini")), DiagnosisConfig()
+    )
 
 
 def story():
     """A row, and the texts of a right answer, a wrong one, and one in no form."""
     (task,) = find(tasks=STORIES)
     sample = next(samples(task, Path("unused")))
-    row = CorpusRow(
+    row = TrainingRow(
         sample.id, task.name, ({"role": "user", "content": "?"},), task.gold(sample),
         fields=sample.fields, target=sample.target,
     )  # fmt: skip
@@ -69,8 +71,8 @@ class Written:
 class Threefold(Rewards):
     """Every reward three times as large: the factor that does nothing."""
 
-    def judge(self, rows, completions, limits=None):
-        judged = super().judge(rows, completions, limits)
+    def score(self, rows, completions, limits=None):
+        judged = super().score(rows, completions, limits)
         return [replace(one, reward=3 * one.reward) for one in judged]
 
 
@@ -98,7 +100,7 @@ def cosine(one, other):
 
 def test_a_hinted_ratio_turns_the_gradient(learnt, diagnosis):
     plain, before = learnt(Rewards(shaping=OWN))
-    emphasis = emphasise(diagnosis, EVEN, OWN)
+    emphasis = emphasize(diagnosis, EVEN, OWN)
     assert emphasis.shaping[STORIES].pattern > 0.2
     hinted, after = learnt(Rewards(shaping=emphasis.shaping, weights=emphasis.weights))
     assert cosine(plain, hinted) < 0.999
@@ -109,14 +111,14 @@ def test_a_hinted_ratio_turns_the_gradient(learnt, diagnosis):
 
 def test_a_task_without_a_hint_has_the_gradient_that_it_had(learnt, diagnosis):
     plain, _ = learnt(Rewards(shaping=OWN))
-    other = emphasise(replace(diagnosis, hints=()), EVEN, OWN)
+    other = emphasize(replace(diagnosis, hints=()), EVEN, OWN)
     same, _ = learnt(Rewards(shaping=other.shaping, weights=other.weights))
     assert torch.equal(plain, same)
 
 
 def test_a_loss_weight_lengthens_the_gradient_and_does_not_turn_it(learnt, diagnosis):
     plain, _ = learnt(Rewards(shaping=OWN))
-    emphasis = emphasise(diagnosis, EVEN, OWN, EmphasisSettings(ratios=False, weights=True))
+    emphasis = emphasize(diagnosis, EVEN, OWN, EmphasisSettings(ratios=False, weights=True))
     assert emphasis.weights[STORIES] > 1.05
     longer, _ = learnt(Rewards(shaping=emphasis.shaping, weights=emphasis.weights))
     torch.testing.assert_close(longer, emphasis.weights[STORIES] * plain, rtol=1e-3, atol=1e-6)

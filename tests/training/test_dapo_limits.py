@@ -6,16 +6,16 @@ import pytest
 from dapo_stage import TASK, rows, settings
 from tiny_models import CHAT_TEMPLATE, tiny_tokenizer
 
-from redone.harness.models.answer import Answer
+from redone.harness.evaluate import Plan, sample_records
+from redone.harness.models.output import Answer
 from redone.harness.models.rendering import Renderer
 from redone.harness.models.scripted import ScriptedModel
-from redone.harness.runner import Plan, items
 from redone.tasks.registry import by_name, find
 from redone.tasks.schema import Services
 from redone.tasks.sources import samples
-from redone.training.corpus.row import CorpusRow
-from redone.training.limits import answer_limit
+from redone.training.corpus.draws import answer_limit
 from redone.training.rewards import Rewards
+from redone.training.rows import TrainingRow
 from redone.training.shaping import Shaping
 from redone.training.trainers.dapo import make_trainer
 from redone.training.trainers.rollouts import Asking, TrainerWriter
@@ -63,16 +63,16 @@ def test_an_answer_beyond_the_tasks_limit_is_cut_and_judged_as_an_evaluation_jud
         ROW.sample(), [evaluated.completion(0, 0.0)], Services()
     )
     rollout, limit = answered(LATE)
-    (judged,) = Rewards().judge([ROW], [rollout.completion], [limit])
+    (judged,) = Rewards().score([ROW], [rollout.completion], [limit])
     assert (judged.value, judged.failure) == (score.value, score.failure) == (0.0, "truncated")
     assert (len(rollout.answer), rollout.completion.finish, limit) == (OWN, "length", OWN)
     # The same text is right where there is room for it: it is the cut that makes it wrong.
-    assert Rewards().judge([ROW], [LATE])[0].value == 1.0
+    assert Rewards().score([ROW], [LATE])[0].value == 1.0
 
 
 def test_an_answer_behind_its_reasons_has_all_the_room_there_is():
     rollout, limit = answered(LATE, reasoned=True)
-    (judged,) = Rewards().judge([ROW], [rollout.completion], [limit])
+    (judged,) = Rewards().score([ROW], [rollout.completion], [limit])
     assert (judged.value, len(rollout.answer), limit) == (1.0, 24, 40)
 
 
@@ -93,11 +93,11 @@ def test_the_limit_of_a_row_is_the_one_that_its_evaluation_asks_with():
     (task,) = find(tasks="general_mini/facts")
     of = {sample.id: sample for sample in samples(task, Path("unused"))}
     found = set()
-    for item in items(Plan([task], Path("unused")), ScriptedModel({})):
+    for item in sample_records(Plan([task], Path("unused")), ScriptedModel({})):
         (request,) = item["requests"]
         asked = request.get("settings", {"max_tokens": task.settings.max_tokens})["max_tokens"]
         sample = of[item["id"]]
-        row = CorpusRow(
+        row = TrainingRow(
             sample.id, task.name, (), task.gold(sample), fields=sample.fields, target=sample.target
         )
         assert answer_limit(row) == asked
@@ -113,8 +113,8 @@ def test_a_stage_rewards_no_token_beyond_the_limit(tiny_model, tmp_path, kind):
         settings(max_new_tokens=40, group_size=8, overlong_buffer=20), tiny_model(kind, PLAIN), rows(),
         Rewards(shaping=shaping), tmp_path,
     )  # fmt: skip
-    made._generating = made._judging = 0.0
-    pairs = [pair for g in made._draw(3) for pair in zip(g.rollouts, g.judged, strict=True)]
+    made._generating = made._scoring = 0.0
+    pairs = [pair for g in made._draw(3) for pair in zip(g.rollouts, g.answers, strict=True)]
     assert max(len(rollout.answer) for rollout, _ in pairs) == OWN
     for rollout, judged in pairs:
         expected = min(1.0, max(0.0, (len(rollout.answer) - 6) / 6))

@@ -5,11 +5,10 @@ import torch
 from dapo_stage import TASK, Ruled, by_bytes, rows, settings
 
 from redone.tasks.schema import Completion
-from redone.training.rewards import Judged
+from redone.training.rewards import ScoredAnswer
 from redone.training.trainers.dapo import make_trainer
-from redone.training.trainers.parts import CORRECTION_MOST, Part, loss_inputs
 from redone.training.trainers.rollouts import Rollout
-from redone.training.trainers.sampling import Group
+from redone.training.trainers.sampler import CORRECTION_MOST, Group, Part, loss_inputs
 
 PROMPTS = ([10, 11, 12, 13], [10, 11, 12], [40, 41])
 
@@ -21,7 +20,7 @@ def rollout(prompt, answer):
 def group(prompt, answers, values, terms=None, weight=1.0):
     terms = terms or [0.0] * len(values)
     judged = [
-        Judged(value, None, value + term, {"length": term}, weight)
+        ScoredAnswer(value, None, value + term, {"length": term}, weight)
         for value, term in zip(values, terms, strict=True)
     ]
     return Group(TASK, [rollout(prompt, answer) for answer in answers], judged)
@@ -65,8 +64,8 @@ def single(model, prompt, answer):
 
 
 def advantage(group):
-    rewards = torch.tensor([j.reward for j in group.judged], dtype=torch.float64)
-    weights = torch.tensor([j.weight for j in group.judged], dtype=torch.float64)
+    rewards = torch.tensor([j.reward for j in group.answers], dtype=torch.float64)
+    weights = torch.tensor([j.weight for j in group.answers], dtype=torch.float64)
     return (weights * (rewards - rewards.mean()) / (rewards.std() + 1e-4)).tolist()
 
 
@@ -123,7 +122,7 @@ def test_a_length_term_makes_no_group_of_wrong_answers_teach(trainer):
 
 
 def test_an_answer_that_could_not_be_judged_is_not_trained_on(trainer):
-    judged = [*VARIED.judged[:3], Judged(None)]
+    judged = [*VARIED.answers[:3], ScoredAnswer(None)]
     made = trainer([Group(TASK, VARIED.rollouts, judged)], prompts_per_step=1, max_grad_norm=1e9)
     made.training_step(made.model, [])
     found = gradients(made.model)
@@ -169,7 +168,7 @@ def test_several_updates_start_from_the_log_probabilities_of_the_rollout(trainer
 def test_a_process_reads_the_old_log_probabilities_of_its_own_share_only(trainer):
     made = trainer(micro_batch=2)
     made.shares_prefixes = False
-    made._share = lambda count: (count // 2, count)  # as the second of two processes
+    made.own_share = lambda count: (count // 2, count)  # as the second of two processes
     answers = ([20, 21], [22], [23, 24, 25], [26], [27, 28], [29])
     parts = [Part(PROMPTS[0], answer, 1.0) for answer in answers]
     read, honest = [], made._get_per_token_logps_and_entropies
@@ -234,7 +233,7 @@ def test_parameters_moved_to_other_memory_are_found_again(trainer):
 
 def assert_next_token(made, question):
     """The decoder expects what the model expects."""
-    from redone.harness.models.reading import read
+    from redone.harness.models.cpu.prefill import read
 
     decoder = made.writer._engine._decoder
     with torch.inference_mode():

@@ -9,15 +9,14 @@ import torch
 from dapo_stage import TASK, Ruled, by_bytes, rows, settings
 from safetensors.torch import load_file
 
-from redone.harness.errors import DiskFull
+from redone.harness.run_folder import DiskFull
 from redone.tasks.errors import RedoneError
 from redone.tasks.registry import by_name
+from redone.training.settings import LoraSettings
 from redone.training.trainers import checkpoints, dapo
 from redone.training.trainers.checkpoints import newest_complete
 from redone.training.trainers.dapo import make_trainer, train_dapo
-from redone.training.trainers.guards import BARREN, NOT_FINITE
-from redone.training.trainers.settings import LoraSettings
-from redone.training.trainers.steps import read_steps
+from redone.training.trainers.steps import BARREN, NOT_FINITE, read_steps
 
 
 class Killed(BaseException):
@@ -130,11 +129,11 @@ def test_a_stage_that_never_has_anything_to_learn_ends(tiny_model, tmp_path):
 def test_a_judge_that_answers_nonsense_trains_nothing(tiny_model, tmp_path, value):
     result = run(tiny_model(), tmp_path, rule=lambda *_: value, steps=1)
     assert result.skipped == 1
-    assert next(read_steps(tmp_path)).skipped == "no answer could be judged"
+    assert next(read_steps(tmp_path)).skipped == "no answer could be scored"
 
 
 def test_a_ruined_gradient_is_not_used_and_ends_the_stage(tiny_model, tmp_path, monkeypatch):
-    from redone.training.trainers.dapo_trainer import DapoTrainer
+    from redone.training.trainers.dapo import DapoTrainer
 
     honest = DapoTrainer._compute_loss
 
@@ -160,7 +159,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tiny_model, tmp_path, monke
         return honest(thing, file, *arguments, **options)
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(DiskFull, match="The last whole checkpoint is intact"):
+    with pytest.raises(DiskFull, match="The last complete checkpoint is intact"):
         run(tiny_model(), tmp_path, steps=6)
     monkeypatch.setattr(torch, "save", honest)
     checkpoint, record = newest_complete(tmp_path / "checkpoints")
@@ -184,7 +183,7 @@ def test_a_disk_that_fills_while_the_model_is_saved(tiny_model, tmp_path, monkey
 
 
 def test_memory_that_runs_out_makes_smaller_micro_batches(tiny_model, tmp_path, monkeypatch):
-    from redone.training.trainers.dapo_trainer import DapoTrainer
+    from redone.training.trainers.dapo import DapoTrainer
 
     honest, sizes = DapoTrainer._compute_loss, []
 
@@ -212,7 +211,7 @@ def _padded(choose):
 
 
 def test_memory_for_not_even_one_answer_is_told(tiny_model, tmp_path, monkeypatch):
-    from redone.training.trainers.dapo_trainer import DapoTrainer
+    from redone.training.trainers.dapo import DapoTrainer
 
     def never(self, model, inputs):
         raise MemoryError
@@ -279,7 +278,7 @@ def test_zero_shards_weights_in_its_third_stage_only():
 
 
 def test_a_step_that_deepspeed_has_taken_is_not_called_skipped(tiny_model, tmp_path, monkeypatch):
-    from redone.training.trainers.dapo_trainer import DapoTrainer
+    from redone.training.trainers.dapo import DapoTrainer
 
     made = make_trainer(settings(), tiny_model(), rows(), Ruled(by_bytes), tmp_path)
     made.create_optimizer()

@@ -7,24 +7,24 @@ import trl
 from trl import GRPOTrainer
 
 from redone.tasks.errors import RedoneError
-from redone.training.trainers.dapo import PINNED, check_trl
+from redone.training.trainers.arguments import PINNED, check_grpo
 
 
 def test_the_installed_version_has_what_is_needed():
-    check_trl()
+    check_grpo()
 
 
 @pytest.mark.parametrize("name", PINNED)
 def test_another_version_is_told_by_its_number(monkeypatch, name):
     monkeypatch.setattr(GRPOTrainer, name, lambda surprise: None)
     with pytest.raises(RedoneError, match=f"TRL {trl.__version__} has no GRPOTrainer.{name}"):
-        check_trl()
+        check_grpo()
 
 
 def test_a_method_that_is_gone_is_told(monkeypatch):
     monkeypatch.delattr(GRPOTrainer, "_compute_loss")
     with pytest.raises(RedoneError, match="made for TRL 1.16"):
-        check_trl()
+        check_grpo()
 
 
 def test_the_loss_reads_what_it_is_given():

@@ -13,11 +13,12 @@ from redone.tasks.registry import by_name
 from redone.tasks.schema import Completion
 from redone.tasks.sources import samples
 from redone.training.corpus.contamination import EvaluationItems
-from redone.training.corpus.decisions import counted
-from redone.training.corpus.difficulty import HardSettings, Solved, hardest, solvability
+from redone.training.corpus.difficulty import Solved, hard_rows, solvability
 from redone.training.corpus.draws import Draws, DrawSettings, draw
 from redone.training.corpus.rationales import RATIONALE_SHARE, assigned
+from redone.training.corpus.selection import SelectionSettings
 from redone.training.corpus.sources import generated_rows
+from redone.training.rows import counted
 
 SOCIAL = [row(n) for n in range(60)] + [row(n, "tweeteval/emotion", "joy") for n in range(240)]
 GENERAL = list(generated_rows(count=15))
@@ -72,23 +73,23 @@ def test_graded_answers_count_as_solved_from_half():
 
 def test_sometimes_comes_before_never_and_never_before_always(solved, items):
     share = {"general_share": 0.0}
-    few = hardest(ROWS, solved, HardSettings(budget=100, **share), items)
+    few = hard_rows(ROWS, solved, SelectionSettings(budget=100, **share), items)
     assert few.offered == {"sometimes": 252, "never": 84, "always": 84}
     assert few.chosen == {"sometimes": 100, "never": 0, "always": 0}
-    more = hardest(ROWS, solved, HardSettings(budget=220, **share), items)
+    more = hard_rows(ROWS, solved, SelectionSettings(budget=220, **share), items)
     assert more.chosen == {"sometimes": 180, "never": 40, "always": 0}
-    most = hardest(ROWS, solved, HardSettings(budget=290, **share), items)
+    most = hard_rows(ROWS, solved, SelectionSettings(budget=290, **share), items)
     assert most.chosen == {"sometimes": 180, "never": 60, "always": 50}
 
 
 def test_among_rows_solved_sometimes_the_harder_come_first(solved, items):
     emotion = [r for r in SOCIAL if r.task == "tweeteval/emotion"]
-    found = hardest(emotion, solved, HardSettings(budget=60, general_share=0.0), items)
+    found = hard_rows(emotion, solved, SelectionSettings(budget=60, general_share=0.0), items)
     assert Counter(solved[r.id].solved for r in found.rows) == {1: 48, 2: 12}
 
 
 def test_tasks_keep_their_shares_and_so_do_general_rows(solved, items):
-    found = hardest(ROWS, solved, HardSettings(budget=80, general_share=0.25), items)
+    found = hard_rows(ROWS, solved, SelectionSettings(budget=80, general_share=0.25), items)
     tasks = Counter(r.task for r in found.rows if not r.general)
     assert tasks == {"tweeteval/irony": 12, "tweeteval/emotion": 48}  # of 60 and 240 rows
     assert sum(r.general for r in found.rows) == 20
@@ -96,8 +97,8 @@ def test_tasks_keep_their_shares_and_so_do_general_rows(solved, items):
 
 def test_a_task_s_share_is_filled_with_its_own_hardest_rows(solved, items):
     even = dict.fromkeys({r.task for r in ROWS}, 1.0)
-    settings = HardSettings(budget=100, general_share=0.0, shares=even)
-    found = hardest(SOCIAL, solved, settings, items)
+    settings = SelectionSettings(budget=100, general_share=0.0, shares=even)
+    found = hard_rows(SOCIAL, solved, settings, items)
     shares = {line.task: line for line in found.shares}
     # Irony has 36 rows that are solved sometimes; emotion has 108 more, and no claim to the rest.
     assert shares["tweeteval/irony"].kinds == {"sometimes": 36, "never": 12, "always": 2}
@@ -112,27 +113,27 @@ def test_labels_that_are_always_solved_keep_their_share_where_labels_are_to_be_a
     solved[rows[1].id] = Solved(4, 1)
 
     def labels(**how):
-        settings = HardSettings(budget=20, general_share=0.0, **how)
-        found = hardest(rows, solved, settings, items).rows
+        settings = SelectionSettings(budget=20, general_share=0.0, **how)
+        found = hard_rows(rows, solved, settings, items).rows
         assert rows[1].id in {r.id for r in found}
         return Counter(r.tags["label"] for r in found)
 
     assert labels() == {"sadness": 20}
-    assert labels(rarity=0.0) == {"joy": 13, "sadness": 7}
-    assert labels(rarity=1.0) == {"joy": 10, "sadness": 10}
-    with pytest.raises(RedoneError, match="A rarity of 1.5 is not possible"):
-        labels(rarity=1.5)
+    assert labels(label_balance=0.0) == {"joy": 13, "sadness": 7}
+    assert labels(label_balance=1.0) == {"joy": 10, "sadness": 10}
+    with pytest.raises(RedoneError, match="A label balance of 1.5 is not possible"):
+        labels(label_balance=1.5)
 
 
 @pytest.mark.parametrize("shares", [{"tweeteval/irony": 1.0}, dict.fromkeys(("x",), 1.0)])
 def test_a_share_is_needed_of_every_task(shares, solved, items):
     with pytest.raises(RedoneError, match="The share None of tweeteval/"):
-        hardest(SOCIAL, solved, HardSettings(general_share=0.0, shares=shares), items)
+        hard_rows(SOCIAL, solved, SelectionSettings(general_share=0.0, shares=shares), items)
 
 
 def test_the_rationale_share_is_assigned_by_seed(solved, items):
-    found = hardest(ROWS, solved, HardSettings(budget=200), items)
-    again = hardest(ROWS[::-1], solved, HardSettings(budget=200), items)
+    found = hard_rows(ROWS, solved, SelectionSettings(budget=200), items)
+    again = hard_rows(ROWS[::-1], solved, SelectionSettings(budget=200), items)
     assert [r.to_json() for r in again.rows] == [r.to_json() for r in found.rows]
     asked = assigned(found.rows, RATIONALE_SHARE, seed=0)
     assert len(asked.ids) / len(found.rows) == pytest.approx(RATIONALE_SHARE, abs=1 / 200)
@@ -145,7 +146,7 @@ def test_the_rationale_share_is_assigned_by_seed(solved, items):
 
 def test_every_row_has_a_decision(solved, items):
     untargeted = row("x", target=None)
-    found = hardest([*ROWS, untargeted], solved, HardSettings(budget=100), items)
+    found = hard_rows([*ROWS, untargeted], solved, SelectionSettings(budget=100), items)
     assert len(found.decisions) == len(ROWS) + 1
     why = counted(found.decisions)
     assert why["sometimes"] == 100 and why["not judged"] == 1
@@ -154,8 +155,8 @@ def test_every_row_has_a_decision(solved, items):
 
 
 def test_without_a_judged_row_there_is_nothing_to_choose(items):
-    with pytest.raises(RedoneError, match="Of 1 rows none was judged"):
-        hardest([row(1)], {}, HardSettings(), items)
+    with pytest.raises(RedoneError, match="Of 1 rows none has a scored answer"):
+        hard_rows([row(1)], {}, SelectionSettings(), items)
 
 
 def test_draws_depend_on_row_and_seed_not_on_order():

@@ -10,16 +10,16 @@ from redone.tasks.errors import BadRow, RedoneError
 from redone.tasks.schema import Completion
 from redone.training.corpus.draws import DrawSettings
 from redone.training.corpus.preferences import Pair, preferences, read_pairs, write_pairs
-from redone.training.corpus.row import CorpusRow
+from redone.training.rows import TrainingRow
+from redone.training.settings import DpoSettings, LoraSettings
 from redone.training.trainers.dpo import train_dpo
-from redone.training.trainers.settings import DpoSettings, LoraSettings
 from redone.training.trainers.steps import read_steps
 
 IRONY = "tweeteval/irony"
 
 
 def row(name, target="irony"):
-    return CorpusRow(
+    return TrainingRow(
         name, IRONY, ({"role": "user", "content": f"Tweet {name}: irony?"},), "Yes",
         fields={"text": "t"}, target=target,
     )  # fmt: skip
@@ -72,7 +72,7 @@ def test_a_stopped_call_goes_on(tmp_path):
     lines = journal.read_text().splitlines(keepends=True)
     journal.write_text("".join(lines[:3]) + lines[3][:9])  # killed while writing the fourth
     asked = []
-    again = made("mixed", "right", journal=journal, told=asked.append)
+    again = made("mixed", "right", journal=journal, on_answer=asked.append)
     assert again == whole and len(asked) == 5
 
 

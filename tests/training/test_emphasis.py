@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from redone.harness.diagnosis.diagnose import Question, diagnose
-from redone.harness.diagnosis.schema import RewardHint
-from redone.harness.scored import ScoredRun
+from redone.harness.diagnosis.diagnose import DiagnosisConfig, diagnose
+from redone.harness.diagnosis.schema import FailureHint
+from redone.harness.scored_run import ScoredRun
 from redone.tasks.errors import RedoneError, UnknownName
 from redone.tasks.registry import find
 from redone.tasks.schema import Completion
-from redone.training.corpus.row import CorpusRow
-from redone.training.emphasis import EmphasisSettings, emphasise
+from redone.training.emphasis import EmphasisSettings, emphasize
 from redone.training.rewards import Rewards
+from redone.training.rows import TrainingRow
 from redone.training.shaping import Shaping
 
 STORIES, FACTS, LISTS = "general_mini/stories", "general_mini/facts", "general_mini/lists"
@@ -31,13 +31,13 @@ def diagnosis(scripted_run):
         return FORMLESS[sample.language] if task.name == STORIES and sample.index % 2 else None
 
     run = scripted_run("formless", spoil, suite="general-mini")
-    return diagnose(ScoredRun(run), Question())
+    return diagnose(ScoredRun(run), DiagnosisConfig())
 
 
 def test_the_hint_of_a_real_diagnosis_raises_ratio_and_share(diagnosis):
     (hint,) = [hint for hint in diagnosis.hints if hint.task == STORIES]
     assert hint.term == "pattern" and 0.2 < hint.low < 0.5
-    found = emphasise(diagnosis, EVEN, OWN)
+    found = emphasize(diagnosis, EVEN, OWN)
     assert found.shaping[STORIES] == OWN.model_copy(update={"pattern": hint.low})
     assert found.shaping[FACTS] == OWN
     more = 1 + hint.low
@@ -48,7 +48,7 @@ def test_the_hint_of_a_real_diagnosis_raises_ratio_and_share(diagnosis):
 
 
 def test_general_tasks_and_the_domain_each_keep_their_part(diagnosis):
-    found = emphasise(diagnosis, EVEN, OWN, general={FACTS, STORIES})
+    found = emphasize(diagnosis, EVEN, OWN, general={FACTS, STORIES})
     (low,) = [hint.low for hint in diagnosis.hints if hint.task == STORIES]
     assert found.shares[LISTS] == pytest.approx(0.5)
     assert found.shares[STORIES] / found.shares[FACTS] == pytest.approx(1 + low)
@@ -57,33 +57,33 @@ def test_general_tasks_and_the_domain_each_keep_their_part(diagnosis):
 
 def hinted(diagnosis, *hints):
     made = [
-        RewardHint(task, term, ("format",), share=low + 0.1, low=low, n=50)
+        FailureHint(task, term, ("format",), share=low + 0.1, low=low, n=50)
         for task, term, low in hints
     ]
     return replace(diagnosis, hints=tuple(made))
 
 
 def test_no_hint_changes_nothing(diagnosis):
-    found = emphasise(hinted(diagnosis), EVEN, OWN)
+    found = emphasize(hinted(diagnosis), EVEN, OWN)
     assert all(shaping == OWN for shaping in found.shaping.values())
     assert found.shares == {STORIES: 0.25, FACTS: 0.25, LISTS: 0.5}
 
 
 def test_hinted_terms_together_stay_below_the_worth_of_a_right_answer(diagnosis):
     given = hinted(diagnosis, (STORIES, "pattern", 0.6), (STORIES, "language", 0.2))
-    shaping = emphasise(given, EVEN, OWN).shaping[STORIES]
+    shaping = emphasize(given, EVEN, OWN).shaping[STORIES]
     assert (shaping.pattern, shaping.language) == pytest.approx((0.375, 0.125))
 
 
 def test_a_term_is_never_made_smaller_than_the_recipe_has_it(diagnosis):
-    found = emphasise(hinted(diagnosis, (STORIES, "length", 0.3)), EVEN, OWN)
+    found = emphasize(hinted(diagnosis, (STORIES, "length", 0.3)), EVEN, OWN)
     assert found.shaping[STORIES] == OWN
     assert found.shares[STORIES] > 0.25
 
 
 def test_loss_weights_keep_their_mean_over_the_sampling(diagnosis):
     given = hinted(diagnosis, (STORIES, "pattern", 0.4), (LISTS, "pattern", 0.2))
-    found = emphasise(given, EVEN, OWN, EmphasisSettings(weights=True))
+    found = emphasize(given, EVEN, OWN, EmphasisSettings(weights=True))
     assert sum(found.shares[name] * found.weights[name] for name in EVEN) == pytest.approx(1)
     assert found.weights[STORIES] / found.weights[FACTS] == pytest.approx(1.4)
 
@@ -94,7 +94,7 @@ def test_the_recipe_overrides_the_rule(diagnosis):
         set_shares={STORIES: 3.0},
         set_weights={LISTS: 0.5},
     )
-    found = emphasise(diagnosis, EVEN, OWN, settings)
+    found = emphasize(diagnosis, EVEN, OWN, settings)
     assert found.shaping[STORIES].pattern == 0.05
     assert found.shaping[FACTS].language == 0.2
     assert found.shares == pytest.approx({STORIES: 3 / 6, FACTS: 1 / 6, LISTS: 2 / 6})
@@ -102,14 +102,14 @@ def test_the_recipe_overrides_the_rule(diagnosis):
 
 
 def test_the_rule_can_be_switched_off(diagnosis):
-    found = emphasise(diagnosis, EVEN, OWN, EmphasisSettings(ratios=False, shares=False))
+    found = emphasize(diagnosis, EVEN, OWN, EmphasisSettings(ratios=False, shares=False))
     assert all(shaping == OWN for shaping in found.shaping.values())
     assert found.shares == {STORIES: 0.25, FACTS: 0.25, LISTS: 0.5}
 
 
 def test_the_record_tells_rule_input_and_result(diagnosis):
     given = hinted(diagnosis, (STORIES, "pattern", 0.4), ("sns_mini/ner", "answer", 0.1))
-    record = json.loads(json.dumps(emphasise(given, EVEN, OWN).record))
+    record = json.loads(json.dumps(emphasize(given, EVEN, OWN).record))
     assert "low * min(1, most / form)" in record["rule"]["ratios"]
     told = record["tasks"][STORIES]
     assert told["hints"] == [
@@ -126,17 +126,17 @@ def test_the_record_tells_rule_input_and_result(diagnosis):
 @pytest.mark.parametrize("partition", ["gate", "report", "all"])
 def test_only_the_partition_diagnose_may_be_looked_at(diagnosis, partition):
     with pytest.raises(RedoneError, match="'diagnose' only"):
-        emphasise(replace(diagnosis, partition=partition), EVEN, OWN)
+        emphasize(replace(diagnosis, partition=partition), EVEN, OWN)
 
 
 def test_an_override_of_a_task_that_is_not_trained_is_named(diagnosis):
     with pytest.raises(UnknownName, match="storys.*Did you mean 'general_mini/stories'"):
-        emphasise(diagnosis, EVEN, OWN, EmphasisSettings(set_shares={"general_mini/storys": 2.0}))
+        emphasize(diagnosis, EVEN, OWN, EmphasisSettings(set_shares={"general_mini/storys": 2.0}))
 
 
 def test_a_share_of_nothing_is_refused(diagnosis):
     with pytest.raises(RedoneError, match="0.0 of general_mini/facts"):
-        emphasise(diagnosis, {STORIES: 1.0, FACTS: 0.0}, OWN)
+        emphasize(diagnosis, {STORIES: 1.0, FACTS: 0.0}, OWN)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_settings_out_of_range_are_refused(wrong, told):
 
 def test_without_a_token_limit_a_length_hint_changes_the_share_only(diagnosis):
     given = hinted(diagnosis, (STORIES, "length", 0.3), (STORIES, "pattern", 0.1))
-    found = emphasise(given, EVEN, Shaping())
+    found = emphasize(given, EVEN, Shaping())
     assert found.shaping[STORIES] == Shaping(pattern=0.1)
     assert found.shares[STORIES] == pytest.approx(1.4 / 4.4)
 
@@ -188,14 +188,14 @@ def group_rewards(emphasis):
 
     (task,) = find(tasks=STORIES)
     sample = next(samples(task, Path("unused")))
-    row = CorpusRow(
+    row = TrainingRow(
         sample.id, task.name, ({"role": "user", "content": "?"},), task.gold(sample),
         fields=sample.fields, target=sample.target,
     )  # fmt: skip
     wrong = next(o for o in sample.fields["options"] if o != sample.target["answer"])
     rewards = Rewards(shaping=emphasis.shaping, weights=emphasis.weights)
     texts = [task.gold(sample), wrong, FORMLESS[sample.language]]
-    judged = rewards.judge([row] * 3, [Completion(text) for text in texts])
+    judged = rewards.score([row] * 3, [Completion(text) for text in texts])
     assert [j.failure for j in judged] == [None, "wrong", "format"]
     return [j.reward for j in judged], judged[0].weight
 
@@ -206,18 +206,18 @@ def test_scaling_a_tasks_whole_reward_leaves_its_gradient_as_it_is():
 
 
 def test_a_ratio_changes_the_gradient(diagnosis):
-    before, _ = group_rewards(emphasise(hinted(diagnosis), EVEN, OWN))
-    after, _ = group_rewards(emphasise(diagnosis, EVEN, OWN))
+    before, _ = group_rewards(emphasize(hinted(diagnosis), EVEN, OWN))
+    after, _ = group_rewards(emphasize(diagnosis, EVEN, OWN))
     assert before == [1.0, 0.0, 0.0]
     assert after[:2] == [1.0, 0.0] and -0.5 < after[2] < -0.2
-    plain, emphasised = gradient(before), gradient(after)
+    plain, emphasized = gradient(before), gradient(after)
     assert plain[1] == plain[2]
-    assert emphasised[2] > emphasised[1]  # the formless answer is pushed down, the wrong one less
-    assert emphasised[1] < plain[1]
+    assert emphasized[2] > emphasized[1]  # the formless answer is pushed down, the wrong one less
+    assert emphasized[1] < plain[1]
 
 
 def test_a_loss_weight_changes_the_gradient(diagnosis):
     settings = EmphasisSettings(ratios=False, weights=True)
-    rewards, weight = group_rewards(emphasise(diagnosis, EVEN, OWN, settings))
+    rewards, weight = group_rewards(emphasize(diagnosis, EVEN, OWN, settings))
     assert weight > 1
     assert gradient(rewards, weight) == pytest.approx([weight * g for g in gradient(rewards)])

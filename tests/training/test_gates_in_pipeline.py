@@ -6,11 +6,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from redone.harness.errors import RunMismatch
 from redone.harness.models.scripted import ScriptedModel
+from redone.harness.run_folder import RunMismatch
 from redone.tasks.registry import find
 from redone.tasks.schema import Services
-from redone.tasks.sources import samples
+from redone.tasks.sources import DataPaths, samples
 from redone.training import pipeline as module
 from redone.training.errors import GateStopped, StepChanged
 from redone.training.evaluations import Evaluator
@@ -79,7 +79,9 @@ class World:
 
     def run(self, services=None, **order):
         asked = Order(recipe=self.recipe, name="test", model=self.model)
-        evaluator = Evaluator(self.recipe.evaluation, Path(), services or Services(), model_of)
+        evaluator = Evaluator(
+            self.recipe.evaluation, DataPaths(Path()), services or Services(), model_of
+        )
         workers = Workers(self.gather, self.choose, self.train)
         with Manifest(self.folder) as manifest:
             return Pipeline(replace(asked, **order), manifest, evaluator, workers).run()
@@ -112,7 +114,7 @@ def no_pages(monkeypatch):
         path.write_text("\n".join(run.name for run in runs))
         return {}
 
-    monkeypatch.setattr(module, "report", page)
+    monkeypatch.setattr(module, "write_report", page)
     monkeypatch.setattr("redone.training.plan.has_board", lambda: False)
 
 
@@ -138,7 +140,7 @@ def test_a_stage_with_nothing_to_learn_is_left_out(tmp_path, capsys):
     world = World(tmp_path, RISING)
     world.nothing_for = "targeted"
     ending = world.run()
-    assert "Stage targeted is left out. No task is weak." in capsys.readouterr().err
+    assert "Stage targeted is skipped. No task is weak." in capsys.readouterr().err
     assert ending.exit_code == 0
     assert world.started_from == {"exploratory": "base", "refinement": "exploratory"}
     assert not {"targeted/train", "targeted/evaluate", "targeted/gate"} & set(
@@ -226,7 +228,7 @@ def test_against_the_base_a_fall_from_the_previous_passes(tmp_path):
 def test_against_both_a_fall_from_either_stops(tmp_path):
     fallen_from_previous = {"exploratory": 0.95, "targeted": 0.65, "refinement": 0.7}
     world = World(tmp_path / "previous", fallen_from_previous, against="both")
-    with pytest.raises(GateStopped, match="Stage targeted .*\n  Beside exploratory: .*regressed"):
+    with pytest.raises(GateStopped, match="Stage targeted .*\n  Against exploratory: .*regressed"):
         world.run()
     found = {
         where: orjson.loads((world.folder / "gates/targeted" / where / "gate.json").read_bytes())
@@ -241,7 +243,7 @@ def test_against_both_a_fall_from_either_stops(tmp_path):
     assert shown == ["base", "exploratory", "targeted"]
     # Little by little, too, no stage may fall below the base.
     drifting = {"exploratory": 0.55, "targeted": 0.5, "refinement": 0.4}
-    with pytest.raises(GateStopped, match="Stage refinement .*\n  Beside base: .*regressed"):
+    with pytest.raises(GateStopped, match="Stage refinement .*\n  Against base: .*regressed"):
         World(tmp_path / "base", drifting, against="both").run()
 
 
@@ -353,7 +355,7 @@ def test_what_judging_may_use_is_part_of_every_step_that_judges(tmp_path, servic
     world = World(tmp_path, RISING)
     world.run(services, until="exploratory")
     steps = Manifest(world.folder).steps
-    with_it = {name for name, step in steps.items() if named in step["inputs"]}
+    with_it = {name for name, step in steps.items() if named in step.inputs}
     assert with_it == {
         "corpus", "base/evaluate", "exploratory/select", "exploratory/train",
         "exploratory/evaluate",

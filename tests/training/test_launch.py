@@ -3,13 +3,14 @@
 import orjson
 import pytest
 
-from redone.tasks.errors import UnknownName
-from redone.training.corpus.files import write_corpus
-from redone.training.corpus.sources import generated_rows
+from redone.harness.gate.policy import load_policy
+from redone.tasks.errors import RedoneError, UnknownName
+from redone.tasks.sources import DataPaths
+from redone.training.corpus.sources import generated_rows, write_corpus
 from redone.training.errors import LaunchFailed
-from redone.training.job import JOB, Job, launched, load_job, save_job
-from redone.training.launch import config_of, module
-from redone.training.trainers.settings import SftSettings
+from redone.training.evaluations import write_report
+from redone.training.job import JOB, Job, config_of, launched, load_job, save_job
+from redone.training.settings import SftSettings
 from redone.training.trainers.steps import read_steps
 
 
@@ -45,7 +46,7 @@ def test_shipped_configurations():
 def test_two_processes_train_a_stage_as_one_does(beginner, tmp_path):
     from redone.training.job import train
 
-    together = launched(config_of("multi-cpu"))(
+    together = launched(config_of("multi-cpu"), DataPaths.resolve())(
         job_in(tmp_path / "two", beginner), lambda done, total, line: None
     )
     alone = train(job_in(tmp_path / "one", beginner), lambda done, total, line: None)
@@ -59,11 +60,11 @@ def test_a_launch_that_fails_says_why(beginner, tmp_path):
     job = job_in(tmp_path / "stage", beginner)
     (tmp_path / "stage/rows.jsonl").write_bytes(orjson.dumps({"id": "x"}))
     with pytest.raises(LaunchFailed, match=r"launch\.log") as error:
-        launched(config_of("multi-cpu"))(job, lambda done, total, line: None)
+        launched(config_of("multi-cpu"), DataPaths.resolve())(job, lambda done, total, line: None)
     assert "rows.jsonl, row 1, field 'task'" in (tmp_path / "stage/launch.log").read_text()
     assert "accelerate launch ended with code" in str(error.value)
 
 
-def test_a_module_that_fails_tells_its_last_lines():
-    with pytest.raises(LaunchFailed, match="redone-report: .*nowhere"):
-        module("redone.tasks.command", ["report", "nowhere"])
+def test_a_report_that_fails_says_why(tmp_path):
+    with pytest.raises(RedoneError, match="nowhere"):
+        write_report(load_policy(), [tmp_path / "nowhere"], tmp_path / "r.html", chain=True)

@@ -78,7 +78,7 @@ def test_a_step_that_left_nothing_begins_anew(manifest):
     with pytest.raises(AssertionError):
         manifest.do("one", {"x": "1"}, outputs, never)
     manifest.do("one", {"x": "2"}, outputs, write(manifest))
-    assert manifest.steps["one"]["inputs"] == {"x": "2"}
+    assert manifest.steps["one"].inputs == {"x": "2"}
 
 
 def test_changed_outputs_are_refused(manifest):
@@ -88,7 +88,7 @@ def test_changed_outputs_are_refused(manifest):
     with pytest.raises(StepChanged, match="was changed since"):
         manifest.do("one", {}, [path], never)
     path.unlink()
-    with pytest.raises(StepChanged, match="is not there any more"):
+    with pytest.raises(StepChanged, match="no longer exists"):
         manifest.do("one", {}, [path], never)
 
 
@@ -153,3 +153,12 @@ def test_a_file_that_is_no_manifest(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(StepChanged, match="manifest"):
         Manifest(tmp_path)
+
+
+def test_inputs_recorded_under_an_old_name_are_the_same_inputs(manifest):
+    outputs = [manifest.folder / "a.txt"]
+    manifest.do("one", {"rows.rarity": "1.0", "rows.contrast": "0.5"}, outputs, write(manifest))
+    now = {"rows.label_balance": "1.0", "rows.background_weight": "0.5"}
+    assert manifest.do("one", now, outputs, never) == {"letters": 4}
+    with pytest.raises(StepChanged, match=r"rows\.label_balance: then '?1\.0'?, now '?0\.0'?"):
+        manifest.do("one", {**now, "rows.label_balance": "0.0"}, outputs, never)

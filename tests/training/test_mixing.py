@@ -8,12 +8,18 @@ from corpora import row
 
 from redone.tasks.errors import BadRow, MissingData, RedoneError
 from redone.tasks.registry import by_name
+from redone.training.corpus.balanced import balanced_rows
 from redone.training.corpus.contamination import EvaluationItems
-from redone.training.corpus.decisions import counted, write_decisions
-from redone.training.corpus.mixing import GENERAL_SHARE, MixSettings, mix
-from redone.training.corpus.quotas import apportioned, drawn, parted
-from redone.training.corpus.rationales import Rationales, assigned
+from redone.training.corpus.rationales import Rationales, assigned, written
+from redone.training.corpus.selection import (
+    GENERAL_SHARE,
+    SelectionSettings,
+    apportioned,
+    drawn,
+    parted,
+)
 from redone.training.corpus.sources import generated_rows
+from redone.training.rows import counted, write_decisions
 
 SIZES = {"tweeteval/irony": 900, "tweeteval/hate": 100, "tweeteval/stance": 25}
 LABELS = {"tweeteval/irony": "irony", "tweeteval/hate": "hate", "tweeteval/stance": "favor"}
@@ -53,27 +59,28 @@ def drawn_of(mixture):
     ],
 )
 def test_tasks_share_by_a_power_of_their_size(balance, wanted, items):
-    mixture = mix(ROWS, MixSettings(budget=160, balance=balance), items)
+    mixture = balanced_rows(ROWS, SelectionSettings(budget=160, balance=balance), items)
     assert len(mixture.rows) == 160 and sum(r.general for r in mixture.rows) == 10
     assert {t: pytest.approx(n, abs=1) for t, n in wanted.items()} == drawn_of(mixture)
 
 
 def test_the_general_part_is_one_in_sixteen_and_has_rationales(items):
-    mixture = mix(ROWS, MixSettings(), items)
+    mixture = balanced_rows(ROWS, SelectionSettings(), items)
     assert GENERAL_SHARE == 1 / 16
     assert mixture.general_share == pytest.approx(1 / 16, abs=1e-3)
     general = [row for row in mixture.rows if row.general]
-    assert all(row.rationale and mixture.rationale(row) for row in general)
-    assert not any(mixture.rationale(row) for row in mixture.rows if not row.general)
+    asked = written(mixture.rows)
+    assert all(row.rationale and asked(row) for row in general)
+    assert not any(asked(row) for row in mixture.rows if not row.general)
     # Every row of social networks is there; the general share is what limits nothing here.
     assert len(mixture.rows) - len(general) == len(SOCIAL)
 
 
 def test_the_same_seed_gives_the_same_mixture_bit_for_bit_whatever_the_order(items):
-    settings = MixSettings(budget=200, seed=3)
-    one, same = mix(ROWS, settings, items), mix(ROWS[::-1], settings, items)
+    settings = SelectionSettings(budget=200, seed=3)
+    one, same = balanced_rows(ROWS, settings, items), balanced_rows(ROWS[::-1], settings, items)
     assert [r.to_json() for r in one.rows] == [r.to_json() for r in same.rows]
-    other = mix(ROWS, MixSettings(budget=200, seed=4), items)
+    other = balanced_rows(ROWS, SelectionSettings(budget=200, seed=4), items)
     assert {r.id for r in other.rows} != {r.id for r in one.rows}
     # The order is mixed: the tasks do not come one after the other.
     assert len({r.task for r in one.rows[:40]}) >= 3
@@ -81,7 +88,7 @@ def test_the_same_seed_gives_the_same_mixture_bit_for_bit_whatever_the_order(ite
 
 def test_weights_make_rows_more_frequent(items):
     rows = [row(n, weight=9.0 if n < 100 else 1.0) for n in range(1000)]
-    mixture = mix(rows, MixSettings(budget=190, general_share=0), items)
+    mixture = balanced_rows(rows, SelectionSettings(budget=190, general_share=0), items)
     heavy = sum(r.weight == 9.0 for r in mixture.rows)
     # 190 draws over 100 rows of weight 9 and 900 of weight 1: 95 of each kind are expected.
     assert heavy == pytest.approx(95, abs=6)
@@ -90,8 +97,10 @@ def test_weights_make_rows_more_frequent(items):
 def test_rarity_draws_the_labels_of_a_task_alike(items):
     rows = [row(n, tags={"label": "irony" if n < 100 else "non_irony"}) for n in range(1000)]
 
-    def ironic(rarity):
-        mixture = mix(rows, MixSettings(budget=100, general_share=0, rarity=rarity), items)
+    def ironic(label_balance):
+        mixture = balanced_rows(
+            rows, SelectionSettings(budget=100, general_share=0, label_balance=label_balance), items
+        )
         return sum(r.tags["label"] == "irony" for r in mixture.rows)
 
     assert ironic(0.0) == pytest.approx(10, abs=6)
@@ -99,29 +108,36 @@ def test_rarity_draws_the_labels_of_a_task_alike(items):
 
 
 def test_emphasis_multiplies_a_tasks_share(items):
-    settings = MixSettings(budget=90, balance=0, general_share=0)
-    plain = drawn_of(mix(SOCIAL, settings, items))
-    stressed = MixSettings(budget=90, balance=0, general_share=0, emphasis={"tweeteval/hate": 4.0})
+    settings = SelectionSettings(budget=90, balance=0, general_share=0)
+    plain = drawn_of(balanced_rows(SOCIAL, settings, items))
+    stressed = SelectionSettings(
+        budget=90, balance=0, general_share=0, emphasis={"tweeteval/hate": 4.0}
+    )
     assert plain["tweeteval/hate"] == pytest.approx(32, abs=1)
-    assert drawn_of(mix(SOCIAL, stressed, items))["tweeteval/hate"] == 60
+    assert drawn_of(balanced_rows(SOCIAL, stressed, items))["tweeteval/hate"] == 60
     with pytest.raises(RedoneError, match="emphasis of 0 for tweeteval/hate"):
-        mix(SOCIAL, MixSettings(emphasis={"tweeteval/hate": 0}, general_share=0), items)
+        balanced_rows(
+            SOCIAL, SelectionSettings(emphasis={"tweeteval/hate": 0}, general_share=0), items
+        )
 
 
 def test_the_share_rules_where_rows_are_short(items):
     few = [*SOCIAL, *[r for r in GENERAL if r.rationale][:5]]
-    mixture = mix(few, MixSettings(budget=1000), items)
+    mixture = balanced_rows(few, SelectionSettings(budget=1000), items)
     assert len(mixture.rows) == 80 and mixture.general_share == 1 / 16
     with pytest.raises(RedoneError, match="there is no general row to draw"):
-        mix(SOCIAL, MixSettings(), items)
-    with pytest.raises(RedoneError, match="no row of social networks"):
-        mix(GENERAL, MixSettings(), items)
-    assert len(mix(GENERAL, MixSettings(general_share=1, reasoned=False), items).rows) == 320
+        balanced_rows(SOCIAL, SelectionSettings(), items)
+    with pytest.raises(RedoneError, match="no domain row to draw"):
+        balanced_rows(GENERAL, SelectionSettings(), items)
+    assert (
+        len(balanced_rows(GENERAL, SelectionSettings(general_share=1, reasoned=False), items).rows)
+        == 320
+    )
 
 
 def test_every_row_has_a_decision_with_a_reason(items, tmp_path):
     untargeted = row("x", target=None)
-    mixture = mix([*ROWS, untargeted], MixSettings(budget=160), items)
+    mixture = balanced_rows([*ROWS, untargeted], SelectionSettings(budget=160), items)
     assert len(mixture.decisions) == len(ROWS) + 1
     assert counted(mixture.decisions) == {
         "share": len(ROWS) - 160 - 160,
@@ -133,7 +149,7 @@ def test_every_row_has_a_decision_with_a_reason(items, tmp_path):
     write_decisions(mixture.decisions, tmp_path / "d.jsonl")
     assert len((tmp_path / "d.jsonl").read_text().splitlines()) == len(ROWS) + 1
     assert sum(line.drawn for line in mixture.shares) == 160
-    sft = mix([*ROWS, untargeted], MixSettings(judgeable=False), items)
+    sft = balanced_rows([*ROWS, untargeted], SelectionSettings(judgeable=False), items)
     assert untargeted in sft.rows
 
 
@@ -141,14 +157,14 @@ def test_every_row_has_a_decision_with_a_reason(items, tmp_path):
     ("setting", "told"),
     [
         ({"balance": 2}, "balance of 2"),
-        ({"rarity": -1}, "rarity of -1"),
+        ({"label_balance": -1}, "label balance of -1"),
         ({"budget": 0}, "budget of 0 rows"),
         ({"general_share": 1.5}, "general share of 1.5"),
     ],
 )
 def test_impossible_settings_are_refused(setting, told, items):
     with pytest.raises(RedoneError, match=told):
-        mix(ROWS, MixSettings(**setting), items)
+        balanced_rows(ROWS, SelectionSettings(**setting), items)
 
 
 # --- the arithmetic ------------------------------------------------------------------------------

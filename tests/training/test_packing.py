@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from redone.training.trainers.packing import TokenTree, micro_batches, packs, padded, tree_logprobs
+from redone.training.trainers.packing import (
+    TokenTree,
+    micro_batches,
+    padded,
+    supports_trees,
+    tree_logprobs,
+)
 
 TOKENS = st.lists(st.integers(0, 3), min_size=1, max_size=8)
 SEQUENCES = [
@@ -90,6 +96,6 @@ def test_a_model_that_does_not_see_all_earlier_tokens_is_not_packed(tiny_model):
     def of(kind):
         return AutoModelForCausalLM.from_pretrained(tiny_model(kind))
 
-    assert packs(of("llama"))
-    assert packs(of("gpt2"))
-    assert not packs(of("sliding"))
+    assert supports_trees(of("llama"))
+    assert supports_trees(of("gpt2"))
+    assert not supports_trees(of("sliding"))

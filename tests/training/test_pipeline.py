@@ -7,7 +7,7 @@ from killing import redone_train
 
 from redone.training.plan import steps_of
 from redone.training.recipe import load_recipe
-from redone.training.spent import processed
+from redone.training.stage_files import processed
 
 KILLED = -9
 RL = {
@@ -123,7 +123,7 @@ def test_every_stage_trains(whole):
     assert choosing["exploratory"] == 0
     assert choosing["targeted"] == found["targeted/select"]["facts"]["tokens_of_choosing"] > 0
     assert choosing["refinement"] > 0
-    assert f"{choosing['refinement']:,} beside it to choose the rows" in log
+    assert f"plus {choosing['refinement']:,} to choose the rows" in log
     assert processed(found["targeted/train"]["facts"]) == pytest.approx(2400, rel=0.2)  # 40 %
 
 
@@ -181,7 +181,7 @@ def test_a_second_start_finds_everything_done(whole, beginner, tweets, tmp_path)
     before = end(folder)
     log = tmp_path / "log.txt"
     assert redone_train(command("redone2-laptop", beginner, folder, tweets, SMALL), log) == 0
-    assert "final/report: was done" in log.read_text()
+    assert "final/report: already done" in log.read_text()
     assert end(folder) == before
 
 
@@ -236,8 +236,8 @@ def test_a_ruinous_learning_rate_ends_at_the_gate(beginner, tweets, tmp_path):
     # To go on all the same is another decision about the same gate.
     assert redone_train([*words, "--on-regression", "continue"], log) == 1
     told = log.read_text()
-    assert "sft/train: was done" in told
-    assert "The gate of stage sft did not let pass." in told
+    assert "sft/train: already done" in told
+    assert "Stage sft did not pass its gate." in told
     assert (out / "report.html").is_file()
 
 

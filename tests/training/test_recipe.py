@@ -1,15 +1,12 @@
 """Recipes: what ships is consistent, and what is wrong is named with its way out."""
 
-import tomllib
-
 import pytest
 
 from redone.tasks.errors import RedoneError, UnknownName
 from redone.training.errors import RecipeInvalid
-from redone.training.pages import as_toml
 from redone.training.plan import has_board, leaves, needs_diagnosis, steps_of
 from redone.training.recipe import RECIPES, load_recipe, shipped
-from redone.training.trainers.settings import DapoSettings, SftSettings
+from redone.training.settings import DapoSettings, SftSettings
 
 TABLE_3 = ("redone2-laptop", "sft-only", "sft-then-rl", "exploratory-only", "exploratory-targeted")
 
@@ -198,7 +195,10 @@ def test_steps_take_the_place_of_epochs():
         ('refinement.rows.rationales="written"', 'belongs to choose = "balanced", not "difficulty"'),
         ('targeted.rows.rationales="written"', 'belongs to choose = "balanced", not "failures"'),
         ("targeted.rows.balance=0.5", 'balance is of choose = "balanced" and "difficulty"'),
-        ("refinement.rows.contrast=1", 'contrast belongs to choose = "failures", not "difficulty"'),
+        (
+            "refinement.rows.background_weight=1",
+            'background_weight belongs to choose = "failures", not "difficulty"',
+        ),
         ("refinement.rows.soft_labels={}", "dapo learns from answers of the model's own"),
         ("exploratory.reward.emphasis={}", 'the sampling of choose = "difficulty" alone'),
         ('exploratory.reward.emphasis={ shares = false, set_shares = { "tweeteval/irony" = 2.0 } }', "emphasis.set_shares changes the sampling"),
@@ -268,8 +268,33 @@ def test_the_final_page_asks_for_what_has_final_items():
     assert policy.alpha == recipe.policy().alpha
 
 
-@pytest.mark.parametrize("name", shipped())
-def test_the_policy_survives_toml(name):
-    policy = load_recipe(name).policy().model_dump(mode="json")
-    written = tomllib.loads(as_toml(policy))
-    assert written == {key: value for key, value in policy.items() if value is not None}
+RENAMED = {"rarity": "label_balance", "contrast": "background_weight"}
+
+
+def test_old_names_of_fields_are_accepted_with_a_warning(tmp_path, capsys):
+    text = (RECIPES / "redone2-laptop.toml").read_text()
+    now = load_recipe("redone2-laptop")
+    assert capsys.readouterr().err == ""
+    for old, new in RENAMED.items():
+        assert f"{new} = " in text
+        text = text.replace(f"{new} = ", f"{old} = ")
+    (tmp_path / "old.toml").write_text(text)
+    assert load_recipe(str(tmp_path / "old.toml")) == now
+    told = capsys.readouterr().err
+    assert "stage targeted, rows: contrast is now called background_weight" in told
+    assert told.count("rarity is now called label_balance") == 3
+
+
+def test_old_names_of_fields_can_be_set(capsys):
+    changed = load_recipe("redone2-laptop", ["targeted.rows.contrast=0.5"])
+    assert changed == load_recipe("redone2-laptop", ["targeted.rows.background_weight=0.5"])
+    assert changed.stage("targeted").rows.background_weight == 0.5
+    assert "--set targeted.rows.contrast=0.5: contrast is now called" in capsys.readouterr().err
+
+
+def test_a_field_is_not_given_under_both_names(tmp_path):
+    text = (RECIPES / "redone2-laptop.toml").read_text()
+    text = text.replace("label_balance = 1.0", "label_balance = 1.0, rarity = 1.0")
+    (tmp_path / "both.toml").write_text(text)
+    with pytest.raises(RecipeInvalid, match="rarity is the old name of label_balance"):
+        load_recipe(str(tmp_path / "both.toml"))

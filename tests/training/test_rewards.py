@@ -13,18 +13,18 @@ from statistics import median
 import pyarrow.parquet as parquet
 import pytest
 
+from redone.harness.display import Progress
+from redone.harness.evaluate import Plan, ask, prepare, records_of
 from redone.harness.models.scripted import ScriptedModel
-from redone.harness.progress import Progress
-from redone.harness.runner import Plan, ask, items_of, prepare
-from redone.harness.scores import judge
-from redone.harness.store import RunFolder
-from redone.tasks.hostile import hostile_texts
+from redone.harness.run_folder import RunFolder
+from redone.harness.score import score_run
+from redone.tasks.check import hostile_texts
 from redone.tasks.prompts import messages, prompt_for
 from redone.tasks.registry import TASKS, by_name, find
 from redone.tasks.schema import Completion, Outcome, Services
 from redone.tasks.sources import samples
-from redone.training.corpus.row import CorpusRow
-from redone.training.rewards import SPREAD, Raw, Rewards, columns_of
+from redone.training.rewards import SPREAD, RawAnswer, Rewards, columns_of
+from redone.training.rows import TrainingRow
 from redone.training.shaping import Shaping
 
 PAIRS, ITEMS = 1_000, 25
@@ -34,7 +34,7 @@ PUBLISHED = [task.name for task in find("sns,tweeteval")]
 
 def row_of(task, sample):
     """A corpus row that asks what a sample asks."""
-    return CorpusRow(
+    return TrainingRow(
         id=sample.id,
         task=task.name,
         messages=messages(prompt_for(task, sample.language, {}), sample.fields),
@@ -81,7 +81,7 @@ def evaluated(task, data, draws, pairs, folder):
     with RunFolder(folder) as run:
         with Progress(prepare(run, plan, model, {})) as bar:
             ask(run, plan, model, bar)
-        judge(run, items_of(run, plan, model), {task.name: task}, Services())
+        score_run(run, records_of(run, plan, model), {task.name: task}, Services())
     scoring = task.scorings["corrected"].given(Services()).name
     columns = ["sample", "draw", "scoring", "value", "failure"]
     table = parquet.read_table(folder / "scores.parquet", columns=columns)
@@ -96,7 +96,7 @@ def same_as_evaluation(name, data, folder):
     task, rows = TASKS[name], rows_of(name, data)
     draws = math.ceil(PAIRS / len(rows))
     pairs = list(random_texts(task, rows, draws, Random(name)))
-    judged = Rewards().judge([row for row, _ in pairs], [done for _, done in pairs])
+    judged = Rewards().score([row for row, _ in pairs], [done for _, done in pairs])
     wanted = evaluated(task, data, draws, pairs, folder / "run")
     assert len(judged) == len(wanted) >= PAIRS
     for number, ((row, _), found) in enumerate(zip(pairs, judged, strict=True)):
@@ -127,7 +127,7 @@ def gold_and_wrong(name):
 
 
 def test_gold_is_worth_one():
-    right, wrong = Rewards().judge(*gold_and_wrong(CLOSED))
+    right, wrong = Rewards().score(*gold_and_wrong(CLOSED))
     assert (right.value, right.reward, right.failure) == (1.0, 1.0, None)
     assert (wrong.value, wrong.failure) == (0.0, "format")
 
@@ -146,35 +146,35 @@ def test_gold_is_worth_one():
 def test_a_row_of_another_task_has_no_reward_rather_than_zero(change):
     rows, completions = gold_and_wrong(CLOSED)
     rows = [replace(row, **change) for row in rows]
-    assert [j.value for j in Rewards().judge(rows, completions)] == [None, None]
-    assert [j.reward for j in Rewards().judge(rows, completions)] == [None, None]
+    assert [j.value for j in Rewards().score(rows, completions)] == [None, None]
+    assert [j.reward for j in Rewards().score(rows, completions)] == [None, None]
 
 
 def test_rewards_of_some_tasks_leave_other_rows_alone():
     rows, completions = gold_and_wrong(CLOSED)
     other = rows_of(WORDS, ANY, limit=1)[0]
-    judged = Rewards(tasks=[CLOSED]).judge([*rows, other], [*completions, Completion(other.answer)])
+    judged = Rewards(tasks=[CLOSED]).score([*rows, other], [*completions, Completion(other.answer)])
     assert [j.value for j in judged] == [1.0, 0.0, None]
 
 
 def test_every_row_of_every_task_fits_its_task():
     for name in EMBEDDED:
         rows = rows_of(name, ANY)
-        judged = Rewards().judge(rows, [Completion(row.answer) for row in rows])
+        judged = Rewards().score(rows, [Completion(row.answer) for row in rows])
         assert all(j.value is not None and j.value > 1 - 1e-5 for j in judged), name
 
 
 def test_no_row_fits_a_task_whose_targets_have_another_form():
     for name in ("general_mini/lists", "sns_mini/mrc_simple", "sns_mini/gender"):
         rows = [replace(row, task=name) for row in rows_of("sns_mini/taxonomy_multiple", ANY)]
-        judged = Rewards().judge(rows, [Completion(row.answer) for row in rows])
+        judged = Rewards().score(rows, [Completion(row.answer) for row in rows])
         assert {j.value for j in judged} == {None}, name
 
 
 def test_rewards_can_be_pickled():
     rewards = Rewards(shaping=Shaping(pattern=0.25), weights={CLOSED: 2.0}, ends=(7,))
     again = pickle.loads(pickle.dumps(rewards))
-    assert again.judge(*gold_and_wrong(CLOSED)) == rewards.judge(*gold_and_wrong(CLOSED))
+    assert again.score(*gold_and_wrong(CLOSED)) == rewards.score(*gold_and_wrong(CLOSED))
     assert again.__name__ == rewards.__name__ == "redone"
 
 
@@ -184,8 +184,8 @@ def test_rewards_can_be_pickled():
 def test_thinking_is_stripped_from_raw_text():
     (row, _), _ = gold_and_wrong(CLOSED)
     right, only_thought = f"<think>Not so sure.</think>{row.answer}", f"<think>{row.answer}"
-    thought, unclosed, unseen = Rewards().judge(
-        [row] * 3, [right, Raw(only_thought, cut=True), f"thought unseen</think>{row.answer}"]
+    thought, unclosed, unseen = Rewards().score(
+        [row] * 3, [right, RawAnswer(only_thought, cut=True), f"thought unseen</think>{row.answer}"]
     )
     assert (thought.value, unseen.value) == (1.0, 1.0)
     assert (unclosed.value, unclosed.failure) == (0.0, "truncated")
@@ -193,7 +193,7 @@ def test_thinking_is_stripped_from_raw_text():
 
 def test_a_completion_of_a_backend_is_taken_as_it_is():
     (row, _), _ = gold_and_wrong(CLOSED)
-    (judged,) = Rewards().judge([row], [Completion("", "length", thinking=row.answer)])
+    (judged,) = Rewards().score([row], [Completion("", "length", thinking=row.answer)])
     assert (judged.value, judged.failure) == (0.0, "truncated")
 
 
@@ -258,23 +258,23 @@ def program_row(tmp_path, monkeypatch):
 
 def test_programs_are_judged_in_the_sandbox(program_row):
     texts = ["    return 2 * n\n", "    return n\n"] * 6
-    judged = Rewards(Services(sandbox=Box())).judge([program_row] * 12, texts)
+    judged = Rewards(Services(sandbox=Box())).score([program_row] * 12, texts)
     assert [j.value for j in judged] == [1.0, 0.0] * 6
     assert TASKS["lm_eval:humaneval"].reward == "sandbox"
 
 
 def test_without_a_sandbox_programs_have_no_reward(program_row):
-    assert Rewards().judge([program_row], ["    return 2 * n\n"])[0].reward is None
+    assert Rewards().score([program_row], ["    return 2 * n\n"])[0].reward is None
 
 
 def test_rewards_with_the_real_sandbox_can_be_pickled(program_row):
-    from redone.harness.sandbox.pool import ForkSandbox
+    from redone.harness.sandbox.service import ForkSandbox
 
     with closing(ForkSandbox(workers=2)) as sandbox:
         again = pickle.loads(pickle.dumps(Rewards(Services(sandbox=sandbox))))
         with closing(again.services.sandbox) as other:
             assert other.identity == sandbox.identity
-            judged = again.judge([program_row] * 2, ["    return 2 * n\n", "    return n\n"])
+            judged = again.score([program_row] * 2, ["    return 2 * n\n", "    return n\n"])
             assert [j.value for j in judged] == [1.0, 0.0]
 
 
@@ -289,7 +289,7 @@ def test_a_full_stop_is_no_difference_in_a_translation_and_a_word_is():
     rows = [row for row in rows_of(WORDS, ANY) if len(row.answer.split()) > 5]
 
     def lost(change):
-        judged = Rewards().judge(rows, [Completion(change(row.answer)) for row in rows])
+        judged = Rewards().score(rows, [Completion(change(row.answer)) for row in rows])
         return median(1 - j.value for j in judged)
 
     marks, words = lost(lambda text: text.rstrip(".!?")), lost(lambda text: text.rpartition(" ")[0])

@@ -6,20 +6,20 @@ import pytest
 from dapo_stage import TASK, rows
 
 from redone.tasks.schema import Completion
-from redone.training.rewards import SPREAD, Judged
-from redone.training.trainers.guards import (
+from redone.training.rewards import SPREAD, ScoredAnswer
+from redone.training.trainers.rollouts import Rollout
+from redone.training.trainers.sampler import Group, PromptOrder, sample_batch
+from redone.training.trainers.steps import (
     BAD,
     BARREN,
     NOT_FINITE,
     SPIKE,
     SPIKED,
+    Step,
     expected,
     fault,
     stop,
 )
-from redone.training.trainers.rollouts import Rollout
-from redone.training.trainers.sampling import Group, PromptOrder, harvest
-from redone.training.trainers.steps import Step
 
 METRIC = "sns_trans/zh_en"
 
@@ -27,7 +27,7 @@ METRIC = "sns_trans/zh_en"
 def group(values, task=TASK, terms=None):
     terms = terms or [0.0] * len(values)
     judged = [
-        Judged(v, None, None if v is None else v + t, {"length": t})
+        ScoredAnswer(v, None, None if v is None else v + t, {"length": t})
         for v, t in zip(values, terms, strict=True)
     ]
     return Group(task, [Rollout([1], [2], Completion("")) for _ in values], judged)
@@ -81,14 +81,14 @@ def source(groups):
 def test_sampling_goes_on_for_the_groups_that_are_missing():
     good, bad = group([0, 1]), group([1, 1])
     draw, asked = source([good, bad, bad, bad, good, good, bad])
-    found = harvest(draw, wanted=3, resamples=5)
+    found = sample_batch(draw, wanted=3, resamples=5)
     assert asked == [3, 2, 1]
     assert (len(found.kept), found.dropped, found.rounds) == (3, 3, 3)
 
 
 def test_sampling_is_bounded():
     draw, asked = source([group([0, 0])] * 100)
-    found = harvest(draw, wanted=4, resamples=2)
+    found = sample_batch(draw, wanted=4, resamples=2)
     assert asked == [4, 4, 4]
     assert (found.kept, found.dropped, found.rounds) == ([], 12, 3)
     assert found.barren == "every answer was worth 0"
@@ -96,20 +96,20 @@ def test_sampling_is_bounded():
 
 def test_a_batch_that_stays_half_full_is_used_as_it_is():
     draw, _ = source([group([0, 1]), *[group([1, 1])] * 20])
-    found = harvest(draw, wanted=4, resamples=1)
+    found = sample_batch(draw, wanted=4, resamples=1)
     assert len(found.kept) == 1
 
 
 def test_groups_beyond_the_batch_are_not_trained_on_and_not_called_dropped():
     """Processes that share the work draw a few more than were asked for."""
     drawn = [group([1, 1]), *[group([0, 1])] * 4]
-    found = harvest(lambda count: drawn, wanted=3, resamples=0)
+    found = sample_batch(lambda count: drawn, wanted=3, resamples=0)
     assert (len(found.kept), found.dropped, found.surplus) == (3, 1, 1)
 
 
 def test_means_are_over_all_groups_also_the_dropped():
     draw, _ = source([group([0, 1], terms=[0, -0.5]), group([1, 1]), group([None, None])])
-    found = harvest(draw, wanted=3, resamples=0)
+    found = sample_batch(draw, wanted=3, resamples=0)
     assert found.tasks()[TASK].value == pytest.approx(0.75)
     assert found.tasks()[TASK].n == 4
     assert found.reward() == pytest.approx(2.5 / 4)

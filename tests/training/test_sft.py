@@ -9,13 +9,14 @@ from dataclasses import replace
 import pytest
 from tiny_models import CHAT_TEMPLATE, tiny_tokenizer
 
-from redone.harness.errors import DiskFull
+from redone.harness.run_folder import DiskFull
 from redone.tasks.errors import RedoneError
-from redone.training.corpus.row import CorpusRow
-from redone.training.trainers.sequences import TokenRow, packed_logprobs, packs_of, padded_logprobs
-from redone.training.trainers.settings import LoraSettings, SftSettings
+from redone.training.rows import TrainingRow
+from redone.training.settings import LoraSettings, SftSettings
+from redone.training.trainers.packing import packed_logprobs, packs_of, padded_logprobs
 from redone.training.trainers.sft import train_sft
 from redone.training.trainers.steps import read_steps
+from redone.training.trainers.tokenization import TokenRow
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
@@ -25,7 +26,7 @@ END = 256  # <|end|> of the tiny tokenizer, whose other ids are bytes
 
 def rows(count=12):
     return [
-        CorpusRow(
+        TrainingRow(
             f"row {n}",
             "tweeteval/irony",
             (
@@ -78,11 +79,11 @@ def load(folder):
 
 def as_tokens(folder, given, raw_text=False, rationale=lambda row: False):
     from redone.harness.models.checkpoint import Checkpoint
-    from redone.training.trainers.sequences import Tokeniser, token_rows
+    from redone.training.trainers.tokenization import RowTokenizer, token_rows
 
-    tokeniser = Tokeniser.of(Checkpoint(str(folder), "float32", "cpu"))
+    tokenizer = RowTokenizer.of(Checkpoint(str(folder), "float32", "cpu"))
     found, _ = token_rows(
-        tokeniser, given, rationale=rationale, weight=lambda row: 1.0, raw_text=raw_text,
+        tokenizer, given, rationale=rationale, weight=lambda row: 1.0, raw_text=raw_text,
         max_tokens=10_000,
     )  # fmt: skip
     return found
@@ -171,7 +172,7 @@ def test_the_micro_batch_changes_nothing(tiny_model, tmp_path, monkeypatch):
     model = tiny_model()
     for name, shares, micro in (("a", True, 1), ("b", False, 4), ("c", False, 1)):
         monkeypatch.setattr(
-            "redone.training.trainers.packing.packs", lambda model, shares=shares: shares
+            "redone.training.trainers.sft.supports_trees", lambda model, shares=shares: shares
         )
         train_sft(settings(steps=2, micro_batch=micro), model, rows(), tmp_path / name)
     a, b, c = (weights(tmp_path / name / "model") for name in "abc")
@@ -280,7 +281,7 @@ def test_a_finished_stage_is_not_trained_again(tiny_model, tmp_path):
 @pytest.fixture
 def spoilt(monkeypatch):
     """Spoils the loss from a step on."""
-    from redone.training.trainers.sft_trainer import SftTrainer
+    from redone.training.trainers.sft import SftTrainer
 
     right = SftTrainer.loss_of
 
@@ -297,7 +298,7 @@ def spoilt(monkeypatch):
 def test_a_ruined_loss_ends_the_command_where_deepspeed_has_taken_the_step(
     tiny_model, tmp_path, spoilt, monkeypatch
 ):
-    from redone.training.trainers.sft_trainer import SftTrainer
+    from redone.training.trainers.sft import SftTrainer
 
     honest = SftTrainer.training_step
 
@@ -330,7 +331,7 @@ def test_a_ruined_loss_stops_with_a_line_and_the_weights_of_before(
 
 
 def test_one_spike_is_passed_over(tiny_model, tmp_path, monkeypatch, spoilt):
-    from redone.training.trainers.sft_trainer import SftTrainer
+    from redone.training.trainers.sft import SftTrainer
 
     right = SftTrainer.loss_of
 
@@ -345,7 +346,7 @@ def test_one_spike_is_passed_over(tiny_model, tmp_path, monkeypatch, spoilt):
 
 
 def test_out_of_memory_halves_the_passes(tiny_model, tmp_path, monkeypatch):
-    from redone.training.trainers.sft_trainer import SftTrainer
+    from redone.training.trainers.sft import SftTrainer
 
     right, seen = SftTrainer.loss_of, []
 
@@ -355,7 +356,7 @@ def test_out_of_memory_halves_the_passes(tiny_model, tmp_path, monkeypatch):
             raise torch.OutOfMemoryError("out of memory")
         return right(self, model, chosen, whole)
 
-    monkeypatch.setattr("redone.training.trainers.packing.packs", lambda model: False)
+    monkeypatch.setattr("redone.training.trainers.sft.supports_trees", lambda model: False)
     train_sft(settings(steps=2), tiny_model(), rows(), tmp_path / "whole")
     monkeypatch.setattr(SftTrainer, "loss_of", loss_of)
     result = train_sft(settings(steps=2), tiny_model(), rows(), tmp_path / "halved")
@@ -365,7 +366,7 @@ def test_out_of_memory_halves_the_passes(tiny_model, tmp_path, monkeypatch):
 
 
 def test_out_of_memory_with_one_row_says_what_to_lower(tiny_model, tmp_path, monkeypatch):
-    from redone.training.trainers.sft_trainer import SftTrainer
+    from redone.training.trainers.sft import SftTrainer
 
     def loss_of(self, model, chosen, whole):
         raise torch.OutOfMemoryError("out of memory")
@@ -386,7 +387,7 @@ def test_a_full_disk_leaves_the_last_whole_checkpoint(tiny_model, tmp_path, monk
         right(self, output_dir)
 
     monkeypatch.setattr(Trainer, "_save_optimizer_and_scheduler", full)
-    with pytest.raises(DiskFull, match="The last whole checkpoint is intact"):
+    with pytest.raises(DiskFull, match="The last complete checkpoint is intact"):
         train_sft(settings(), tiny_model(), rows(), tmp_path / "full")
     assert (tmp_path / "full/checkpoints/checkpoint-2/complete.json").exists()
     monkeypatch.undo()

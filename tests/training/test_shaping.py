@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from redone.tasks.schema import Completion
+from redone.training.settings import DapoSettings
 from redone.training.shaping import Shaping, foreign_share, overlong
-from redone.training.trainers.settings import DapoSettings
 
 
 def parts(shaping, text="", failure=None, tokens=0, models=("a plain answer",)):

@@ -8,11 +8,9 @@ from corpora import row
 from redone.harness.models.scripted import ScriptedModel
 from redone.tasks.errors import RedoneError
 from redone.tasks.schema import Completion
-from redone.training.corpus.draws import DrawSettings, draw
-from redone.training.corpus.files import read_corpus, write_corpus
-from redone.training.corpus.rubric import RUBRIC, RubricJudge, score_of
+from redone.training.corpus.draws import RUBRIC, DrawSettings, RubricJudge, draw, score_of
 from redone.training.corpus.soft_labels import SoftLabelSettings, soft_labels
-from redone.training.corpus.sources import generated_rows
+from redone.training.corpus.sources import generated_rows, read_corpus, write_corpus
 
 ROWS = [r for r in generated_rows("animals", count=24) if r.language == "en"]
 SETTINGS = SoftLabelSettings(sampling=DrawSettings(draws=4))

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 from redone.harness.models.scripted import ScriptedModel
 from redone.tasks.registry import find
 from redone.tasks.schema import Services
+from redone.tasks.sources import DataPaths
 from redone.training.evaluations import Evaluator
 from redone.training.recipe import Evaluation, load_recipe
 from redone.training.recipe_stages import SftStage
@@ -42,7 +43,7 @@ class World:
             folder, self.data, lambda task, _: "I would rather not" if task.name == IRONY else None
         )
         evaluation = Trainable(domain=("tweeteval",), robustness=("general-mini",))
-        self.evaluator = Evaluator(evaluation, self.data, Services(), self.model)
+        self.evaluator = Evaluator(evaluation, DataPaths(self.data), Services(), self.model)
         self.tokenizer = folder / "model"
         AutoModelForCausalLM.from_config(tiny_config("llama")).save_pretrained(self.tokenizer)
         tiny_tokenizer().save_pretrained(self.tokenizer)

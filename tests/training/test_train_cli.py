@@ -50,7 +50,7 @@ def test_what_is_needed(capsys, left_out):
     with pytest.raises(SystemExit) as end:
         main(given)
     assert end.value.code == 64
-    assert f"{left_out} is needed" in capsys.readouterr().err
+    assert f"{left_out} is required" in capsys.readouterr().err
 
 
 def test_a_model_that_is_none(tmp_path, capsys):
@@ -68,7 +68,7 @@ def test_a_recipe_that_needs_rows(model, tmp_path, capsys):
     assert "--corpus FILE" in out.err
     code, out = told(capsys, *words, "--corpus", "nowhere.jsonl")
     assert code == 66
-    assert "nowhere.jsonl is not there" in out.err
+    assert "nowhere.jsonl does not exist" in out.err
     assert not (tmp_path / "out").exists()
 
 

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...harness.diagnosis.schema import TRAINABLE
+from ...tasks.contamination import THRESHOLD, EvaluationTexts, Overlap, TrainingTexts
 from ...tasks.errors import RedoneError
-from ...tasks.overlap import THRESHOLD, EvaluationTexts, Overlap, TrainingTexts
 from ...tasks.registry import by_name
-from ...tasks.schema import Task
 from ...tasks.sources import cluster_of
-from .decisions import Decision
-from .row import CorpusRow
+from ...tasks.task import Task
+from ..rows import RowDecision, TrainingRow
 
 _NAMED = 3
 """Rows that an error names."""
@@ -35,8 +34,8 @@ class Cleaned:
             `repeated`: a row with its id is there already.
     """
 
-    rows: tuple[CorpusRow, ...]
-    dropped: tuple[Decision, ...]
+    rows: tuple[TrainingRow, ...]
+    dropped: tuple[RowDecision, ...]
 
 
 class EvaluationItems:
@@ -64,16 +63,16 @@ class EvaluationItems:
     def __len__(self) -> int:
         return len(self._texts)
 
-    def clean(self, rows: Iterable[CorpusRow]) -> Cleaned:
+    def clean(self, rows: Iterable[TrainingRow]) -> Cleaned:
         """Parts rows into those that may be trained on and those that repeat an item."""
-        kept: list[CorpusRow] = []
-        dropped: list[Decision] = []
+        kept: list[TrainingRow] = []
+        dropped: list[RowDecision] = []
         seen: set[str] = set()
         for row in rows:
             decision = self._decision(row)
             if row.id in seen:
                 text = "A row with this id is there already."
-                decision = Decision(row.id, row.task, 0, "repeated", text)
+                decision = RowDecision(row.id, row.task, 0, "repeated", text)
             seen.add(row.id)
             if decision is None:
                 kept.append(row)
@@ -81,7 +80,7 @@ class EvaluationItems:
                 dropped.append(decision)
         return Cleaned(tuple(kept), tuple(dropped))
 
-    def refuse(self, rows: Iterable[CorpusRow]) -> None:
+    def refuse(self, rows: Iterable[TrainingRow]) -> None:
         """Stops where a row repeats an evaluation item.
 
         Raises:
@@ -89,7 +88,7 @@ class EvaluationItems:
         """
         _stop([found for row in rows if (found := self._decision(row))])
 
-    def refuse_named(self, rows: Iterable[CorpusRow]) -> None:
+    def refuse_named(self, rows: Iterable[TrainingRow]) -> None:
         """Stops where a row's id or cluster is an evaluation item's: `refuse`, but instant.
 
         Raises:
@@ -103,11 +102,11 @@ class EvaluationItems:
             )
         _stop([found for row in rows if (found := self._named(row))])
 
-    def _named(self, row: CorpusRow) -> Decision | None:
+    def _named(self, row: TrainingRow) -> RowDecision | None:
         if row.id in self._texts.ids:
-            return Decision(row.id, row.task, 0, "item", "It is an evaluation item.")
+            return RowDecision(row.id, row.task, 0, "item", "It is an evaluation item.")
         for task, sample, partition in self._texts.about(row.cluster):
-            return Decision(
+            return RowDecision(
                 row.id,
                 row.task,
                 0,
@@ -117,7 +116,7 @@ class EvaluationItems:
             )
         return None
 
-    def _decision(self, row: CorpusRow) -> Decision | None:
+    def _decision(self, row: TrainingRow) -> RowDecision | None:
         if named := self._named(row):
             return named
         found = [*self._system(row), *self._texts.overlaps(1, _texts(row), self._threshold)]
@@ -125,7 +124,7 @@ class EvaluationItems:
             return None
         worst = max(found, key=lambda overlap: (overlap.kind == "exact", overlap.share))
         repeated = "repeats" if worst.kind == "exact" else f"holds {worst.share:.0%} of"
-        return Decision(
+        return RowDecision(
             row.id,
             row.task,
             0,
@@ -135,7 +134,7 @@ class EvaluationItems:
             more={"share": round(worst.share, 4), "items": len(found)},
         )
 
-    def _system(self, row: CorpusRow) -> list[Overlap]:
+    def _system(self, row: TrainingRow) -> list[Overlap]:
         """Overlaps of the system text, which thousands of rows may share."""
         found: list[Overlap] = []
         for turn in row.messages:
@@ -148,7 +147,7 @@ class EvaluationItems:
         return found
 
 
-def tasks_of(rows: Iterable[CorpusRow], evaluated: Iterable[Task]) -> list[Task]:
+def tasks_of(rows: Iterable[TrainingRow], evaluated: Iterable[Task]) -> list[Task]:
     """The tasks that a corpus is held against: those that are evaluated, and the rows' own."""
     named = dict.fromkeys(row.task for row in rows)
     return list({t.name: t for t in [*evaluated, *map(by_name, named)]}.values())
@@ -172,7 +171,7 @@ def only_diagnose(partition: str, what: str) -> None:
         )
 
 
-def _texts(row: CorpusRow) -> TrainingTexts:
+def _texts(row: TrainingRow) -> TrainingTexts:
     asked = [m["content"] for m in row.messages if m["role"] == "user"]
     answered = [m["content"] for m in row.messages if m["role"] == "assistant"]
     shown = [value for value in row.fields.values() if isinstance(value, str)]
@@ -183,7 +182,7 @@ def _texts(row: CorpusRow) -> TrainingTexts:
     return TrainingTexts(asked, [*answered, row.answer, row.rationale, *hidden], clusters)
 
 
-def _stop(found: Sequence[Decision]) -> None:
+def _stop(found: Sequence[RowDecision]) -> None:
     if found:
         named = "; ".join(f"{d.row} ({d.task}): {d.reason}" for d in found[:_NAMED])
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""

@@ -15,15 +15,14 @@ from typing import Any
 import orjson
 
 from ...harness.models.base import Model
-from ...harness.store import replacing
+from ...harness.run_folder import replacing
 from ...tasks.errors import BadRow
 from ...tasks.registry import by_name
 from ...tasks.schema import Completion, Message
 from ...tasks.sources import json_objects
-from ..rewards import SPREAD, Judged, Rewards
-from .decisions import Decision
-from .draws import DrawSettings, Told, draw
-from .row import CorpusRow
+from ..rewards import SPREAD, Rewards, ScoredAnswer
+from ..rows import RowDecision, TrainingRow
+from .draws import DrawSettings, OnAnswer, draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +56,17 @@ class Preferences:
     """
 
     pairs: tuple[Pair, ...]
-    decisions: tuple[Decision, ...]
+    decisions: tuple[RowDecision, ...]
 
 
 def preferences(
-    rows: Sequence[CorpusRow],
+    rows: Sequence[TrainingRow],
     model: Model,
     settings: DrawSettings,
     *,
     rewards: Rewards | None = None,
     journal: Path | None = None,
-    told: Told = lambda tokens: None,
+    on_answer: OnAnswer = lambda tokens: None,
 ) -> Preferences:
     """Makes pairs of a model's own answers.
 
@@ -75,42 +74,44 @@ def preferences(
         rows: What is asked; one that comes several times is asked once.
         model: Any backend; in `redone1` the model that SFT made.
         settings: Of the sampling.
-        rewards: The tasks' own judgement, with its services.
-        journal: Where answers are kept as they come, so that a stopped call goes on.
-        told: Of each answer.
+        rewards: The tasks' own scoring, with its services.
+        journal: Where answers are kept as they come, so that a stopped call can be resumed.
+        on_answer: Called for each answer.
 
     Raises:
         RedoneError: The settings are not possible.
         DiskFull: The journal cannot grow; what it holds is intact.
     """
     asked = list({row.id: row for row in rows}.values())
-    drawn = draw(asked, model, settings, journal=journal, told=told)
+    drawn = draw(asked, model, settings, journal=journal, on_answer=on_answer)
     given = [(row, done) for row in asked for done in drawn.answers.get(row.id, ())]
-    judged = (rewards or Rewards()).judge([row for row, _ in given], [done for _, done in given])
-    groups: dict[str, list[tuple[Completion, Judged]]] = {row.id: [] for row in asked}
-    for (row, done), one in zip(given, judged, strict=True):
+    scored = (rewards or Rewards()).score([row for row, _ in given], [done for _, done in given])
+    groups: dict[str, list[tuple[Completion, ScoredAnswer]]] = {row.id: [] for row in asked}
+    for (row, done), one in zip(given, scored, strict=True):
         groups[row.id].append((done, one))
     pairs: list[Pair] = []
-    decisions: list[Decision] = []
+    decisions: list[RowDecision] = []
     for row in asked:
         pair = _pair(row, groups[row.id])
         if isinstance(pair, Pair):
             pairs.append(pair)
             better, worse = pair.values
             text = f"An answer worth {better:.3g} against one worth {worse:.3g}."
-            decisions.append(Decision(row.id, row.task, 1, "pair", text))
+            decisions.append(RowDecision(row.id, row.task, 1, "pair", text))
         else:
-            decisions.append(Decision(row.id, row.task, 0, *pair))
+            decisions.append(RowDecision(row.id, row.task, 0, *pair))
     return Preferences(tuple(pairs), tuple(decisions))
 
 
-def _pair(row: CorpusRow, group: Sequence[tuple[Completion, Judged]]) -> Pair | tuple[str, str]:
+def _pair(
+    row: TrainingRow, group: Sequence[tuple[Completion, ScoredAnswer]]
+) -> Pair | tuple[str, str]:
     """The pair of a row's answers, or the reason why there is none."""
     if not group:
         return "too long", "Its question does not fit the model's context."
     worth = [(one.value, done) for done, one in group if one.value is not None]
     if not worth:
-        return "not judged", "No answer to it can be judged."
+        return "not judged", "No answer to it can be scored."
     whole = [(value, done) for value, done in worth if done.finish == "stop" and done.text.strip()]
     if not whole:
         return "no whole answer", "No answer to it came to its end."

@@ -1,4 +1,4 @@
-"""Which rows are asked for their reasoning before the answer."""
+"""Which rows are asked for their reasoning before the answer, and which can be."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from pathlib import Path
 
 import orjson
 
-from ...harness.store import replacing
+from ...harness.run_folder import replacing
 from ...tasks.errors import BadRow, MissingData, RedoneError
-from ..rewards import Rewards
-from .files import reasonable
-from .quotas import place
-from .row import CorpusRow
+from ..rewards import ROUNDING, Rewards
+from ..rows import TrainingRow, behind, worded
+from .selection import place
 
 RATIONALE_SHARE = 0.5718
 """Of stage 3's rows (RedOne 2.0, section 3.3)."""
+
+_PROBE = {"en": "First I look at what is asked.", "zh": "先看题目问的是什么。"}
+"""Stands in for a rationale where a row has none, to find out whether its task could read one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Rationales:
 
     ids: frozenset[str] = frozenset()
 
-    def __call__(self, row: CorpusRow) -> bool:
+    def __call__(self, row: TrainingRow) -> bool:
         return row.id in self.ids
 
     def write(self, path: str | Path) -> None:
@@ -55,13 +57,32 @@ class Rationales:
         return cls(frozenset(ids))
 
 
-def written(rows: Sequence[CorpusRow]) -> Rationales:
+def reasonable(row: TrainingRow, rewards: Rewards | None = None) -> bool:
+    """Whether the row's task parses the answer as well behind a rationale as alone.
+
+    It does where answers are extracted from a text, and does not where the whole text is the answer
+    (copying, layouts, search queries): asking those for reasons would ask for failure.
+
+    Args:
+        row: Of the corpus.
+        rewards: The tasks' own scoring, with its services.
+    """
+    if not row.judgeable:
+        return bool(row.rationale)
+    text = behind(row.rationale or worded(_PROBE, row.language), row.answer, row.language)
+    alone, reasoned = (rewards or Rewards()).score([row] * 2, [row.answer, text])
+    if alone.value is None or reasoned.value is None:
+        return False
+    return reasoned.value >= alone.value - ROUNDING
+
+
+def written(rows: Sequence[TrainingRow]) -> Rationales:
     """Every general row that has a rationale: stage 1."""
     return Rationales(frozenset(row.id for row in rows if row.general and row.rationale))
 
 
 def assigned(
-    rows: Sequence[CorpusRow],
+    rows: Sequence[TrainingRow],
     share: float,
     seed: int,
     rewards: Rewards | None = None,
@@ -69,15 +90,15 @@ def assigned(
 ) -> Rationales:
     """A share of the rows, by a seeded order: stage 3.
 
-    Rows come in the order of a hash of seed and id, those of tasks that cannot read an answer
-    behind its reasons passed over, until the share is reached. Where rationales are learnt, rows
+    Rows come in the order of a hash of seed and id, those of tasks that cannot parse an answer
+    behind its reasons skipped, until the share is reached. Where rationales are learnt, rows
     without one are passed over too: they would teach to skip the reasons that are asked for.
 
     Args:
         rows: All that are trained on; a row may come several times.
         share: Of the rows, 0..1; with too few that can, it stays below.
         seed: Of the order.
-        rewards: As `corpus.reasonable` uses it.
+        rewards: As `reasonable` uses it.
         learnt: Whether the row's own rationale is learnt; else the model finds one.
 
     Raises:

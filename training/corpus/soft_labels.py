@@ -6,7 +6,7 @@ little. How good an answer is, its *quality*, is
 
     value_weight * value + (1 - value_weight) * rating
 
-with the value by the task's own judgement and the rating by a judge; where one of them is missing
+with the value by the task's own scoring and the rating by a judge; where one of them is missing
 it is the other alone. An answer that is empty or was cut off is none. A row without an answer of
 sufficient quality keeps the one that it has.
 """
@@ -20,13 +20,10 @@ from pathlib import Path
 from ...harness.models.base import Model
 from ...tasks.errors import RedoneError
 from ...tasks.schema import Completion
-from ..rewards import Rewards
-from .decisions import Decision
-from .draws import DrawSettings, Told, draw
-from .files import ROUNDING
-from .quotas import place
-from .row import CorpusRow
-from .rubric import RubricJudge
+from ..rewards import ROUNDING, Rewards
+from ..rows import RowDecision, TrainingRow
+from .draws import DrawSettings, OnAnswer, RubricJudge, draw
+from .selection import place
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +53,8 @@ class SoftLabels:
         nonsense: Replies that were no score; the tasks' own value counted alone there.
     """
 
-    rows: tuple[CorpusRow, ...]
-    decisions: tuple[Decision, ...]
+    rows: tuple[TrainingRow, ...]
+    decisions: tuple[RowDecision, ...]
     replies: int
     nonsense: int
 
@@ -72,14 +69,14 @@ class _Candidate:
 
 
 def soft_labels(
-    rows: Sequence[CorpusRow],
+    rows: Sequence[TrainingRow],
     model: Model,
     settings: SoftLabelSettings,
     *,
     rewards: Rewards | None = None,
     judge: RubricJudge | None = None,
     folder: Path | None = None,
-    told: Told = lambda tokens: None,
+    on_answer: OnAnswer = lambda tokens: None,
 ) -> SoftLabels:
     """Gives the general rows soft labels; others pass as they are.
 
@@ -87,10 +84,11 @@ def soft_labels(
         rows: Of stage 2; a row may come several times.
         model: Of stage 1.
         settings: How.
-        rewards: The tasks' own judgement, with its services.
+        rewards: The tasks' own scoring, with its services.
         judge: A second opinion; None: the tasks' own value alone.
-        folder: Where answers and replies are kept as they come, so that a stopped call goes on.
-        told: Of each answer.
+        folder: Where answers and replies are kept as they come, so that a stopped call can
+            be resumed.
+        on_answer: Called for each answer.
 
     Raises:
         RedoneError: A setting is not possible, no candidate could be weighed, or the judge is none.
@@ -104,28 +102,30 @@ def soft_labels(
             f"{len(lost)} general row(s) have no target ({lost[0]!r} is the first), so only a "
             "judge could choose among answers to them. Name one, or leave the rows out."
         )
-    found = draw(general, model, settings.sampling, journal=_in(folder, "candidates"), told=told)
-    pairs: list[tuple[CorpusRow, int, Completion]] = [
+    found = draw(
+        general, model, settings.sampling, journal=_in(folder, "candidates"), on_answer=on_answer
+    )
+    pairs: list[tuple[TrainingRow, int, Completion]] = [
         (row, number, completion)
         for row in general
         for number, completion in enumerate(found.answers.get(row.id, ()))
         if completion.text.strip() and completion.finish == "stop"
     ]
-    judged = (rewards or Rewards()).judge([p[0] for p in pairs], [p[2] for p in pairs])
-    values = [one.value for one in judged]
+    scored = (rewards or Rewards()).score([p[0] for p in pairs], [p[2] for p in pairs])
+    values = [one.value for one in scored]
     ratings: Sequence[float | None] = [None] * len(pairs)
     replies = nonsense = 0
     if judge is not None:
         answers = [(row, completion.text) for row, _, completion in pairs]
-        said = judge.rate(answers, journal=_in(folder, "ratings"), told=told)
+        said = judge.rate(answers, journal=_in(folder, "ratings"), on_answer=on_answer)
         ratings, nonsense, replies = said.values, said.nonsense, said.replies
     candidates: dict[str, list[_Candidate]] = {row.id: [] for row in general}
     for (row, number, completion), value, rating in zip(pairs, values, ratings, strict=True):
         quality = _quality(value, rating, settings.value_weight)
         text = completion.text.strip()
         candidates[row.id].append(_Candidate(number, text, value, rating, quality))
-    labelled: dict[str, CorpusRow] = {}
-    decisions: list[Decision] = []
+    labelled: dict[str, TrainingRow] = {}
+    decisions: list[RowDecision] = []
     for row in general:
         best = _best(row, candidates[row.id], settings)
         labelled[row.id] = _labelled(row, best)
@@ -149,7 +149,7 @@ def _quality(value: float | None, rating: float | None, weight: float) -> float 
 
 
 def _best(
-    row: CorpusRow, candidates: Sequence[_Candidate], settings: SoftLabelSettings
+    row: TrainingRow, candidates: Sequence[_Candidate], settings: SoftLabelSettings
 ) -> _Candidate | None:
     """The candidate of the highest quality; among equals the first in a seeded order."""
     weighed = [(c.quality, c) for c in candidates if c.quality is not None]
@@ -160,7 +160,7 @@ def _best(
     return min(equal, key=lambda c: place(seed, str(c.draw)))
 
 
-def _labelled(row: CorpusRow, best: _Candidate | None) -> CorpusRow:
+def _labelled(row: TrainingRow, best: _Candidate | None) -> TrainingRow:
     if best is None:
         return replace(row, rationale="")
     perfect = best.value is not None and best.value >= 1 - ROUNDING
@@ -168,8 +168,8 @@ def _labelled(row: CorpusRow, best: _Candidate | None) -> CorpusRow:
 
 
 def _decision(
-    row: CorpusRow, candidates: Sequence[_Candidate], best: _Candidate | None, unusable: int
-) -> Decision:
+    row: TrainingRow, candidates: Sequence[_Candidate], best: _Candidate | None, unusable: int
+) -> RowDecision:
     more = {
         "unusable": unusable,
         "candidates": [
@@ -179,9 +179,11 @@ def _decision(
     }
     if best is not None:
         text = f"Draw {best.draw} has the highest quality, {best.quality:.3g}."
-        return Decision(row.id, row.task, 1, "soft label", text, more={"taken": best.draw, **more})
+        return RowDecision(
+            row.id, row.task, 1, "soft label", text, more={"taken": best.draw, **more}
+        )
     if not candidates and not unusable:
         text = "Its question does not fit the model's context; it keeps its own answer."
-        return Decision(row.id, row.task, 1, "too long", text)
+        return RowDecision(row.id, row.task, 1, "too long", text)
     text = "No candidate is good enough; it keeps its own answer."
-    return Decision(row.id, row.task, 1, "own answer", text, more=more)
+    return RowDecision(row.id, row.task, 1, "own answer", text, more=more)

@@ -1,4 +1,4 @@
-"""Folders of weights that are there whole, or not at all."""
+"""Folders of weights that are complete, or not there at all."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from typing import Any
 
 import orjson
 
-from ...harness.errors import DiskFull, disk_full
-from ...harness.store import replacing
+from ...harness.run_folder import DiskFull, disk_full, replacing
 from ...tasks.errors import RedoneError
 
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
 KEPT = 2
-"""Checkpoints: should the newest not come to its end, there is the one before."""
+"""Checkpoints: should the newest be incomplete, there is the one before."""
 PREFIX = "checkpoint-"
 MARK = "complete.json"
-"""Written last: a checkpoint without it was being saved when something happened."""
+"""Written last: a checkpoint without it was interrupted while being saved."""
 
 
 def mark_complete(checkpoint: Path, record: Mapping[str, Any]) -> None:
-    """Say that a checkpoint is whole, and what else a resumed stage has to know.
+    """Marks a checkpoint as complete, with what else a resumed stage has to know.
 
     Raises:
         DiskFull: No space left.
@@ -35,7 +34,7 @@ def mark_complete(checkpoint: Path, record: Mapping[str, Any]) -> None:
 
 
 def newest_complete(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The newest whole checkpoint and its record, None if there is none."""
+    """The newest complete checkpoint and its record, None if there is none."""
     for checkpoint in reversed(_checkpoints(folder)):
         with contextlib.suppress(OSError, orjson.JSONDecodeError):
             return checkpoint, orjson.loads((checkpoint / MARK).read_bytes())
@@ -43,7 +42,7 @@ def newest_complete(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 
 
 def drop_broken(folder: Path) -> None:
-    """Delete checkpoints that are not whole: they would count among those that are kept."""
+    """Deletes incomplete checkpoints: they would count among those that are kept."""
     for checkpoint in _checkpoints(folder):
         if not (checkpoint / MARK).is_file():
             shutil.rmtree(checkpoint, ignore_errors=True)
@@ -93,13 +92,13 @@ def out_of_space(error: BaseException) -> bool:
 def full(folder: Path) -> DiskFull:
     """The error for a full disk."""
     return DiskFull(
-        f"No space left on the disk while saving {folder}. The last whole checkpoint is intact: "
-        "free some space and start again to go on from it."
+        f"No space left on the disk while saving {folder}. The last complete checkpoint is intact: "
+        "free some space and rerun the same command to resume from it."
     )
 
 
 def check_mergeable(trainer: Any) -> None:
-    """Whether the trained model can be written in the end: asked before anything is trained.
+    """Checks, before anything is trained, that the trained model can be written in the end.
 
     Args:
         trainer: A Trainer of transformers.
@@ -121,7 +120,7 @@ def check_mergeable(trainer: Any) -> None:
 
 
 def save_model(trainer: Any, folder: Path) -> None:
-    """Write a trained model, adapters merged, and its tokenizer: whole or not at all.
+    """Writes a trained model, adapters merged, and its tokenizer: whole or not at all.
 
     Args:
         trainer: A Trainer of transformers, in every process.

@@ -1,4 +1,4 @@
-"""Stage 1 and 3: reinforcement learning by DAPO, on TRL's GRPOTrainer.
+"""Stages 1 and 3: reinforcement learning by DAPO, on TRL's GRPOTrainer. Imports TRL.
 
 Yu et al. 2025, "DAPO: An Open-Source LLM Reinforcement Learning System at Scale"
 (arXiv:2503.14476), as RedOne 2.0 uses it: advantages in standard deviations of the group, a loss
@@ -8,143 +8,86 @@ values, and a soft penalty for over-long answers, which comes as a shaping term 
 
 from __future__ import annotations
 
-import inspect
 import os
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...tasks.errors import RedoneError
-from ..corpus.row import CorpusRow
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor
+from transformers.utils import logging
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from ...harness.models.checkpoint import Checkpoint
+from ...harness.models.cpu.decoder import unsupported
+from ...harness.models.cpu.engine import FastEngine
+from ...harness.models.hf import FAST_BATCH
+from ...harness.models.rendering import Renderer
 from ..rewards import Rewards
-from .adapters import lora_config
-from .arithmetic import mixed
-from .checkpoints import (
-    CHECKPOINTS,
-    KEPT,
-    MODEL,
-    check_mergeable,
-    drop_broken,
-    full,
-    newest_complete,
-    out_of_space,
-    save_model,
-)
-from .guards import stop
-from .settings import DapoSettings
-from .steps import Progress, StageResult, StepLog
-from .supervised import tell_left_out
-
-if TYPE_CHECKING:
-    from ...harness.models.checkpoint import Checkpoint
-    from .dapo_trainer import DapoTrainer
-
-PINNED: Mapping[str, tuple[str, ...]] = {
-    "_compute_loss": ("self", "model", "inputs"),
-    "_get_per_token_logps_and_entropies": (
-        "self", "model", "input_ids", "attention_mask", "logits_to_keep",
-    ),
-    "_generate_single_turn": (
-        "self", "prompt_ids", "images", "multimodal_fields", "num_generations",
-    ),
-    "training_step": ("self", "model", "inputs", "num_items_in_batch"),
-    "get_train_dataloader": ("self",),
-    "log": ("self", "logs", "start_time"),
-}  # fmt: skip
-"""What is used of GRPOTrainer beyond its constructor, with the first parameters of each.
-
-Besides, `_metrics["train"]` (the loss writes entropy and clip ratios there), `_tokenizer` and
-`eos_token_ids`. `tests/training/test_dapo_trl.py` holds all of them against the installed TRL.
-"""
-
-
-def check_trl() -> None:
-    """Whether the installed TRL is one that this trainer is made for.
-
-    Raises:
-        RedoneError: It is not installed, or lacks what is needed of it.
-    """
-    try:
-        import trl
-        from trl.trainer.grpo_trainer import GRPOTrainer
-    except ImportError as error:
-        raise RedoneError(
-            f"Reinforcement learning needs TRL ({error}). Install it: pip install 'redone[train]'."
-        ) from error
-    for name, parameters in PINNED.items():
-        method = getattr(GRPOTrainer, name, None)
-        found = tuple(inspect.signature(method).parameters)[: len(parameters)] if method else ()
-        if found != parameters:
-            raise RedoneError(
-                f"TRL {trl.__version__} has no GRPOTrainer.{name}({', '.join(parameters)}): this "
-                "trainer is made for TRL 1.16. Install that: pip install 'trl>=1.16,<1.17'."
-            )
+from ..rows import TrainingRow
+from ..settings import DapoSettings
+from .arguments import check_grpo, lora_config, placeholder, quietly, trainer_arguments
+from .checkpoints import CHECKPOINTS, check_mergeable, newest_complete
+from .loop import StepTrainer, clipped, report_left_out, run, trained, within_memory
+from .packing import micro_batches, supports_trees, tree_logprobs
+from .rollouts import Asking, FastWriter, TrainerWriter, Writer
+from .sampler import Group, Part, PromptOrder, SampledBatch, loss_inputs, parts_of, sample_batch
+from .steps import Progress, StageResult, Step, StepLog
 
 
 def train_dapo(
     settings: DapoSettings,
     model: Path,
-    rows: Sequence[CorpusRow],
+    rows: Sequence[TrainingRow],
     rewards: Rewards,
     output: Path,
     *,
-    rationale: Callable[[CorpusRow], bool] = lambda row: False,
+    rationale: Callable[[TrainingRow], bool] = lambda row: False,
     progress: Progress = lambda done, total, line: None,
 ) -> StageResult:
-    """Train a model by reinforcement, or go on where an earlier start stopped.
+    """Trains a model by reinforcement, or resumes where an earlier start stopped.
 
     Args:
         settings: Of the stage.
         model: Folder of the model to start from.
         rows: What is asked; each needs a target. Those whose prompts are too long are left out, and
             named in `left_out.json`.
-        rewards: Judges the answers, shaping terms and loss weights included.
+        rewards: Scores the answers, shaping terms and loss weights included.
         output: Gets `model/`, `checkpoints/`, `steps.jsonl` and `tensorboard/`.
         rationale: Whether a row is asked to reason first.
-        progress: Called after each optimiser step.
+        progress: Called after each optimizer step.
 
     Returns:
         What came of it; `stopped` says why it ended early.
 
     Raises:
         RedoneError: The model cannot be read, no row fits, memory does not suffice for one answer.
-        DiskFull: No space left; the last whole checkpoint is intact.
+        DiskFull: No space left; the last complete checkpoint is intact.
     """
+    if (done := trained(output, settings.token_budget)) is not None:
+        return done
     total = settings.steps * settings.updates_per_rollout
-    if (output / MODEL).is_dir():
-        log = StepLog(output, total, writes=False)
-        return log.result(output / MODEL, stop(log.steps, settings.token_budget))
     found = newest_complete(output / CHECKPOINTS)
     resumed, record = found if found else (None, {"step": 0, "place": 0})
     trainer = make_trainer(
         settings, model, rows, rewards, output, rationale, record["step"], record["place"]
     )
-    if trainer.is_world_process_zero():
-        drop_broken(output / CHECKPOINTS)
-    from .watch import watched
-
-    watch = watched(trainer, output, total, progress)
-    log = trainer.work.log
-    try:
-        trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
-    except Exception as error:
-        if out_of_space(error):
-            raise full(output / CHECKPOINTS) from error
-        raise
-    finally:
-        log.close()
-    save_model(trainer, output / MODEL)
-    return log.result(output / MODEL, watch.stopped)
+    return run(trainer, resumed, output, total, progress)
 
 
 def make_trainer(
     settings: DapoSettings,
     model: Path,
-    rows: Sequence[CorpusRow],
+    rows: Sequence[TrainingRow],
     rewards: Rewards,
     output: Path,
-    rationale: Callable[[CorpusRow], bool] = lambda row: False,
+    rationale: Callable[[TrainingRow], bool] = lambda row: False,
     step: int = 0,
     place: int = 0,
 ) -> DapoTrainer:
@@ -153,37 +96,30 @@ def make_trainer(
     Args:
         settings: Of the stage.
         model: Folder of the model to start from.
-        rows: What is asked.
-        rewards: Judges the answers.
+        rows: Whose questions are asked.
+        rewards: Scores the answers.
         output: Gets the step log.
         rationale: Whether a row is asked to reason first.
-        step: Optimiser steps that an earlier start has made.
+        step: Optimizer steps that an earlier start has made.
         place: Prompts that it has drawn.
     """
-    check_trl()
-    from transformers.utils import logging
-
-    from ...harness.models.checkpoint import Checkpoint
-    from ...harness.models.rendering import Renderer
-    from .rollouts import Asking
-
-    logging.disable_progress_bar()  # they would stand in the middle of ours
-    arguments = _arguments(settings, output / CHECKPOINTS)
+    check_grpo()
+    logging.disable_progress_bar()  # they would break up our own
+    with quietly():
+        arguments = _arguments(settings, output)
     # On a GPU, too, the trainer moves it: which device is this process's own, only it knows.
     source = Checkpoint(str(model), "float32", "cpu")
     asking = Asking(Renderer(source.tokenizer, {}, "auto"), settings, source.context, rationale)
     fitting, lost = asking.fitting(rows)
     if arguments.process_index == 0:
-        tell_left_out(output, lost, len(rows), asking.most, "tokens in their prompts")
-    from .dapo_trainer import DapoTrainer, Work
-
+        report_left_out(output, lost, len(rows), asking.most, "tokens in their prompts")
     log = StepLog(output, step, writes=arguments.process_index == 0)
     trainer = DapoTrainer(
         Work(settings, fitting, rewards, asking, log, place),
         model=source.load(),
-        reward_funcs=rewards,  # asked for by the constructor; answers are judged by `judge`
+        reward_funcs=rewards,  # required by the constructor; answers are scored by `score`
         args=arguments,
-        train_dataset=_placeholder(),
+        train_dataset=placeholder(prompt="none"),
         processing_class=source.tokenizer,
         peft_config=lora_config(settings.lora),
     )
@@ -192,75 +128,40 @@ def make_trainer(
     return trainer
 
 
-def _arguments(settings: DapoSettings, checkpoints: Path) -> Any:
-    import torch
-    from trl.trainer.grpo_config import GRPOConfig
-
+def _arguments(settings: DapoSettings, output: Path) -> GRPOConfig:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") == "true"
     updates = settings.updates_per_rollout
     vllm = {"vllm-server": "server", "vllm-colocate": "colocate"}.get(settings.engine)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of TRL's own use of transformers
-        return GRPOConfig(
-            output_dir=str(checkpoints),
-            max_steps=settings.steps * updates,
-            per_device_train_batch_size=-(-settings.prompts_per_step // processes)
-            * settings.group_size,
-            num_generations=settings.group_size,
-            max_completion_length=settings.max_new_tokens,
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            loss_type="dapo",
-            beta=0.0,
-            epsilon=settings.clip_low,
-            epsilon_high=settings.clip_high,
-            learning_rate=settings.learning_rate,
-            lr_scheduler_type="constant_with_warmup",
-            warmup_steps=settings.warmup_steps * updates,
-            weight_decay=settings.weight_decay,
-            optim="adamw_torch_fused",
-            # Clipped in the training step, where a ruined gradient can still be dropped.
-            max_grad_norm=settings.max_grad_norm if deepspeed else 0.0,
-            bf16=mixed(settings),
-            gradient_checkpointing=settings.gradient_checkpointing,
-            use_cpu=not torch.cuda.is_available(),
-            seed=settings.seed,
-            save_strategy="no",
-            save_total_limit=KEPT,
-            logging_steps=1,
-            report_to="none",
-            disable_tqdm=True,
-            log_level="error",
-            ddp_find_unused_parameters=False,
-            use_vllm=vllm is not None,
-            vllm_mode=vllm or "colocate",
-            vllm_server_base_url=settings.vllm_server,
-        )
-
-
-def _placeholder() -> Any:
-    """A data set for a constructor that asks for one; prompts are drawn elsewhere."""
-    from datasets import Dataset
-
-    return Dataset.from_dict({"prompt": ["none"]})
+    return GRPOConfig(
+        **trainer_arguments(
+            settings, output, settings.steps * updates, settings.warmup_steps * updates
+        ),
+        per_device_train_batch_size=-(-settings.prompts_per_step // processes)
+        * settings.group_size,
+        num_generations=settings.group_size,
+        max_completion_length=settings.max_new_tokens,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        loss_type="dapo",
+        beta=0.0,
+        epsilon=settings.clip_low,
+        epsilon_high=settings.clip_high,
+        lr_scheduler_type="constant_with_warmup",
+        use_vllm=vllm is not None,
+        vllm_mode=vllm or "colocate",
+        vllm_server_base_url=settings.vllm_server,
+    )
 
 
 def _choose_ways(trainer: DapoTrainer, source: Checkpoint) -> None:
-    """The fastest way of writing and of learning that is right for model and device."""
-    from ...harness.models.decoder import unsupported
-    from ...harness.models.engine import FastEngine
-    from ...harness.models.hf import FAST_BATCH
-    from .packing import packs
-    from .rollouts import FastWriter, TrainerWriter
-
+    """Chooses the fastest correct way of sampling and of learning for model and device."""
     settings = trainer.work.settings
     eos = source.eos | frozenset(trainer.eos_token_ids)
     renderer = trainer.work.asking.renderer
     plain: Any = trainer.accelerator.unwrap_model(trainer.model)
     inner = plain.get_base_model() if settings.lora else plain
     on_cpu = trainer.args.device.type == "cpu"
-    trainer.shares_prefixes = on_cpu and packs(inner)
+    trainer.shares_prefixes = on_cpu and supports_trees(inner)
     engine = None
     if on_cpu and settings.engine == "hf" and unsupported(inner) is None:
         engine = FastEngine.of(inner, FAST_BATCH, inner.dtype, keep=True)
@@ -274,3 +175,269 @@ def _choose_ways(trainer: DapoTrainer, source: Checkpoint) -> None:
 
     rank = trainer.accelerator.process_index
     trainer.writer = TrainerWriter(generate, renderer, eos, size, settings.seed, rank)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a stage is made of.
+
+    Attributes:
+        settings: Of the stage.
+        rows: Those that fit.
+        rewards: Scores answers.
+        asking: Makes questions of rows.
+        log: The steps so far, of which the trainer adds its own.
+        place: In the order of prompts, where to go on.
+    """
+
+    settings: DapoSettings
+    rows: Sequence[TrainingRow]
+    rewards: Rewards
+    asking: Asking
+    log: StepLog
+    place: int = 0
+
+
+class DapoTrainer(StepTrainer, GRPOTrainer):
+    """GRPOTrainer with dynamic sampling.
+
+    TRL's data loader only counts: prompts are drawn here, because how many a step needs is known
+    only when their answers have been scored. TRL's loss (token-level, clipped) is used unchanged.
+
+    Args:
+        work: The stage.
+        arguments: As of GRPOTrainer.
+    """
+
+    def __init__(self, work: Work, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.current_gradient_accumulation_steps = 1  # TRL's loss divides by it
+        self.work = work
+        self.writer: Writer | None = None
+        self.shares_prefixes = False
+        self.place = work.place
+        self.micro_batch = work.settings.micro_batch
+        self._order = PromptOrder(work.rows, work.settings.seed)
+        self._waiting: deque[list[Part]] = deque()
+
+    @property
+    def between_rollouts(self) -> bool:
+        """Whether all that was sampled has been trained on."""
+        return not self._waiting
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """The gradients of one optimizer step, rollouts first where none are waiting.
+
+        Returns:
+            The loss, without gradient; 0 for a step that is skipped, which leaves no gradients, so
+            that the optimizer changes nothing.
+
+        Raises:
+            RedoneError: A ruined gradient under DeepSpeed, where it cannot be dropped.
+        """
+        self._started = time.perf_counter()
+        step = Step(self.state.global_step + 1, learning_rate=self.learning_rate_now())
+        if not self._waiting:
+            step = self._roll_out(model, step)
+        parts = self._waiting.popleft()
+        began = time.perf_counter()
+        loss = self._learn(model, parts) if parts else torch.zeros((), device=self.args.device)
+        if parts:
+            step = self._checked(model, step, parts, float(loss))
+        elif step.skipped is None:
+            step = replace(step, skipped="no group was left for it")
+        self.step = replace(step, seconds_training=time.perf_counter() - began)
+        return loss if self.step.skipped is None else torch.zeros_like(loss)
+
+    # --- rollouts --------------------------------------------------------------------------------
+
+    def _roll_out(self, model: Any, step: Step) -> Step:
+        """Fill `_waiting` with the parts of each update; report what was sampled."""
+        settings = self.work.settings
+        self._generating = self._scoring = 0.0
+        found = sample_batch(self._draw, settings.prompts_per_step, settings.max_resamples)
+        answers = [r for group in found.groups for r in group.rollouts]
+        updates = settings.updates_per_rollout
+        kept = [parts_of(group) for group in found.kept]
+        cuts = [number * len(kept) // updates for number in range(updates + 1)]
+        self._waiting.extend(
+            [part for group in kept[a:b] for part in group]
+            for a, b in zip(cuts, cuts[1:], strict=False)
+        )
+        if updates > 1 or self.use_vllm:
+            # Later updates, and vLLM's arithmetic, start from another model than the one trained.
+            self._waiting = deque(self._with_old(model, parts) for parts in self._waiting)
+        return replace(
+            step,
+            **_sampled(found),
+            completion_length=sum(len(r.answer) for r in answers) / len(answers),
+            truncated=sum(r.completion.finish == "length" for r in answers) / len(answers),
+            tokens_read=sum(len(group.rollouts[0].prompt) for group in found.groups),
+            tokens_generated=sum(len(r.answer) for r in answers),
+            seconds_generating=self._generating,
+            seconds_judging=self._scoring,
+        )
+
+    def _draw(self, count: int) -> list[Group]:
+        """The groups of the next prompts, each process doing its share."""
+        assert self.writer is not None
+        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
+        if self.writer.collective:
+            count = -(-count // processes) * processes
+        places = range(self.place, self.place + count)
+        self.place += count
+        mine = [
+            self.work.asking.question(place, self.work.rows[self._order[place]])
+            for place in places[rank::processes]
+        ]
+        began = time.perf_counter()
+        model: Any = self.model
+        model.eval()
+        written = self.writer.write(mine) if mine else []
+        model.train()
+        self._generating += time.perf_counter() - began
+        began = time.perf_counter()
+        scored = self.work.rewards.score(
+            [q.row for q, group in zip(mine, written, strict=True) for _ in group],
+            [rollout.completion for group in written for rollout in group],
+            [q.limit(r.completion) for q, group in zip(mine, written, strict=True) for r in group],
+        )
+        self._scoring += time.perf_counter() - began
+        size = self.work.settings.group_size
+        groups = [
+            (q.place, Group(q.row.task, group, scored[i * size : (i + 1) * size]))
+            for i, (q, group) in enumerate(zip(mine, written, strict=True))
+        ]
+        everyone = gather_object(groups) if processes > 1 else groups
+        return [group for _, group in sorted(everyone, key=lambda pair: pair[0])]
+
+    def _with_old(self, model: Any, parts: list[Part]) -> list[Part]:
+        """The parts, this process's share with the log-probabilities that they have now."""
+        first, end = self.own_share(len(parts))
+        out = list(parts)
+        for batch in self._batches(parts):
+            some = [parts[i] for i in batch]
+            inputs = self._inputs(some, 1)
+            with torch.no_grad():
+                logprobs, _, _ = self._get_per_token_logps_and_entropies(
+                    model,
+                    torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1),
+                    torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1),
+                    inputs["completion_ids"].shape[1],
+                )
+            for i, row in zip(batch, logprobs, strict=True):
+                if first <= i < end:
+                    out[i] = replace(parts[i], old=row[: len(parts[i].answer)].tolist())
+        return out
+
+    def _batches(self, parts: Sequence[Part]) -> list[list[int]]:
+        """The passes of this process over its share, as numbers of parts.
+
+        Forward passes are collective when weights are sharded, so every process makes as many: what
+        some have fewer of their own is filled up with a part that is not theirs, or not anew.
+        """
+        first, end = self.own_share(len(parts))
+        tokens = [part.tokens for part in parts[first:end]]
+        chosen = micro_batches(tokens, self.micro_batch, self.shares_prefixes)
+        batches = [[first + i for i in batch] for batch in chosen]
+        return self.filled_up(batches, first if batches else 0)
+
+    # --- learning --------------------------------------------------------------------------------
+
+    def _learn(self, model: Any, parts: Sequence[Part]) -> Tensor:
+        """Gradients of the loss over parts; the loss of all processes together.
+
+        Raises:
+            RedoneError: Out of memory with a single answer, or in one process of several.
+        """
+        return within_memory(
+            self,
+            model,
+            lambda: self._passes(model, parts),
+            "it, max_prompt_tokens or max_new_tokens",
+        )
+
+    def _passes(self, model: Any, parts: Sequence[Part]) -> Tensor:
+        first, end = self.own_share(len(parts))
+        left = end - first
+        mine = sum(len(part.answer) for part in parts[first:end])
+        tokens = sum(len(part.answer) for part in parts)
+        self._seen = {"entropy": 0.0, "clip_ratio/region_mean": 0.0}
+
+        def loss_of(number: int, chosen: list[int]) -> Tensor:
+            nonlocal left
+            own = left > 0  # what fills up comes after all parts of this process's own
+            left -= len(chosen)
+            batch = [parts[i] if own else _weightless(parts[i]) for i in chosen]
+            loss = self._compute_loss(model, self._inputs(batch, tokens))
+            share = sum(len(part.answer) for part in batch) / mine if own else 0.0
+            for name in self._seen:
+                self._seen[name] += share * self._metrics["train"][name][-1]
+            return loss
+
+        return self.backward_passes(model, self._batches(parts), loss_of)
+
+    def _inputs(self, parts: Sequence[Part], tokens: int) -> dict[str, Tensor]:
+        pad: Any = self._tokenizer.pad_token_id
+        found = loss_inputs(parts, tokens, pad, self.use_vllm)
+        return {name: tensor.to(self.args.device) for name, tensor in found.items()}
+
+    def _get_per_token_logps_and_entropies(  # type: ignore[override]
+        self,
+        model: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        *arguments: Any,
+        **options: Any,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """TRL's log-probabilities, what sequences have in common computed once where that pays."""
+        if not self.shares_prefixes:
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, *arguments, **options
+            )
+        seen = attention_mask.bool()
+        prompts = seen[:, :-logits_to_keep].sum(1).tolist()
+        sequences = [row[mask].tolist() for row, mask in zip(input_ids, seen, strict=True)]
+        with self.accelerator.autocast():
+            found, entropies = tree_logprobs(model, sequences, prompts, self.temperature)
+        both = (
+            torch.stack([torch.nn.functional.pad(x, (0, logits_to_keep - len(x))) for x in rows])
+            for rows in (found, entropies)
+        )
+        logprobs, spread = both
+        return logprobs, spread, None
+
+    def _checked(self, model: Any, step: Step, parts: Sequence[Part], loss: float) -> Step:
+        """The step with its gradient clipped; a gradient that is not to be used is dropped."""
+        limit, before = self.work.settings.max_grad_norm, self.work.log.steps
+        norm, reason = clipped(self, model, loss, limit, before, step.step)
+        return replace(
+            step,
+            loss=loss,
+            grad_norm=norm,
+            entropy=self._seen["entropy"],
+            clipped=self._seen["clip_ratio/region_mean"],
+            # The answers of a group stand together and have one prompt.
+            tokens_read=step.tokens_read + sum(len(p) for p, _ in groupby(p.prompt for p in parts)),
+            tokens_trained=sum(len(part.answer) for part in parts),
+            skipped=reason,
+        )
+
+
+def _weightless(part: Part) -> Part:
+    """A part that teaches nothing, in the form of one that does."""
+    return replace(part, advantage=0.0, old=part.old or [0.0] * len(part.answer))
+
+
+def _sampled(found: SampledBatch) -> dict[str, Any]:
+    return {
+        "reward": found.reward(),
+        "parts": found.parts(),
+        "tasks": found.tasks(),
+        "kept": len(found.kept),
+        "dropped": found.dropped,
+        "surplus": found.surplus or None,
+        "rounds": found.rounds,
+        "skipped": None if found.kept else found.barren,
+    }

@@ -1,20 +1,22 @@
-"""Token log-probabilities of many sequences, what they have in common computed once.
+"""Packing of sequences, and log-probabilities of their answers: tree, padded or packed.
 
 The G answers to one prompt repeat its tokens G times, the prompts of one task repeat its
 instruction, and many answers to a closed question are the same. In a padded batch all of that is
-computed, and its gradient too, again and again. Here the sequences become a tree of tokens in which
-every common beginning stands once; the tree goes through the model as one sequence, each token at
-its own position and seeing only its ancestors. Values and gradients are those of the padded batch:
-a shared token's gradient is the sum of what its descendants send back.
+computed, and its gradient too, again and again. As a tree, every common beginning is there once;
+the tree goes through the model as one sequence, each token at its own position and seeing only its
+ancestors. Values and gradients are those of the padded batch: a shared token's gradient is the sum
+of what its descendants send back.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...harness.models.sharing import common_length
+from ...harness.models.cpu.sharing import common_length
+from .tokenization import TokenRow
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -181,7 +183,7 @@ _PROBE = ((5, 9, 3, 7, 11), (5, 9, 3, 4), (5, 9, 3, 7, 2, 8))
 _CLOSE = 1e-3  # of log-probabilities in float32; another formula is far off
 
 
-def packs(model: Model) -> bool:
+def supports_trees(model: Model) -> bool:
     """Whether a model gives a tree's log-probabilities as it does those of single sequences.
 
     It does not where a layer attends to some of the earlier tokens only, or keeps a state: the
@@ -214,3 +216,89 @@ def packs(model: Model) -> bool:
         return False
     finally:
         model.train(training)
+
+
+def packs_of(lengths: Sequence[int], most: int) -> list[list[int]]:
+    """Rows distributed to sequences: best fit, the longest first.
+
+    Args:
+        lengths: Tokens of each row, none above `most`.
+        most: Tokens of a sequence.
+
+    Returns:
+        The indices in each sequence.
+    """
+    packs: list[list[int]] = []
+    room: list[tuple[int, int]] = []  # (left, pack), sorted
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        at = bisect_left(room, (lengths[index], -1))
+        left, pack = room.pop(at) if at < len(room) else (most, len(packs))
+        if pack == len(packs):
+            packs.append([])
+        packs[pack].append(index)
+        insort(room, (left - lengths[index], pack))
+    return packs
+
+
+def padded_logprobs(model: Any, rows: Sequence[TokenRow], pad: int) -> list[Tensor]:
+    """Log-probabilities of answers, a row of the batch each.
+
+    Args:
+        model: A causal language model of transformers; gradients flow.
+        rows: A batch.
+        pad: Fills up shorter rows, and is masked.
+
+    Returns:
+        For each row those of its answer's tokens, float32.
+    """
+    import torch
+
+    pass
+
+    device = next(model.parameters()).device
+    prompts, prompt_mask = padded([row.prompt for row in rows], pad, left=True)
+    answers, mask = padded([row.answer for row in rows], pad)
+    ids = torch.cat([prompts, answers], 1).to(device)
+    seen = torch.cat([prompt_mask, mask], 1).to(device)
+    logits = model(
+        input_ids=ids,
+        attention_mask=seen,
+        position_ids=(seen.cumsum(1) - 1).clamp(min=0),
+        use_cache=False,
+        logits_to_keep=answers.shape[1] + 1,
+    ).logits[:, :-1]
+    found = _chosen(logits, answers.to(device))
+    return [line[: len(row.answer)] for line, row in zip(found, rows, strict=True)]
+
+
+def packed_logprobs(model: Any, rows: Sequence[TokenRow]) -> list[Tensor]:
+    """The same of rows one after the other in one sequence, none seeing another.
+
+    Positions begin anew with each row; attention of every kind in transformers is kept apart by
+    them where there is neither mask nor cache.
+    """
+    import torch
+
+    device = next(model.parameters()).device
+    ids = [token for row in rows for token in row.tokens]
+    positions = [place for row in rows for place in range(len(row))]
+    starts = torch.tensor([len(row) for row in rows]).cumsum(0).tolist()
+    sources = [
+        place
+        for row, end in zip(rows, starts, strict=True)
+        for place in range(end - len(row.answer) - 1, end - 1)
+    ]
+    logits = model(
+        input_ids=torch.tensor([ids], device=device),
+        position_ids=torch.tensor([positions], device=device),
+        use_cache=False,
+        logits_to_keep=torch.tensor(sources, device=device),
+    ).logits[0]
+    answers = torch.tensor([token for row in rows for token in row.answer], device=device)
+    return list(_chosen(logits, answers).split([len(row.answer) for row in rows]))
+
+
+def _chosen(logits: Tensor, tokens: Tensor) -> Tensor:
+    """The log-probability of one token under each distribution."""
+    logits = logits.float()
+    return logits.gather(-1, tokens[..., None])[..., 0] - logits.logsumexp(-1)

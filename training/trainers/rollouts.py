@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...harness.models.answer import Answer
-from ...harness.models.memory import is_out_of_memory
+from ...harness.machine import is_out_of_memory
+from ...harness.models.output import Answer
 from ...tasks.errors import RedoneError
 from ...tasks.registry import by_name
 from ...tasks.schema import Completion, Request, Settings
-from ..corpus.row import CorpusRow
-from ..limits import answer_limit
+from ..corpus.draws import answer_limit
+from ..rows import TrainingRow
 
 if TYPE_CHECKING:
-    from ...harness.models.engine import FastEngine
+    from ...harness.models.cpu.engine import FastEngine
     from ...harness.models.rendering import Renderer
-    from .settings import DapoSettings
+    from ..settings import DapoSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Question:
     """
 
     place: int
-    row: CorpusRow
+    row: TrainingRow
     prompt: Sequence[int]
     settings: Settings
     opened: bool
@@ -124,14 +124,14 @@ class Asking:
         renderer: Renderer,
         settings: DapoSettings,
         context: int | None,
-        rationale: Callable[[CorpusRow], bool],
+        rationale: Callable[[TrainingRow], bool],
     ) -> None:
         self.renderer, self._settings, self._rationale = renderer, settings, rationale
         self.most = settings.max_prompt_tokens
         if context is not None:
             self.most = min(self.most, context - settings.max_new_tokens)
 
-    def fitting(self, rows: Sequence[CorpusRow]) -> tuple[list[CorpusRow], list[str]]:
+    def fitting(self, rows: Sequence[TrainingRow]) -> tuple[list[TrainingRow], list[str]]:
         """The rows whose prompts are short enough, and the ids of the others.
 
         Raises:
@@ -151,7 +151,7 @@ class Asking:
             )
         return kept, [row.id for row, n in zip(rows, lengths, strict=True) if n > self.most]
 
-    def question(self, place: int, row: CorpusRow) -> Question:
+    def question(self, place: int, row: TrainingRow) -> Question:
         """The row as it is asked at a place."""
         settings, reasoned = self._settings, self._rationale(row)
         rendered = self.renderer.render(row.asked(reasoned))
@@ -190,8 +190,7 @@ class FastWriter:
         self._group, self._seed = group, seed
 
     def write(self, questions: Sequence[Question]) -> list[list[Rollout]]:
-        from ...harness.models.rows import Row
-        from ...harness.models.sampling import generator
+        from ...harness.models.rows import Row, generator
 
         rows: list[list[Row]] = []
         for question in questions:

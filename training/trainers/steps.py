@@ -1,14 +1,16 @@
-"""What a trainer leaves behind: a line for every optimiser step, and what came of the stage."""
+"""The step log: a line for every optimizer step, what came of the stage, and when to stop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from ...harness.errors import DiskFull, disk_full
-from ...harness.store import Journal
+from ...harness.run_folder import DiskFull, Journal, disk_full
+from ...tasks.errors import RedoneError
 
 Progress = Callable[[int, int, str], None]
 """Called after each step with steps done, steps in all as far as can be seen, and a line about the
@@ -23,7 +25,7 @@ class StageResult:
 
     Attributes:
         model: Folder of the trained model.
-        steps: Optimiser steps, those of earlier starts and the skipped ones included.
+        steps: Optimizer steps, those of earlier starts and the skipped ones included.
         skipped: Steps that changed no weight.
         tokens_read: Tokens of prompts, see `Step`.
         tokens_generated: Tokens that the model wrote, dropped groups included; 0 for SFT.
@@ -59,7 +61,7 @@ class TaskMean:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One optimiser step; None where a trainer has no such figure.
+    """One optimizer step; None where a trainer has no such figure.
 
     Attributes:
         step: 1, 2, ...
@@ -200,4 +202,97 @@ def read_steps(folder: Path) -> Iterator[Step]:
 
 
 def _full(folder: Path) -> DiskFull:
-    return DiskFull(f"No space left for {folder}. Free some, then start again: it goes on.")
+    return DiskFull(f"No space left for {folder}. Free some and rerun the same command to resume.")
+
+
+BAD = 3
+"""Steps in a row with a ruined gradient after which training stops."""
+BARREN = 20
+"""Rollouts in a row without a group to learn from after which training stops."""
+SPIKE = 20.0
+"""A gradient so many times the recent median is not trusted."""
+_RECENT, _ENOUGH = 50, 10
+
+NOT_FINITE = "the loss or its gradient was not finite"
+SPIKED = "the gradient spiked"
+
+
+def fault(loss: float, norm: float | None, before: Sequence[Step]) -> str | None:
+    """Why a gradient is not to be used, None if it is.
+
+    Args:
+        loss: Of the step.
+        norm: Of its gradient, before clipping; None where it is not known.
+        before: The steps so far.
+    """
+    if not math.isfinite(loss) or (norm is not None and not math.isfinite(norm)):
+        return NOT_FINITE
+    taken = [s.grad_norm for s in before[-_RECENT:] if s.skipped is None and s.grad_norm]
+    if norm is not None and len(taken) >= _ENOUGH and norm > SPIKE * median(taken):
+        return SPIKED
+    return None
+
+
+def taken_already(step: int, reason: str) -> RedoneError:
+    """The error for a fault under DeepSpeed: the backward pass has moved the weights by then.
+
+    Args:
+        step: In which it was found, from 1.
+        reason: As of `fault`.
+    """
+    return RedoneError(
+        f"Stopped at step {step}: {reason}. DeepSpeed had taken the step before that was seen, "
+        "so the current weights are not kept: rerun the same command to resume from the last "
+        "complete checkpoint. A lower learning_rate or a longer warm-up may help."
+    )
+
+
+def expected(steps: Sequence[Step], total: int, budget: int | None = None) -> int:
+    """How many steps there will be, by what those so far have processed.
+
+    Args:
+        steps: So far, one or more.
+        total: Steps, if the budget lets them all be taken.
+        budget: Tokens that may be processed, over all steps.
+    """
+    spent = sum(step.tokens for step in steps)
+    if budget is None or not spent:
+        return total
+    return min(total, max(len(steps), math.ceil(len(steps) * budget / spent)))
+
+
+def stop(steps: Sequence[Step], budget: int | None = None) -> str | None:
+    """Why training should end after these steps, None if it should go on.
+
+    Args:
+        steps: So far.
+        budget: Tokens that may be processed, over all steps.
+    """
+    spent = sum(step.tokens for step in steps)
+    if budget is not None and spent >= budget:
+        return f"Ended at step {steps[-1].step}: its {budget:,} tokens are processed ({spent:,})."
+    skipped = []
+    for step in reversed(steps):
+        if step.skipped is None:
+            break
+        skipped.append(step.skipped)
+    if not skipped:
+        return None
+    number, newest = steps[-1].step, skipped[0]
+    bad = [reason in (NOT_FINITE, SPIKED) for reason in skipped]
+    if len(bad) >= BAD and all(bad[:BAD]):
+        return (
+            f"Stopped at step {number}: {newest} {BAD} times in a row. A lower learning_rate or a "
+            "longer warm-up may help."
+        )
+    if any(bad):
+        skipped = skipped[: bad.index(True)]
+    # A rollout is told with the first of its updates; the others have nothing of their own to say.
+    barren = [s.skipped for s in steps[len(steps) - len(skipped) :] if s.kept is not None]
+    if len(barren) >= BARREN:
+        return (
+            f"Stopped at step {number}: {BARREN} rollouts in a row had nothing to learn from "
+            f"({barren[-1]}). Rows that the model solves sometimes, or a larger group_size, may "
+            "help."
+        )
+    return None

@@ -1,168 +1,182 @@
-"""How a stage of supervised training begins, goes on, and ends: what SFT and DPO share."""
+"""Supervised training over fixed rows: what SFT and DPO share. Imports torch."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-import warnings
-from collections.abc import Iterator
+import math
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import orjson
+import numpy as np
+import torch
+from torch import Tensor
 
-from ...harness.store import replacing
-from ...tasks.errors import RedoneError
-from .arithmetic import mixed
-from .checkpoints import (
-    CHECKPOINTS,
-    KEPT,
-    MODEL,
-    check_mergeable,
-    drop_broken,
-    full,
-    newest_complete,
-    out_of_space,
-    save_model,
-)
-from .guards import stop
-from .settings import Supervised
-from .steps import Progress, StageResult, StepLog, read_steps
-
-if TYPE_CHECKING:
-    from .whole_batches import Order, WholeBatches
-
-LEFT_OUT = "left_out.json"
+from ..settings import Supervised
+from .arguments import trainer_arguments
+from .checkpoints import CHECKPOINTS, check_mergeable, newest_complete
+from .loop import StepTrainer, clipped, run, within_memory
+from .steps import Progress, StageResult, Step, StepLog
 
 
-def trained(settings: Supervised, output: Path) -> StageResult | None:
-    """What came of a stage that has its model; None if it has not."""
-    if not (output / MODEL).is_dir():
-        return None
-    steps = list(read_steps(output))
-    log = StepLog(output, len(steps), writes=False)
-    log.close()
-    return log.result(output / MODEL, stop(steps, settings.token_budget) if steps else None)
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Which rows each step learns from: every one once in an epoch, each epoch in its own order.
 
-
-def check_trl() -> None:
-    """Whether TRL is there, in a version that is known.
-
-    Raises:
-        RedoneError: It is not.
+    Attributes:
+        size: Rows.
+        batch: Rows of a step; the last one of all may have fewer.
+        last: Rows of all steps together.
+        seed: Of the orders.
     """
-    try:
-        import trl
-    except ImportError as error:
-        raise RedoneError(
-            f"Training needs TRL ({error}). Install it: pip install 'redone[train]'."
-        ) from error
-    if not trl.__version__.startswith("1.16."):
-        raise RedoneError(
-            f"TRL {trl.__version__} is installed; this trainer is made for 1.16. Install that: pip "
-            "install 'trl>=1.16,<1.17'."
+
+    size: int
+    batch: int
+    last: int
+    seed: int
+
+    @staticmethod
+    def of(settings: Supervised, size: int) -> Order:
+        """The order of a stage; `epochs` may end in the middle of one."""
+        batch = settings.batch
+        last = settings.steps * batch if settings.steps else 0
+        if settings.epochs:
+            last = max(1, round(settings.epochs * size))
+        return Order(size, batch, last, settings.seed)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all."""
+        return math.ceil(self.last / self.batch)
+
+    def __getitem__(self, step: int) -> list[int]:
+        """The rows of a step, counted from 0."""
+        places = range(step * self.batch, min((step + 1) * self.batch, self.last))
+        return [int(_shuffled(self.size, self.seed, p // self.size)[p % self.size]) for p in places]
+
+
+@lru_cache(maxsize=2)
+def _shuffled(size: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a stage is made of.
+
+    Attributes:
+        settings: Of the stage.
+        order: Which rows each step learns from.
+        log: The steps so far, to which the trainer adds its own.
+    """
+
+    settings: Supervised
+    order: Order
+    log: StepLog
+
+
+class WholeBatches(StepTrainer):
+    """A trainer of whole batches of fixed rows.
+
+    Attributes:
+        work: The stage; set before training.
+    """
+
+    work: Work
+
+    def begin(self, work: Work) -> None:
+        """Sets what is to be trained."""
+        self.work, self.micro_batch = work, work.settings.micro_batch
+
+    @abstractmethod
+    def loss_of(self, model: Any, chosen: Sequence[int], whole: Sequence[int]) -> Tensor:
+        """What some rows add to the loss of the batch `whole`."""
+
+    @abstractmethod
+    def passes(self, chosen: Sequence[int]) -> list[list[int]]:
+        """Rows distributed to forward passes of `micro_batch`."""
+
+    @abstractmethod
+    def learned(self, chosen: Sequence[int]) -> int:
+        """Tokens of some rows whose log-probabilities enter the loss."""
+
+    @abstractmethod
+    def read(self, chosen: Sequence[int]) -> int:
+        """Tokens of the prompts of some rows."""
+
+    @property
+    def place(self) -> int:
+        """Where the order of rows resumes."""
+        return self.state.global_step
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """The gradients of one optimizer step.
+
+        Returns:
+            The loss, without gradient; 0 for a step that is skipped, which leaves no gradients, so
+            that the optimizer changes nothing.
+
+        Raises:
+            RedoneError: A ruined gradient under DeepSpeed, where it cannot be dropped; or out of
+                memory with a single row, or in one process of several.
+        """
+        self._started = time.perf_counter()
+        chosen = self.work.order[self.state.global_step]
+        loss = within_memory(
+            self, model, lambda: self._all_passes(model, chosen), "it or max_tokens"
         )
+        limit, before = self.work.settings.max_grad_norm, self.work.log.steps
+        number = self.state.global_step + 1
+        norm, reason = clipped(self, model, float(loss), limit, before, number)
+        self.step = Step(
+            number,
+            loss=float(loss),
+            grad_norm=norm,
+            learning_rate=self.learning_rate_now(),
+            tokens_read=self.read(chosen),
+            tokens_trained=self.learned(chosen),
+            skipped=reason,
+        )
+        return torch.zeros_like(loss) if reason else loss
+
+    def _all_passes(self, model: Any, chosen: Sequence[int]) -> Tensor:
+        first, end = self.own_share(len(chosen))
+        batches = self.passes(chosen[first:end])
+        own, processes = len(batches), self.accelerator.num_processes
+
+        def loss_of(number: int, batch: list[int]) -> Tensor:
+            # Gradients are averaged over processes, the loss is a sum over their rows.
+            return self.loss_of(model, batch, chosen) * processes * (number < own)
+
+        return self.backward_passes(model, self.filled_up(batches, chosen[0]), loss_of)
 
 
 def arguments(settings: Supervised, output: Path, steps: int) -> dict[str, Any]:
-    """What the trainers of transformers and TRL are told."""
-    import torch
-
-    deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") == "true"
+    """The arguments of a trainer of transformers and TRL."""
+    warmup = round(settings.warmup_ratio * steps)
     constant = settings.schedule == "constant"
     return {
-        "output_dir": str(output / CHECKPOINTS),
-        "max_steps": steps,
+        **trainer_arguments(settings, output, steps, warmup),
         "per_device_train_batch_size": 1,  # a step finds its rows itself
-        "learning_rate": settings.learning_rate,
         "lr_scheduler_type": "constant_with_warmup" if constant else "cosine",
-        "warmup_steps": round(settings.warmup_ratio * steps),
-        "weight_decay": settings.weight_decay,
-        "optim": "adamw_torch_fused",
-        # Clipped in the training step, where a ruined gradient can still be dropped.
-        "max_grad_norm": settings.max_grad_norm if deepspeed else 0.0,
-        "bf16": mixed(settings),
-        "gradient_checkpointing": settings.gradient_checkpointing,
-        "use_cpu": not torch.cuda.is_available(),
-        "seed": settings.seed,
-        "save_strategy": "no",
-        "save_total_limit": KEPT,
-        "logging_steps": 1,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "log_level": "error",
-        "ddp_find_unused_parameters": False,
         "remove_unused_columns": False,
     }
 
 
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Without the warnings that TRL's own use of transformers brings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
-
-
-def placeholder(**columns: Any) -> Any:
-    """A data set for a constructor that asks for one; a step finds its rows itself."""
-    from datasets import Dataset
-
-    return Dataset.from_dict({name: [value] for name, value in (columns or {"row": 0}).items()})
-
-
-def tell_left_out(
-    output: Path, ids: list[str], count: int, most: int, part: str = "tokens"
-) -> None:
-    """Name the rows that are too long, in a file and in a line.
-
-    Args:
-        output: Of the stage.
-        ids: Of the rows.
-        count: Rows in all.
-        most: Limit.
-        part: Of what.
-    """
-    output.mkdir(parents=True, exist_ok=True)
-    with replacing(output / LEFT_OUT) as temporary:
-        temporary.write_bytes(orjson.dumps({"max_tokens": most, "rows": ids}))
-    if ids:
-        print(
-            f"{len(ids)} of {count} rows have more than {most} {part} and are left out; "
-            f"{output / LEFT_OUT} names them.",
-            file=sys.stderr,
-        )
-
-
-def run(
+def train(
     trainer: WholeBatches, settings: Supervised, order: Order, output: Path, progress: Progress
 ) -> StageResult:
-    """Train to the end, from the newest whole checkpoint if there is one, and write the model.
+    """Trains to the end, from the newest complete checkpoint if there is one; writes the model.
 
     Raises:
-        DiskFull: No space left; the last whole checkpoint is intact.
+        DiskFull: No space left; the last complete checkpoint is intact.
     """
-    from .watch import watched
-    from .whole_batches import Work
-
     check_mergeable(trainer)
-    checkpoints = output / CHECKPOINTS
-    leads = trainer.is_world_process_zero()
-    found = newest_complete(checkpoints)
-    if leads:
-        drop_broken(checkpoints)
-    log = StepLog(output, int(found[1]["step"]) if found else 0, writes=leads)
+    found = newest_complete(output / CHECKPOINTS)
+    step = int(found[1]["step"]) if found else 0
+    log = StepLog(output, step, writes=trainer.is_world_process_zero())
     trainer.begin(Work(settings, order, log))
-    watch = watched(trainer, output, order.steps, progress)
-    try:
-        with quietly():
-            trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
-    except Exception as error:
-        if out_of_space(error):
-            raise full(checkpoints) from error
-        raise
-    finally:
-        log.close()
-    save_model(trainer, output / MODEL)
-    return log.result(output / MODEL, watch.stopped)
+    return run(trainer, found[0] if found else None, output, order.steps, progress)

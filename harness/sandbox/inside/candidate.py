@@ -13,8 +13,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from .frames import receive, send
-from .values import NotPlain, decode, encode, same
+from .protocol import NotPlain, decode, encode, receive, same, send
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "call": lambda function, *args, **kwargs: function(*args, **kwargs),

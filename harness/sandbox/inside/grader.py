@@ -1,4 +1,4 @@
-"""The process of the tests: asks the program's process for values, and judges them itself.
+"""The process of the tests: asks the program's process for values, and grades them itself.
 
 The program never runs here, so it cannot read the tests, shadow a built-in, replace `assert`'s
 exception, leave before the end, or write the verdict.
@@ -14,8 +14,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from .frames import receive, send
-from .values import decode, encode, overwrite
+from .protocol import decode, encode, overwrite, receive, send
 
 BUILTINS = frozenset(vars(builtins))
 
@@ -32,7 +31,7 @@ class Link:
     """The conversation with the program's process.
 
     Attributes:
-        names: Module-level names of the program, and the module that a name stands for or "".
+        names: Module-level names of the program, and the module that a name refers to or "".
         calls: How often a test called into the program.
         ended: Why nothing more can be asked, None while it can.
     """
@@ -189,7 +188,7 @@ class Names(dict):
 
     A program may be asked for a function with a built-in's name (MBPP has one called `sum`). The
     program's is meant only if the tests use nothing else of the program; otherwise a program could
-    shadow `sorted` or `abs` and so judge itself.
+    shadow `sorted` or `abs` and so grade itself.
     """
 
     def __init__(self, link: Link, used: set[str]) -> None:
@@ -259,8 +258,8 @@ def grade(channel: int, tests: str) -> dict[str, Any]:
     if isinstance(failure, Unaskable):
         return {"reason": "tests", "detail": str(failure)}
     if failure is not None:
-        told = f"{type(failure).__name__}: {failure}"
-        return {"reason": "error", "detail": f"{told} ({_line(failure, tests)})"}
+        error = f"{type(failure).__name__}: {failure}"
+        return {"reason": "error", "detail": f"{error} ({_line(failure, tests)})"}
     if not link or not link.calls:
         return {"reason": "tests", "detail": "no test called the program"}
     return {"reason": None, "detail": ""}

@@ -1,0 +1,442 @@
+"""Compare two runs on the same samples: what must match, and the paired difference of every row.
+
+Method: paired cluster bootstrap. Clusters are drawn once for all tasks and both runs, so means over
+tasks and categories are paired too. To each task's difference a little normal noise is added, as if
+one more item had been seen that is fixed or broken: a task on which nothing differs among 16 items
+has not shown that nothing can (the pseudo-observations of Agresti and Min 2005, "Simple improved
+confidence intervals for comparing matched proportions"). Each task also gets a sign-flip
+permutation test of its values and, if they are 0 or 1, the exact McNemar test.
+
+What must match: `FIELDS`. What is recorded and may differ: backend, dtype, package versions, chat
+template. What is ignored: batch size, threads, workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..tasks.errors import RedoneError, UnknownName
+from ..tasks.registry import table_of
+from ..tasks.schema import Metric
+from .records import services_of
+from .run_folder import NotComparable, flatten, shown
+from .scored_run import ScoredRun, TaskScores
+from .stats import (
+    Discordance,
+    Sums,
+    grouped,
+    mcnemar,
+    nested_mean,
+    percentile_interval,
+    resampled_sums,
+    sign_flip,
+)
+
+RESAMPLES = 10_000
+
+FIELDS = (
+    "tasks",
+    "samples",
+    "prompt",
+    "version",
+    "scoring",
+    "limits",
+    "sampling",
+    "draws",
+    "system",
+    "thinking",
+)
+"""What must match; `--allow` takes these names."""
+
+_LIMITS = ("max_tokens", "stop", "max_thinking_tokens")
+_SAMPLING = ("temperature", "top_p", "top_k")
+_IGNORED = {"batch_size", "threads", "workers"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A field in which two runs differ.
+
+    Attributes:
+        field: One of `FIELDS`, or the name of something that is only recorded.
+        task: Its name, "" for the whole run.
+        base, candidate: The values.
+    """
+
+    field: str
+    task: str
+    base: Any
+    candidate: Any
+
+    def __str__(self) -> str:
+        where = f" of {self.task}" if self.task else ""
+        return f"{self.field}{where}: {shown(self.base)} and {shown(self.candidate)}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row of the table: candidate minus base, in points (percent of the metric).
+
+    Attributes:
+        level: `task`, `category`, `benchmark` or `suite`.
+        name, title: Of the row.
+        of: The tasks that it averages.
+        samples: Number of pairs.
+        base, candidate: The figures, unrounded, NaN where undefined.
+        resampled: Differences, shape [B].
+    """
+
+    level: str
+    name: str
+    title: str
+    of: tuple[str, ...]
+    samples: int
+    base: float
+    candidate: float
+    resampled: np.ndarray
+
+    @property
+    def difference(self) -> float:
+        return self.candidate - self.base
+
+    @property
+    def error(self) -> float:
+        """The standard error of the difference."""
+        return float(self.resampled.std())
+
+    def interval(self, alpha: float) -> tuple[float, float]:
+        """The central (1 - 2 alpha) interval."""
+        if np.isnan(self.resampled).any():
+            return float("nan"), float("nan")
+        return percentile_interval(self.resampled, 1 - 2 * alpha)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The items of one task in both runs.
+
+    Attributes:
+        base, candidate: Row for row the same samples.
+        sign_flip: Two-sided p-value of the sign-flip test of the mean value, flipped by cluster.
+        discordance: McNemar test of "value is 1"; None unless all values are 0 or 1.
+    """
+
+    base: TaskScores
+    candidate: TaskScores
+    sign_flip: float
+    discordance: Discordance | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything about two runs that does not depend on a policy.
+
+    Attributes:
+        base: A run.
+        candidate: The run that is compared with it.
+        role: Of the scoring.
+        partition: What was compared, one or `all`.
+        differences: In the order of the tables.
+        pairs: By task.
+        overridden: Mismatches that were allowed.
+        recorded: Differences in what may differ.
+        notes: Tasks and samples that were left out, and why.
+        resamples, seed: Of the bootstrap.
+    """
+
+    base: ScoredRun
+    candidate: ScoredRun
+    role: str
+    partition: str
+    differences: list[Difference]
+    pairs: Mapping[str, Pairs]
+    overridden: list[Mismatch]
+    recorded: list[Mismatch]
+    notes: list[str]
+    resamples: int
+    seed: int
+
+    def row(self, level: str, name: str) -> Difference | None:
+        """The difference of a row, None if there is none."""
+        return next((d for d in self.differences if (d.level, d.name) == (level, name)), None)
+
+    def allowance(self, beside: Collection[str] = ()) -> str:
+        """The sentence that states which mismatches were allowed; "" if there are none.
+
+        Args:
+            beside: Fields that are reported elsewhere.
+        """
+        fields = sorted({m.field for m in self.overridden} - set(beside))
+        if not fields:
+            return ""
+        return f"The runs differ in {', '.join(fields)}; the comparison was allowed by hand."
+
+
+def compare(
+    base: ScoredRun,
+    candidate: ScoredRun,
+    *,
+    role: str = "corrected",
+    partition: str = "all",
+    allowed: Iterable[str] = (),
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    metric: str | None = None,
+) -> Comparison:
+    """Pairs two runs by sample and bootstraps their difference.
+
+    Args:
+        base: A finished run.
+        candidate: The finished run that is compared with it.
+        role: Of the scoring, `corrected` or `official`.
+        partition: Only samples of this partition.
+        allowed: Fields of `FIELDS` that may differ.
+        resamples: Of the bootstrap and the sign flips.
+        seed: Of both.
+        metric: Name of the metric to compare, on the tasks that have it; None: each task's primary
+            metric.
+
+    Raises:
+        NotComparable: They differ in what must match.
+        RedoneError: They share no sample.
+    """
+    overridden = check_comparable(base, candidate, role, allowed)
+    notes: list[str] = []
+    one, two = base.scores(role, partition), candidate.scores(role, partition)
+    matched = {}
+    for name in one:
+        if name not in two:
+            continue
+        if (reason := _no_points(one[name].scoring.metric(metric), metric)) is not None:
+            notes.append(f"{name}: {reason}; it is left out.")
+        else:
+            pair = _matched(one[name], two[name], notes)
+            if len(pair[0]):
+                matched[name] = pair
+            else:
+                notes.append(f"{name}: no sample is scored in both runs; it is left out.")
+    if not matched:
+        where = f" of partition {partition!r}" if partition != "all" else ""
+        where += f" of the metric {metric}" if metric else ""
+        raise RedoneError(
+            f"{base.path} and {candidate.path} share no scored sample{where}. Evaluate both on the "
+            "same tasks and partition."
+        )
+    return Comparison(
+        base,
+        candidate,
+        role,
+        partition,
+        differences(matched, resamples, seed, metric),
+        {name: _pairs(one, two, resamples, seed) for name, (one, two) in matched.items()},
+        overridden,
+        recorded_differences(base, candidate),
+        notes,
+        resamples,
+        seed,
+    )
+
+
+def differences(
+    matched: Mapping[str, tuple[TaskScores, TaskScores]],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    metric: str | None = None,
+) -> list[Difference]:
+    """The paired difference of every row of the table of some tasks.
+
+    Args:
+        matched: Base and candidate by task, row for row the same samples.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+        metric: That all of them have; None: each one's primary metric.
+    """
+    before, after, moved = _figures(matched, resamples, seed, metric)
+    return [
+        Difference(
+            row.level,
+            row.name,
+            row.title,
+            row.of,
+            sum(len(matched[name][0]) for name in row.of),
+            nested_mean(row.groups, before),
+            nested_mean(row.groups, after),
+            nested_mean(row.groups, moved),
+        )
+        for row in table_of(list(matched))
+    ]
+
+
+def _no_points(metric: Metric | None, name: str | None) -> str | None:
+    """Why a metric has no difference in points, None if it has one."""
+    if metric is None:
+        return f"it has no metric {name}"
+    if metric.from_items is not None:
+        return f"{metric.name} is no function of sums"
+    return None if metric.higher_is_better else f"a lower {metric.name} is better"
+
+
+def _matched(
+    base: TaskScores, candidate: TaskScores, notes: list[str]
+) -> tuple[TaskScores, TaskScores]:
+    """The rows of the samples that both runs scored."""
+    name = base.task.name
+    for side in (base, candidate):
+        if side.not_scored:
+            notes.append(f"{name}: {side.not_scored} samples were not scored (a service missing).")
+    if np.array_equal(base.samples, candidate.samples):
+        return base, candidate
+    _, mine, theirs = np.intersect1d(
+        base.samples, candidate.samples, assume_unique=True, return_indices=True
+    )
+    notes.append(
+        f"{name}: {len(mine)} samples are in both runs, of {len(base)} and {len(candidate)}."
+    )
+    return base.at(mine), candidate.at(theirs)
+
+
+def _figures(
+    matched: Mapping[str, tuple[TaskScores, TaskScores]],
+    resamples: int,
+    seed: int,
+    named: str | None,
+) -> tuple[dict[str, float], dict[str, float], dict[str, np.ndarray]]:
+    """Base and candidate figures and resampled differences, by task."""
+    every = np.concatenate([pair[0].clusters for pair in matched.values()])
+    names, codes = np.unique(every, return_inverse=True)
+    ends = np.cumsum([len(pair[0]) for pair in matched.values()])
+    sums = {
+        name: Sums.of(own, np.hstack([pair[0].stats, pair[1].stats]))
+        for (name, pair), own in zip(matched.items(), np.split(codes, ends[:-1]), strict=True)
+    }
+    counts = {name: len(task.clusters) for name, task in sums.items()}
+    groups, units = grouped(sums, len(names), seed)
+    drawn = resampled_sums(groups, units, resamples, seed)
+    generator = np.random.Generator(np.random.PCG64([seed, 1]))
+    base, candidate, resampled = {}, {}, {}
+    for name, (mine, _) in matched.items():
+        metric, width = mine.scoring.metric(named), len(mine.scoring.statistics)
+        assert metric is not None
+        with np.errstate(all="ignore"):
+            total = sums[name].total
+            base[name] = float(metric.from_sums(total[:width]))
+            candidate[name] = float(metric.from_sums(total[width:]))
+            moved = metric.from_sums(drawn[name][:, width:]) - metric.from_sums(
+                drawn[name][:, :width]
+            )
+        # A resample without any item of a small task has no information on that task.
+        undefined = np.isnan(moved)
+        if not undefined.all():
+            moved[undefined] = np.median(moved[~undefined])
+        unseen = 100 / (counts[name] + 2)
+        resampled[name] = moved + generator.normal(0, unseen, size=resamples)
+    return base, candidate, resampled
+
+
+def _pairs(base: TaskScores, candidate: TaskScores, resamples: int, seed: int) -> Pairs:
+    moved = candidate.values - base.values
+    _, codes = np.unique(base.clusters, return_inverse=True)
+    by_cluster = np.bincount(codes, weights=moved)
+    values = np.concatenate([base.values, candidate.values])
+    binary = bool(np.isin(values, (0, 1)).all())
+    return Pairs(
+        base,
+        candidate,
+        sign_flip(by_cluster, resamples, seed),
+        mcnemar(base.values == 1, candidate.values == 1) if binary else None,
+    )
+
+
+def check_comparable(
+    base: ScoredRun, candidate: ScoredRun, role: str, allowed: Iterable[str] = ()
+) -> list[Mismatch]:
+    """Checks that two runs may be compared; returns the mismatches that were allowed.
+
+    Args:
+        base: A run.
+        candidate: The run that is compared with it.
+        role: Of the scoring.
+        allowed: Fields that may differ.
+
+    Raises:
+        NotComparable: Another field differs; the message lists all of them.
+        UnknownName: No such field.
+    """
+    allowed = set(allowed)
+    for field in allowed - set(FIELDS):
+        raise UnknownName("field", field, FIELDS)
+    found = mismatches(base, candidate, role)
+    refused = [m for m in found if m.field not in allowed]
+    if refused:
+        fields = sorted({m.field for m in refused}, key=FIELDS.index)
+        lines = "".join(f"\n  {m}" for m in refused[:20])
+        more = f"\n  and {len(refused) - 20} more" if len(refused) > 20 else ""
+        raise NotComparable(
+            f"{base.path} and {candidate.path} cannot be compared, they differ in "
+            f"{', '.join(fields)}:{lines}{more}\nEvaluate both alike, or override with "
+            f"--allow {','.join(fields)}; the verdict then says so.",
+            refused,
+        )
+    return found
+
+
+def mismatches(base: ScoredRun, candidate: ScoredRun, role: str) -> list[Mismatch]:
+    """Every difference in what must match."""
+    found = []
+    shared = [name for name in base.tasks if name in candidate.tasks]
+    only = [sorted(set(a.tasks) - set(b.tasks)) for a, b in ((base, candidate), (candidate, base))]
+    if any(only):
+        sides = [f"{len(o)} of its own ({o[0]} ...)" if o else "none of its own" for o in only]
+        found.append(Mismatch("tasks", "", *sides))
+    for field in ("draws", "system"):
+        found += _differing(field, "", base.request.get(field), candidate.request.get(field))
+    thinking = [run.request["model"].get("thinking", "auto") for run in (base, candidate)]
+    found += _differing("thinking", "", *thinking)
+    for name in shared:
+        one, two = (_task_fields(run, name, role) for run in (base, candidate))
+        for field in one:
+            found += _differing(field, name, one[field], two[field])
+    return found
+
+
+def recorded_differences(base: ScoredRun, candidate: ScoredRun) -> list[Mismatch]:
+    """Differences in what may differ: backend, dtype, package versions, chat template."""
+    one, two = (
+        flatten(
+            {
+                **run.run.get("environment", {}),
+                "versions": run.run.get("versions", {}),
+                "chat_template": run.request["model"].get("chat_template"),
+                "chat_template_args": run.request["model"].get("chat_template_args", {}),
+                "partition": run.request.get("partition"),
+                "seed": run.request.get("seed"),
+            }
+        )
+        for run in (base, candidate)
+    )
+    names = sorted((one.keys() | two.keys()) - _IGNORED)
+    return [m for n in names for m in _differing(n, "", one.get(n), two.get(n))]
+
+
+def _task_fields(run: ScoredRun, task: str, role: str) -> Mapping[str, Any]:
+    """The fields of one task that must match."""
+    request = run.request["tasks"][task]
+    settings = request["settings"]
+    record = run.results["tasks"][task]["scorings"][role]
+    services = services_of(record["signature"])
+    return {
+        "version": request["version"],
+        "samples": request["data"],
+        "prompt": request["prompt"],
+        "scoring": " ".join([record["scoring"], *(f"{k} {v}" for k, v in services.items())]),
+        "limits": {name: settings.get(name) for name in _LIMITS},
+        "sampling": {name: settings.get(name) for name in _SAMPLING},
+    }
+
+
+def _differing(field: str, task: str, base: Any, candidate: Any) -> list[Mismatch]:
+    return [] if base == candidate else [Mismatch(field, task, base, candidate)]

@@ -1,0 +1,372 @@
+"""Evaluates one model on some tasks, into a run folder.
+
+Four passes, each streaming, so memory does not grow with the number of samples:
+
+1. `prepare` reads the data, renders the prompts and writes `samples.jsonl` and `run.json`;
+2. `ask` sends the requests that have no response yet and appends to `responses.jsonl`;
+3. `score.score_run` scores the responses: `scores.parquet`;
+4. `results.write_results` aggregates the scores: `results.json`.
+
+A run that was stopped anywhere is resumed by the same call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..tasks.errors import RedoneError
+from ..tasks.prompts import messages, prompt_for, prompt_hash, shorten
+from ..tasks.registry import by_name
+from ..tasks.schema import Request, Sample, Services, Settings
+from ..tasks.sources import DataPaths, data_hash, samples
+from ..tasks.task import Prompt, Task
+from .display import Progress
+from .models.base import Model
+from .records import RequestRecord, ResponseRecord, Results, RunInfo, RunRequest, SampleRecord
+from .results import RESAMPLES, write_results
+from .run_folder import RunFolder, RunUnreadable, no_run
+from .score import score_run
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a model is evaluated on, and how.
+
+    Attributes:
+        tasks: In the order of the tables.
+        data: The data folder.
+        partition: `all`, `diagnose`, `gate` or `report`.
+        limit: Samples per task, a seeded choice; None for all.
+        seed: Of the choice, of sampled answers and of intervals.
+        draws: Responses per request, 1 unless the temperature is above 0.
+        overrides: Fields of `Settings` that replace the tasks' own.
+        prompts: Replaced prompts, by task name or the authors' name.
+        system: Replaces every system text.
+        texts: False: no samples.jsonl (the data are read again instead).
+    """
+
+    tasks: Sequence[Task]
+    data: Path
+    partition: str = "all"
+    limit: int | None = None
+    seed: int = 0
+    draws: int = 1
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    prompts: Mapping[str, Prompt] = field(default_factory=dict)
+    system: str | None = None
+    texts: bool = True
+
+    def settings(self, task: Task) -> Settings:
+        """The task's settings with this run's overrides."""
+        return replace(task.settings, **self.overrides)
+
+    def with_thinking(self, budget: int) -> Plan:
+        """The same plan with a thinking budget (`models.base.thinking_budget`) unless it is 0."""
+        if not budget:
+            return self
+        return replace(self, overrides={**self.overrides, "max_thinking_tokens": budget})
+
+    def samples(self, task: Task) -> Iterator[Sample]:
+        """The task's samples in this run."""
+        return samples(task, self.data, partition=self.partition, limit=self.limit, seed=self.seed)
+
+
+def evaluate(
+    folder: Path,
+    plan: Plan,
+    model: Model,
+    services: Services,
+    info: Mapping[str, Any],
+    resamples: int = RESAMPLES,
+) -> Results:
+    """Evaluates a model into a run folder, or resumes the run that is there.
+
+    Args:
+        folder: The run folder.
+        plan: What the model is evaluated on.
+        model: The model. The caller closes it.
+        services: What scoring may use.
+        info: Recorded in run.json (`run_info`).
+        resamples: Bootstrap resamples of the intervals.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        RunMismatch: The folder holds a run of another request.
+        RunInUse: Another process is working on the folder.
+    """
+    with RunFolder(folder) as run:
+        total = prepare(run, plan, model, info)
+        with Progress(total) as progress:
+            ask(run, plan, model, progress)
+        tasks = {task.name: task for task in plan.tasks}
+        scores = score_run(run, records_of(run, plan, model), tasks, services)
+        return write_results(run, scores, tasks, services, resamples)
+
+
+def rescore(folder: Path, services: Services, data: DataPaths | None = None) -> Results:
+    """Derives scores.parquet and results.json again, without a model.
+
+    Args:
+        folder: A run folder that keeps its samples.
+        services: What scoring may use.
+        data: Where tasks find their data; None: as the environment says.
+    """
+    tasks = {task.name: task for task in tasks_of_run(folder, data)}
+    with RunFolder(folder) as run:
+        scores = score_run(run, records_of(run), tasks, services)
+        return write_results(run, scores, tasks, services)
+
+
+def tasks_of_run(folder: Path, data: DataPaths | None = None) -> list[Task]:
+    """The tasks of a run folder, in its order.
+
+    Raises:
+        RunUnreadable: It is no run, or its tasks have other versions than the registry's.
+    """
+    run = RunFolder(folder).run
+    if run is None:
+        raise no_run(folder)
+    requested = run["request"]["tasks"]
+    tasks = [by_name(name, data) for name in requested]
+    changed = [task.name for task in tasks if requested[task.name]["version"] != task.version]
+    if changed:
+        raise RunUnreadable(
+            f"{folder} was made with other versions of {', '.join(changed)}. Evaluate again."
+        )
+    return tasks
+
+
+def load_services(embedder: str | Path | None, allow_code: bool, tasks: Iterable[Task]) -> Services:
+    """The services that the scorings of some tasks need, as far as they are available.
+
+    Args:
+        embedder: A sentence-embedding model.
+        allow_code: Whether programs that a model wrote may be run, in the sandbox.
+        tasks: Those to be scored.
+    """
+    needs = {need for task in tasks for need in task.needs()}
+    found = Services()
+    if embedder and "embedder" in needs:
+        from .embedder import FolderEmbedder
+
+        found = replace(found, embedder=FolderEmbedder(embedder))
+    if allow_code and "sandbox" in needs:
+        from .sandbox.service import ForkSandbox
+
+        sandbox = ForkSandbox()
+        print(f"Sandbox: {sandbox.isolation.line}.", file=sys.stderr)
+        found = replace(found, sandbox=sandbox)
+    return found
+
+
+def run_info(name: str, command: Sequence[str], suite: str | None = None) -> RunInfo:
+    """What run.json records beside the request.
+
+    Args:
+        name: What the user calls the model.
+        command: That started the run.
+        suite: As the user named it.
+    """
+    return {
+        "name": name,
+        "suite": suite,
+        "command": list(command),
+        "versions": {
+            "redone": version("redone"),
+            "python": platform.python_version(),
+            **({"lm_eval": version("lm_eval")} if "lm_eval" in sys.modules else {}),
+        },
+    }
+
+
+def request_of(plan: Plan, model: Model, data: Mapping[str, str]) -> RunRequest:
+    """Everything that two runs must share to be the same request.
+
+    Args:
+        plan: What the model is evaluated on.
+        model: The model.
+        data: Hash of the samples, by task.
+    """
+    return {
+        "model": model.identity(),
+        "partition": plan.partition,
+        "limit": plan.limit,
+        "seed": plan.seed,
+        "draws": plan.draws,
+        "system": plan.system,
+        "tasks": {
+            task.name: {
+                "version": task.version,
+                "prompt": prompt_hash(task, plan.prompts, plan.system),
+                "data": data.get(task.name),
+                "settings": _plain(plan.settings(task)),
+            }
+            for task in plan.tasks
+        },
+    }
+
+
+def sample_records(plan: Plan, model: Model) -> Iterator[SampleRecord]:
+    """Every sample with its finished requests, in the order of tasks and files."""
+    context = hashlib.sha256(_packed(model.identity())).digest()
+    for task in plan.tasks:
+        settings = plan.settings(task)
+        packed = _packed(_plain(settings))
+        for sample in plan.samples(task):
+            prompt = prompt_for(task, sample.language, plan.prompts, plan.system)
+            requests, shortened = _requests(task, sample, prompt, settings, plan.overrides, model)
+            records = (_request_record(request, context, settings, packed) for request in requests)
+            yield SampleRecord(sample, tuple(records), shortened)
+
+
+def _requests(
+    task: Task,
+    sample: Sample,
+    prompt: Prompt,
+    settings: Settings,
+    overrides: Mapping[str, Any],
+    model: Model,
+) -> tuple[Sequence[Request], dict[str, Any] | None]:
+    if task.requests is not None:
+        found = task.requests(sample, prompt)
+        if overrides:
+            found = [replace(r, settings=replace(r.settings, **overrides)) for r in found]
+        return found, None
+    if task.limit is not None and "max_tokens" not in overrides:
+        settings = replace(settings, max_tokens=min(settings.max_tokens, task.limit(sample)))
+    request = Request(sample.id, messages(prompt, sample.fields), settings)
+    if model.overflow(request) <= 0:
+        return (request,), None
+    shorter = shorten(
+        sample, prompt, fits=lambda m: model.overflow(replace(request, prompt=m)) <= 0
+    )
+    cut = {"field": shorter.field, "characters": shorter.characters}
+    return (replace(request, prompt=shorter.messages),), cut
+
+
+def _request_record(
+    request: Request, context: bytes, settings: Settings, packed_settings: bytes
+) -> RequestRecord:
+    """A request and its hash.
+
+    Args:
+        request: The request.
+        context: Hash of the model's identity.
+        settings: The task's of this run.
+        packed_settings: The same, as bytes.
+    """
+    own = None if request.settings == settings else _plain(request.settings)
+    digest = hashlib.sha256(context + (packed_settings if own is None else _packed(own)))
+    digest.update(_packed([request.kind, request.prompt, request.continuation]))
+    if request.draw:
+        # A task that wants several answers to one prompt: each has a seed of its own.
+        digest.update(_packed(request.draw))
+    return RequestRecord(
+        hash=digest.hexdigest()[:16],
+        prompt=request.prompt,
+        kind=None if request.kind == "generate" else request.kind,
+        continuation=request.continuation,
+        settings=own,
+    )
+
+
+def prepare(folder: RunFolder, plan: Plan, model: Model, info: Mapping[str, Any]) -> int:
+    """Makes the folder ready for `ask`, or checks that it is the folder of this very request.
+
+    Args:
+        folder: Locked by the caller.
+        plan: What the model is evaluated on.
+        model: Its identity and tokenizer are part of the requests.
+        info: Recorded beside the request: command, versions, names.
+
+    Returns:
+        How many responses the run will have.
+
+    Raises:
+        RunMismatch: The folder is of another request.
+    """
+    if (run := folder.run) is not None:
+        data = {t.name: data_hash(s.id for s in plan.samples(t)) for t in plan.tasks}
+        folder.refuse_if_different(request_of(plan, model, data))
+        return run["answers"]
+    folder.samples.path.unlink(missing_ok=True)
+    ids: dict[str, list[str]] = {task.name: [] for task in plan.tasks}
+    answers = 0
+    for record in sample_records(plan, model):
+        answers += len(record.distinct) * plan.draws
+        ids[record.sample.task].append(record.sample.id)
+        if plan.texts:
+            folder.samples.append(record.json(), flush=False)
+    empty = [name for name, found in ids.items() if not found]
+    if empty:
+        raise RedoneError(
+            f"No sample of {', '.join(empty)} is in partition {plan.partition!r}. "
+            "Choose another --partition, or leave the task out."
+        )
+    data = {name: data_hash(found) for name, found in ids.items()}
+    folder.start(request_of(plan, model, data), answers, model.environment(), info)
+    return answers
+
+
+def records_of(
+    folder: RunFolder, plan: Plan | None = None, model: Model | None = None
+) -> Iterable[SampleRecord]:
+    """The folder's samples: from samples.jsonl, or rendered again where texts are not kept."""
+    if folder.samples.path.exists():
+        return folder.sample_records()
+    if plan is None or model is None:
+        raise RunUnreadable(
+            f"{folder.path} keeps no samples (--no-texts), so only the command that made it can "
+            "score it again."
+        )
+    return sample_records(plan, model)
+
+
+def ask(folder: RunFolder, plan: Plan, model: Model, progress: Progress) -> None:
+    """Sends every request that has no response yet; each response is on disk as it comes.
+
+    Args:
+        folder: Prepared.
+        plan: What the model is evaluated on.
+        model: The model.
+        progress: Counts the responses.
+    """
+    done = folder.answered()
+    progress.already(len(done))
+    settings = {task.name: plan.settings(task) for task in plan.tasks}
+
+    def requests() -> Iterator[Request]:
+        for record in records_of(folder, plan, model):
+            sample = record.sample
+            for request in record.distinct:
+                for draw in range(plan.draws):
+                    if (sample.id, request.hash, draw) not in done:
+                        yield request.request(sample.id, settings[sample.task], draw, plan.seed)
+
+    last = time.monotonic()
+    for request, completion in model.run(requests()):
+        now = time.monotonic()
+        folder.responses.append(ResponseRecord.of(request, completion, now - last).json())
+        last = now
+        progress.answered(completion.tokens)
+    folder.responses.close()
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    return asdict(settings) | {"stop": list(settings.stop)}
+
+
+def _packed(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

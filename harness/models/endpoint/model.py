@@ -1,0 +1,416 @@
+"""The model of the `endpoint` backend, and the check at the start that the server has it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ....tasks.errors import RedoneError, UnknownName
+from ....tasks.schema import Completion, Message, Request, Settings
+from ..base import Thinking, check_thinking, first_line
+from ..output import opens_thinking
+from ..rendering import Renderer
+from .client import (
+    Client,
+    EndpointOptions,
+    Filtered,
+    Refused,
+    Reply,
+    Trouble,
+    Unanswerable,
+    checked_url,
+)
+from .pace import Background
+from .wire import Unsupported, Unusable, completion, limits, sampling, scored, scoring
+
+LOOKS, PAUSE, SILENCE = 3, 0.2, 20.0
+"""Attempts to connect at the start, seconds between them, and seconds to wait for a reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What a server reports about itself and a model.
+
+    Attributes:
+        kind: `owned_by` of its models ("vllm", "sglang", "llamacpp", ...), "" if not reported.
+        version: Its version, None if not reported.
+        root: Where it has the model from, None if not reported.
+        context: Tokens of prompt and answer together, None if not reported.
+    """
+
+    kind: str = ""
+    version: str | None = None
+    root: str | None = None
+    context: int | None = None
+
+
+async def find_model(client: Client, model: str, path: str, probe: Mapping[str, Any]) -> Server:
+    """Find the model on the server.
+
+    Args:
+        client: Of this server.
+        model: The name that the user gave.
+        path: Of the requests.
+        probe: A request for one token: shows that a model exists that is not listed.
+
+    Raises:
+        RedoneError: No answer, a missing or wrong key, or not an OpenAI-compatible server.
+        UnknownName: The server does not have the model.
+    """
+    await _reach(client)
+    try:
+        listed = _models(await client.ask("/models", None, _whole))
+    except Refused as error:
+        if error.status not in (404, 405, 501):
+            raise
+        await _refuse_without_v1(client)
+        await _prove(client, model, path, probe, ())
+        return Server()
+    except Unusable:
+        await _refuse_without_v1(client)
+        raise RedoneError(
+            f"{client.url}/models does not answer as an OpenAI-compatible server does. --base-url "
+            "must end where the API begins, usually with /v1."
+        ) from None
+    entry = next((m for m in listed if m["id"] == model), None)
+    if entry is None:
+        # Some servers have models, aliases or deployments that they do not list.
+        await _prove(client, model, path, probe, [m["id"] for m in listed])
+        entry = listed[0] if len(listed) == 1 else {}
+    kind, root, context = (entry.get(n) for n in ("owned_by", "root", "max_model_len"))
+    kind = kind[:40] if isinstance(kind, str) else ""
+    return Server(
+        kind=kind,
+        version=await _version(client) if kind == "vllm" else None,
+        root=root[:400] if isinstance(root, str) else None,
+        context=context if isinstance(context, int) and context > 0 else None,
+    )
+
+
+async def _reach(client: Client) -> None:
+    """Raise if there is no server; any reply will do."""
+    for left in reversed(range(LOOKS)):
+        try:
+            async with asyncio.timeout(SILENCE):
+                await client.send(f"{client.url}/models")
+            return
+        except (Trouble, TimeoutError) as trouble:
+            if not left:
+                raise RedoneError(
+                    f"No answer from {client.url} ({str(trouble) or 'timeout'}). Is the server "
+                    "running, and is the port right? --base-url is e.g. http://localhost:8000/v1."
+                ) from None
+        await asyncio.sleep(PAUSE)
+
+
+async def _refuse_without_v1(client: Client) -> None:
+    """Raise if the API begins at /v1 below the given address."""
+    if client.url.endswith("/v1"):
+        return
+    try:
+        _models(await client.send(f"{client.url}/v1/models"))
+    except (Trouble, Unusable):
+        return
+    raise RedoneError(f"The API begins at /v1: pass --base-url {client.url}/v1")
+
+
+async def _prove(
+    client: Client, model: str, path: str, probe: Mapping[str, Any], known: Sequence[str]
+) -> None:
+    """Request one token, which fails if the server does not have the model."""
+    try:
+        await client.ask(path, probe, _whole)
+    except Refused as error:
+        unknown = error.status == 404 or (error.status in (400, 422) and "model" in str(error))
+        if known and unknown:
+            listing = "GET /models of the server lists them."
+            raise UnknownName(f"model on {client.url}:", model, known, listing) from None
+        raise
+
+
+async def _version(client: Client) -> str | None:
+    try:
+        body = (await client.send(f"{client.url.removesuffix('/v1')}/version")).json()
+    except (Trouble, Unusable):
+        return None
+    version = body.get("version") if isinstance(body, Mapping) else None
+    return version[:40] if isinstance(version, str) else None
+
+
+def _whole(reply: Reply, _: float) -> Reply:
+    return reply
+
+
+def _models(reply: Reply) -> list[Mapping[str, Any]]:
+    """The entries of a list of models; raises `Unusable` if it is not one."""
+    body = reply.json()
+    listed = body.get("data") if isinstance(body, Mapping) else None
+    if not isinstance(listed, list):
+        raise Unusable("no list of models")
+    entries = [m for m in listed if isinstance(m, Mapping)]
+    return [m for m in entries if isinstance(m.get("id"), str) and m["id"].isprintable()]
+
+
+_log = logging.getLogger("redone.endpoint")
+
+TEMPLATE_BYTES = 1024
+"""Upper bound of the bytes that a server's chat template adds: shorter prompts are not counted."""
+
+
+class EndpointModel:
+    """A model on a server.
+
+    The chat template is applied once: by the server, which receives messages (`chat`), or here, and
+    the server receives token ids (`completions`), as for raw prompts. Which of the two is part of
+    the identity.
+
+    Args:
+        name: The model's name on the server.
+        url: The server's, with its `/v1`.
+        tokenizer: Folder of the model's tokenizer: prompts are rendered and counted here.
+        chat_template_args: Extra arguments of the chat template, whoever applies it.
+        thinking: Thinking mode, for templates that have one.
+        options: Everything else.
+        key: The server's key; None: none.
+
+    Raises:
+        RedoneError: The server cannot be used; the message says what to change.
+    """
+
+    backend = "endpoint"
+
+    def __init__(
+        self,
+        name: str,
+        url: str | None,
+        *,
+        tokenizer: str | Path | None = None,
+        chat_template_args: Mapping[str, Any] | None = None,
+        thinking: Thinking = "auto",
+        options: EndpointOptions | None = None,
+        key: str | None = None,
+    ) -> None:
+        check_thinking(thinking)
+        self.name = name
+        self._options = options or EndpointOptions()
+        self._url = checked_url(url)
+        self._arguments = dict(sorted((chat_template_args or {}).items()))
+        if thinking != "auto":
+            self._arguments["enable_thinking"] = thinking == "on"
+        self._thinking: Thinking = thinking
+        self._renderer = _renderer(tokenizer, self._arguments) if tokenizer else None
+        api = self._options.api
+        self._chat = api == "chat" or (api == "auto" and self._renderer is None)
+        if not self._chat and self._renderer is None:
+            raise RedoneError(
+                '--backend-args, api "completions": prompts are rendered here, which needs '
+                "--tokenizer PATH."
+            )
+        self._counted, self._warned = True, False
+        self._server = Server()
+        self._client = Client(self._url, key, self._options)
+        self._background = Background()
+        try:
+            path, body, _ = self._body(Request("", ({"role": "user", "content": "."},), _ONE))
+            self._server = self._background.wait(find_model(self._client, name, path, body))
+        except BaseException:
+            self.close()
+            raise
+        self.context: int | None = self._options.context or self._server.context
+        self.thinks = thinking == "on" or (self._renderer is not None and self._renderer.thinks)
+
+    def identity(self) -> dict[str, Any]:
+        """What changes an answer, as far as a server reports it."""
+        renderer = None if self._chat else self._renderer
+        return {
+            "model": self.name,
+            "server": self._options.server or self._url,
+            "server_kind": self._server.kind,
+            "root": self._server.root,
+            "api": "chat" if self._chat else "completions",
+            "chat_template": "server" if renderer is None else renderer.template_hash,
+            "chat_template_args": self._arguments,
+            "tokenizer": None if renderer is None else _vocabulary(renderer),
+            "thinking": self._thinking,
+            "extra_body": self._options.extra_body,
+        }
+
+    def environment(self) -> dict[str, Any]:
+        """What is recorded with the answers; the cost of a run is computed with these prices."""
+        found: dict[str, Any] = {
+            "backend": self.backend,
+            "url": self._url,
+            "server": " ".join(filter(None, (self._server.kind, self._server.version))) or None,
+            "chat_template_by": "server" if self._chat else "redone",
+            "context": self.context,
+            "concurrency": self._options.concurrency,
+        }
+        if self._options.price_in is not None:
+            prices = {"input": self._options.price_in, "output": self._options.price_out}
+            found["prices_per_million_tokens"] = prices
+        return found
+
+    def overflow(self, request: Request) -> int:
+        """By how many tokens prompt and limits exceed the context; 0 or less: they fit.
+
+        Without a tokenizer the server counts if it can (/tokenize of vLLM and SGLang); if it
+        cannot, a prompt that is too long is the server's to reject.
+        """
+        if self._renderer is not None:
+            return self._renderer.overflow(request, self.context)
+        if self.context is None or request.kind != "generate":
+            return -1
+        room = self.context - request.settings.max_tokens - request.settings.max_thinking_tokens
+        prompt = request.prompt
+        parts = [prompt] if isinstance(prompt, str) else [m["content"] for m in prompt]
+        most = TEMPLATE_BYTES + sum(len(part.encode()) for part in parts)
+        if most <= room:
+            return most - room
+        count = self._background.wait(self._count(prompt)) if self._counted else None
+        self._counted = count is not None
+        return -1 if count is None else count - room
+
+    def run(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Completion]]:
+        """Complete requests, many at once, each yielded when it is done.
+
+        Raises:
+            RedoneError: No usable answer for too long, or a request that the server will never
+                answer. Also at the end if some requests failed while others succeeded.
+        """
+        skipped: list[Unanswerable] = []
+        ahead = 2 * self._options.concurrency
+        for request, answer in self._background.each(requests, self._answer, ahead):
+            if isinstance(answer, Unanswerable):
+                skipped.append(answer)
+            else:
+                yield request, answer
+        if skipped:
+            raise RedoneError(
+                f"{self._url} failed repeatedly on {len(skipped)} requests while others succeeded "
+                f"(last error: {skipped[-1]}). Progress is saved: rerun the same command to retry "
+                "these, or use --rescore RUN for provisional figures."
+            )
+
+    def close(self) -> None:
+        """Cancel the requests in flight and close the connections."""
+        self._background.close(last=self._client.close)
+
+    async def _answer(self, request: Request) -> Completion | Unanswerable:
+        try:
+            return await (
+                self._generate(request)
+                if request.kind == "generate"
+                else self._loglikelihood(request)
+            )
+        except Filtered:
+            return Completion("")
+        except Unanswerable as error:
+            return error
+
+    async def _generate(self, request: Request) -> Completion:
+        path, body, opened = self._body(request)
+        settings = request.settings
+        answer = await self._client.ask(
+            path, body, lambda reply, took: completion(reply.json(), settings, opened, took)
+        )
+        if answer.thinking is not None and not settings.max_thinking_tokens and not self._warned:
+            self._warned = True
+            _log.warning(
+                "%s is thinking within the token limits of its answers. Pass --max-thinking-tokens "
+                "N, or --thinking off if the server supports it.", self.name,
+            )  # fmt: skip
+        return answer
+
+    def _body(self, request: Request) -> tuple[str, dict[str, Any], bool]:
+        """Path and body of a request, and whether its prompt ends inside `<think>`."""
+        prompt, settings = request.prompt, request.settings
+        body = {"model": self.name, **sampling(settings, request.seed, self._server.kind)}
+        if self._chat and not isinstance(prompt, str):
+            body["messages"] = [dict(m) for m in prompt]
+            if self._arguments:
+                body["chat_template_kwargs"] = self._arguments
+            body |= limits(settings, self._options.max_tokens_field)
+            return "/chat/completions", body | self._options.extra_body, False
+        if self._renderer is None:
+            body["prompt"], opened = prompt, opens_thinking(str(prompt))
+        else:
+            rendered = self._renderer.render(prompt)
+            ids = self._renderer.encode([rendered])[0]
+            body["prompt"], opened = ids or [self._renderer.first_token], rendered.opened
+        body |= limits(settings, "max_tokens")
+        return "/completions", body | self._options.extra_body, opened
+
+    async def _loglikelihood(self, request: Request) -> Completion:
+        """A log-likelihood."""
+        if self._renderer is None:
+            raise Unsupported(
+                "These tasks need log-likelihoods, and so the model's tokenizer: --tokenizer PATH."
+            )
+        # vLLM reserves a position for a generated token even where none is requested.
+        room = None if self.context is None else self.context - 1
+        windows = self._renderer.scored_windows(request, room)
+        parts = [await self._window(ids, count) for ids, count in windows]
+        return Completion(
+            text="",
+            prompt_tokens=sum(part.prompt_tokens for part in parts),
+            seconds=sum(part.seconds for part in parts),
+            logprob=sum(part.logprob or 0.0 for part in parts),
+            greedy=all(part.greedy for part in parts),
+        )
+
+    async def _window(self, ids: Sequence[int], count: int) -> Completion:
+        return await self._client.ask(
+            "/completions",
+            {"model": self.name, **scoring(ids)},
+            lambda reply, took: scored(reply.json(), len(ids), count, took),
+        )
+
+    async def _count(self, prompt: Sequence[Message] | str) -> int | None:
+        """Tokens of a prompt by the server's tokenizer and template, None if it cannot count."""
+        body: dict[str, Any] = {"model": self.name}
+        if isinstance(prompt, str):
+            body["prompt"] = prompt
+        else:
+            body |= {"messages": [dict(m) for m in prompt], "add_generation_prompt": True}
+            if self._arguments:
+                body["chat_template_kwargs"] = self._arguments
+        root = self._url.removesuffix("/v1")
+        try:
+            reply = (await self._client.send(f"{root}/tokenize", body)).json()
+        except (Trouble, Unusable):
+            return None
+        count = reply.get("count") if isinstance(reply, Mapping) else None
+        return count if isinstance(count, int) and count >= 0 else None
+
+
+_ONE = Settings(max_tokens=1)
+
+
+def _renderer(path: str | Path, arguments: Mapping[str, Any]) -> Renderer:
+    from transformers import AutoTokenizer
+
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise RedoneError(
+            f"--tokenizer {str(path)!r} is not a folder. Pass the one with the model's "
+            "tokenizer.json (or tokenizer_config.json)."
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        raise RedoneError(
+            f"--tokenizer {str(path)!r} cannot be read: {first_line(error)}."
+        ) from error
+    return Renderer(tokenizer, arguments, "auto")
+
+
+def _vocabulary(renderer: Renderer) -> str:
+    """16 hex digits over all tokens and their ids."""
+    tokens = json.dumps(sorted(renderer.tokenizer.get_vocab().items(), key=lambda t: t[1]))
+    return hashlib.sha256(tokens.encode()).hexdigest()[:16]

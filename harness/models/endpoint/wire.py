@@ -1,0 +1,189 @@
+"""Bodies of the requests to an OpenAI-compatible server, and how its replies are parsed.
+
+Everything from a server is checked: `Unusable` means that a reply contains no answer, and the
+request is retried. A server that does not return the log-probabilities of a prompt never will, so
+`Unsupported` ends the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ....tasks.errors import RedoneError
+from ....tasks.schema import Completion, Settings
+from ..output import CLOSE, OPEN, postprocess
+
+MOST_STOPS = 4
+"""Stop texts that every server accepts; all are applied to the answer here in any case."""
+
+_SEED_BITS = 31
+_CUT = {"length", "max_tokens", "model_length"}
+_ABORTED = {"abort", "error"}
+
+NEUTRAL: Mapping[str, Mapping[str, Any]] = {
+    "vllm": {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0},
+    "sglang": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
+    "llamacpp": {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0},
+}
+"""Servers (by the `owned_by` of their models) that take missing settings from the model's own
+generation configuration or their own defaults: the values that mean "off" are sent to them."""
+
+
+class Unusable(Exception):
+    """A reply without a usable answer; the text says why."""
+
+
+class Unsupported(RedoneError):
+    """The server cannot do what the tasks need."""
+
+
+def sampling(settings: Settings, seed: int | None, server: str) -> dict[str, Any]:
+    """The fields of a request that say how to sample.
+
+    Args:
+        settings: Of the request.
+        seed: Of the draw, cut to 31 bits, the most that some servers accept.
+        server: Its kind, a key of `NEUTRAL` or any other word.
+    """
+    fields: dict[str, Any] = {"temperature": settings.temperature, **NEUTRAL.get(server, {})}
+    if settings.temperature > 0:
+        fields["top_p"] = settings.top_p
+        if settings.top_k:
+            fields["top_k"] = settings.top_k
+        if seed is not None:
+            fields["seed"] = seed & ((1 << _SEED_BITS) - 1)
+    return fields
+
+
+def limits(settings: Settings, field: str) -> dict[str, Any]:
+    """The fields that end an answer.
+
+    A server applies stop texts to thinking too, we do not: where a model may think, `completion`
+    applies them.
+
+    Args:
+        settings: Of the request.
+        field: The server's name of the token limit.
+    """
+    fields: dict[str, Any] = {field: settings.max_tokens + settings.max_thinking_tokens}
+    stops = [s for s in settings.stop if s][:MOST_STOPS]
+    if stops and not settings.max_thinking_tokens:
+        fields["stop"] = stops
+    return fields
+
+
+def completion(answer: Any, settings: Settings, opened: bool, seconds: float) -> Completion:
+    """The completion in the answer to a chat or text request.
+
+    Args:
+        answer: The decoded body.
+        settings: Of the request.
+        opened: Whether the prompt ended inside `<think>`.
+        seconds: From request to reply.
+
+    Raises:
+        Unusable: It contains no answer.
+    """
+    choice = _choice(answer)
+    reason = choice.get("finish_reason")
+    if reason in _ABORTED:
+        raise Unusable(f"an answer aborted by the server ({reason})")
+    cut = reason in _CUT
+    thinking, text, ended = postprocess(_text(choice, cut), settings.stop, opened, cut)
+    read, written = usage(answer)
+    return Completion(
+        text=text,
+        finish=ended,
+        thinking=thinking,
+        prompt_tokens=read,
+        tokens=written,
+        seconds=seconds,
+    )
+
+
+def scoring(ids: Sequence[int]) -> dict[str, Any]:
+    """The fields that request the log-probabilities of a prompt's own tokens."""
+    return {"prompt": list(ids), "max_tokens": 0, "temperature": 0.0, "echo": True, "logprobs": 1}
+
+
+def scored(answer: Any, tokens: int, count: int, seconds: float) -> Completion:
+    """Log-probability of the last tokens of a prompt, and whether each was the likeliest.
+
+    Args:
+        answer: The decoded body.
+        tokens: Length of the prompt.
+        count: How many of its last tokens are scored.
+        seconds: From request to reply.
+
+    Raises:
+        Unusable: It contains no answer.
+        Unsupported: It lacks the prompt's log-probabilities.
+    """
+    found = _choice(answer).get("logprobs")
+    chosen = found.get("token_logprobs") if isinstance(found, Mapping) else None
+    best = found.get("top_logprobs") if isinstance(found, Mapping) else None
+    if not (isinstance(chosen, list) and isinstance(best, list) and len(chosen) == len(best)) or (
+        len(chosen) != tokens
+    ):
+        raise Unsupported(
+            "The server does not return the log-probabilities of a prompt (`echo` with `logprobs` "
+            "on /completions), which tasks with log-likelihoods need. vLLM does; or use --backend "
+            "hf."
+        )
+    total, greedy = 0.0, True
+    for value, table in zip(chosen[tokens - count :], best[tokens - count :], strict=True):
+        if not _is_number(value) or not isinstance(table, Mapping):
+            raise Unusable("a log-probability that is not a number")
+        others = [v for v in table.values() if _is_number(v)]
+        total += value
+        greedy = greedy and value >= max(others, default=value)
+    read, _ = usage(answer)
+    return Completion("", prompt_tokens=read, seconds=seconds, logprob=total, greedy=greedy)
+
+
+def usage(answer: Any) -> tuple[int, int]:
+    """Prompt and completion tokens by the server's count, 0 if it reports none."""
+    counted = answer.get("usage") if isinstance(answer, Mapping) else None
+    if not isinstance(counted, Mapping):
+        return 0, 0
+    counts = (counted.get("prompt_tokens"), counted.get("completion_tokens"))
+    read, written = (c if isinstance(c, int) and 0 <= c < 1 << 40 else 0 for c in counts)
+    return read, written
+
+
+def _choice(answer: Any) -> Mapping[str, Any]:
+    choices = answer.get("choices") if isinstance(answer, Mapping) else None
+    if not isinstance(choices, list):
+        raise Unusable("an answer without choices")
+    if not choices or not isinstance(choices[0], Mapping):
+        raise Unusable("an answer with empty choices")
+    return choices[0]
+
+
+def _text(choice: Mapping[str, Any], cut: bool) -> str:
+    """Everything that the model wrote, with thinking put back that the server had taken off."""
+    message = choice.get("message")
+    if not isinstance(message, Mapping):
+        text = choice.get("text")
+        if not isinstance(text, str):
+            raise Unusable("an answer without text")
+        return text
+    content = message.get("content")
+    if isinstance(content, list):
+        content = "".join(
+            str(part.get("text") or "") for part in content if isinstance(part, Mapping)
+        )
+    if content is not None and not isinstance(content, str):
+        raise Unusable("an answer whose content is not text")
+    content = content or message.get("refusal") or ""
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    if not isinstance(thought, str) or not thought:
+        return str(content)
+    unclosed = cut and not content
+    return f"{OPEN}{thought}" if unclosed else f"{OPEN}{thought}{CLOSE}{content}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,271 @@
+"""The files at a model's path: a folder, a GGUF file or a LoRA adapter, and their fingerprint."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ...tasks.errors import RedoneError
+
+_SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt", ".tiktoken"}
+PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt"})
+"""Endings of files of pickled weights."""
+_NO_MATTER = {"training_args.json", "trainer_state.json", "all_results.json", "eval_results.json"}
+
+
+def fingerprint(
+    folder: Path, more: Collection[str] = (), names: Collection[str] | None = None
+) -> str:
+    """16 hex digits over weights, configuration and tokenizer files: names and contents.
+
+    The hash of each file is kept in the user's cache folder under path, size and modification time,
+    so that gigabytes of weights are read once.
+
+    Args:
+        folder: The model's.
+        more: Endings of further files that count.
+        names: The only files that count; None: all of those endings.
+    """
+    known = _Known()
+    whole = hashlib.sha256()
+    if names is None:
+        files = _files(folder, _SUFFIXES.union(more))
+    else:
+        files = map(folder.joinpath, sorted(names))
+    for path in files:
+        whole.update(f"{path.name}\0{known.digest(path)}\0".encode())
+    known.save()
+    return whole.hexdigest()[:16]
+
+
+def _files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.suffix in suffixes and path.name not in _NO_MATTER and path.is_file():
+            yield path
+
+
+class _Known:
+    """The cache of hashes of files that were read before."""
+
+    def __init__(self) -> None:
+        from platformdirs import user_cache_path
+
+        self._path = user_cache_path("redone") / "fingerprints.json"
+        self._digests: dict[str, str] = {}
+        self._new = False
+        # A cache that cannot be read is made again.
+        with contextlib.suppress(OSError, ValueError):
+            stored = json.loads(self._path.read_text("utf-8"))
+            if isinstance(stored, dict):
+                self._digests = stored
+
+    def digest(self, path: Path) -> str:
+        status = path.stat()
+        key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+        if key not in self._digests:
+            with path.open("rb") as file:
+                self._digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
+            self._new = True
+        return self._digests[key]
+
+    def save(self) -> None:
+        if not self._new:
+            return
+        # Another process may write at the same time: replace the file as a whole.
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            part = self._path.with_suffix(f".{os.getpid()}.part")
+            part.write_text(json.dumps(self._digests, indent=0), "utf-8")
+            part.replace(self._path)
+
+
+ADAPTER = "adapter_config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What of a model may run as a program: nothing by default.
+
+    Attributes:
+        pickles: Weights saved as pickles may be loaded.
+        code: Python files of the folder may be imported.
+    """
+
+    pickles: bool = False
+    code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """The files of one model.
+
+    Attributes:
+        path: As the user gave it, for messages.
+        folder: Of configuration and weights.
+        gguf: The file in the folder that holds everything; None: a folder of transformers.
+        pickled: Whether its weights are pickles.
+        code: Whether the folder's own Python files are used.
+        adapter: Folder of a LoRA adapter on top of it.
+        adapter_pickled: Whether the adapter's weights are pickles.
+    """
+
+    path: str
+    folder: Path
+    gguf: str | None = None
+    pickled: bool = False
+    code: bool = False
+    adapter: Path | None = None
+    adapter_pickled: bool = False
+
+    @property
+    def tokenizer(self) -> Path:
+        """The folder of the tokenizer: the adapter's own if it has one, else its base's."""
+        if self.adapter is not None and (self.adapter / "tokenizer_config.json").is_file():
+            return self.adapter
+        return self.folder
+
+    def fingerprint(self) -> str:
+        """16 hex digits over everything that changes an answer."""
+        names = [self.gguf] if self.gguf else None
+        more = (PICKLED if self.pickled else frozenset()) | ({".py"} if self.code else set())
+        base = fingerprint(self.folder, more, names)
+        if self.adapter is None:
+            return base
+        over = fingerprint(self.adapter, PICKLED if self.adapter_pickled else frozenset())
+        return hashlib.sha256(f"{base}+{over}".encode()).hexdigest()[:16]
+
+
+def model_files(path: str, trust: Trust, base: str | None = None) -> ModelFiles:
+    """The files of a model, by what its path is.
+
+    Args:
+        path: A folder with weights, a GGUF file, a folder with one, or a LoRA adapter's.
+        trust: What of them may run as a program.
+        base: The model below an adapter; None: the one that its configuration names.
+
+    Raises:
+        RedoneError: Nothing that can be loaded, or that the user has not allowed to be.
+    """
+    folder = Path(path).expanduser()
+    if not folder.exists():
+        raise _absent(folder, path)
+    if (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
+        below = model_files(base_of(folder, path, base), trust)
+        pickled = _pickled(folder, path, trust)
+        return replace(below, path=path, adapter=folder, adapter_pickled=pickled)
+    if base is not None:
+        raise RedoneError(
+            f"--base is for adapters, and {path!r} is none: it has no {ADAPTER}. Leave it out."
+        )
+    if folder.is_file() and folder.suffix == ".gguf":
+        return ModelFiles(path, folder.parent, gguf=folder.name)
+    if not (folder / "config.json").is_file():
+        found = sorted(p.name for p in folder.glob("*.gguf")) if folder.is_dir() else []
+        if len(found) == 1:
+            return ModelFiles(path, folder, gguf=found[0])
+        if found:
+            raise RedoneError(
+                f"{path!r} holds several models: {', '.join(found[:6])}. Give the path of one file."
+            )
+        raise RedoneError(
+            f"{path!r} is not a model folder: it has no config.json. Give the folder that holds "
+            "config.json, the tokenizer and the safetensors weights, a GGUF file, or the folder "
+            f"of an adapter ({ADAPTER})."
+        )
+    return ModelFiles(path, folder, pickled=_pickled(folder, path, trust), code=trust.code)
+
+
+def _pickled(folder: Path, path: str, trust: Trust) -> bool:
+    """Whether the weights in a folder are pickles; raises unless that is allowed."""
+    if any(folder.glob("*.safetensors")):
+        return False
+    names = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLED)
+    if not names:
+        raise RedoneError(f"{path!r} has no weights: no *.safetensors file in it.")
+    if not trust.pickles:
+        raise RedoneError(
+            f"The weights in {path!r} are pickled ({names[0]}): loading them can run code from "
+            "the file. Save the model as safetensors where you trust it "
+            "(`model.save_pretrained(FOLDER)` in transformers), or pass --allow-pickle here."
+        )
+    return True
+
+
+def _absent(folder: Path, path: str) -> RedoneError:
+    parent = folder.parent if folder.parent.is_dir() else Path()
+    names = [p.name for p in parent.iterdir() if p.is_dir() or p.suffix == ".gguf"]
+    near = difflib.get_close_matches(folder.name, names, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(str(parent / n) for n in near)}?" if near else ""
+    return RedoneError(
+        f"Model path {path!r} does not exist.{hint} Expected a folder with config.json, a "
+        "tokenizer and safetensors weights; models of the Hugging Face Hub are fetched with "
+        "`hf download ORGANISATION/NAME --local-dir FOLDER`."
+    )
+
+
+def base_of(folder: Path, path: str, given: str | None) -> str:
+    """The path of the model that an adapter belongs to.
+
+    Args:
+        folder: Of the adapter.
+        path: As the user wrote it.
+        given: The user's --base, if any.
+
+    Raises:
+        RedoneError: Not a LoRA adapter; no base is found; or another one than named is given.
+    """
+    config = adapter_config(folder)
+    kind = config.get("peft_type")
+    if kind != "LORA":
+        raise RedoneError(
+            f"{path!r} is an adapter of type {kind!r}; only LoRA is supported. Merge "
+            "it into its base where it was made (`merge_and_unload()` in PEFT) and pass the merged "
+            "model."
+        )
+    named = config.get("base_model_name_or_path") or ""
+    places = [p for p in (Path(named).expanduser(), folder / named) if named and p.exists()][:1]
+    if given is None:
+        if places:
+            return str(places[0])
+        raise RedoneError(
+            f"{path!r} is an adapter for {named or 'a base that it does not name'!r}, which is no "
+            "path here. Pass the model that it was made for: --base PATH."
+        )
+    own = Path(given).expanduser()
+    known = [p for p in (own, *places) if (p / "config.json").is_file()]
+    if own in known and any(fingerprint(p) != fingerprint(own) for p in known[1:]):
+        raise RedoneError(
+            f"The adapter {path!r} was made for {str(known[1])!r}, and --base {given!r} is another "
+            "model: their files differ. Leave --base out."
+        )
+    return given
+
+
+def adapter_config(folder: Path) -> dict[str, Any]:
+    """An adapter's configuration.
+
+    Raises:
+        RedoneError: It cannot be read.
+    """
+    path = folder / "adapter_config.json"
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise RedoneError(f"{path} cannot be read: {error}.") from None
+    if not isinstance(config, dict):
+        raise RedoneError(f"{path} is no configuration of an adapter: an object is expected.")
+    return config
+
+
+def adapter_rank(folder: Path) -> int:
+    """The largest rank of an adapter's matrices."""
+    config = adapter_config(folder)
+    ranks = [config.get("r"), *(config.get("rank_pattern") or {}).values()]
+    return max((r for r in ranks if isinstance(r, int)), default=0)

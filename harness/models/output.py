@@ -1,0 +1,198 @@
+"""What a model wrote, made into an answer: the same steps for every backend.
+
+`postprocess` is the one place where a text loses its thinking, what follows a stop text, half a
+character at a token limit, and lone surrogates. `Answer` applies the same rules token by token, so
+that an engine can stop as soon as an answer has ended.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from ...tasks.schema import Completion, Settings
+
+OPEN, CLOSE = "<think>", "</think>"
+
+_OPENED = re.compile(re.escape(OPEN) + r"\s*\Z")
+# A character has at most four bytes, so at most four byte-level tokens; more unfinished tokens than
+# this are bytes that never become a character.
+_UNFINISHED = 4
+
+
+def postprocess(
+    text: str, stops: Sequence[str] = (), opened: bool = False, cut: bool = False
+) -> tuple[str | None, str, Literal["stop", "length"]]:
+    """Thinking, answer and finish reason of what a model wrote.
+
+    Args:
+        text: Everything that the model wrote, special tokens removed.
+        stops: Texts that end the answer; they act after the thinking only.
+        opened: Whether the prompt ended inside `<think>`.
+        cut: Whether a token limit ended it.
+
+    Returns:
+        The thinking (None where there was none); the answer before the first stop text; `length` if
+        the limit ended it before a stop text came, or its thinking was never closed.
+    """
+    text = well_formed(text)
+    if cut:
+        # The bytes of half a character decode to U+FFFD; vLLM leaves them out as well.
+        text = text.rstrip("\ufffd")
+    thinking, answer, closed = split_thinking(text, opened)
+    kept = cut_at_stop(answer, stops)
+    truncated = not closed or (cut and kept == answer)
+    return thinking, kept, "length" if truncated else "stop"
+
+
+def well_formed(text: str) -> str:
+    """The text with U+FFFD for each lone surrogate, which no file and no hash can take."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def split_thinking(text: str, opened: bool) -> tuple[str | None, str, bool]:
+    """Separate the thinking from the answer.
+
+    Args:
+        text: Everything that the model wrote, special tokens removed.
+        opened: Whether the prompt ended inside `<think>`.
+
+    Returns:
+        The thinking (None where there was none), the answer, and whether the thinking was closed
+        (True where there was none). Unclosed thinking leaves the answer "". A `</think>` without an
+        opening one ends thinking that a template opened unseen.
+    """
+    body = text.lstrip()
+    begins = body.startswith(OPEN)
+    if not (opened or begins or CLOSE in text):
+        return None, text, True
+    thinking, close, answer = (body[len(OPEN) :] if begins else text).partition(CLOSE)
+    return thinking.strip(), answer.lstrip(), bool(close)
+
+
+def cut_at_stop(text: str, stops: Sequence[str]) -> str:
+    """The part of a text before the first of the stop texts."""
+    ends = [at for stop in stops if stop and (at := text.find(stop)) >= 0]
+    return text[: min(ends)] if ends else text
+
+
+def opens_thinking(prompt: str) -> bool:
+    """Whether a rendered prompt ends with an open `<think>`, which the model continues."""
+    return _OPENED.search(prompt[-64:]) is not None
+
+
+class Answer:
+    """Tokens of one answer, checked one by one against its stop rules.
+
+    Tokens are turned to text only as far as the rules need it: not at all for an answer without
+    stop texts, once it is clear that it does not begin with `<think>`.
+
+    Args:
+        settings: Limits and stop texts.
+        decode: Token ids to text, special tokens left out.
+        eos: Ids of the tokens that end a text.
+        opened: Whether the prompt ends inside `<think>`.
+        room: Tokens that the model's context leaves for the answer, None: no bound.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        decode: Callable[[Sequence[int]], str],
+        eos: frozenset[int],
+        opened: bool = False,
+        room: int | None = None,
+    ) -> None:
+        self.ids: list[int] = []
+        self.written = 0
+        self.finish: Literal["stop", "length"] | None = None
+        self._settings, self._decode, self._eos, self._opened = settings, decode, eos, opened
+        self._room = room
+        self._state: Literal["undecided", "thinking", "answering"] = (
+            "thinking" if opened else "undecided"
+        )
+        self._thought = 0
+        self._text = ""
+        self._from = 0  # where the part of the text that stop texts act on begins
+        self._context, self._read, self._tail = 0, 0, ""
+        self._longest = max((len(s) for s in settings.stop), default=0)
+        self._check_limits()
+
+    def again(self) -> Answer:
+        """The same answer before its first token."""
+        return Answer(self._settings, self._decode, self._eos, self._opened, self._room)
+
+    @property
+    def limit(self) -> int:
+        """The most tokens that this answer may still take."""
+        settings = self._settings
+        left = settings.max_tokens + settings.max_thinking_tokens - self.written
+        return left if self._room is None else min(left, self._room - self.written)
+
+    def add(self, token: int) -> bool:
+        """Take the next token; True when the answer has ended."""
+        self.written += 1
+        if token in self._eos:
+            self.finish = "stop"
+            return True
+        self.ids.append(token)
+        if self._state != "answering":  # what may yet become `<think>` is counted as thinking
+            self._thought += 1
+        if self._state != "answering" or self._longest:
+            self._advance()
+        if self.finish is None:
+            self._check_limits()
+        return self.finish is not None
+
+    def completion(self, prompt_tokens: int, seconds: float) -> Completion:
+        """The finished answer."""
+        thinking, text, finish = postprocess(
+            self._decode(self.ids), self._settings.stop, self._opened, cut=self.finish != "stop"
+        )
+        return Completion(
+            text=text,
+            finish=finish,
+            thinking=thinking,
+            prompt_tokens=prompt_tokens,
+            tokens=self.written,
+            seconds=seconds,
+        )
+
+    def _check_limits(self) -> None:
+        """Thinking has its own budget; what it takes beyond that is the answer's."""
+        settings = self._settings
+        spent = self.written - min(self._thought, settings.max_thinking_tokens)
+        if spent >= settings.max_tokens or (self._room is not None and self.written >= self._room):
+            self.finish = "length"
+
+    def _advance(self) -> None:
+        """Turn new tokens to text; see whether thinking begins or ends, or a stop text came."""
+        # Some tokenizers decode a token differently at the start of a text than inside it, so the
+        # new ones are read with the last accepted ones before them.
+        text = self._decode(self.ids[self._context :])
+        if text.endswith("\ufffd") and len(self.ids) - self._read < _UNFINISHED:
+            return
+        before = len(self._text)
+        self._text += text[len(self._tail) :]
+        self._context, self._read = self._read, len(self.ids)
+        self._tail = self._decode(self.ids[self._context :])
+        if self._state == "undecided":
+            body = self._text.lstrip()
+            if body.startswith(OPEN):
+                self._state = "thinking"
+            elif not OPEN.startswith(body):
+                self._state, self._thought, before = "answering", 0, 0
+        if self._state == "thinking":
+            end = self._text.find(CLOSE, max(0, before - len(CLOSE)))
+            if end >= 0:
+                self._state, self._from = "answering", end + len(CLOSE)
+                before = self._from
+        if self._state == "answering" and self._longest:
+            start = max(self._from, before - self._longest + 1)
+            if any(self._text.find(s, start) >= 0 for s in self._settings.stop if s):
+                self.finish = "stop"

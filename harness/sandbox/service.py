@@ -1,0 +1,276 @@
+"""The sandbox service: untrusted programs are run in fork servers and graded by their tests.
+
+The protection that matters most is in the design: the program and its tests never share a process.
+The tests ask for values and compare their copies themselves, so leaving early, replacing built-ins,
+objects that equal everything, reading the tests and forging a verdict all fail. `docs/sandbox.md`
+has levels, limits, and what remains possible.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import queue
+import select
+import signal
+import subprocess
+import sys
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from ...tasks.errors import RedoneError
+from ...tasks.schema import Outcome, Reason
+from ..machine import cores
+from .inside.protocol import receive, send, write_all
+from .isolation import Isolation, Level, probe
+
+RULES = 1
+"""Version of what counts as passed; part of the identity."""
+MEMORY = 2**30
+"""Bytes of address space of a program."""
+MOST_WORKERS = 8
+PROBE_SECONDS = 10.0
+START = 30.0
+"""Seconds that a fork server may need to start."""
+GRACE = 10.0
+"""Seconds that a fork server may need beyond a program's time before it counts as stuck."""
+PATIENCE = 5.0
+"""Wall time of a program on a busy machine, as a multiple of its CPU time."""
+LONGEST = 2**20
+"""Bytes of a program or its tests."""
+DETAIL = 200
+"""Characters of an outcome's detail."""
+# The package `inside` is imported by itself: a Python without site-packages cannot see redone.
+_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv[2]); from inside.fork_server import main; "
+    "del sys.path[0]; main(sys.argv[1])"
+)
+_BARE = ("-s", "-S", "-P", "-c", _BOOT)
+
+
+class Worker:
+    """One fork server: a child process that gets programs one by one.
+
+    It is started when it is first needed, and again after it broke.
+
+    Args:
+        isolation: `auto`, `namespaces`, `landlock` or `limits`: the most that is tried.
+        memory: Bytes of address space of a program.
+
+    Attributes:
+        mechanisms: What the fork server reports to use; empty before the start.
+    """
+
+    def __init__(self, isolation: str, memory: int) -> None:
+        self._isolation = isolation
+        self._memory = memory
+        self._process: subprocess.Popen[bytes] | None = None
+        self.mechanisms: dict[str, Any] = {}
+
+    def start(self) -> None:
+        """Starts the fork server unless it runs.
+
+        Raises:
+            OSError: It cannot be started.
+        """
+        if self._process and self._process.poll() is None:
+            return
+        self.close()
+        # A fixed hash seed: a program's verdict must not depend on the order of a set.
+        environment = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
+        self._process = subprocess.Popen(
+            [sys.executable, *_BARE, self._isolation, str(Path(__file__).parent)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            cwd="/",
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            self.mechanisms = self._reply(START)
+        except (EOFError, TimeoutError, ValueError):
+            self.close()
+            raise OSError("the fork server did not start") from None
+        if error := self.mechanisms.get("error"):
+            self.close()
+            raise OSError(error)
+
+    def run(self, program: str, tests: str, seconds: float) -> Outcome:
+        """Runs one program against its tests, in a fork server that was started."""
+        texts = [text.encode("utf-8", "surrogatepass") for text in (tests, program)]
+        if len(texts[1]) > LONGEST:
+            return Outcome("memory", f"the program is longer than {LONGEST} bytes")
+        if len(texts[0]) > LONGEST:
+            return Outcome("tests", f"the tests are longer than {LONGEST} bytes")
+        started = time.monotonic()
+        try:
+            result = self._ask(texts, seconds)
+        except TimeoutError:
+            self.close()
+            return Outcome("timeout", "the sandbox had to be restarted", _since(started))
+        except (EOFError, OSError, ValueError):
+            self.close()
+            return Outcome("crash", "the sandbox had to be restarted", _since(started))
+        reason, detail = result.get("reason"), str(result.get("detail", ""))
+        if reason is not None and reason not in get_args(Reason):
+            raise ValueError(f"an unknown reason {reason!r} from the sandbox")
+        return Outcome(cast("Reason | None", reason), _printable(detail), _since(started))
+
+    def _ask(self, texts: list[bytes], seconds: float) -> dict[str, Any]:
+        if self._process is None or self._process.stdin is None:
+            raise EOFError
+        pipe = self._process.stdin.fileno()
+        job = {"tests": len(texts[0]), "program": len(texts[1])}
+        patience = seconds * PATIENCE
+        limits = {"seconds": seconds, "patience": patience, "memory": self._memory}
+        send(pipe, {**job, **limits})
+        for text in texts:
+            write_all(pipe, text)
+        return self._reply(patience + GRACE)
+
+    def _reply(self, seconds: float) -> dict[str, Any]:
+        if self._process is None or self._process.stdout is None:
+            raise EOFError
+        pipe = self._process.stdout.fileno()
+        # A reply is one short message written at once: when its first byte is here, it is whole.
+        watch = select.poll()
+        watch.register(pipe, select.POLLIN)
+        if not watch.poll(seconds * 1000):
+            raise TimeoutError
+        return receive(pipe)
+
+    def close(self) -> None:
+        """Ends the fork server and all its processes."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                pipe.close()
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _since(started: float) -> float:
+    return time.monotonic() - started
+
+
+def _printable(text: str) -> str:
+    """Hostile text as one short line without control characters."""
+    return "".join(c if c.isprintable() else " " for c in text[:DETAIL])
+
+
+class SandboxUnavailable(RedoneError):
+    """Programs cannot be run here; the message says why."""
+
+
+class ForkSandbox:
+    """Implements `redone.tasks.schema.Sandbox`.
+
+    Args:
+        workers: Programs that run at a time; None: one per core, at most 8.
+        memory: Bytes of address space of a program.
+        isolation: The strongest level to try; `auto` is the strongest that works.
+
+    Attributes:
+        isolation: What the probes found.
+        identity: Part of the signature of every score.
+
+    Raises:
+        SandboxUnavailable: Nothing can be run, or `isolation` names a level that is not in force.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        memory: int = MEMORY,
+        isolation: Literal["auto"] | Level = "auto",
+    ) -> None:
+        if not hasattr(os, "fork"):
+            raise SandboxUnavailable(
+                f"Model-written programs cannot be run on {sys.platform}: the sandbox needs a Unix "
+                "system, best Linux. Leave --allow-code out to evaluate the rest."
+            )
+        if workers is None:
+            workers = min(MOST_WORKERS, cores())
+        self._memory = memory
+        self._workers = [Worker(isolation, memory) for _ in range(max(1, workers))]
+        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+        weakref.finalize(self, _close, self._workers)
+        first = self._workers[0]
+        self._mechanisms: Mapping[str, bool] | None = None
+        self._start(first)
+        self._mechanisms = dict(first.mechanisms)
+        self.isolation: Isolation = probe(
+            lambda program, tests: first.run(program, tests, PROBE_SECONDS),
+            self._mechanisms,
+            memory,
+        )
+        if isolation not in ("auto", self.isolation.level):
+            self.close()
+            raise SandboxUnavailable(
+                f"The sandbox level {isolation!r} is not in force here: {self.isolation.line}."
+            )
+        python = ".".join(platform.python_version_tuple()[:2])
+        self.identity: str = f"fork-{RULES}-py{python}-{self.isolation.level}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its arguments: unpickling starts as many servers with the same isolation."""
+        return ForkSandbox, (len(self._workers), self._memory, self.isolation.level)
+
+    def _start(self, worker: Worker) -> None:
+        try:
+            worker.start()
+        except OSError as error:
+            raise SandboxUnavailable(f"The sandbox cannot be used: {error}.") from None
+        # The probes' result must hold for every fork server.
+        if self._mechanisms not in (None, worker.mechanisms):
+            worker.close()
+            raise SandboxUnavailable(
+                "The sandbox had to be restarted, and less isolation is available now than before "
+                f"({worker.mechanisms} after {self._mechanisms}). Free the machine and run again."
+            )
+
+    def run(self, program: str, tests: str, *, seconds: float = 10.0) -> Outcome:
+        """The outcome of one program.
+
+        Args:
+            program: Untrusted Python source.
+            tests: Python source that calls the program's names and raises if something is wrong.
+            seconds: CPU time, and wall time of a program that waits; on a busy machine a program
+                may take 5 times that.
+
+        Raises:
+            SandboxUnavailable: The fork server cannot be started (any more).
+        """
+        worker = self._idle.get()
+        try:
+            self._start(worker)
+            return worker.run(program, tests, seconds)
+        finally:
+            self._idle.put(worker)
+
+    def run_many(
+        self, programs: Sequence[tuple[str, str]], *, seconds: float = 10.0
+    ) -> list[Outcome]:
+        """The outcomes of (program, tests) pairs, in order; every worker takes one at a time."""
+        with ThreadPoolExecutor(len(self._workers)) as threads:
+            return list(threads.map(lambda pair: self.run(*pair, seconds=seconds), programs))
+
+    def close(self) -> None:
+        """Ends the fork servers; a later `run` starts them again."""
+        _close(self._workers)
+
+
+def _close(workers: Sequence[Worker]) -> None:
+    for worker in workers:
+        worker.close()

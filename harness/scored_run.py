@@ -1,0 +1,221 @@
+"""A finished run as arrays: what gate, diagnosis, report and leaderboard read.
+
+Only `run.json`, `results.json` and `scores.parquet` are needed: no model, no data set, no texts. A
+saved baseline is such a folder too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..tasks.registry import by_name
+from ..tasks.schema import Scoring
+from ..tasks.task import Task
+from .records import Results, RunRecord, RunRequest
+from .run_folder import RunFolder, RunUnfinished, RunUnreadable, no_run, unreadable
+
+COLUMNS = ("sample", "cluster", "partition", "value", "stats", "failure", "scored")
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """The scores of one task under one scoring, a row per sample, sorted by sample id.
+
+    Several draws of a sample are one row: the mean of their statistics and values, and the failure
+    of the first draw.
+
+    Attributes:
+        task: The registry's.
+        scoring: Whose statistics these are.
+        samples: Ids, bytes, shape [n], rising.
+        clusters: Ids, bytes, shape [n].
+        partitions: Shape [n], text.
+        stats: Shape [n, S], float64.
+        values: Shape [n], 0..1.
+        failures: Shape [n], text; "" for a fully right answer.
+        not_scored: Samples left out because a service was missing.
+    """
+
+    task: Task
+    scoring: Scoring
+    samples: np.ndarray
+    clusters: np.ndarray
+    partitions: np.ndarray
+    stats: np.ndarray
+    values: np.ndarray
+    failures: np.ndarray
+    not_scored: int = 0
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def at(self, rows: np.ndarray) -> TaskScores:
+        """Some of the rows: indices or a mask."""
+        columns = ("samples", "clusters", "partitions", "stats", "values", "failures")
+        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+
+
+class ScoredRun:
+    """A run folder, opened for reading.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        RunUnreadable: It is no run, was written by another version, or its tasks are not those of
+            the registry any more.
+        RunUnfinished: It has no scores yet, or samples without an answer.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        folder = RunFolder(self.path)
+        run = folder.run
+        if run is None:
+            raise no_run(self.path)
+        self.run: RunRecord = run
+        if not (self.path / "scores.parquet").is_file():
+            raise RunUnfinished(
+                f"{self.path} has no scores yet. Rerun its redone-eval command to resume."
+            )
+        self.results: Results = folder.results
+        missing = {n: t["missing"] for n, t in self.results["tasks"].items() if t["missing"]}
+        if missing:
+            counts = [f"{name} ({count})" for name, count in missing.items()]
+            some = ", ".join(counts[:5] + ["..."] * (len(counts) > 5))
+            raise RunUnfinished(
+                f"{self.path} is not finished: samples without an answer in {some}. "
+                "Rerun its redone-eval command to resume."
+            )
+
+    @property
+    def name(self) -> str:
+        """Of the folder."""
+        return self.path.resolve().name
+
+    @property
+    def model(self) -> str:
+        """What the user called the model."""
+        return Path(str(self.run.get("name") or self.name)).name
+
+    @property
+    def request(self) -> RunRequest:
+        """What was requested (run.json)."""
+        return self.run["request"]
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """By name, in the order of the tables; their versions are those of the run."""
+        tasks = {name: by_name(name) for name in self.results["tasks"]}
+        for name, task in tasks.items():
+            version = self.request["tasks"][name]["version"]
+            if version != task.version:
+                raise RunUnreadable(
+                    f"{self.path} scored {name} version {version}; this redone has version "
+                    f"{task.version}. Evaluate again, or use the redone of the run."
+                )
+        return tasks
+
+    def scoring(self, task: str, role: str) -> Scoring:
+        """The scoring that played a role (`corrected`, `official`); a reduced one if it did."""
+        scoring = self.tasks[task].scorings[role]
+        name = self.results["tasks"][task]["scorings"][role]["scoring"]
+        while scoring.name != name:
+            if scoring.without is None:
+                raise RunUnreadable(f"{self.path}: {task} has no scoring {name!r}. Evaluate again.")
+            scoring = scoring.without
+        return scoring
+
+    def scores(self, role: str = "corrected", partition: str = "all") -> dict[str, TaskScores]:
+        """The scores of every task under one role of scoring.
+
+        Args:
+            role: `corrected` or `official`.
+            partition: Only samples of this one; `all` that the run has.
+        """
+        scorings = {name: self.scoring(name, role) for name in self.tasks}
+        table = self.table(role, COLUMNS + ("task", "draw"))
+        names = table["task"].combine_chunks()
+        codes = names.indices.to_numpy()
+        found = {}
+        for code, name in enumerate(names.dictionary.to_pylist()):
+            rows = np.flatnonzero(codes == code)
+            if name in scorings and len(rows):
+                scores = _task_scores(self.tasks[name], scorings[name], table.take(rows))
+                if partition != "all":
+                    scores = scores.at(scores.partitions == partition)
+                found[name] = scores
+        return {name: found[name] for name in self.tasks if name in found}
+
+    def table(self, role: str, columns: Sequence[str]) -> Any:
+        """Columns of scores.parquet under one role, a row per sample and draw.
+
+        Returns:
+            A pyarrow table; `task` is dictionary-encoded.
+        """
+        import pyarrow.parquet as pq
+
+        played = {name: self.scoring(name, role).name for name in self.tasks}
+        path = self.path / "scores.parquet"
+        try:
+            table = pq.read_table(
+                path,
+                columns=[*columns, *({"task", "scoring"} - set(columns))],
+                filters=[("scoring", "in", sorted(set(played.values())))],
+            ).unify_dictionaries()
+        except (OSError, ValueError) as error:
+            raise unreadable(path, error) from None
+        tasks = table["task"].combine_chunks()
+        scorings = table["scoring"].combine_chunks()
+        # Under one role, tasks may have scorings of different names.
+        wanted = np.array(
+            [
+                [played.get(task) == scoring for scoring in scorings.dictionary.to_pylist()]
+                for task in tasks.dictionary.to_pylist()
+            ],
+            dtype=bool,
+        )
+        if not len(table):
+            return table
+        return table.filter(wanted[tasks.indices.to_numpy(), scorings.indices.to_numpy()])
+
+
+def _task_scores(task: Task, scoring: Scoring, table: Any) -> TaskScores:
+    scored = table["scored"].to_numpy()
+    draws = table["draw"].to_numpy()
+    table = table.filter(scored)
+    first = draws[scored]
+    samples = _text(table, "sample").astype("S")
+    width = len(scoring.statistics)
+    stats = table["stats"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    stats = stats.reshape(-1, width) if len(samples) else np.empty((0, width))
+    values = table["value"].to_numpy()
+    order = np.lexsort((first, samples))
+    ids, starts, counts = np.unique(samples[order], return_index=True, return_counts=True)
+    rows = order[starts]
+    if len(ids) < len(samples):
+        stats = np.add.reduceat(stats[order], starts, axis=0) / counts[:, None]
+        values = np.add.reduceat(values[order], starts) / counts
+    else:
+        stats, values = stats[rows], values[rows]
+    return TaskScores(
+        task,
+        scoring,
+        ids,
+        _text(table, "cluster").astype("S")[rows],
+        _text(table, "partition")[rows],
+        stats,
+        values,
+        np.where(_text(table, "failure") == None, "", _text(table, "failure"))[rows],  # noqa: E711
+        int((~scored).sum()),
+    )
+
+
+def _text(table: Any, name: str) -> np.ndarray:
+    return table[name].cast("string").to_numpy(zero_copy_only=False)

@@ -1,0 +1,229 @@
+"""Contamination: training rows that repeat evaluation items, whole, nearly, or inside.
+
+A training row *overlaps* an evaluation item if it has the same letters and digits as the item's
+source text, or as the question that our prompt makes of it (exact), or if it holds most of the
+item's character n-grams (near; n-gram containment as in Brown et al. 2020, appendix C, on
+characters so that Chinese needs no word segmentation). Containment is counted, not estimated by
+MinHash: an item inside a longer row is found too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+
+from .errors import BadRow, MissingData, RedoneError
+from .prompts import messages, prompt_for
+from .schema import PARTITIONS
+from .sources import cluster_of, normalised, sourced
+from .task import Task
+
+THRESHOLD = 0.8
+"""Share of an item's n-grams from which on a row overlaps it."""
+LEAST = 24
+"""n-grams that an item must have to be searched for inside rows; shorter ones are too common."""
+
+_BYTES = 12  # of an n-gram: twelve ASCII letters, or four Chinese characters
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """A training row that repeats an evaluation item.
+
+    Attributes:
+        row: Number of the row, from 1.
+        task, sample, partition: The item.
+        kind: `exact` or `near`.
+        share: Of the item's n-grams that the row holds, 0..1.
+    """
+
+    row: int
+    task: str
+    sample: str
+    partition: str
+    kind: str
+    share: float
+
+
+class TrainingTexts(NamedTuple):
+    """The texts of one training row.
+
+    Attributes:
+        asked: Questions, prompts, plain text: each alone may be an evaluation item.
+        answered: Answers; together with the question they may contain an item, alone they do not.
+        clusters: Hashes (`cluster_of`) of the source texts that the row is about.
+    """
+
+    asked: Sequence[str]
+    answered: Sequence[str] = ()
+    clusters: Sequence[str] = ()
+
+
+class EvaluationTexts:
+    """The source texts of evaluation items, indexed by their n-grams.
+
+    Args:
+        tasks: Whose items, of all evaluation partitions.
+        folder: The data folder.
+    """
+
+    def __init__(self, tasks: Sequence[Task], folder: Path) -> None:
+        self._items: list[tuple[str, str, str]] = []
+        self._exact: dict[str, list[int]] = {}
+        grams, sizes = [], []
+        for task in tasks:
+            for sample, source in sourced(task, folder, PARTITIONS):
+                number = len(self._items)
+                self._items.append((task.name, sample.id, sample.partition))
+                asked = messages(prompt_for(task, sample.language, {}), sample.fields)[-1]
+                for text in {sample.cluster, cluster_of(asked["content"])}:
+                    self._exact.setdefault(text, []).append(number)
+                grams.append(_grams(source))
+                sizes.append(len(grams[-1]))
+        self._sizes = np.array(sizes, dtype=np.int64)
+        owners = np.repeat(np.arange(len(sizes)), sizes)
+        every = np.concatenate(grams) if grams else np.empty(0, np.uint64)
+        order = np.argsort(every, kind="stable")
+        self._grams, self._owners = every[order], owners[order]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @cached_property
+    def ids(self) -> frozenset[str]:
+        """Of all items."""
+        return frozenset(sample for _, sample, _ in self._items)
+
+    def about(self, cluster: str) -> list[tuple[str, str, str]]:
+        """Task, id and partition of the items with this hash (`cluster_of`) of text or question."""
+        return [self._items[i] for i in self._exact.get(cluster, ())]
+
+    @property
+    def short(self) -> int:
+        """Items too short to be searched for inside rows: only exact copies are found."""
+        return int((self._sizes < LEAST).sum())
+
+    def overlaps(self, row: int, texts: TrainingTexts, threshold: float) -> list[Overlap]:
+        """The evaluation items that a training row repeats.
+
+        Args:
+            row: Its number, for the report.
+            texts: Its texts.
+            threshold: Share of an item's n-grams, above 0 and up to 1.
+        """
+        hashes = [*texts.clusters, *map(cluster_of, texts.asked)]
+        same = [i for cluster in hashes for i in self._exact.get(cluster, ())]
+        found = {i: ("exact", 1.0) for i in same}
+        grams = _grams("\n".join([*texts.asked, *texts.answered]))
+        first = np.searchsorted(self._grams, grams, "left")
+        # Nearly all n-grams of nearly all rows are in no item.
+        inside = first < len(self._grams)
+        inside[inside] = self._grams[first[inside]] == grams[inside]
+        first, grams = first[inside], grams[inside]
+        last = np.searchsorted(self._grams, grams, "right")
+        held = [self._owners[a:b] for a, b in zip(first, last, strict=True)]
+        if held:
+            owners, counts = np.unique(np.concatenate(held), return_counts=True)
+            shares = counts / self._sizes[owners]
+            near = (shares >= threshold) & (self._sizes[owners] >= LEAST)
+            for owner, share in zip(owners[near].tolist(), shares[near].tolist(), strict=True):
+                found.setdefault(owner, ("near", share))
+        return [Overlap(row, *self._items[i], *found[i]) for i in sorted(found)]
+
+
+def overlaps(
+    rows: Iterable[TrainingTexts], items: EvaluationTexts, threshold: float = THRESHOLD
+) -> Iterator[Overlap]:
+    """Every overlap of training rows with evaluation items, row by row.
+
+    Args:
+        rows: The texts of each training row.
+        items: What must not be repeated.
+        threshold: Share of an item's n-grams.
+
+    Raises:
+        RedoneError: The threshold is out of range.
+    """
+    if not 0 < threshold <= 1:
+        raise RedoneError(f"A threshold of {threshold} is not possible: above 0 and up to 1.")
+    for number, texts in enumerate(rows, 1):
+        yield from items.overlaps(number, texts, threshold)
+
+
+def training_texts(path: Path) -> Iterator[TrainingTexts]:
+    """The texts of a file of training rows (JSON lines).
+
+    Of each object `question`, `prompt`, `text`, `answer`, `completion` and the contents of
+    `messages` are read, as far as they are there; without any, the `fields` that the prompt of its
+    `task` shows.
+
+    Raises:
+        MissingData: No such file.
+        BadRow: A row is no object, or has none of these; names row and field.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _texts(line, f"{path}, row {number}")
+    except OSError as error:
+        raise MissingData(f"{path} cannot be read: {error.strerror}.") from None
+
+
+_ASKED = ("question", "prompt", "text")
+_ANSWERED = ("answer", "completion")
+
+
+def _texts(line: bytes, where: str) -> TrainingTexts:
+    try:
+        row: Any = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise BadRow(f"{where}: not valid JSON ({error.msg}).") from None
+    if not isinstance(row, dict):
+        raise BadRow(f"{where}: an object is expected.")
+    asked = [row[name] for name in _ASKED if isinstance(row.get(name), str)]
+    answered = [row[name] for name in _ANSWERED if isinstance(row.get(name), str)]
+    turns = row.get("messages") or ()
+    if not isinstance(turns, (list, tuple)):
+        raise BadRow(f"{where}, field 'messages': a list is expected.")
+    for message in turns:
+        if not isinstance(message, dict) or not isinstance(message.get("content"), str):
+            raise BadRow(f"{where}, field 'messages': objects with a text `content` are expected.")
+        side = answered if message.get("role") == "assistant" else asked
+        side.append(message["content"])
+    if not asked and isinstance(row.get("task"), str) and isinstance(row.get("fields"), dict):
+        from .registry import by_name
+
+        task = by_name(row["task"])
+        prompt = prompt_for(task, str(row.get("language", "en")), {})
+        asked.append(messages(prompt, row["fields"])[-1]["content"])
+        asked += [value for value in row["fields"].values() if isinstance(value, str)]
+    if not asked:
+        raise BadRow(
+            f"{where}: none of {', '.join(_ASKED)} or messages is there, nor task and fields."
+        )
+    return TrainingTexts(asked, answered)
+
+
+def _grams(text: str) -> np.ndarray:
+    """Hashes of the different n-grams of a text, shape [g]; one of the whole if it is short."""
+    letters = np.frombuffer(normalised(text), dtype=np.uint8)
+    if len(letters) == 0:
+        return np.empty(0, np.uint64)
+    width = min(_BYTES, len(letters))
+    count = len(letters) - width + 1
+    shifted = letters.astype(np.uint64) + np.uint64(1)
+    # A polynomial hash of every window; overflow is the modulus.
+    hashes = shifted[:count] * _WEIGHTS[0]
+    for place in range(1, width):
+        hashes += shifted[place : place + count] * _WEIGHTS[place]
+    return np.unique(hashes)
+
+
+_WEIGHTS = np.array([pow(0x9E3779B97F4A7C15, k, 1 << 64) for k in range(_BYTES)], np.uint64)

@@ -1,0 +1,329 @@
+"""Extracts the one label that an answer commits to: a candidate, yes or no, a level.
+
+Labels are searched in the whole answer, the longest first. One inside a longer name does not count
+("Travel Guides" is not `Travel`). Three kinds of mention commit the answer, strongest first:
+
+1. *stated*: after "the answer is", "category:", "I choose", 我选, ...; or alone in its sentence.
+   Two different stated labels are no answer, unless the later one is marked as final ("final
+   answer") or as a correction ("actually", "wait", 更正);
+2. *leading*: the text begins with the label, then explains ("X, because ...", "X - ...");
+3. *loose*: only one label is named at all in sentences that are no explanation.
+
+What follows "because", "since", "while" or stands in a sentence of explanation does not count, nor
+does what is denied ("not X but Y", "X does not fit").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from .extraction import Extraction, answer_text, failure_kind, fold, is_refusal, normalize
+from .schema import Completion
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """A closed set of labels with the ways to write them.
+
+    Attributes:
+        names: The labels.
+        forms: Normalized ways to write a label -> its number in `names`.
+        longest: (form, number), the longest form first.
+        firm: Only stated and leading mentions count. For labels that are everyday words ("no").
+        exact: Normalized text -> label, for labels that count only as the whole answer.
+    """
+
+    names: tuple[str, ...]
+    forms: Mapping[str, int]
+    longest: tuple[tuple[str, int], ...] = field(repr=False)
+    firm: bool = False
+    exact: Mapping[str, str] = field(default_factory=dict)
+
+
+def labels(
+    forms: Mapping[str, Iterable[str]] | Iterable[str],
+    *,
+    firm: bool = False,
+    exact: Iterable[str] = (),
+) -> LabelSet:
+    """A label set.
+
+    Args:
+        forms: The labels, or label -> further ways to write it. Labels that `normalize` cannot
+            tell apart are one label, the first.
+        firm: See `LabelSet`.
+        exact: Labels that count only as the whole answer.
+    """
+    table = forms if isinstance(forms, Mapping) else {name: () for name in forms}
+    numbers: dict[str, int] = {}
+    for number, (name, others) in enumerate(table.items()):
+        for text in (name, *others):
+            if plain := _normalize(text):
+                numbers.setdefault(plain, number)
+    longest = tuple(sorted(numbers.items(), key=lambda item: (-len(item[0]), item[0])))
+    return LabelSet(tuple(table), numbers, longest, firm, {normalize(t): t for t in exact})
+
+
+def _normalize(text: str) -> str:
+    """`normalize`, with what is more than decoration in a number."""
+    return " ".join(fold(text).split()) if text.lstrip("-").isdigit() else normalize(text)
+
+
+@lru_cache(maxsize=1 << 12)
+def candidate_labels(texts: tuple[str, ...], exact: tuple[str, ...] = ()) -> LabelSet:
+    """`labels` of an item's own candidates, cached for the next answer to the same item."""
+    return labels(texts, exact=exact)
+
+
+YES_NO = labels(
+    {
+        "Yes": (
+            *("yes it is", "yes it does", "yes it can", "yeah", "yep", "true"),
+            *("是", "是的", "对", "能", "可以", "会"),
+            *("会引起", "会引起讨论", "会引发", "会引发讨论"),
+        ),
+        "No": (
+            *("no it is not", "no it isnt", "no it does not", "no it doesnt", "no it cannot"),
+            *("no it cant", "nope", "false"),
+            *("否", "不", "不是", "不是的", "不对", "不能", "不可以", "不会", "没有"),
+            *("不会引起", "不会引起讨论", "不会引发", "不会引发讨论"),
+        ),
+    },
+    firm=True,
+)
+"""`Yes` and `No`, in English and Chinese."""
+
+RELEVANCE_LEVELS = labels(
+    {
+        "-1": ("-1.0", "minus one", "negative one", "负1", "负一"),
+        "0": ("0.0", "zero", "零"),
+        "1": ("1.0", "+1", "one", "一"),
+        "2": ("2.0", "+2", "two", "二", "两"),
+        "3": ("3.0", "+3", "three", "三"),
+    },
+    firm=True,
+)
+"""The five levels of relevance."""
+
+_ASIDE = re.compile(r"[(（][^()（）\n]{0,300}[)）]")
+
+
+def extract_label(completion: Completion, known: LabelSet, language: str = "en") -> Extraction:
+    """Extracts the one label that an answer commits to.
+
+    Args:
+        completion: What the model generated.
+        known: See `labels`, `candidate_labels`, `YES_NO`, `RELEVANCE_LEVELS`.
+        language: Language of the item; only the kind of failure depends on it.
+
+    Returns:
+        The label as `known.names` has it (or an `exact` one); None and the failure where the text
+        commits to no label or to several.
+    """
+    text = completion.text
+    if len(text) < 300:
+        plain = _normalize(text.strip())
+        number = known.forms.get(plain)
+        if number is not None:
+            return Extraction(known.names[number])
+        if plain in known.exact:
+            return Extraction(known.exact[plain])
+    text = answer_text(text)
+    firm = known.firm or is_refusal(text)
+    number = _committed(_marked(text, known), firm)
+    if number is None and _ASIDE.search(text):
+        # In "Baking (bread)" the brackets, which folding drops, part the label from other words.
+        number = _committed(_marked(_ASIDE.sub("\n", text), known), firm)
+    if number is not None:
+        return Extraction(known.names[number])
+    return Extraction(None, failure_kind(completion, language))
+
+
+def mentioned_labels(completion: Completion, known: LabelSet) -> tuple[str, ...]:
+    """All labels that a text names without denying them, outside its explanations."""
+    numbers: dict[int, None] = {}
+    for place, sentence in enumerate(_sentences(_marked(answer_text(completion.text), known))):
+        if place == 0 or not _EXPLANATION.match(sentence):
+            numbers |= dict.fromkeys(_numbers(_claim(sentence)))
+    return tuple(known.names[number] for number in numbers)
+
+
+# --- marking: one private character in place of each label -------------------------------------
+
+_BASE = 0xE000
+_LABEL = "[\ue000-\uf8ff]"
+# "2 out of 3" is level 2; a question repeated in Chinese (是否会 ...) names no label.
+_OUT_OF_THREE = re.compile(r"((?:[:=]|\bis|\blevel|\bscore)\s*[0-3])\s*(?:/|out of)\s*3\b")
+_QUESTION = re.compile(
+    r"(?<=[案为该的别分])是(?=:?[是否])|(?<![案为该的别])(?:是否|能否|是不是|会不会)[^\n,:;。?!]*"
+)
+_ENUMERATOR = re.compile(rf"(?<![\w.-])(?:\d{{1,2}}|[a-j])[.)、 ]\s*(?={_LABEL})")
+_JOINED = re.compile(r"[^\W_\u3040-\u9fff]{2}")
+_NUMBER_ENDS = re.compile(r"(?!\s*[%+]|[./-]\d|[-~]\s*\d|\s+out\b)")
+
+# Words that belong to no label's name, and say nothing about which label is meant.
+_COMMON = (
+    "the it is its this that these to as for about best should would fit fits match matches topic"
+    "|here and or not neither nor than over rather instead category categories tag tags hashtag"
+    "|label level option choice so also maybe perhaps but only note post with point points i"
+).replace(" ", "|")
+# What may follow a label; otherwise it is the beginning of a longer name ("Travel Guides").
+_NAME_ENDS = re.compile(
+    rf"(?!-\w)(?:[^\S\n]?\n|\s*(?:$|[^\w\s]|{_LABEL}|\d{{1,2}}[.)]\s|(?:{_COMMON}|was|are|can"
+    r"|could|seems?|looks?|because|since|we|you|hope|in|on|from|too|describes|captures|suits|does"
+    r"|doesnt|isnt|arent|cannot|cant|explanation|reason|out|while|which|due|given|if|most)\b"
+    r"|[的是类这分级吧呢啊了比更最而和与或因由标等不无以及,、]))"
+)
+
+
+def _marked(text: str, known: LabelSet) -> str:
+    """The folded text with each label replaced by one private character, the longest first."""
+    text = _OUT_OF_THREE.sub(r"\1", re.sub(r"[ \xa0]+", " ", fold(text)))
+    text = _QUESTION.sub(":", text)
+    for form, number in known.longest:
+        if form in text:
+            text = _mark(text, form, chr(_BASE + number))
+    return _ENUMERATOR.sub(", ", text)
+
+
+def _mark(text: str, form: str, sign: str) -> str:
+    """`text` with the free-standing occurrences of a form replaced; linear."""
+    parts: list[str] = []
+    done, at = 0, text.find(form)
+    while at >= 0:
+        end = at + len(form)
+        if _stands_alone(text, at, end):
+            parts += text[done:at], sign
+            done = end
+        at = text.find(form, end)
+    return "".join([*parts, text[done:]]) if parts else text
+
+
+def _stands_alone(text: str, at: int, end: int) -> bool:
+    """Whether `text[at:end]` is no part of a word, a number or a longer name."""
+    before = text[max(0, at - 2) : at]
+    if _JOINED.match(before[-1:] + text[at]) or _JOINED.match(text, end - 1, end + 1):
+        return False
+    if text[end - 1].isdigit():
+        return before[-1:] not in tuple("-+./%") and bool(_NUMBER_ENDS.match(text, end))
+    return not re.match(r"\w[-&]", before) and bool(_NAME_ENDS.match(text, end))
+
+
+# --- weighing ----------------------------------------------------------------------------------
+
+_SENTENCE_ENDS = re.compile(r"[\n!?;。…]+|\.(?:\s|$)")
+_FINAL = re.compile(r"\b(?:final|actually|correction|wait)\b|最终|更正")
+_LEADING = re.compile(rf"[ \t:–—|>.,-]*({_LABEL}(?:[\s,、/|&:.-]|and |or |和|或|与|{_LABEL})*)")
+# Statements: "the answer is", "category:", "I choose", 我选择.
+_NOUN = (
+    "answer|response|output|category|tag|hashtag|topic|label|choice|option|class|classification"
+    "|level|score|rating|relevance|sentiment|emotion|stance|result|best|closest|most suitable"
+)
+_SAID = re.compile(
+    rf"\b(?:{_NOUN})\b(?: [\w\ue000-\uf8ff]{{1,12}}){{0,3}}?\s*(?:[:=]|\b(?:is|are|\w+d be)\b:?)"
+    r"|\b(?:so (?:it|this) is|choose|pick|select|go with|belongs to|falls (?:under|into)|i think"
+    r"|(?:classif|categori)\w{1,3} (?:\w{1,12} ){0,2}as)\b|\bhere\b[^\n:]{0,40}:|^:"
+    r"|(?:答案|分类|类别|标签|话题|等级|评分|结果|判断|输出|回答|更正):|(?<![不因])[是为给]|选择:?"
+)
+_REASON = (
+    r"\b(?:because|since|as (?:it|the|this|there|they)|due to|given|while|although|though|which"
+    r"|based on)\b|因为|由于|虽然|尽管|根据"
+)
+_REASON_BEFORE = re.compile(rf"^[ ,]*(?:{_REASON})[^,:]*(?:[,:]|$)")
+_REASON_AFTER = re.compile(rf"(?:{_REASON}|而(?!非|不|是)).*$", re.S)
+_EXPLANATION = re.compile(
+    r"^\W{0,8}(?:because|explanation|reason|rationale|justification|analysis|note|this|it|others?"
+    r"|the (?:note|post|text)|解释|理由|原因|分析|说明|因为|由于|这篇|该|笔记|文中|其他)"
+)
+# "not about X or Y", and "X and Y do not fit".
+_NEGATED = re.compile(
+    r"(?:\b(?:not(?! only)|no(?! doubt)|neither|nor|never|isnt|doesnt|dont|cannot|cant|than|over"
+    r"|unlike|instead of|except|without|nothing)\b(?: (?:about|an?|the|really|just|in|related|to|of"
+    r"|suitable|fit|for|be|belong|right|best|choose|say|think|it|its|that|is|this|category|tag"
+    r"|answer|do|with|mention|match|describe|show)\b){0,5}|不是|并非|而非|不选|不属于|比)"
+    rf"[^\w\n\ue000-\uf8ff]*{_LABEL}(?:\s*(?:\bn?or\b|/|或)\s*{_LABEL})*"
+)
+_REJECTED = re.compile(
+    rf"{_LABEL}(?:\s*(?:,|/|,?\s?\band\b|,?\s?\bor\b|[、和与或])\s*{_LABEL}){{0,9}}\s*(?:"
+    r"(?:is|are|was|were|does|do|would|could|can)(?: ?not|nt)\b(?! (?:only|just))"
+    r"|(?:is|are|seems?) (?:too |less )?(?:wrong|incorrect|irrelevant|unrelated|unsuitable)\b"
+    r"|[都也]?不(?:太|够)?(?:合适|适合|符合|相关|匹配|对|属于|适用)|无关)"
+)
+# A clause of labels and these words only is a statement.
+_FILLER = re.compile(
+    rf"\b(?:{_COMMON}|an?|be|of|think|believe|choose|pick|say|give|suitable|right|appropriate"
+    r"|relevant|good|correct|answer|score|rating|final|my|therefore|thus|hence|then|both|either"
+    r"|all|possible|are|sure|certainly|ok|okay|candidates?|relevance|likely|probably|definitely"
+    r"|actually|wait|correction|most|well|please|thanks|id|rate|classify|boxed)\b"
+    r"|[答案是为的类别分标签话题等级我认觉得选应该最更合适符相关匹配这个条篇笔记属于"
+    r"和或与以及吧呢所因此可能也许不而第给]|[^\w\ue000-\uf8ff]|_"
+)
+_CLAUSE_ENDS = re.compile(r"[,:=]|\s-\s")
+_HAN = re.compile(r"[\u3040-\u9fff]")
+
+
+def _committed(text: str, firm: bool) -> int | None:
+    """The number of the label that a marked text commits to, None if to none or to several."""
+    stated: list[set[int]] = []
+    leading: set[int] = set()
+    loose: set[int] = set()
+    settled = False
+    sentences = _sentences(text)
+    for place, sentence in enumerate(sentences):
+        final = bool(_FINAL.search(sentence))
+        explanation = _EXPLANATION.match(sentence) if place else None
+        if explanation and (stated or leading) and not final:
+            continue
+        *_, said = (None, *_SAID.finditer(sentence))
+        part = _claim(sentence[said.end() :]) if said else ""
+        if not _numbers(part):
+            said, part = None, _claim(_SAID.sub(" ", sentence))
+        names, begins, bare = set(_numbers(part)), _LEADING.match(part), _is_bare(part)
+        if not names or (explanation and not (said or bare)):
+            continue
+        if begins and not bare:
+            names = set(_numbers(begins[1]))
+        # A label in a short clause may be part of a longer name.
+        short = len(part.split()) <= 5 and len(part) <= (12 if _HAN.search(part) else 40)
+        if (said and (bare or begins or not (short or firm))) or (bare and not leading):
+            single = all(names == other for other in stated if len(other) == 1)
+            settled = final or bool(said and single)
+            stated.append(names)
+        elif begins and not place:
+            leading = names
+        elif (
+            place == len(sentences) - 1
+            and len(names) == 1
+            and _is_bare(_CLAUSE_ENDS.split(part)[-1])
+        ):
+            stated.append(names)
+            settled = False
+        elif not short:
+            loose |= names
+    chosen = leading or (set() if firm else loose)
+    if stated:
+        chosen = stated[-1] if settled else set().union(*stated)
+    return min(chosen) if len(chosen) == 1 else None
+
+
+def _sentences(text: str) -> list[str]:
+    return [sentence for sentence in _SENTENCE_ENDS.split(text) if sentence.strip()]
+
+
+def _claim(sentence: str) -> str:
+    """A sentence without reasons and without what it denies."""
+    part = _REASON_AFTER.sub("", _REASON_BEFORE.sub("", sentence))
+    return _NEGATED.sub(lambda m: re.sub(_LABEL, "", m[0]), _REJECTED.sub(" ", part))
+
+
+def _numbers(part: str) -> list[int]:
+    """The numbers of the labels in a marked text, in order."""
+    return [ord(c) - _BASE for c in part if _BASE <= ord(c) <= 0xF8FF]
+
+
+def _is_bare(part: str) -> bool:
+    """Whether a clause holds nothing but labels and filling words."""
+    return not re.sub(_LABEL, "", _FILLER.sub("", part))

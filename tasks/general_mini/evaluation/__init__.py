@@ -1,1 +1,0 @@
-"""Families that models are judged by and never trained on."""

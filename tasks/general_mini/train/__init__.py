@@ -1,1 +1,0 @@
-"""Families that models may be trained on; each item comes with a rationale."""
