@@ -176,13 +176,14 @@ def test_no_file_imports_its_importer():
 
 
 def test_no_folder_imports_its_importer():
-    """Folders of a room stand on floors too; a room's own files are below or above all of them."""
+    """Folders are ordered too; a folder's own files are below or above its subfolders."""
     arrows = {}
     for name, targets in graph(FILES).items():
         folder = name.rpartition(".")[0]
         for target in targets:
             other = target.rpartition(".")[0]
-            if folder != other and folder.count(".") > 1 and other.count(".") > 1:
+            nested = f"{folder}.".startswith(f"{other}.") or f"{other}.".startswith(f"{folder}.")
+            if not nested:
                 arrows.setdefault(folder, set()).add(other)
     assert cycle(arrows) == []
 
@@ -192,8 +193,13 @@ def test_a_cycle_is_found():
     assert cycle({"a": {"b", "c"}, "b": {"c"}}) == []
 
 
-SWITCHES = ("OMP_", "HF_", "VLLM_", "RAY_", "TOKENIZERS_", "GOMP_", "NLTK_")
-"""Environment variables that configure other libraries; no data of ours travels in them."""
+SWITCHES = {
+    "harness/machine.py": "GNU OpenMP's threads while other programs run",
+    "harness/models/ray_session.py": "Ray's output and addresses",
+    "harness/models/vllm.py": "vLLM's usage statistics and log",
+    "harness/models/workers.py": "OpenMP's threads in a worker process",
+}
+"""Files that set variables of other libraries before importing them; no data of ours is in them."""
 
 
 def side_channels(source, module):
@@ -222,15 +228,14 @@ def side_channels(source, module):
             yield f"{module}:{node.lineno}: writes the environment"
 
 
-ALLOWED = {
-    "harness/sandbox/inside/zygote.py",  # clears its own environment
-}
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_data_travel_as_arguments(path):
     module = path.relative_to(ROOT)
-    assert [s for s in side_channels(path.read_text("utf-8"), module)] == []
+    found = list(side_channels(path.read_text("utf-8"), module))
+    if str(module) in SWITCHES:
+        assert found and all("environ" in line for line in found)
+    else:
+        assert found == []
 
 
 def test_every_package_is_installed_with_its_data():

@@ -31,6 +31,7 @@ from .schema import (
     Estimate,
     Published,
     PublishedFigure,
+    Slice,
     SliceDifference,
     TaskDiagnosis,
     Weakness,

@@ -166,7 +166,7 @@ def test_prompts_of_ones_own_change_the_signature(tmp_path, capsys):
 def test_a_stopped_run_keeps_its_answers_and_says_how_to_resume(sent, tmp_path):
     code = (
         "import time, redone.harness.models.scripted as s\n"
-        "sheet = s.SHEETS['gold']\n"
+        "sheet = s.BASELINES['gold']\n"
         "run = s.ScriptedModel.run\n"
         "def slow(self, requests):\n"
         "    for pair in run(self, requests):\n"

@@ -174,7 +174,7 @@ def test_unfinished_runs_decide_nothing(gold, scripted_run, tmp_path):
     with pytest.raises(RunUnfinished, match="en_zh.*3"):
         ScoredRun(folder)
     (folder / "scores.parquet").unlink()
-    with pytest.raises(RunUnfinished, match="not judged yet"):
+    with pytest.raises(RunUnfinished, match="no scores yet"):
         ScoredRun(folder)
     with pytest.raises(RunUnreadable, match="no run.json"):
         ScoredRun(tmp_path / "nowhere")

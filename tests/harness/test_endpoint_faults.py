@@ -100,7 +100,7 @@ def test_a_server_that_is_gone_ends_the_run_and_a_later_one_completes_it(tmp_pat
         server.stop_after = None
         asked = len(server.bodies)
         assert main(argv) == 0
-        assert f"Going on: {len(first)} of 224" in capsys.readouterr().err
+        assert f"Resuming: {len(first)} of 224" in capsys.readouterr().err
         records = recorded(tmp_path)
         assert records[: len(first)] == first
         assert len(records) == len(keys(records)) == 224

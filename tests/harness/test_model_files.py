@@ -330,6 +330,6 @@ def test_flags_of_other_backends(tiny_model, capsys, argv, told):
 def test_why_the_flags_are_needed_is_in_the_help(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    told = " ".join(capsys.readouterr().out.split())
-    assert "a pickle can hold a program that loading starts" in told
-    assert "they run with all your rights and in no sandbox" in told
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "loading a pickle can run code" in shown
+    assert "they run with all your rights and without a sandbox" in shown

@@ -39,7 +39,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(real_model, tmp_path):
     process.wait()
     assert 0 < len(answers(killed)) < 24
     ran = subprocess.run(command(real_model, killed), capture_output=True, text=True, check=True)
-    assert "Going on: " in ran.stderr
+    assert "Resuming: " in ran.stderr
     again = answers(killed)
 
     # Who shares a batch with whom differs after a kill, so the arithmetic may break a tie otherwise.

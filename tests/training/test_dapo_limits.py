@@ -93,10 +93,10 @@ def test_the_limit_of_a_row_is_the_one_that_its_evaluation_asks_with():
     (task,) = find(tasks="general_mini/facts")
     of = {sample.id: sample for sample in samples(task, Path("unused"))}
     found = set()
-    for item in sample_records(Plan([task], Path("unused")), ScriptedModel({})):
-        (request,) = item["requests"]
-        asked = request.get("settings", {"max_tokens": task.settings.max_tokens})["max_tokens"]
-        sample = of[item["id"]]
+    for record in sample_records(Plan([task], Path("unused")), ScriptedModel({})):
+        (request,) = record.requests
+        asked = (request.settings or {"max_tokens": task.settings.max_tokens})["max_tokens"]
+        sample = of[record.sample.id]
         row = TrainingRow(
             sample.id, task.name, (), task.gold(sample), fields=sample.fields, target=sample.target
         )

@@ -36,7 +36,7 @@ def diagnosis(scripted_run):
 
 def test_the_hint_of_a_real_diagnosis_raises_ratio_and_share(diagnosis):
     (hint,) = [hint for hint in diagnosis.hints if hint.task == STORIES]
-    assert hint.term == "pattern" and 0.2 < hint.low < 0.5
+    assert hint.observed == "format" and 0.2 < hint.low < 0.5
     found = emphasize(diagnosis, EVEN, OWN)
     assert found.shaping[STORIES] == OWN.model_copy(update={"pattern": hint.low})
     assert found.shaping[FACTS] == OWN
