@@ -57,13 +57,12 @@ def regions(tasks: Mapping[str, TaskDiagnosis], items: Mapping[str, TaskItems]) 
 
 
 def _regions(name: str, task: TaskDiagnosis, items: TaskItems) -> Iterator[Weakness]:
-    own: tuple[Slice | None, Failure | None, Estimate | None] = (
-        None,
-        main_failure(items.failures.mean(axis=0)),
-        task.gap,
-    )
-    weak = [(part.slice, part.failure, part.gap) for part in task.slices if is_weak(part)]
-    for slice_, failure, gap in (own, *weak):
+    failure = main_failure(items.failures.mean(axis=0))
+    parts: list[tuple[Slice | None, Failure | None, Estimate | None]] = [
+        (None, failure, task.gap),
+        *((part.slice, part.failure, part.gap) for part in task.slices if is_weak(part)),
+    ]
+    for slice_, failure, gap in parts:
         if gap is not None and gap.low is not None and gap.low > 0:
             yield Weakness(0, name, slice_, failure, gap, task.weight, gap.low * task.weight)
 
