@@ -43,12 +43,6 @@ def test_it_is_short():
     assert len(README.split()) <= 900
 
 
-def test_its_links_lead_somewhere():
-    links = re.findall(r"\]\((?!https?://)([^)#]+)", README)
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
-
-
 def test_the_two_commands_are_targets_of_the_makefile():
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert re.findall(r"make (\w+)", SECTIONS["Install"]) == ["demo", "test"]
