@@ -20,7 +20,9 @@ from ..tasks.task import Task
 from .records import Results, RunRecord, RunRequest
 from .run_folder import RunFolder, RunUnfinished, RunUnreadable, no_run, unreadable
 
-COLUMNS = ("sample", "cluster", "partition", "value", "stats", "failure", "scored")
+COLUMNS = (
+    *("task", "sample", "cluster", "partition", "draw", "value", "stats", "failure", "scored"),
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,13 @@ class TaskScores:
         """Some of the rows: indices or a mask."""
         columns = ("samples", "clusters", "partitions", "stats", "values", "failures")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+
+    def shared(self, other: TaskScores) -> tuple[np.ndarray, np.ndarray]:
+        """Rows, here and in the other, of the samples that both have."""
+        _, here, there = np.intersect1d(
+            self.samples, other.samples, assume_unique=True, return_indices=True
+        )
+        return here, there
 
 
 class ScoredRun:
@@ -139,64 +148,47 @@ class ScoredRun:
             role: `corrected` or `official`.
             partition: Only samples of this one; `all` that the run has.
         """
-        scorings = {name: self.scoring(name, role) for name in self.tasks}
-        table = self.table(role, COLUMNS + ("task", "draw"))
-        names = table["task"].combine_chunks()
-        codes = names.indices.to_numpy()
+        import pyarrow.compute as pc
+
+        table = self.table(role, COLUMNS)
         found = {}
-        for code, name in enumerate(names.dictionary.to_pylist()):
-            rows = np.flatnonzero(codes == code)
-            if name in scorings and len(rows):
-                scores = _task_scores(self.tasks[name], scorings[name], table.take(rows))
+        for name, task in self.tasks.items():
+            own = table.filter(pc.equal(table["task"], name))
+            if len(own):
+                scores = _task_scores(task, self.scoring(name, role), own)
                 if partition != "all":
                     scores = scores.at(scores.partitions == partition)
                 found[name] = scores
-        return {name: found[name] for name in self.tasks if name in found}
+        return found
 
     def table(self, role: str, columns: Sequence[str]) -> Any:
-        """Columns of scores.parquet under one role, a row per sample and draw.
-
-        Returns:
-            A pyarrow table; `task` is dictionary-encoded.
-        """
+        """Columns of scores.parquet under one role: a pyarrow table, a row per sample and draw."""
         import pyarrow.parquet as pq
 
-        played = {name: self.scoring(name, role).name for name in self.tasks}
+        # Under one role, tasks may have scorings of different names.
+        tasks_of: dict[str, list[str]] = {}
+        for name in self.tasks:
+            tasks_of.setdefault(self.scoring(name, role).name, []).append(name)
+        wanted = [
+            [("scoring", "in", [scoring]), ("task", "in", names)]
+            for scoring, names in tasks_of.items()
+        ]
         path = self.path / "scores.parquet"
         try:
-            table = pq.read_table(
-                path,
-                columns=[*columns, *({"task", "scoring"} - set(columns))],
-                filters=[("scoring", "in", sorted(set(played.values())))],
-            ).unify_dictionaries()
+            return pq.read_table(path, columns=list(columns), filters=wanted or None)
         except (OSError, ValueError) as error:
             raise unreadable(path, error) from None
-        tasks = table["task"].combine_chunks()
-        scorings = table["scoring"].combine_chunks()
-        # Under one role, tasks may have scorings of different names.
-        wanted = np.array(
-            [
-                [played.get(task) == scoring for scoring in scorings.dictionary.to_pylist()]
-                for task in tasks.dictionary.to_pylist()
-            ],
-            dtype=bool,
-        )
-        if not len(table):
-            return table
-        return table.filter(wanted[tasks.indices.to_numpy(), scorings.indices.to_numpy()])
 
 
 def _task_scores(task: Task, scoring: Scoring, table: Any) -> TaskScores:
     scored = table["scored"].to_numpy()
-    draws = table["draw"].to_numpy()
     table = table.filter(scored)
-    first = draws[scored]
-    samples = _text(table, "sample").astype("S")
+    samples = text_column(table, "sample").astype("S")
     width = len(scoring.statistics)
     stats = table["stats"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     stats = stats.reshape(-1, width) if len(samples) else np.empty((0, width))
     values = table["value"].to_numpy()
-    order = np.lexsort((first, samples))
+    order = np.lexsort((table["draw"].to_numpy(), samples))
     ids, starts, counts = np.unique(samples[order], return_index=True, return_counts=True)
     rows = order[starts]
     if len(ids) < len(samples):
@@ -204,18 +196,20 @@ def _task_scores(task: Task, scoring: Scoring, table: Any) -> TaskScores:
         values = np.add.reduceat(values[order], starts) / counts
     else:
         stats, values = stats[rows], values[rows]
+    failures = text_column(table, "failure")[rows]
     return TaskScores(
         task,
         scoring,
         ids,
-        _text(table, "cluster").astype("S")[rows],
-        _text(table, "partition")[rows],
+        text_column(table, "cluster").astype("S")[rows],
+        text_column(table, "partition")[rows],
         stats,
         values,
-        np.where(_text(table, "failure") == None, "", _text(table, "failure"))[rows],  # noqa: E711
+        np.array([failure or "" for failure in failures], dtype=object),
         int((~scored).sum()),
     )
 
 
-def _text(table: Any, name: str) -> np.ndarray:
+def text_column(table: Any, name: str) -> np.ndarray:
+    """A column of text (or None) of a pyarrow table, shape [rows]."""
     return table[name].cast("string").to_numpy(zero_copy_only=False)

@@ -69,15 +69,10 @@ class Sums:
 
 
 def grouped(tasks: Mapping[str, Sums], clusters: int, seed: int) -> tuple[dict[str, Sums], int]:
-    """The same sums over at most `MOST_CLUSTERS` random groups of clusters, alike for all tasks.
-
-    Args:
-        tasks: By name.
-        clusters: How many clusters the run has in all.
-        seed: Of the grouping.
+    """The same sums over at most `MOST_CLUSTERS` random groups of the run's clusters.
 
     Returns:
-        The sums, and how many groups there are.
+        The sums, and how many groups there are, alike for all tasks.
     """
     if clusters <= MOST_CLUSTERS:
         return dict(tasks), clusters
@@ -93,16 +88,9 @@ def grouped(tasks: Mapping[str, Sums], clusters: int, seed: int) -> tuple[dict[s
 def resampled_sums(
     tasks: Mapping[str, Sums], clusters: int, resamples: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """Cluster-bootstrap sums of every task, under the same draws of clusters.
+    """Cluster-bootstrap sums of every task, shape [B, S], under the same draws of clusters.
 
-    Args:
-        tasks: By name.
-        clusters: How many clusters the run has in all.
-        resamples: B.
-        seed: Of the draws.
-
-    Returns:
-        By task name, shape [B, S].
+    `clusters` is how many the run has in all.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     found = {name: np.empty((resamples, t.sums.shape[1])) for name, t in tasks.items()}
@@ -114,10 +102,33 @@ def resampled_sums(
         for row, draw in zip(weights, drawn, strict=True):
             row[:] = np.bincount(draw, minlength=clusters)
         for name, task in tasks.items():
-            whole = len(task.clusters) == clusters
-            own = weights if whole else weights[:, task.clusters]
+            own = weights if len(task.clusters) == clusters else weights[:, task.clusters]
             found[name][first:last] = own @ task.sums
     return found
+
+
+def bootstrap(
+    clusters: Mapping[str, np.ndarray],
+    stats: Mapping[str, np.ndarray],
+    resamples: int,
+    seed: int,
+) -> tuple[dict[str, Sums], dict[str, np.ndarray]]:
+    """The statistics of tasks by cluster, and B of their cluster-bootstrap sums.
+
+    Args:
+        clusters: By task, ids of any kind, shape [n]; equal ids are one cluster in all tasks.
+        stats: By task, shape [n, S].
+        resamples: B.
+        seed: Of the draws.
+
+    Returns:
+        Sums by task; resampled sums by task, shape [B, S].
+    """
+    every, codes = np.unique(np.concatenate(list(clusters.values())), return_inverse=True)
+    ends = np.cumsum([len(own) for own in clusters.values()])[:-1]
+    of_task = dict(zip(clusters, np.split(codes, ends), strict=True))
+    sums = {name: Sums.of(of_task[name], stats[name]) for name in clusters}
+    return sums, resampled_sums(*grouped(sums, len(every), seed), resamples, seed)
 
 
 def leave_one_out(task: Sums, from_sums: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -150,11 +161,8 @@ def resampled_items(
         items: A list for each sample.
         clusters: Of each sample, shape [n]; drawn whole.
         figure: Of a list of items.
-        resamples: B.
+        resamples: B, the length of the result.
         seed: Of the draws.
-
-    Returns:
-        Shape [B].
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     members: dict[int, list[Any]] = {}

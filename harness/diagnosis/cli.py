@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...tasks.command import Parser, run_command
-from ...tasks.errors import BadRow, MissingData, RedoneError, UnknownName
+from ...tasks.errors import RedoneError, UnknownName
 
 if TYPE_CHECKING:
     from .diagnose import DiagnosisConfig
@@ -113,14 +112,10 @@ def _config(options: Namespace) -> DiagnosisConfig:
 
 
 def numbers(options: Sequence[str], option: str, low: float, high: float) -> dict[str, float]:
-    """The number of each task that `--target` or `--weight` gives.
+    """The number, from `low` to `high`, of each task that `--target` or `--weight` gives.
 
-    Args:
-        options: `NAME=NUMBER`, or a TOML file of such lines; a name is a task, a glob, a benchmark
-            or a suite. A later one replaces an earlier one.
-        option: Name of the option, for messages.
-        low: The smallest number.
-        high: The largest.
+    Each is `NAME=NUMBER`, or a TOML file of such lines; a name is a task, a glob, a benchmark or a
+    suite. A later one replaces an earlier one.
 
     Raises:
         UnknownName: A name that means no task.
@@ -128,13 +123,14 @@ def numbers(options: Sequence[str], option: str, low: float, high: float) -> dic
         MissingData, BadRow: A file that is not there, or not TOML.
     """
     from ...tasks.registry import find
+    from ..json_file import read_toml
 
     found: dict[str, float] = {}
     for text in options:
         name, equals, number = text.rpartition("=")
         if equals and not name.strip():
             raise RedoneError(f"{option} {text}: the name of a task is missing before the '='.")
-        pairs = {name: number} if equals else _table(Path(text), option)
+        pairs = {name: number} if equals else read_toml(Path(text), f"{option}: ")
         for name, number in pairs.items():
             value = _number(number)
             if value is None or not low <= value <= high:
@@ -152,16 +148,3 @@ def _number(text: object) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _table(path: Path, option: str) -> dict[str, object]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise MissingData(
-            f"{option} {path}: not NAME=NUMBER, and no file that can be read ({error.strerror})."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadRow(
-            f'{path} is not TOML ({error}). Lines like "sns_bench/ner" = 55 are expected.'
-        ) from None

@@ -73,13 +73,9 @@ class RowVerdict:
 
 @dataclass(frozen=True)
 class Decision:
-    """The result of applying a policy to differences.
+    """The result of applying a policy to differences; `reasons` are sentences.
 
-    Attributes:
-        outcome: `pass`, `regression` or `undecided`, by the statistics alone.
-        exit_code: Of the outcome under the policy.
-        rows: In the order of the tables.
-        reasons: One sentence each.
+    `outcome` is by the statistics alone, `exit_code` that of the outcome under the policy.
     """
 
     policy: Policy
@@ -129,25 +125,16 @@ def decide_on(differences: Sequence[Difference], policy: Policy) -> Decision:
     Otherwise it is *undecided*.
     """
     alpha = policy.level
-    rows = [_verdict(row, policy, alpha) for row in differences]
-    rows = _corrected(rows, policy)
+    rows = _corrected([_verdict(row, policy, alpha) for row in differences], policy)
     reasons = _missing(differences, policy)
     deciding = [j for j in rows if j.decides]
     if not deciding:
         reasons.append("No suite of these runs decides under this policy.")
-    for j in deciding:
-        if j.regressed(alpha):
-            reasons.append(f"{j.row.title} regressed: {_evidence(j)}.")
-    regression = any(j.regressed(alpha) for j in deciding)
-    for j in deciding:
-        if not j.passes and not j.regressed(alpha):
-            reasons.append(_why_undecided(j))
-    if regression:
-        outcome: Outcome = "regression"
-    elif reasons:
-        outcome = "undecided"
-    else:
-        outcome = "pass"
+    regressed = [j for j in deciding if j.regressed(alpha)]
+    reasons += [f"{j.row.title} regressed: {_evidence(j)}." for j in regressed]
+    reasons += [_why_undecided(j) for j in deciding if not j.passes and not j.regressed(alpha)]
+    outcome: Outcome = "regression" if regressed else "undecided" if reasons else "pass"
+    if outcome == "pass":
         reasons = [f"{j.row.title}: {j.verdict}, {_evidence(j)}." for j in deciding]
     code = EXIT_CODES[outcome]
     if outcome == "undecided" and policy.undecided != "stop":
@@ -167,17 +154,10 @@ def _verdict(row: Difference, policy: Policy, alpha: float) -> RowVerdict:
         role, margin = "protected", policy.protected[row.name]
     low, high = row.interval(alpha)
     verdict = verdict_of(low, high, margin)
-    half = (high - low) / 2
+    settle = _settle(row, verdict, margin, (high - low) / 2, rise)
+    p = tail_p(row.resampled, -margin)
     return RowVerdict(
-        row,
-        margin,
-        low,
-        high,
-        verdict,
-        tail_p(row.resampled, -margin),
-        settle=_settle(row, verdict, margin, half, rise),
-        role=role,
-        require_rise=rise,
+        row, margin, low, high, verdict, p, settle=settle, role=role, require_rise=rise
     )
 
 
@@ -223,15 +203,13 @@ def _settle(
 def _missing(differences: Sequence[Difference], policy: Policy) -> list[str]:
     """Suites and tasks that the policy requires and the runs do not have."""
     found = {(row.level, row.name) for row in differences}
-    reasons = [
-        f"The policy asks for suite {name}, which these runs do not have."
-        for name, rules in policy.suites.items()
-        if not rules.optional and ("suite", name) not in found
-    ]
-    return reasons + [
-        f"The policy protects {name}, which these runs do not have."
-        for name in policy.protected
-        if ("task", name) not in found
+    suites = [name for name, rules in policy.suites.items() if not rules.optional]
+    wanted = [("suite", "asks for suite", name) for name in suites]
+    wanted += [("task", "protects", name) for name in policy.protected]
+    return [
+        f"The policy {verb} {name}, which these runs do not have."
+        for level, verb, name in wanted
+        if (level, name) not in found
     ]
 
 
