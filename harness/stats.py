@@ -1,4 +1,4 @@
-"""Statistics of evaluation runs: cluster bootstrap, intervals, paired tests, corrections, power.
+"""Statistics of evaluation runs: cluster bootstrap, intervals, paired tests, corrections.
 
 - Cluster bootstrap (Davison and Hinkley 1997): whole clusters are drawn, because samples about one
   note are not independent; the same draw serves all tasks of a run, so means over tasks and
@@ -138,11 +138,9 @@ def leave_one_out(task: Sums, from_sums: Callable[[np.ndarray], np.ndarray]) -> 
 
 
 def nested_mean(groups: Sequence[Any], figures: Mapping[str, Any]) -> Any:
-    """The mean over nested groups of task names (a name, or a sequence of groups).
+    """The mean over nested groups of task names, as in `registry.TableRow.groups`.
 
-    Args:
-        groups: As in `registry.TableRow.groups`.
-        figures: By task name; numbers, or arrays of one shape.
+    `figures` are by task name; numbers, or arrays of one shape.
     """
     members = [figures[g] if isinstance(g, str) else nested_mean(g, figures) for g in groups]
     return members[0] if len(members) == 1 else sum(members[1:], members[0]) / len(members)
@@ -174,11 +172,7 @@ def resampled_items(
 
 
 def percentile_interval(figures: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """The percentile bootstrap interval; undefined figures (NaN) are left out.
-
-    Returns:
-        (low, high); NaN where no resample is defined.
-    """
+    """The percentile bootstrap interval (low, high); NaN where no resample is defined."""
     defined = figures[~np.isnan(figures)]
     if not len(defined):
         return float("nan"), float("nan")
@@ -301,12 +295,7 @@ def sign_flip(differences: np.ndarray, resamples: int, seed: int) -> float:
 def tail_p(figures: np.ndarray, threshold: float = 0.0) -> float:
     """One-sided bootstrap p-value: the share of resampled figures at or above a threshold.
 
-    Args:
-        figures: Shape [B]; NaN where undefined gives NaN.
-        threshold: In the unit of the figures.
-
-    Returns:
-        (count + 1) / (B + 1), so it is never 0.
+    It is (count + 1) / (B + 1), so never 0; NaN if one of the B figures is.
     """
     if np.isnan(figures).any():
         return float("nan")
@@ -337,32 +326,3 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     if tested.any():
         adjusted[tested] = false_discovery_control(p[tested], method="bh")
     return adjusted
-
-
-def minimal_detectable_difference(error: float, alpha: float, power: float = 0.8) -> float:
-    """The smallest true difference that a one-sided test detects with this power.
-
-    Args:
-        error: Standard error of the difference, points.
-        alpha: Of the test, one side.
-        power: Probability of detecting it.
-
-    Returns:
-        Points (normal approximation).
-    """
-    normal = NormalDist()
-    return (normal.inv_cdf(1 - alpha) + normal.inv_cdf(power)) * error
-
-
-def items_needed(items: int, error: float, wanted: float, alpha: float, power: float = 0.8) -> int:
-    """The number of items with which a true difference of `wanted` points is detected.
-
-    Args:
-        items: Behind the standard error.
-        error: Standard error of the difference on them, points.
-        wanted: Points, above 0.
-        alpha: Of the one-sided test.
-        power: Probability of detecting it.
-    """
-    found = minimal_detectable_difference(error, alpha, power)
-    return int(np.ceil(items * (found / wanted) ** 2))
