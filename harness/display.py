@@ -190,12 +190,11 @@ class Progress:
 
 
 def text_table(
+    title: str,
     left: Iterable[str],
     right: Iterable[str],
     rows: Iterable[Sequence[str]],
     last: str = "",
-    *,
-    title: str = "",
     wrap_last: bool = False,
 ) -> Table:
     """A table for the terminal: columns aligned to the left and to the right, and a last one."""
@@ -245,7 +244,9 @@ def show_results(results: Results, folder: Path) -> None:
 
 def _task_table(results: Results) -> Table:
     right = ("n", "score", "95 %", "official", "chance", "tokens", "time")
-    return text_table(["category / task"], right, _task_rows(results), "failures", wrap_last=True)
+    return text_table(
+        "", ["category / task"], right, _task_rows(results), "failures", wrap_last=True
+    )
 
 
 def _both_roles(results: Results) -> Iterator[tuple[TableResult, TableResult]]:

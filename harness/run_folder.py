@@ -20,14 +20,7 @@ import numpy as np
 import orjson
 
 from ..tasks.errors import RedoneError
-from .records import (
-    SCHEMA_VERSION,
-    ResponseRecord,
-    Results,
-    RunRecord,
-    RunRequest,
-    SampleRecord,
-)
+from .records import SCHEMA_VERSION, ResponseRecord, Results, RunRecord, RunRequest, SampleRecord
 
 
 class RunMismatch(RedoneError):
@@ -371,10 +364,8 @@ def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
     flat: dict[str, Any] = {}
     for name, value in record.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
+        nested = isinstance(value, Mapping)
+        flat |= flatten(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return flat
 
 

@@ -1,11 +1,17 @@
 """A finished run as arrays: what gate, diagnosis, report and leaderboard read.
 
 Only `run.json`, `results.json` and `scores.parquet` are needed: no model, no data set, no texts. A
-saved baseline is such a folder too.
+named baseline is such a folder too: these files without the parsed answers, small enough for
+version control, and `baseline.json` with the SHA-256 of each, which detects a baseline that was
+edited or only partly merged.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
+import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,11 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
+from ..tasks.errors import RedoneError, UnknownName
 from ..tasks.registry import by_name
 from ..tasks.schema import Scoring
 from ..tasks.task import Task
-from .records import Results, RunRecord, RunRequest
+from .json_file import to_json, write_file
+from .records import SCHEMA_VERSION, Results, RunRecord, RunRequest
 from .run_folder import RunFolder, RunUnfinished, RunUnreadable, no_run, unreadable
 
 COLUMNS = (
@@ -213,3 +222,75 @@ def _task_scores(task: Task, scoring: Scoring, table: Any) -> TaskScores:
 def text_column(table: Any, name: str) -> np.ndarray:
     """A column of text (or None) of a pyarrow table, shape [rows]."""
     return table[name].cast("string").to_numpy(zero_copy_only=False)
+
+
+BASELINES = Path("baselines")
+_FILES = ("run.json", "results.json", "scores.parquet")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def save_baseline(run: ScoredRun, name: str, folder: Path = BASELINES) -> Path:
+    """Saves a run as a baseline, replacing one of this name; returns the baseline's folder.
+
+    Names consist of letters, digits, `.`, `_` and `-`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not _NAME.fullmatch(name):
+        raise RedoneError(
+            f"Baseline name {name!r}: letters, digits, '.', '_' and '-' are expected."
+        )
+    target = folder / name
+    partial = folder / f".{name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for file in _FILES[:2]:
+        shutil.copyfile(run.path / file, partial / file)
+    table = pq.read_table(run.path / _FILES[2])
+    at = table.schema.get_field_index("parsed")
+    table = table.set_column(at, "parsed", pa.nulls(len(table), pa.string()))
+    pq.write_table(table, partial / _FILES[2], compression="zstd", compression_level=19)
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "saved": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "files": {file: _hash(partial / file) for file in _FILES},
+    }
+    write_file(partial / "baseline.json", to_json(record))
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    return target
+
+
+def load_baseline(name: str, folder: Path = BASELINES) -> ScoredRun:
+    """Opens a baseline after checking its hashes.
+
+    Raises:
+        UnknownName: There is none of this name.
+        RunUnreadable: A file is missing or is not the one that was saved.
+    """
+    target = folder / name
+    if not _NAME.fullmatch(name) or not (target / "baseline.json").is_file():
+        known = [p.parent.name for p in folder.glob("*/baseline.json")]
+        if not known:
+            raise RedoneError(
+                f"There is no baseline {name!r}: {folder} holds none. Save one with "
+                f"redone-gate RUN --save-baseline {name}."
+            )
+        raise UnknownName(f"baseline in {folder}:", name, known)
+    try:
+        hashes = orjson.loads((target / "baseline.json").read_bytes())["files"]
+        changed = [file for file in _FILES if _hash(target / file) != hashes[file]]
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise RunUnreadable(f"Baseline {target} cannot be read ({error}). Save it again.") from None
+    if changed:
+        raise RunUnreadable(
+            f"Baseline {target}: {', '.join(changed)} is not the file that was saved (its hash "
+            "differs). Restore it from version control, or save the baseline again."
+        )
+    return ScoredRun(target)
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

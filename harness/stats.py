@@ -108,10 +108,7 @@ def resampled_sums(
 
 
 def bootstrap(
-    clusters: Mapping[str, np.ndarray],
-    stats: Mapping[str, np.ndarray],
-    resamples: int,
-    seed: int,
+    clusters: Mapping[str, np.ndarray], stats: Mapping[str, np.ndarray], resamples: int, seed: int
 ) -> tuple[dict[str, Sums], dict[str, np.ndarray]]:
     """The statistics of tasks by cluster, and B of their cluster-bootstrap sums.
 

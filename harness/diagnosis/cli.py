@@ -23,14 +23,15 @@ def parser() -> Parser:
         "buckets and hints for training, written to RUN/diagnosis.json.",
         epilog="Example: redone-diagnose runs/my-model --target sns_bench/ner=55",
     )
-    p.add_argument("run", metavar="RUN", help="run folder of redone-eval")
-    p.add_argument(
+    add = p.add_argument
+    add("run", metavar="RUN", help="run folder of redone-eval")
+    add(
         "--against",
         metavar="RUN|TABLE:MODEL",
         help="use another run as the reference; or show the figures of a published table, such as "
         "redone2:RedOne-2.0-4B or FILE.toml:MODEL",
     )
-    p.add_argument(
+    add(
         "--target",
         action="append",
         default=[],
@@ -38,22 +39,22 @@ def parser() -> Parser:
         help="the reference of a task, glob, benchmark or suite, or a TOML file of them "
         "(default reference: the ceiling of 100); may be repeated",
     )
-    p.add_argument(
+    add(
         "--weight",
         action="append",
         default=[],
         metavar="NAME=NUMBER",
         help="weight of a task's gap (default 1 / tasks of its suite), as --target",
     )
-    p.add_argument(
+    add(
         "--partition",
         default="diagnose",
         metavar="NAME",
         help="diagnose (default), all, gate or report; only the first gives buckets and hints",
     )
-    p.add_argument("--scoring", default="corrected", metavar="NAME", help="corrected or official")
-    p.add_argument("--output", metavar="FILE", help="instead of RUN/diagnosis.json")
-    p.add_argument("--json", action="store_true", help="print the file instead of the tables")
+    add("--scoring", default="corrected", metavar="NAME", help="corrected or official")
+    add("--output", metavar="FILE", help="instead of RUN/diagnosis.json")
+    add("--json", action="store_true", help="print the file instead of the tables")
     return p
 
 

@@ -224,10 +224,7 @@ def _task_notes(
 
 
 def _notes(
-    run: ScoredRun,
-    config: DiagnosisConfig,
-    other: OtherRun | None,
-    found: Mapping[str, Candidates],
+    run: ScoredRun, config: DiagnosisConfig, other: OtherRun | None, found: Mapping[str, Candidates]
 ) -> Iterator[str]:
     yield from other.notes if other else ()
     if config.partition != TRAINABLE:

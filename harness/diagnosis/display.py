@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...tasks.command import visible
 from ..display import change, interval, score, text_table
@@ -46,15 +46,11 @@ def show(diagnosis: Diagnosis, path: Path) -> None:
 
 def _tables(diagnosis: Diagnosis) -> Iterator[Table]:
     """All tables in order; some may be empty."""
-
-    def table(title: str, *parts: Any) -> Table:
-        return text_table(*parts, title=title)
-
     tasks, weaknesses = diagnosis.tasks, diagnosis.weaknesses
     rows: list[Sequence[str]] = [
         (c.name, str(len(c.tasks)), *_figure(c.skill)) for c in diagnosis.capabilities
     ]
-    yield table("Capability map", ["capability"], ["tasks", "skill", "95 %"], rows)
+    yield text_table("Capability map", ["capability"], ["tasks", "skill", "95 %"], rows)
 
     columns = ["n", "score", "chance", "gap", "95 %"]
     solved = any(task.solvability for task in tasks.values())
@@ -66,7 +62,7 @@ def _tables(diagnosis: Diagnosis) -> Iterator[Table]:
         for name, task in tasks.items()
     ]
     columns += ["always/sometimes/never"] if solved else []
-    yield table("Tasks", ["task"], columns, rows, "failures")
+    yield text_table("Tasks", ["task"], columns, rows, "failures")
 
     rows = [
         (
@@ -77,7 +73,7 @@ def _tables(diagnosis: Diagnosis) -> Iterator[Table]:
     ]
     more = f" ({SHOWN} of {len(weaknesses)}; the file has all)" if len(weaknesses) > SHOWN else ""
     left, right = ["", "task", "slice", "failure"], ["gap", "95 %", "weight", "priority"]
-    yield table(f"Weaknesses, by lower end of the gap x weight{more}", left, right, rows)
+    yield text_table(f"Weaknesses, by lower end of the gap x weight{more}", left, right, rows)
 
     parts = [(name, part) for name, task in tasks.items() for part in task.slices]
     parts.sort(key=lambda part: part[1].difference.value or 0.0)
@@ -92,7 +88,7 @@ def _tables(diagnosis: Diagnosis) -> Iterator[Table]:
         f"Slices that differ significantly (family-wise error rate {diagnosis.method.alpha:.0%})"
     )
     right = ["n", "value", "rest", "difference", "95 %", "p"]
-    yield table(title, ["task", "slice"], right, rows, "failure")
+    yield text_table(title, ["task", "slice"], right, rows, "failure")
 
     pairs = [(name, pair) for name, task in tasks.items() for pair in task.confusions]
     pairs.sort(key=lambda pair: -pair[1].count)
@@ -100,13 +96,13 @@ def _tables(diagnosis: Diagnosis) -> Iterator[Table]:
         (*map(_plain, (name, c.gold, c.answer)), str(c.count), _percent(c.count / c.of))
         for name, c in pairs[:SHOWN]
     ]
-    yield table("Confusions", ["task", "gold", "answer"], ["answers", "of gold"], rows)
+    yield text_table("Confusions", ["task", "gold", "answer"], ["answers", "of gold"], rows)
 
     rows = [
         (_plain(h.task), h.observed, _percent(h.share), _percent(h.low), ", ".join(h.kinds))
         for h in diagnosis.hints
     ]
-    yield table("Failures of form", ["task", "observed"], ["share", "at least"], rows, "kinds")
+    yield text_table("Failures of form", ["task", "observed"], ["share", "at least"], rows, "kinds")
 
     if (published := diagnosis.published) is not None:
         rows = [
@@ -118,7 +114,7 @@ def _tables(diagnosis: Diagnosis) -> Iterator[Table]:
         ]
         title = f"{_plain(published.row)} ({_plain(published.source)}), official scoring"
         right = ["published", "this run", "gap", "95 %", "rank"]
-        yield table(title, ["category"], right, rows, "not comparable")
+        yield text_table(title, ["category"], right, rows, "not comparable")
 
 
 def _solved(task: TaskDiagnosis) -> str:

@@ -54,10 +54,8 @@ class TaskItems:
     Attributes:
         scores: A row per item, sorted by sample id; no value is NaN.
         clusters: Numbers of clusters, the same in all tasks of the run, shape [n].
-        languages: Shape [n].
-        tags: A mapping per item.
+        languages, tags: Of each item.
         characters: Length of the items' texts, shape [n].
-        answers: Every draw.
         not_scored: Number of items left out.
     """
 
@@ -219,11 +217,9 @@ def fixed_reference(task: Task, target: float | None) -> Reference:
 
 @dataclass(frozen=True)
 class OtherRun:
-    """Another run's scores of the same items.
+    """Another run's scores by task, row for row those of the items; notes on what was left out.
 
-    Attributes:
-        scores: By task, row for row those of the items; tasks that it lacks are absent.
-        notes: What was left out.
+    Tasks that it lacks are absent.
     """
 
     scores: Mapping[str, TaskScores]

@@ -26,15 +26,7 @@ from ..published.paper import Paper, load_paper, path_of, shipped, why_not_compa
 from ..scored_run import ScoredRun
 from .items import TaskItems
 from .measure import UNDEFINED, main_failure
-from .schema import (
-    Bucket,
-    Estimate,
-    Published,
-    PublishedFigure,
-    Slice,
-    TaskDiagnosis,
-    Weakness,
-)
+from .schema import Bucket, Estimate, Published, PublishedFigure, Slice, TaskDiagnosis, Weakness
 
 
 def weights(names: Sequence[str], given: Mapping[str, float]) -> dict[str, float]:

@@ -30,7 +30,6 @@ class RowVerdict:
     """One row of the table with its verdict.
 
     Attributes:
-        row: The difference.
         margin: Points; the largest drop that still counts as not worse.
         low, high: The (1 - 2 alpha) interval, points.
         verdict: From interval and margin. `improved` implies `not worse`.
@@ -173,16 +172,18 @@ def _rules(row: Difference, policy: Policy) -> SuitePolicy | None:
 
 def _corrected(rows: list[RowVerdict], policy: Policy) -> list[RowVerdict]:
     """Adds Holm's p-values to the rows that decide and Benjamini-Hochberg's to the tasks."""
-    deciding = [i for i, j in enumerate(rows) if j.decides]
-    p = np.array([rows[i].p_regressed for i in deciding])
-    adjusted = holm(p) if policy.correction == "holm" else p
-    for i, value in zip(deciding, adjusted, strict=True):
-        rows[i] = replace(rows[i], p_adjusted=float(value))
-    tasks = [i for i, j in enumerate(rows) if j.row.level == "task"]
-    q = benjamini_hochberg(np.array([two_sided_p(rows[i].row.resampled) for i in tasks]))
-    for i, value in zip(tasks, q, strict=True):
-        rows[i] = replace(rows[i], q=float(value))
-    return rows
+    p = np.array([j.p_regressed for j in rows if j.decides])
+    adjusted = iter(holm(p) if policy.correction == "holm" else p)
+    moved = [j.row.resampled for j in rows if j.row.level == "task"]
+    q = iter(benjamini_hochberg(np.array([two_sided_p(resampled) for resampled in moved])))
+    return [
+        replace(
+            j,
+            p_adjusted=float(next(adjusted)) if j.decides else None,
+            q=float(next(q)) if j.row.level == "task" else None,
+        )
+        for j in rows
+    ]
 
 
 def _settle(

@@ -122,11 +122,7 @@ class Refusal(Strict):
 
 
 def run_gate(
-    base: ScoredRun,
-    candidate: ScoredRun,
-    policy: Policy,
-    output: Path,
-    allowed: Iterable[str] = (),
+    base: ScoredRun, candidate: ScoredRun, policy: Policy, output: Path, allowed: Iterable[str] = ()
 ) -> Gate:
     """Compares two runs, decides, and writes gate.json, gate.md and gate.xml into a folder.
 
@@ -299,7 +295,7 @@ def show(gate: Gate) -> None:
         rows.append(row)
     level = f"{100 * (1 - 2 * gate.policy.level):g} %"
     right = ["n", "base", "candidate", "change", level, "margin", "q"]
-    out.print(text_table(["suite / category / task"], right, rows, "verdict"))
+    out.print(text_table("", ["suite / category / task"], right, rows, "verdict"))
     for line in _notes(gate):
         out.print(f"[yellow]Note:[/] {escape(line)}")
     color = {"pass": "green", "regression": "red"}.get(gate.outcome, "yellow")
