@@ -1,12 +1,10 @@
-"""Statistics of evaluation runs: cluster bootstrap, intervals, paired tests, corrections.
+"""Statistics of evaluation runs: cluster bootstrap, intervals, paired tests.
 
 - Cluster bootstrap (Davison and Hinkley 1997): whole clusters are drawn, because samples about one
   note are not independent; the same draw serves all tasks of a run, so means over tasks and
   categories have honest intervals too.
 - Intervals: percentile, BCa (Efron 1987), Wilson's score interval (Wilson 1927).
 - Paired tests: exact McNemar test (McNemar 1947), sign-flip permutation test (Fisher 1935).
-- Multiple testing: Holm (1979) for the family-wise error rate, Benjamini and Hochberg (1995) for
-  the false discovery rate.
 """
 
 from __future__ import annotations
@@ -287,39 +285,3 @@ def sign_flip(differences: np.ndarray, resamples: int, seed: int) -> float:
         flipped = 2 * (signs.astype(np.float64) @ moved) - moved.sum()
         hits += int((np.abs(flipped) >= reached).sum())
     return (hits + 1) / (resamples + 1)
-
-
-def tail_p(figures: np.ndarray, threshold: float = 0.0) -> float:
-    """One-sided bootstrap p-value: the share of resampled figures at or above a threshold.
-
-    It is (count + 1) / (B + 1), so never 0; NaN if one of the B figures is.
-    """
-    if np.isnan(figures).any():
-        return float("nan")
-    return float(((figures >= threshold).sum() + 1) / (len(figures) + 1))
-
-
-def two_sided_p(figures: np.ndarray) -> float:
-    """Two-sided bootstrap p-value of a difference of zero; NaN where undefined."""
-    return float(np.minimum(1.0, 2 * np.minimum(tail_p(figures), tail_p(-figures))))
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's step-down adjusted p-values (Holm 1979), shape [k]; NaN (no test) stays NaN."""
-    adjusted = np.full(len(p), np.nan)
-    tested = np.flatnonzero(~np.isnan(p))
-    order = tested[np.argsort(p[tested], kind="stable")]
-    factors = len(order) - np.arange(len(order))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * p[order]))
-    return adjusted
-
-
-def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """False-discovery-rate adjusted p-values (Benjamini and Hochberg 1995), shape [k]."""
-    from scipy.stats import false_discovery_control
-
-    adjusted = np.full(len(p), np.nan)
-    tested = ~np.isnan(p)
-    if tested.any():
-        adjusted[tested] = false_discovery_control(p[tested], method="bh")
-    return adjusted

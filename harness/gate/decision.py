@@ -16,7 +16,6 @@ import numpy as np
 
 from ...tasks.registry import SUITES, suite_tasks
 from ..compare import Comparison, Difference
-from ..stats import benjamini_hochberg, holm, tail_p, two_sided_p
 from .policy import Policy, SuitePolicy
 
 Verdict = Literal["regressed", "not worse", "improved", "undecided"]
@@ -236,3 +235,39 @@ def _why_undecided(j: RowVerdict) -> str:
         else "no number of samples would settle a difference that equals the margin"
     )
     return f"{j.row.title} is undecided: {_evidence(j)}; {more}."
+
+
+def tail_p(figures: np.ndarray, threshold: float = 0.0) -> float:
+    """One-sided bootstrap p-value: the share of resampled figures at or above a threshold.
+
+    It is (count + 1) / (B + 1), so never 0; NaN if one of the B figures is.
+    """
+    if np.isnan(figures).any():
+        return float("nan")
+    return float(((figures >= threshold).sum() + 1) / (len(figures) + 1))
+
+
+def two_sided_p(figures: np.ndarray) -> float:
+    """Two-sided bootstrap p-value of a difference of zero; NaN where undefined."""
+    return float(np.minimum(1.0, 2 * np.minimum(tail_p(figures), tail_p(-figures))))
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's step-down adjusted p-values (Holm 1979), shape [k]; NaN (no test) stays NaN."""
+    adjusted = np.full(len(p), np.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    factors = len(order) - np.arange(len(order))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * p[order]))
+    return adjusted
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """False-discovery-rate adjusted p-values (Benjamini and Hochberg 1995), shape [k]."""
+    from scipy.stats import false_discovery_control
+
+    adjusted = np.full(len(p), np.nan)
+    tested = ~np.isnan(p)
+    if tested.any():
+        adjusted[tested] = false_discovery_control(p[tested], method="bh")
+    return adjusted

@@ -7,17 +7,14 @@ import math
 import numpy as np
 import pytest
 
+from redone.harness.gate.decision import benjamini_hochberg, holm, tail_p, two_sided_p
 from redone.harness.stats import (
     Sums,
     bca_interval,
-    benjamini_hochberg,
-    holm,
     mcnemar,
     percentile_interval,
     resampled_sums,
     sign_flip,
-    tail_p,
-    two_sided_p,
     wilson_interval,
 )
 
