@@ -109,8 +109,7 @@ class LiveRun:
     @property
     def seconds_left(self) -> float | None:
         """At that rate; None before the first answer."""
-        rate = self.rate
-        return None if rate is None else (self.total - self.answered) / rate
+        return None if self.rate is None else (self.total - self.answered) / self.rate
 
     def update(self) -> int:
         """Reads and scores what is new since the last call; returns the number of new answers."""
@@ -144,10 +143,9 @@ class LiveRun:
     def suites(self) -> dict[str, Estimate]:
         """The provisional means of the suites whose every task has a score, by title."""
         estimates = self._estimates()
-        names = list(self._scores.efforts)
         return {
             row.title: mean_of(row.groups, estimates)
-            for row in table_of(names)
+            for row in table_of(list(self._scores.efforts))
             if row.level == "suite" and all(self._scored(name) for name in row.of)
         }
 

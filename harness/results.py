@@ -92,7 +92,10 @@ def write_results(
         "seconds": {name: round(effort.seconds, 3) for name, effort in efforts.items()},
     }
     if prices := run.get("environment", {}).get("prices_per_million_tokens"):
-        results["cost"] = round(cost(scores, prices), 6)
+        read = sum(effort.prompt_tokens for effort in efforts.values())
+        written = sum(effort.tokens for effort in efforts.values())
+        # In the prices' currency, without failed attempts.
+        results["cost"] = round((read * prices["input"] + written * prices["output"]) / 1e6, 6)
     folder.write("results.json", results)
     return results
 
@@ -130,16 +133,6 @@ def _table_result(
         **mean_of(row.groups, estimates).record(),
         "signature": _signed(row.name, run, [scores.tallies[t][role] for t in row.of], services),
     }
-
-
-def cost(scores: RunScores, prices: Mapping[str, float]) -> float:
-    """What the answers cost, at prices per million `input` and `output` tokens.
-
-    Failed attempts are not counted.
-    """
-    read = sum(effort.prompt_tokens for effort in scores.efforts.values())
-    written = sum(effort.tokens for effort in scores.efforts.values())
-    return (read * prices["input"] + written * prices["output"]) / 1e6
 
 
 @dataclass(frozen=True)

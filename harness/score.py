@@ -171,12 +171,12 @@ def complete_draws(
 ) -> list[list[Completion]]:
     """The completions of each complete draw, in the order of the sample's requests."""
     by_key = {(r.draw, r.request): r.completion for r in responses}
-    complete = []
-    for draw in sorted({draw for draw, _ in by_key}):
-        found = [by_key.get((draw, request.hash)) for request in record.requests]
-        if all(found):
-            complete.append([completion for completion in found if completion])
-    return complete
+    hashes = [request.hash for request in record.requests]
+    return [
+        [by_key[draw, hash_] for hash_ in hashes]
+        for draw in sorted({draw for draw, _ in by_key})
+        if all((draw, hash_) in by_key for hash_ in hashes)
+    ]
 
 
 _SAMPLE_COLUMNS = ("task", "cluster", "partition", "split", "language", "index")

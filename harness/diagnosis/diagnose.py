@@ -38,10 +38,9 @@ from .slices import Candidates, adjusted_p, candidates, significant
 
 @dataclass(frozen=True)
 class DiagnosisConfig:
-    """The settings of a diagnosis.
+    """The settings of a diagnosis; `role` is that of the scoring.
 
     Attributes:
-        role: Of the scoring, `corrected` or `official`.
         partition: `diagnose`, the only one that training may use; or `all`, `gate`, `report`.
         targets: Points by task; if there are any, tasks without one have no reference.
         against: A run that is the reference.
