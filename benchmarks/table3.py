@@ -35,9 +35,8 @@ from machine import keep, machine
 from table3_figures import figures
 from table3_page import markdown
 
-from redone.harness.gate import baseline
 from redone.harness.machine import cores
-from redone.harness.scored_run import ScoredRun
+from redone.harness.scored_run import ScoredRun, save_baseline
 from redone.tasks.errors import RedoneError
 from redone.training.recipe import load_recipe
 from redone.training.stage_files import processed
@@ -216,7 +215,7 @@ class Table:
                 shutil.rmtree(kept)
         for place, run in runs.items():
             if not same(run, there / place):
-                baseline.save(ScoredRun(run), place.name, there / place.parent)
+                save_baseline(ScoredRun(run), place.name, there / place.parent)
         for name, folder in self.done().items():
             keep(there / name / COSTS, costs(folder))
 

@@ -46,9 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
     return run_command(
-        p.prog,
-        body,
-        stopped="Stopped. Progress is saved: rerun the same command to resume.",
+        p.prog, body, stopped="Stopped. Progress is saved: rerun the same command to resume."
     )
 
 
@@ -154,9 +152,6 @@ def open_page(folder: Path) -> None:
 
     The harness imports nothing of `reports`: it runs `redone report`, as a user would.
 
-    Args:
-        folder: The run folder.
-
     Raises:
         RedoneError: There is no page.
     """
@@ -176,142 +171,125 @@ def parser() -> Parser:
         "same command.",
         epilog="Example: redone-eval --model ./SmolLM2-135M-Instruct --suite sns-mini",
     )
-    what = p.add_argument_group("what is evaluated")
-    what.add_argument(
+    # Each function below adds an option to its group.
+    what = p.add_argument_group("what is evaluated").add_argument
+    what(
         "--model",
         metavar="PATH",
         help="model folder, GGUF file or LoRA adapter; for endpoint: the model's name on the "
         "server; for scripted: gold, empty or everything (gold predictions, no text, all "
         "candidates), or a file of predictions",
     )
-    what.add_argument(
-        "--backend", default="hf", metavar="NAME", help="hf (default), vllm, endpoint or scripted"
-    )
-    what.add_argument("--suite", metavar="NAMES", help="suites, comma separated (default sns-mini)")
-    what.add_argument(
-        "--tasks", metavar="NAMES", help="tasks or globs: sns_bench/ner,sns_trans/*,lm_eval:gsm8k"
-    )
-    what.add_argument(
+    what("--backend", default="hf", metavar="NAME", help="hf (default), vllm, endpoint or scripted")
+    what("--suite", metavar="NAMES", help="suites, comma separated (default sns-mini)")
+    what("--tasks", metavar="NAMES", help="tasks or globs: sns_bench/ner,sns_trans/*,lm_eval:gsm8k")
+    what(
         "--partition", default="all", metavar="NAME", help="all (default), diagnose, gate or report"
     )
-    what.add_argument(
-        "--limit", type=positive, metavar="N", help="N samples per task, chosen by seed"
-    )
-    what.add_argument("--seed", type=int, default=0, help="seed of --limit, sampling and intervals")
-    how = p.add_argument_group("generation")
-    how.add_argument(
-        "--prompts", metavar="FILE", help="JSON {task: {system, user}}: replaces prompts"
-    )
-    how.add_argument("--system", metavar="TEXT", help="replaces every task's system text")
-    how.add_argument("--temperature", type=float, metavar="T", help="0 (default) is greedy")
-    how.add_argument("--top-p", type=float, metavar="P", help="nucleus sampling; 1 is off")
-    how.add_argument("--top-k", type=int, metavar="K", help="0 is off")
-    how.add_argument(
-        "--draws", type=positive, default=1, metavar="K", help="sampled answers per request"
-    )
-    how.add_argument(
-        "--max-tokens", type=positive, metavar="N", help="replaces the tasks' own limits"
-    )
-    how.add_argument(
-        "--chat-template-args", metavar="JSON", help="e.g. '{\"enable_thinking\": false}'"
-    )
-    how.add_argument(
+    what("--limit", type=positive, metavar="N", help="N samples per task, chosen by seed")
+    what("--seed", type=int, default=0, help="seed of --limit, sampling and intervals")
+    how = p.add_argument_group("generation").add_argument
+    how("--prompts", metavar="FILE", help="JSON {task: {system, user}}: replaces prompts")
+    how("--system", metavar="TEXT", help="replaces every task's system text")
+    how("--temperature", type=float, metavar="T", help="0 (default) is greedy")
+    how("--top-p", type=float, metavar="P", help="nucleus sampling; 1 is off")
+    how("--top-k", type=int, metavar="K", help="0 is off")
+    how("--draws", type=positive, default=1, metavar="K", help="sampled answers per request")
+    how("--max-tokens", type=positive, metavar="N", help="replaces the tasks' own limits")
+    how("--chat-template-args", metavar="JSON", help="e.g. '{\"enable_thinking\": false}'")
+    how(
         "--thinking",
         choices=("auto", "on", "off"),
         default="auto",
         help="auto (default): what the chat template does by itself",
     )
-    how.add_argument(
+    how(
         "--max-thinking-tokens",
         type=positive,
         metavar="N",
         help="budget of <think>...</think>, in addition to the answer's (default 4096 for a "
         "model that thinks)",
     )
-    engine = p.add_argument_group("engine")
-    engine.add_argument(
+    engine = p.add_argument_group("engine").add_argument
+    engine(
         "--base",
         metavar="PATH",
         help="base model of a LoRA adapter (default: as the adapter names it)",
     )
-    engine.add_argument(
+    engine(
         "--allow-pickle",
         action="store_true",
         help="load weights saved as pickles (.bin, .pt): loading a pickle can run code, so only if "
         "you trust the author of the file",
     )
-    engine.add_argument(
+    engine(
         "--trust-remote-code",
         action="store_true",
         help="import Python files that come with the model: they run with all your rights and "
         "without a sandbox, so only files that you have read",
     )
-    engine.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
-    engine.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: cuda if any)")
-    engine.add_argument(
-        "--batch-size", default="auto", metavar="N", help="auto (default) or a number"
-    )
-    engine.add_argument(
+    engine("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    engine("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: cuda if any)")
+    engine("--batch-size", default="auto", metavar="N", help="auto (default) or a number")
+    engine(
         "--allow-code",
         action="store_true",
         help="run programs that the model wrote, in a sandbox; coding tasks are not scored "
         "without it (docs/sandbox.md says what it protects against)",
     )
-    engine.add_argument(
+    engine(
         "--base-url",
         metavar="URL",
         help="endpoint: http://HOST:PORT/v1 of any OpenAI-compatible server; a key is read from "
         "$REDONE_API_KEY, else $OPENAI_API_KEY",
     )
-    engine.add_argument(
+    engine(
         "--tokenizer",
         metavar="PATH",
         help="endpoint: the model's tokenizer, to render prompts here instead of on the server",
     )
-    engine.add_argument(
+    engine(
         "--backend-args",
         metavar="JSON",
         help="settings of one backend, e.g. '{\"concurrency\": 64}' (docs/backends.md)",
     )
-    many = p.add_argument_group("several workers (docs/workers.md)")
-    many.add_argument(
+    many = p.add_argument_group("several workers (docs/workers.md)").add_argument
+    many(
         "--workers",
         type=positive,
         metavar="N",
         help="copies of the model, which share the requests",
     )
-    many.add_argument(
+    many(
         "--ray-address",
         metavar="HOST:PORT",
         help="their Ray cluster (auto: the one of this machine; default: this machine only)",
     )
-    many.add_argument(
+    many(
         "--gpus-per-worker",
         type=gpus,
         metavar="G",
         help="0.5: two workers share a GPU (default: what the backend uses, if there are GPUs)",
     )
-    files = p.add_argument_group("files")
-    files.add_argument(
+    files = p.add_argument_group("files").add_argument
+    files(
         "--data-dir",
         metavar="DIR",
         help="benchmark files (default $REDONE_DATA, else the user's data folder; see "
         "redone-tasks fetch)",
     )
-    files.add_argument(
+    files(
         "--mirror",
         metavar="PATH",
         help="folder or manifest of general benchmarks (default $REDONE_MIRROR, and general/ in "
         "the data folder)",
     )
-    files.add_argument("--embedder", metavar="PATH", help="sentence-embedding model for scoring")
-    files.add_argument("--output", metavar="DIR", help="run folder (default runs/MODEL-SUITE-HASH)")
-    files.add_argument("--no-texts", action="store_true", help="do not write samples.jsonl")
-    files.add_argument("--rescore", metavar="RUN", help="score a run again, without a model")
-    files.add_argument(
-        "--json", action="store_true", help="print results.json instead of the table"
-    )
-    files.add_argument("--open", action="store_true", help="open the run's page in the browser")
+    files("--embedder", metavar="PATH", help="sentence-embedding model for scoring")
+    files("--output", metavar="DIR", help="run folder (default runs/MODEL-SUITE-HASH)")
+    files("--no-texts", action="store_true", help="do not write samples.jsonl")
+    files("--rescore", metavar="RUN", help="score a run again, without a model")
+    files("--json", action="store_true", help="print results.json instead of the table")
+    files("--open", action="store_true", help="open the run's page in the browser")
     return p
 
 

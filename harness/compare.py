@@ -25,30 +25,13 @@ from ..tasks.schema import Metric
 from .records import services_of
 from .run_folder import NotComparable, flatten, shown
 from .scored_run import ScoredRun, TaskScores
-from .stats import (
-    Discordance,
-    Sums,
-    grouped,
-    mcnemar,
-    nested_mean,
-    percentile_interval,
-    resampled_sums,
-    sign_flip,
-)
+from .stats import Discordance, bootstrap, mcnemar, nested_mean, percentile_interval, sign_flip
 
 RESAMPLES = 10_000
 
 FIELDS = (
-    "tasks",
-    "samples",
-    "prompt",
-    "version",
-    "scoring",
-    "limits",
-    "sampling",
-    "draws",
-    "system",
-    "thinking",
+    *("tasks", "samples", "prompt", "version", "scoring", "limits", "sampling", "draws"),
+    *("system", "thinking"),
 )
 """What must match; `--allow` takes these names."""
 
@@ -59,12 +42,9 @@ _IGNORED = {"batch_size", "threads", "workers"}
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """A field in which two runs differ.
+    """A field in which two runs differ: one of `FIELDS`, or one that is only recorded.
 
-    Attributes:
-        field: One of `FIELDS`, or the name of something that is only recorded.
-        task: Its name, "" for the whole run.
-        base, candidate: The values.
+    `task` is "" for the whole run.
     """
 
     field: str
@@ -136,8 +116,6 @@ class Comparison:
     """Everything about two runs that does not depend on a policy.
 
     Attributes:
-        base: A run.
-        candidate: The run that is compared with it.
         role: Of the scoring.
         partition: What was compared, one or `all`.
         differences: In the order of the tables.
@@ -145,7 +123,6 @@ class Comparison:
         overridden: Mismatches that were allowed.
         recorded: Differences in what may differ.
         notes: Tasks and samples that were left out, and why.
-        resamples, seed: Of the bootstrap.
     """
 
     base: ScoredRun
@@ -165,11 +142,7 @@ class Comparison:
         return next((d for d in self.differences if (d.level, d.name) == (level, name)), None)
 
     def allowance(self, beside: Collection[str] = ()) -> str:
-        """The sentence that states which mismatches were allowed; "" if there are none.
-
-        Args:
-            beside: Fields that are reported elsewhere.
-        """
+        """The sentence that states which mismatches were allowed, but for fields `beside`."""
         fields = sorted({m.field for m in self.overridden} - set(beside))
         if not fields:
             return ""
@@ -187,11 +160,11 @@ def compare(
     seed: int = 0,
     metric: str | None = None,
 ) -> Comparison:
-    """Pairs two runs by sample and bootstraps their difference.
+    """Pairs two finished runs by sample and bootstraps their difference.
 
     Args:
-        base: A finished run.
-        candidate: The finished run that is compared with it.
+        base: A run.
+        candidate: The run that is compared with it.
         role: Of the scoring, `corrected` or `official`.
         partition: Only samples of this partition.
         allowed: Fields of `FIELDS` that may differ.
@@ -249,11 +222,8 @@ def differences(
 ) -> list[Difference]:
     """The paired difference of every row of the table of some tasks.
 
-    Args:
-        matched: Base and candidate by task, row for row the same samples.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
-        metric: That all of them have; None: each one's primary metric.
+    Base and candidate have the same samples, row for row. All tasks must have the `metric`; None:
+    each one's primary metric.
     """
     before, after, moved = _figures(matched, resamples, seed, metric)
     return [
@@ -288,14 +258,11 @@ def _matched(
     for side in (base, candidate):
         if side.not_scored:
             notes.append(f"{name}: {side.not_scored} samples were not scored (a service missing).")
-    if np.array_equal(base.samples, candidate.samples):
-        return base, candidate
-    _, mine, theirs = np.intersect1d(
-        base.samples, candidate.samples, assume_unique=True, return_indices=True
-    )
-    notes.append(
-        f"{name}: {len(mine)} samples are in both runs, of {len(base)} and {len(candidate)}."
-    )
+    mine, theirs = base.shared(candidate)
+    if len(mine) < max(len(base), len(candidate)):
+        notes.append(
+            f"{name}: {len(mine)} samples are in both runs, of {len(base)} and {len(candidate)}."
+        )
     return base.at(mine), candidate.at(theirs)
 
 
@@ -306,33 +273,27 @@ def _figures(
     named: str | None,
 ) -> tuple[dict[str, float], dict[str, float], dict[str, np.ndarray]]:
     """Base and candidate figures and resampled differences, by task."""
-    every = np.concatenate([pair[0].clusters for pair in matched.values()])
-    names, codes = np.unique(every, return_inverse=True)
-    ends = np.cumsum([len(pair[0]) for pair in matched.values()])
-    sums = {
-        name: Sums.of(own, np.hstack([pair[0].stats, pair[1].stats]))
-        for (name, pair), own in zip(matched.items(), np.split(codes, ends[:-1]), strict=True)
-    }
-    counts = {name: len(task.clusters) for name, task in sums.items()}
-    groups, units = grouped(sums, len(names), seed)
-    drawn = resampled_sums(groups, units, resamples, seed)
+    sums, drawn = bootstrap(
+        {name: mine.clusters for name, (mine, _) in matched.items()},
+        {name: np.hstack([one.stats, two.stats]) for name, (one, two) in matched.items()},
+        resamples,
+        seed,
+    )
     generator = np.random.Generator(np.random.PCG64([seed, 1]))
     base, candidate, resampled = {}, {}, {}
     for name, (mine, _) in matched.items():
         metric, width = mine.scoring.metric(named), len(mine.scoring.statistics)
         assert metric is not None
         with np.errstate(all="ignore"):
-            total = sums[name].total
-            base[name] = float(metric.from_sums(total[:width]))
-            candidate[name] = float(metric.from_sums(total[width:]))
-            moved = metric.from_sums(drawn[name][:, width:]) - metric.from_sums(
-                drawn[name][:, :width]
-            )
+            both = np.vstack([sums[name].total, drawn[name]])
+            before, after = metric.from_sums(both[:, :width]), metric.from_sums(both[:, width:])
+        base[name], candidate[name] = float(before[0]), float(after[0])
+        moved = after[1:] - before[1:]
         # A resample without any item of a small task has no information on that task.
         undefined = np.isnan(moved)
         if not undefined.all():
             moved[undefined] = np.median(moved[~undefined])
-        unseen = 100 / (counts[name] + 2)
+        unseen = 100 / (len(sums[name].clusters) + 2)
         resampled[name] = moved + generator.normal(0, unseen, size=resamples)
     return base, candidate, resampled
 
@@ -354,13 +315,7 @@ def _pairs(base: TaskScores, candidate: TaskScores, resamples: int, seed: int) -
 def check_comparable(
     base: ScoredRun, candidate: ScoredRun, role: str, allowed: Iterable[str] = ()
 ) -> list[Mismatch]:
-    """Checks that two runs may be compared; returns the mismatches that were allowed.
-
-    Args:
-        base: A run.
-        candidate: The run that is compared with it.
-        role: Of the scoring.
-        allowed: Fields that may differ.
+    """Checks that two runs may be compared; returns the mismatches in fields that may differ.
 
     Raises:
         NotComparable: Another field differs; the message lists all of them.
@@ -387,19 +342,14 @@ def check_comparable(
 def mismatches(base: ScoredRun, candidate: ScoredRun, role: str) -> list[Mismatch]:
     """Every difference in what must match."""
     found = []
-    shared = [name for name in base.tasks if name in candidate.tasks]
     only = [sorted(set(a.tasks) - set(b.tasks)) for a, b in ((base, candidate), (candidate, base))]
     if any(only):
         sides = [f"{len(o)} of its own ({o[0]} ...)" if o else "none of its own" for o in only]
         found.append(Mismatch("tasks", "", *sides))
-    for field in ("draws", "system"):
-        found += _differing(field, "", base.request.get(field), candidate.request.get(field))
-    thinking = [run.request["model"].get("thinking", "auto") for run in (base, candidate)]
-    found += _differing("thinking", "", *thinking)
-    for name in shared:
-        one, two = (_task_fields(run, name, role) for run in (base, candidate))
-        for field in one:
-            found += _differing(field, name, one[field], two[field])
+    found += _differing("", *(_run_fields(run) for run in (base, candidate)))
+    for name in base.tasks:
+        if name in candidate.tasks:
+            found += _differing(name, *(_task_fields(run, name, role) for run in (base, candidate)))
     return found
 
 
@@ -419,7 +369,17 @@ def recorded_differences(base: ScoredRun, candidate: ScoredRun) -> list[Mismatch
         for run in (base, candidate)
     )
     names = sorted((one.keys() | two.keys()) - _IGNORED)
-    return [m for n in names for m in _differing(n, "", one.get(n), two.get(n))]
+    return _differing("", {n: one.get(n) for n in names}, {n: two.get(n) for n in names})
+
+
+def _run_fields(run: ScoredRun) -> Mapping[str, Any]:
+    """The fields of the whole run that must match."""
+    request = run.request
+    return {
+        "draws": request.get("draws"),
+        "system": request.get("system"),
+        "thinking": request["model"].get("thinking", "auto"),
+    }
 
 
 def _task_fields(run: ScoredRun, task: str, role: str) -> Mapping[str, Any]:
@@ -438,5 +398,7 @@ def _task_fields(run: ScoredRun, task: str, role: str) -> Mapping[str, Any]:
     }
 
 
-def _differing(field: str, task: str, base: Any, candidate: Any) -> list[Mismatch]:
-    return [] if base == candidate else [Mismatch(field, task, base, candidate)]
+def _differing(task: str, base: Mapping[str, Any], candidate: Mapping[str, Any]) -> list[Mismatch]:
+    """The fields, the same on both sides, whose values differ."""
+    pairs = ((field, base[field], candidate[field]) for field in base)
+    return [Mismatch(field, task, one, two) for field, one, two in pairs if one != two]

@@ -9,12 +9,16 @@ import re
 import shlex
 import sys
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..tasks.command import visible
 from ..tasks.registry import BENCHMARKS, by_name
-from .records import Interval, Results, TaskResult
+from .records import Interval, Results, TableResult, TaskResult
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 MINUS = "\u2212"
 UNKNOWN = "–"
@@ -31,13 +35,9 @@ def change(value: float | None, digits: int = 2) -> str:
 
 
 def interval(low: float | None, high: float | None, digits: int = 2, sign: bool = False) -> str:
-    """An interval, `[22.8, 28.8]`; "" where there is none.
+    """An interval in percent, `[22.8, 28.8]`; "" where there is none.
 
-    Args:
-        low: Lower end, in percent.
-        high: Upper end.
-        digits: After the point.
-        sign: Whether it is the interval of a difference: both ends have their sign.
+    With `sign`, it is that of a difference: both ends have their sign.
     """
     if _undefined(low) or _undefined(high):
         return ""
@@ -82,9 +82,7 @@ LOG_EVERY = 60.0
 class ProgressBar:
     """Progress on standard error: a bar on a terminal, else a line per minute, with the time left.
 
-    Args:
-        name: Written before the counts.
-        keep: Whether the bar stays on the screen when it is complete.
+    The `name` is written before the counts; with `keep`, the complete bar stays on the screen.
     """
 
     def __init__(self, name: str = "", keep: bool = True) -> None:
@@ -100,7 +98,7 @@ class ProgressBar:
 
     def start(self, done: int) -> None:
         """Starts the clock for the time left, with some steps done; else the first call does."""
-        self._first = (time.monotonic(), done)
+        self._first = time.monotonic(), done
 
     @property
     def due(self) -> bool:
@@ -108,32 +106,20 @@ class ProgressBar:
         return time.monotonic() - self._shown >= self._every
 
     def __call__(self, done: int, total: int, line: str) -> None:
-        """Shows the progress.
-
-        Args:
-            done: Steps done.
-            total: Steps in total.
-            line: About the latest steps.
-        """
+        """Shows the steps that are done, of a total, and a line about the latest ones."""
         if self._first is None:
             self.start(done)
         if sys.stderr.isatty():
             self._draw(done, total, line)
         elif done >= total or self.due:
-            left = self._left(done, total)
+            (since, first), left = self._first or (0.0, done), ""
+            if first < done < total:
+                seconds = (time.monotonic() - since) / (done - first) * (total - done)
+                left = f"  {duration(seconds)} left"
             print(f"{self.name} {done}/{total}  {line}{left}".lstrip(), file=sys.stderr)
         else:
             return
         self._shown = time.monotonic()
-
-    def _left(self, done: int, total: int) -> str:
-        """The time left at the pace since the start."""
-        assert self._first is not None
-        since, first = self._first
-        if done == first or done >= total:
-            return ""
-        seconds = (time.monotonic() - since) / (done - first) * (total - done)
-        return f"  {duration(seconds)} left"
 
     def _draw(self, done: int, total: int, line: str) -> None:
         if self._bar is None:
@@ -162,11 +148,7 @@ class ProgressBar:
 
 
 class Progress:
-    """Progress of generation: counts responses against a total.
-
-    Args:
-        total: Responses that the run will have.
-    """
+    """Progress of generation: counts responses against the total that the run will have."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -207,13 +189,38 @@ class Progress:
         self._bar.__exit__()
 
 
-def show_results(results: Results, folder: Path) -> None:
-    """Prints results.json as tables on stdout.
+def text_table(
+    title: str,
+    left: Iterable[str],
+    right: Iterable[str],
+    rows: Iterable[Sequence[str]],
+    last: str = "",
+    wrap_last: bool = False,
+) -> Table:
+    """A table for the terminal: columns aligned to the left and to the right, and a last one."""
+    from rich.table import Table
 
-    Args:
-        results: Content of results.json.
-        folder: The run folder.
-    """
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        header_style="dim",
+        pad_edge=False,
+    )
+    for name in left:
+        table.add_column(name, no_wrap=True)
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    if last:
+        table.add_column(last, no_wrap=not wrap_last)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def show_results(results: Results, folder: Path) -> None:
+    """Prints the results of a run folder as tables on stdout."""
     from rich.markup import escape
 
     from ..tasks.command import console
@@ -226,10 +233,8 @@ def show_results(results: Results, folder: Path) -> None:
         out.print(f"[yellow]Note:[/] {escape(note)}")
     seconds = sum(results["seconds"].values())
     cost = f", cost {results['cost']:.4f} at the prices given" if "cost" in results else ""
-    out.print(
-        f"{sum(t['answers'] for t in results['tasks'].values())} answers, "
-        f"{sum(t['tokens'] for t in results['tasks'].values())} tokens in {seconds:.0f} s{cost}"
-    )
+    answers, tokens = (sum(t[n] for t in results["tasks"].values()) for n in ("answers", "tokens"))
+    out.print(f"{answers} answers, {tokens} tokens in {seconds:.0f} s{cost}")
     for row in results["tables"]["corrected"]:
         if row["level"] == "suite":
             out.print(f"[dim]{escape(row['signature'])}[/]")
@@ -237,52 +242,45 @@ def show_results(results: Results, folder: Path) -> None:
     out.print(f"[dim]As a page: redone-report {escape(shlex.quote(str(folder)))}[/]")
 
 
-def _task_table(results: Results) -> Any:
-    from rich.table import Table
+def _task_table(results: Results) -> Table:
+    right = ("n", "score", "95 %", "official", "chance", "tokens", "time")
+    return text_table(
+        "", ["category / task"], right, _task_rows(results), "failures", wrap_last=True
+    )
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("category / task", no_wrap=True)
-    for name in ("n", "score", "95 %", "official", "chance", "tokens", "time"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("failures")
-    official = {(r["level"], r["name"]): r for r in results["tables"]["official"]}
-    for row in results["tables"]["corrected"]:
-        other = official[row["level"], row["name"]]
+
+def _both_roles(results: Results) -> Iterator[tuple[TableResult, TableResult]]:
+    """Each row of the table, under corrected and under official scoring."""
+    return zip(results["tables"]["corrected"], results["tables"]["official"], strict=True)
+
+
+def _task_rows(results: Results) -> Iterator[Sequence[str]]:
+    for row, other in _both_roles(results):
         if row["level"] == "category":
             label = f"[bold]{row['title']}[/]"
-            table.add_row(label, "", _bold(row), _interval(row), _bold(other))
+            yield label, "", _bold(row), _interval(row), _bold(other)
         elif row["level"] == "task":
-            task = results["tasks"][row["name"]]
-            table.add_row(
-                f"  {_label(row['name'])}",
+            name, task = row["name"], results["tasks"][row["name"]]
+            yield (
+                f"  {name.partition('/')[2] or name.partition(':')[2]}",
                 str(task["samples"] - task["missing"]),
                 score(row["score"]) + "*" * _reduced(task, "corrected"),
                 _interval(row),
                 score(other["score"]) + "*" * _reduced(task, "official"),
                 score(task["chance"]["metric"]),
                 str(task["tokens"]),
-                f"{results['seconds'][row['name']]:.0f} s",
+                f"{results['seconds'][name]:.0f} s",
                 _failures(task),
             )
-    return table
-
-
-def _label(name: str) -> str:
-    """A task's name without its benchmark's."""
-    return name.partition("/")[2] or name.partition(":")[2]
 
 
 def _means(results: Results) -> list[str]:
-    official = {(r["level"], r["name"]): r for r in results["tables"]["official"]}
-    lines = []
-    for row in results["tables"]["corrected"]:
-        if row["level"] in ("benchmark", "suite"):
-            other = official[row["level"], row["name"]]
-            lines.append(
-                f"[bold]{row['title']}[/]: {_bold(row)} {_interval(row)} corrected, "
-                f"{score(other['score'])} {_interval(other)} official"
-            )
-    return lines
+    return [
+        f"[bold]{row['title']}[/]: {_bold(row)} {_interval(row)} corrected, "
+        f"{score(other['score'])} {_interval(other)} official"
+        for row, other in _both_roles(results)
+        if row["level"] in ("benchmark", "suite")
+    ]
 
 
 def notes(results: Results) -> list[str]:
@@ -292,14 +290,18 @@ def notes(results: Results) -> list[str]:
     if missing := sum(t["missing"] for t in tasks.values()):
         found.append(f"{missing} samples have no answer yet: the scores are provisional.")
     for name, task in tasks.items():
-        if _reduced(task, "official") and (note := _scoring_note(name, task, "official")):
-            found.append(f"* {name}: {note}")
-        lacks = {need for s in task["scorings"].values() for need in s["lacks"]}
-        for need in sorted(lacks):
-            found.append(
-                f"{name}: not scored (which is not zero; no mean over it is shown): "
-                f"{_LACKS.get(need, f'the service {need!r} is missing.')}"
-            )
+        if _reduced(task, "official"):
+            used = task["scorings"]["official"]["scoring"]
+            scoring = by_name(name).scorings["official"]
+            while scoring.without and scoring.name != used:
+                scoring = scoring.without
+            if scoring.note:
+                found.append(f"* {name}: {scoring.note}")
+        found += [
+            f"{name}: not scored (which is not zero; no mean over it is shown): "
+            f"{_LACKS.get(need, f'the service {need!r} is missing.')}"
+            for need in sorted({need for s in task["scorings"].values() for need in s["lacks"]})
+        ]
         if shortened := task["shortened"]:
             found.append(
                 f"{name}: {len(shortened)} prompts were longer than the context and were shortened "
@@ -321,13 +323,6 @@ _LACKS = {
 def _reduced(task: TaskResult, role: str) -> bool:
     """Whether a service was missing and the scoring's reduced form was used."""
     return task["scorings"][role]["scoring"].startswith(f"{role}-")
-
-
-def _scoring_note(name: str, task: TaskResult, role: str) -> str:
-    scoring = by_name(name).scorings[role]
-    while scoring.without and scoring.name != task["scorings"][role]["scoring"]:
-        scoring = scoring.without
-    return scoring.note
 
 
 def _failures(task: TaskResult) -> str:

@@ -28,9 +28,8 @@ _IDENTIFYING = ("config.json", "tokenizer.json", "vocab.txt", "sentence_bert_con
 class FolderEmbedder:
     """Embeds texts with the model of a local folder.
 
-    Attributes:
-        identity: Folder name and fingerprint of the files that determine a vector,
-            `minilm@1f2e3d4c5b6a`; part of the signature of every score that used it.
+    `identity` is the folder's name and a fingerprint of the files that determine a vector,
+    `minilm@1f2e3d4c5b6a`; it is part of the signature of every score that used it.
     """
 
     def __init__(
@@ -154,14 +153,12 @@ class FolderEmbedder:
         config = self._json("1_Pooling/config.json")
         modes = (name for name, on in config.items() if on is True)
         chosen = sorted(name for name in modes if name.startswith("pooling_mode_"))
-        if not chosen:
-            return "mean"
-        if len(chosen) > 1 or chosen[0] not in _POOLING:
+        if len(chosen) > 1 or not set(chosen) <= _POOLING.keys():
             raise RedoneError(
                 f"{self._folder / '1_Pooling/config.json'} asks for {', '.join(chosen)}; one of "
                 f"{', '.join(sorted(_POOLING))} is supported."
             )
-        return _POOLING[chosen[0]]
+        return _POOLING[chosen[0]] if chosen else "mean"
 
     def _json(self, name: str) -> Any:
         path = self._folder / name

@@ -116,12 +116,9 @@ def evaluate(
 
 
 def rescore(folder: Path, services: Services, data: DataPaths | None = None) -> Results:
-    """Derives scores.parquet and results.json again, without a model.
+    """Derives scores.parquet and results.json of a run that keeps its samples, without a model.
 
-    Args:
-        folder: A run folder that keeps its samples.
-        services: What scoring may use.
-        data: Where tasks find their data; None: as the environment says.
+    Without `data`, the environment says where tasks find theirs.
     """
     tasks = {task.name: task for task in tasks_of_run(folder, data)}
     with RunFolder(folder) as run:
@@ -151,34 +148,25 @@ def tasks_of_run(folder: Path, data: DataPaths | None = None) -> list[Task]:
 def load_services(embedder: str | Path | None, allow_code: bool, tasks: Iterable[Task]) -> Services:
     """The services that the scorings of some tasks need, as far as they are available.
 
-    Args:
-        embedder: A sentence-embedding model.
-        allow_code: Whether programs that a model wrote may be run, in the sandbox.
-        tasks: Those to be scored.
+    `embedder` is a sentence-embedding model; with `allow_code`, programs that a model wrote are run
+    in the sandbox.
     """
     needs = {need for task in tasks for need in task.needs()}
-    found = Services()
+    found: dict[str, Any] = {}
     if embedder and "embedder" in needs:
         from .embedder import FolderEmbedder
 
-        found = replace(found, embedder=FolderEmbedder(embedder))
+        found["embedder"] = FolderEmbedder(embedder)
     if allow_code and "sandbox" in needs:
         from .sandbox.service import ForkSandbox
 
-        sandbox = ForkSandbox()
+        found["sandbox"] = sandbox = ForkSandbox()
         print(f"Sandbox: {sandbox.isolation.line}.", file=sys.stderr)
-        found = replace(found, sandbox=sandbox)
-    return found
+    return Services(**found)
 
 
 def run_info(name: str, command: Sequence[str], suite: str | None = None) -> RunInfo:
-    """What run.json records beside the request.
-
-    Args:
-        name: What the user calls the model.
-        command: That started the run.
-        suite: As the user named it.
-    """
+    """What run.json records beside the request: the user's names, the command, versions."""
     return {
         "name": name,
         "suite": suite,
@@ -192,13 +180,7 @@ def run_info(name: str, command: Sequence[str], suite: str | None = None) -> Run
 
 
 def request_of(plan: Plan, model: Model, data: Mapping[str, str]) -> RunRequest:
-    """Everything that two runs must share to be the same request.
-
-    Args:
-        plan: What the model is evaluated on.
-        model: The model.
-        data: Hash of the samples, by task.
-    """
+    """Everything that two runs must share to be one request; `data` are hashes of the samples."""
     return {
         "model": model.identity(),
         "partition": plan.partition,
@@ -220,14 +202,13 @@ def request_of(plan: Plan, model: Model, data: Mapping[str, str]) -> RunRequest:
 
 def sample_records(plan: Plan, model: Model) -> Iterator[SampleRecord]:
     """Every sample with its finished requests, in the order of tasks and files."""
-    context = hashlib.sha256(_packed(model.identity())).digest()
+    identity = hashlib.sha256(_packed(model.identity())).digest()
     for task in plan.tasks:
         settings = plan.settings(task)
-        packed = _packed(_plain(settings))
         for sample in plan.samples(task):
             prompt = prompt_for(task, sample.language, plan.prompts, plan.system)
             requests, shortened = _requests(task, sample, prompt, settings, plan.overrides, model)
-            records = (_request_record(request, context, settings, packed) for request in requests)
+            records = (_request_record(request, identity, settings) for request in requests)
             yield SampleRecord(sample, tuple(records), shortened)
 
 
@@ -256,19 +237,13 @@ def _requests(
     return (replace(request, prompt=shorter.messages),), cut
 
 
-def _request_record(
-    request: Request, context: bytes, settings: Settings, packed_settings: bytes
-) -> RequestRecord:
-    """A request and its hash.
+def _request_record(request: Request, identity: bytes, settings: Settings) -> RequestRecord:
+    """A request with its hash, which the model's identity and all settings are part of.
 
-    Args:
-        request: The request.
-        context: Hash of the model's identity.
-        settings: The task's of this run.
-        packed_settings: The same, as bytes.
+    The record has settings of its own only if they are not those of its task in this run.
     """
     own = None if request.settings == settings else _plain(request.settings)
-    digest = hashlib.sha256(context + (packed_settings if own is None else _packed(own)))
+    digest = hashlib.sha256(identity + _packed(own or _plain(settings)))
     digest.update(_packed([request.kind, request.prompt, request.continuation]))
     if request.draw:
         # A task that wants several answers to one prompt: each has a seed of its own.
@@ -283,13 +258,7 @@ def _request_record(
 
 
 def prepare(folder: RunFolder, plan: Plan, model: Model, info: Mapping[str, Any]) -> int:
-    """Makes the folder ready for `ask`, or checks that it is the folder of this very request.
-
-    Args:
-        folder: Locked by the caller.
-        plan: What the model is evaluated on.
-        model: Its identity and tokenizer are part of the requests.
-        info: Recorded beside the request: command, versions, names.
+    """Makes a locked folder ready for `ask`, or checks that it is the folder of this very request.
 
     Returns:
         How many responses the run will have.
@@ -335,14 +304,7 @@ def records_of(
 
 
 def ask(folder: RunFolder, plan: Plan, model: Model, progress: Progress) -> None:
-    """Sends every request that has no response yet; each response is on disk as it comes.
-
-    Args:
-        folder: Prepared.
-        plan: What the model is evaluated on.
-        model: The model.
-        progress: Counts the responses.
-    """
+    """Sends every request that has no response yet; each response is on disk as it comes."""
     done = folder.answered()
     progress.already(len(done))
     settings = {task.name: plan.settings(task) for task in plan.tasks}

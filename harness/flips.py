@@ -13,7 +13,7 @@ import orjson
 from .compare import Comparison, Pairs
 from .records import SampleRecord
 from .run_folder import ResponseIndex, RunFolder, replacing
-from .scored_run import ScoredRun
+from .scored_run import ScoredRun, TaskScores
 
 LEAST = 0.5
 """A value that moves by this much or more is a flip; right/wrong values move by 1."""
@@ -21,13 +21,10 @@ LEAST = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One run's answer to a sample.
+    """One run's answer to a sample: the mean value over draws, 0..1; the rest of the first draw.
 
-    Attributes:
-        value: 0..1, the mean over draws.
-        failure: Of the first draw, "" for none.
-        text: Of the first draw; None where the run keeps no answers (a baseline).
-        parsed: What the scorer read out of it, None for nothing or unknown.
+    `failure` is "" for none, `text` None where the run keeps no answers (a baseline), `parsed` what
+    the scorer read out of it, None for nothing or unknown.
     """
 
     value: float
@@ -38,12 +35,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A sample on which two runs differ.
+    """A sample on which two runs differ: `fixed` or `broken`.
 
-    Attributes:
-        kind: `fixed` or `broken`.
-        prompt: The messages or text of both requests; None where neither run keeps texts.
-        gold: The target.
+    `prompt` is the messages or text of both requests, `gold` the target; None where neither run
+    keeps texts.
     """
 
     task: str
@@ -58,29 +53,17 @@ class Flip:
 def flips(comparison: Comparison, least: float = LEAST) -> Iterator[Flip]:
     """Every flip, task by task, the largest changes first.
 
-    Args:
-        comparison: Of two runs.
-        least: Change of value, 0..1, from which on a sample counts.
+    `least` is the change of value, 0..1, from which on a sample counts.
     """
-    sides = (_Texts(comparison.base), _Texts(comparison.candidate))
-    parsed = [_parsed(run, comparison.role) for run in (comparison.base, comparison.candidate)]
+    sides = [_Answers(run, comparison.role) for run in (comparison.base, comparison.candidate)]
     prompts = _prompts(comparison, least)
     try:
         for task, pairs in comparison.pairs.items():
             for row in changed(pairs, least):
                 sample = bytes(pairs.base.samples[row]).decode()
                 record = prompts.get(sample)
-                before, after = (
-                    Answer(
-                        float(scores.values[row]),
-                        str(scores.failures[row]),
-                        texts.of(sample),
-                        read.get(sample),
-                    )
-                    for scores, texts, read in zip(
-                        (pairs.base, pairs.candidate), sides, parsed, strict=True
-                    )
-                )
+                before = sides[0].of(sample, pairs.base, row)
+                after = sides[1].of(sample, pairs.candidate, row)
                 kind = "fixed" if after.value > before.value else "broken"
                 prompt = record.requests[0].prompt if record else None
                 gold = record.sample.target if record else None
@@ -107,27 +90,31 @@ def write_flips(comparison: Comparison, path: str | Path, least: float = LEAST) 
     return count
 
 
-class _Texts:
-    """The answers of a run folder, by sample."""
+class _Answers:
+    """The answers of a run, by sample."""
 
-    def __init__(self, run: ScoredRun) -> None:
+    def __init__(self, run: ScoredRun, role: str) -> None:
         responses = RunFolder(run.path).responses
         self._index = ResponseIndex(responses) if responses.path.exists() else None
+        names = ("sample", "parsed", "draw")
+        table = run.table(role, names)
+        rows = zip(*(table[name].to_pylist() for name in names), strict=True)
+        self._parsed = {s: orjson.loads(p) for s, p, draw in rows if p is not None and draw == 0}
 
-    def of(self, sample: str) -> str | None:
+    def of(self, sample: str, scores: TaskScores, row: int) -> Answer:
+        """The answer to the sample in a row of its task's scores."""
         records = self._index.of(sample) if self._index else []
-        first = [record.text for record in records if record.draw == 0]
-        return "\n".join(first) if first else None
+        texts = [record.text for record in records if record.draw == 0]
+        return Answer(
+            float(scores.values[row]),
+            str(scores.failures[row]),
+            "\n".join(texts) if texts else None,
+            self._parsed.get(sample),
+        )
 
     def close(self) -> None:
         if self._index:
             self._index.close()
-
-
-def _parsed(run: ScoredRun, role: str) -> Mapping[str, Any]:
-    table = run.table(role, ("sample", "parsed", "draw"))
-    rows = zip(*(table[n].to_pylist() for n in ("sample", "parsed", "draw")), strict=True)
-    return {s: orjson.loads(p) for s, p, draw in rows if p is not None and draw == 0}
 
 
 def _prompts(comparison: Comparison, least: float) -> Mapping[str, SampleRecord]:

@@ -73,10 +73,7 @@ def _hash(script: str) -> str:
 
 
 def packed(content: bytes, level: int = 9) -> str:
-    """Bytes in zlib's format, in base64, which has no character with a meaning in HTML.
-
-    The browser itself unpacks them.
-    """
+    """Bytes in zlib's format, which browsers unpack, in base64: no character is HTML's."""
     return base64.b64encode(zlib.compress(content, level)).decode("ascii")
 
 

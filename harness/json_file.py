@@ -1,4 +1,7 @@
-"""JSON files with a typed schema and a version: written whole or not at all, read strictly."""
+"""JSON files with a typed schema and a version: written whole or not at all, read strictly.
+
+Also reads TOML files, with the same errors.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,23 @@ class Strict:
 def to_json(content: Any) -> bytes:
     """Indented JSON of a dataclass or of plain values; NaN becomes null."""
     return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def read_toml(path: Path, what: str = "") -> dict[str, Any]:
+    """The content of a TOML file; `what` it is opens the error messages.
+
+    Raises:
+        MissingData: It cannot be read.
+        BadRow: It is not TOML.
+    """
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise MissingData(f"{what}{path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadRow(f"{what}{path} is not TOML: {error}.") from None
 
 
 def write_file(path: Path, content: bytes, parents: bool = False) -> None:

@@ -7,7 +7,7 @@ one is used in its reduced form, or not at all.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,6 @@ import orjson
 
 from ..tasks.registry import by_name, table_of
 from ..tasks.schema import Services
-from ..tasks.task import Task
 from .records import ResponseRecord, Results, SampleRecord
 from .results import Estimate, estimates_of, mean_of
 from .run_folder import RunFolder, RunUnreadable, no_run
@@ -53,9 +52,6 @@ class TaskState:
 class LiveRun:
     """The state of a run folder; `update` reads what is new.
 
-    Args:
-        path: The folder.
-
     Raises:
         RunUnreadable: It is no folder of a run.
 
@@ -79,7 +75,6 @@ class LiveRun:
         self._keys: set[tuple[str, str, int]] = set()
         self._open: dict[str, list[ResponseRecord]] = {}
         self._offsets: dict[str, int] = {}
-        self._tasks: dict[str, Task] = {}
         self._scores = RunScores()
         self._codes: dict[str, int] = {}
         self._draws, self._seed = 1, 0
@@ -114,8 +109,7 @@ class LiveRun:
     @property
     def seconds_left(self) -> float | None:
         """At that rate; None before the first answer."""
-        rate = self.rate
-        return None if rate is None else (self.total - self.answered) / rate
+        return None if self.rate is None else (self.total - self.answered) / self.rate
 
     def update(self) -> int:
         """Reads and scores what is new since the last call; returns the number of new answers."""
@@ -149,20 +143,16 @@ class LiveRun:
     def suites(self) -> dict[str, Estimate]:
         """The provisional means of the suites whose every task has a score, by title."""
         estimates = self._estimates()
-        names = list(self._scores.efforts)
         return {
             row.title: mean_of(row.groups, estimates)
-            for row in table_of(names)
+            for row in table_of(list(self._scores.efforts))
             if row.level == "suite" and all(self._scored(name) for name in row.of)
         }
 
     def kinds(self) -> dict[str, int]:
         """How many samples failed, by kind."""
-        found: dict[str, int] = {}
-        for tallies in self._scores.tallies.values():
-            for kind, count in tallies[ROLE].failures.items():
-                found[kind] = found.get(kind, 0) + count
-        return dict(sorted(found.items(), key=lambda f: -f[1]))
+        failures = (tallies[ROLE].failures for tallies in self._scores.tallies.values())
+        return dict(sum(failures, Counter()).most_common())
 
     def _prepare(self) -> bool:
         run = self._folder.run
@@ -170,14 +160,13 @@ class LiveRun:
             return False
         self.total, request = run["answers"], run["request"]
         self._draws, self._seed = request["draws"], request["seed"]
-        self._tasks = {name: by_name(name) for name in request["tasks"]}
         for offset, item in self._folder.samples.located() if self.texts else ():
             self._offsets[item["id"]] = offset
             effort = self._scores.efforts.setdefault(item["task"], Effort())
             effort.samples += 1
             effort.missing += 1
         for name in self._scores.efforts:
-            task = self._tasks[name]
+            task = by_name(name)
             scoring = task.scorings[ROLE].given(Services())
             self._scores.tallies[name] = {ROLE: Tally(task, scoring)}
         self.prepared = True

@@ -27,14 +27,13 @@ def give_way_when_busy() -> None:
     """On a busy machine, make torch's threads sleep early when they wait for each other.
 
     Waiting threads spin by default, which is fastest on an idle machine; but when other programs
-    need the same cores, the spinning takes the time that the awaited thread needs, and a run of 20
-    seconds was seen to take over 6 minutes. Sleeping early costs a quarter of the speed on an idle
-    machine, so it is chosen only when other threads are running now. It takes effect only before
-    torch is loaded; a value set by the user is kept.
+    need the same cores, spinning takes the time of the awaited thread: a run of 20 seconds took
+    over 6 minutes. Sleeping early costs a quarter of the speed on an idle machine, so it is chosen
+    only when other threads are running now. It takes effect only before torch is loaded; a value
+    set by the user is kept.
     """
-    if SPIN in os.environ or "torch" in sys.modules:
-        return
-    if others_running() > 0.5:
+    loaded = SPIN in os.environ or "torch" in sys.modules
+    if not loaded and others_running() > 0.5:
         os.environ[SPIN] = _SPIN_WHEN_BUSY
 
 

@@ -3,7 +3,7 @@
 run.json          `RunRecord`       what was requested, by which command, in which environment
 samples.jsonl     `SampleRecord`    a line per sample: its content, its gold answer, its requests
 responses.jsonl   `ResponseRecord`  a line per completion
-scores.parquet    `ScoreRow`        a row per sample, scoring and draw
+scores.parquet    `score_schema`    a row per sample, scoring and draw
 results.json      `Results`         scores, intervals, tables and signatures
 
 `RunRecord` and `Results` are dictionaries with declared keys, so a reader gets what the file holds.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, NamedTuple, NotRequired, Self, TypedDict
+from typing import Any, Literal, NotRequired, Self, TypedDict
 
 import orjson
 
@@ -109,14 +109,7 @@ class RequestRecord(JsonLine):
     settings: Mapping[str, Any] | None = None
 
     def request(self, sample: str, settings: Settings, draw: int, seed: int) -> Request:
-        """The request that is sent to the model.
-
-        Args:
-            sample: Id of its sample.
-            settings: The task's settings of the run.
-            draw: Number of the draw.
-            seed: Of the run.
-        """
+        """The request that is sent to the model, from the task's settings and the run's seed."""
         if self.settings is not None:
             settings = Settings(**{**self.settings, "stop": tuple(self.settings["stop"])})
         kind = self.kind or "generate"
@@ -198,18 +191,15 @@ class ResponseRecord(JsonLine):
     def of(cls, request: Request, completion: Completion, wall: float) -> ResponseRecord:
         """The record of a completion."""
         return cls(
-            request.sample,
-            request.hash,
-            request.draw,
-            completion.text.encode("utf-8", "replace").decode(),
-            completion.finish,
-            completion.prompt_tokens,
-            completion.tokens,
-            round(completion.seconds, 4),
-            round(wall, 5),
-            completion.thinking,
-            completion.logprob,
-            completion.greedy,
+            sample=request.sample,
+            request=request.hash,
+            draw=request.draw,
+            wall=round(wall, 5),
+            **{
+                **{name: getattr(completion, name) for name in _COMPLETION_FIELDS},
+                "text": completion.text.encode("utf-8", "replace").decode(),
+                "seconds": round(completion.seconds, 4),
+            },
         )
 
     @property
@@ -220,16 +210,10 @@ class ResponseRecord(JsonLine):
     @property
     def completion(self) -> Completion:
         """The completion, as the model returned it."""
-        return Completion(
-            self.text,
-            self.finish,
-            self.thinking,
-            self.prompt_tokens,
-            self.tokens,
-            self.seconds,
-            self.logprob,
-            self.greedy,
-        )
+        return Completion(**{name: getattr(self, name) for name in _COMPLETION_FIELDS})
+
+
+_COMPLETION_FIELDS = tuple(f.name for f in fields(Completion))
 
 
 def seed_of(run_seed: int, sample: str, request: str, draw: int) -> int:
@@ -240,55 +224,23 @@ def seed_of(run_seed: int, sample: str, request: str, draw: int) -> int:
 
 # scores.parquet
 
-Category = str
-"""A text that is stored dictionary-encoded: few values, many rows."""
-Int32 = int
-
-
-class ScoreRow(NamedTuple):
-    """A row of scores.parquet. The annotations are the column types (`_ARROW`)."""
-
-    task: Category
-    sample: str
-    cluster: str
-    partition: Category
-    split: Category
-    language: Category
-    tags: list[tuple[str, str]]
-    characters: int
-    index: int
-    draw: Int32
-    scoring: Category
-    value: float
-    stats: tuple[float, ...]
-    parsed: str | None
-    failure: Category | None
-    scored: bool
-    finish: Category
-    tokens: int
-    prompt_tokens: int
-
 
 def score_schema() -> Any:
-    """The Arrow schema of scores.parquet."""
+    """The Arrow schema of scores.parquet: a row per sample, scoring and draw."""
     import pyarrow as pa
 
-    types = {
-        "Category": pa.dictionary(pa.int32(), pa.string()),
-        "str": pa.string(),
-        "int": pa.int64(),
-        "Int32": pa.int32(),
-        "float": pa.float64(),
-        "bool": pa.bool_(),
-        "tuple[float, ...]": pa.list_(pa.float64()),
-        "list[tuple[str, str]]": pa.map_(pa.string(), pa.string()),
+    text, number, whole = pa.string(), pa.float64(), pa.int64()
+    category = pa.dictionary(pa.int32(), pa.string())  # few values, many rows
+    columns = {
+        **{"task": category, "sample": text, "cluster": text},
+        **dict.fromkeys(("partition", "split", "language"), category),
+        "tags": pa.map_(text, text),
+        **{"characters": whole, "index": whole, "draw": pa.int32()},
+        **{"scoring": category, "value": number, "stats": pa.list_(number)},
+        **{"parsed": text, "failure": category, "scored": pa.bool_(), "finish": category},
+        **{"tokens": whole, "prompt_tokens": whole},
     }
-    columns = [
-        # `from __future__ import annotations` keeps the annotations as they are written.
-        (name, types[str(getattr(kind, "__forward_arg__", kind)).removesuffix(" | None")])
-        for name, kind in ScoreRow.__annotations__.items()
-    ]
-    return pa.schema(columns, metadata={"schema_version": str(SCHEMA_VERSION)})
+    return pa.schema(list(columns.items()), metadata={"schema_version": str(SCHEMA_VERSION)})
 
 
 # results.json
@@ -368,14 +320,9 @@ class Results(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A task's part in a score.
+    """A task's part in a score: its version, the scoring that was used, the samples scored.
 
-    Attributes:
-        task: Name.
-        version: Of the task.
-        scoring: Name of the scoring that was used.
-        n: Samples that were scored.
-        services: What the scoring used: field of `Services` -> identity, `none` for a missing one.
+    `services` are what the scoring used: field of `Services` -> identity, `none` for a missing one.
     """
 
     task: str

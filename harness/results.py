@@ -51,7 +51,7 @@ def write_results(
     services: Services,
     resamples: int = RESAMPLES,
 ) -> Results:
-    """Computes and writes results.json.
+    """Computes and writes results.json; returns its content.
 
     Args:
         folder: With run.json; locked by the caller.
@@ -59,9 +59,6 @@ def write_results(
         tasks: By name.
         services: What scoring used; their identities are part of the signatures.
         resamples: Bootstrap resamples of the intervals.
-
-    Returns:
-        The content of results.json; `complete` is false if a sample has no answer.
     """
     run = folder.run
     if run is None:
@@ -95,7 +92,10 @@ def write_results(
         "seconds": {name: round(effort.seconds, 3) for name, effort in efforts.items()},
     }
     if prices := run.get("environment", {}).get("prices_per_million_tokens"):
-        results["cost"] = round(cost(scores, prices), 6)
+        read = sum(effort.prompt_tokens for effort in efforts.values())
+        written = sum(effort.tokens for effort in efforts.values())
+        # In the prices' currency, without failed attempts.
+        results["cost"] = round((read * prices["input"] + written * prices["output"]) / 1e6, 6)
     folder.write("results.json", results)
     return results
 
@@ -135,18 +135,6 @@ def _table_result(
     }
 
 
-def cost(scores: RunScores, prices: Mapping[str, float]) -> float:
-    """What the answers cost, in the prices' currency, without failed attempts.
-
-    Args:
-        scores: Answers with their tokens.
-        prices: Per million tokens: `input` and `output`.
-    """
-    read = sum(effort.prompt_tokens for effort in scores.efforts.values())
-    written = sum(effort.tokens for effort in scores.efforts.values())
-    return (read * prices["input"] + written * prices["output"]) / 1e6
-
-
 @dataclass(frozen=True)
 class Estimate:
     """The point estimate of a metric (as printed) and its variation.
@@ -176,38 +164,28 @@ class Estimate:
 
 def estimates_of(role: str, scores: RunScores, resamples: int, seed: int) -> dict[str, Estimate]:
     """The primary metric of every task under one role of scoring, by task."""
-    chosen = {
-        name: found[role]
-        for name, found in scores.tallies.items()
-        if role in found and found[role].stats
-    }
-    sums = {
+    tallies = {name: found[role] for name, found in scores.tallies.items() if role in found}
+    chosen = {name: tally for name, tally in tallies.items() if tally.stats}
+    by_cluster = {
         name: Sums.of(np.array(tally.clusters), np.vstack(tally.stats))
         for name, tally in chosen.items()
     }
-    exact = {
-        name: _exact_interval(tally.scoring.metrics[0].proportion, sums[name])
-        for name, tally in chosen.items()
-    }
-    sums, clusters = grouped(sums, max(1, scores.clusters), seed)
+    sums, clusters = grouped(by_cluster, max(1, scores.clusters), seed)
     resampled = resampled_sums(sums, clusters, resamples, seed)
-    estimates = {}
-    for name in scores.efforts:
+
+    def estimate(name: str) -> Estimate:
         if name not in chosen:
-            nothing = np.full(resamples, math.nan), np.full(clusters, math.nan)
-            estimates[name] = Estimate(math.nan, *nothing)
-            continue
+            return Estimate(math.nan, np.full(resamples, math.nan), np.full(clusters, math.nan))
         metric, total = chosen[name].scoring.metrics[0], sums[name].total
         if metric.from_items is not None:
-            estimates[name] = _opaque(metric, chosen[name], clusters, resamples, seed)
-            continue
+            return _opaque(metric, chosen[name], clusters, resamples, seed)
+        exact = _exact_interval(metric.proportion, by_cluster[name])
         with np.errstate(all="ignore"):
             left_out = np.full(clusters, metric.from_sums(total))
             left_out[sums[name].clusters] = leave_one_out(sums[name], metric.from_sums)
-            estimates[name] = Estimate(
-                metric.point(total), metric.from_sums(resampled[name]), left_out, exact[name]
-            )
-    return estimates
+            return Estimate(metric.point(total), metric.from_sums(resampled[name]), left_out, exact)
+
+    return {name: estimate(name) for name in scores.efforts}
 
 
 def _opaque(metric: Metric, tally: Tally, clusters: int, resamples: int, seed: int) -> Estimate:
@@ -268,21 +246,12 @@ def _scoring_result(
 
 def _signed(name: str, run: RunRecord, tallies: Sequence[Tally], services: Services) -> str:
     """The signature of a score of this run."""
-
-    def identity(need: str) -> str:
-        service = getattr(services, need)
-        return service.identity if service else "none"
-
-    counted = [
-        Counted(
-            tally.task.name,
-            tally.task.version,
-            tally.scoring.name,
-            len(tally.values),
-            {need: identity(need) for need in tally.scoring.needs},
-        )
-        for tally in tallies
-    ]
+    counted = []
+    for tally in tallies:
+        used = {need: getattr(services, need) for need in tally.scoring.needs}
+        identities = {need: s.identity if s else "none" for need, s in used.items()}
+        task, n = tally.task, len(tally.values)
+        counted.append(Counted(task.name, task.version, tally.scoring.name, n, identities))
     return signature(name, run["request"], counted, version("redone"))
 
 

@@ -14,20 +14,13 @@ import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 import orjson
 
 from ..tasks.errors import RedoneError
-from .records import (
-    SCHEMA_VERSION,
-    ResponseRecord,
-    Results,
-    RunRecord,
-    RunRequest,
-    SampleRecord,
-)
+from .records import SCHEMA_VERSION, ResponseRecord, Results, RunRecord, RunRequest, SampleRecord
 
 
 class RunMismatch(RedoneError):
@@ -55,12 +48,7 @@ class RunUnfinished(RedoneError):
 
 
 class NotComparable(RedoneError):
-    """Two runs differ in what must match.
-
-    Args:
-        message: Which fields, and the way out.
-        mismatches: What differs.
-    """
+    """Two runs differ in what must match: the `mismatches`."""
 
     exit_code = 3
 
@@ -253,14 +241,13 @@ class RunFolder:
             run = orjson.loads(path.read_bytes())
         except orjson.JSONDecodeError as error:
             raise RunUnreadable(f"{path} is not valid JSON ({error.msg}).") from None
-        if not isinstance(run, dict) or "request" not in run:
-            raise RunUnreadable(f"{path} is no file of a run: request expected.")
+        run = _with_keys(run, path, "request")
         if run.get("schema_version", 0) > SCHEMA_VERSION:
             raise RunUnreadable(
                 f"{path} has schema version {run['schema_version']}, this redone reads up to "
                 f"{SCHEMA_VERSION}. Upgrade redone."
             )
-        return cast("RunRecord", run)
+        return run
 
     @property
     def results(self) -> Results:
@@ -270,9 +257,7 @@ class RunFolder:
             results = orjson.loads(path.read_bytes())
         except (OSError, orjson.JSONDecodeError) as error:
             raise unreadable(path, error) from None
-        if not isinstance(results, dict) or not {"tasks", "tables"} <= results.keys():
-            raise RunUnreadable(f"{path} is no file of a run: tables, tasks expected.")
-        return cast("Results", results)
+        return _with_keys(results, path, "tables", "tasks")
 
     def start(
         self,
@@ -283,11 +268,8 @@ class RunFolder:
     ) -> None:
         """Writes run.json: from now on the folder belongs to this request.
 
-        Args:
-            request: What is requested.
-            answers: Number of responses of the complete run.
-            environment: Of the model (`Model.environment`).
-            info: Recorded beside it (`evaluate.run_info`).
+        `answers` is the number of responses of the complete run; `environment` that of the model
+        and `info` (`evaluate.run_info`) are recorded beside the request.
         """
         self.samples.close()
         record = {
@@ -336,6 +318,12 @@ class RunFolder:
             )
 
 
+def _with_keys(content: Any, path: Path, *keys: str) -> Any:
+    if not isinstance(content, dict) or not set(keys) <= content.keys():
+        raise RunUnreadable(f"{path} is no file of a run: {', '.join(keys)} expected.")
+    return content
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place if the block ends well."""
@@ -376,10 +364,8 @@ def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
     flat: dict[str, Any] = {}
     for name, value in record.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
+        nested = isinstance(value, Mapping)
+        flat |= flatten(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return flat
 
 

@@ -20,7 +20,7 @@ import orjson
 from ..tasks.schema import Completion, Sample, Score, Scoring, Services
 from ..tasks.sources import characters
 from ..tasks.task import Task
-from .records import ResponseRecord, SampleRecord, ScoreRow, score_schema
+from .records import ResponseRecord, SampleRecord, score_schema
 from .run_folder import ResponseIndex, RunFolder, replacing
 
 ROWS = 4096
@@ -50,12 +50,7 @@ class Tally:
         return any(metric.from_items for metric in self.scoring.metrics)
 
     def add(self, scores: Sequence[Score], cluster: int) -> None:
-        """Counts one sample.
-
-        Args:
-            scores: Of each of its draws. They count as one item: their mean.
-            cluster: Number of the sample's cluster in the run.
-        """
+        """Counts one sample, the mean of its draws, of the cluster of this number."""
         scored = [s for s in scores if s.scored]
         self.failures.update(s.failure for s in scored if s.failure)
         if not scored:
@@ -64,11 +59,7 @@ class Tally:
         self.clusters.append(cluster)
         if self.keeps_items:
             self.items.append([s.parsed for s in scored])
-        if len(scored) == 1:
-            self.stats.append(np.asarray(scored[0].stats, dtype=np.float64))
-            self.values.append(scored[0].value)
-            return
-        self.stats.append(np.mean([s.stats for s in scored], axis=0))
+        self.stats.append(np.mean([s.stats for s in scored], axis=0, dtype=np.float64))
         self.values.append(math.fsum(s.value for s in scored) / len(scored))
 
 
@@ -91,33 +82,25 @@ class Effort:
         draws: Sequence[Sequence[Completion]],
         responses: Sequence[ResponseRecord],
     ) -> None:
-        """Counts one sample.
-
-        Args:
-            record: The sample.
-            draws: Its complete draws.
-            responses: All that there are, those of incomplete draws too.
-        """
+        """Counts one sample: its complete draws, and all responses, those of others too."""
         self.samples += 1
         self.missing += not draws
         if record.shortened:
             self.shortened.append(record.sample.id)
         self.seconds += math.fsum(response.wall for response in responses)
-        for completion in (c for draw in draws for c in draw):
-            self.answers += 1
-            self.prompt_tokens += completion.prompt_tokens
-            self.tokens += completion.tokens
-            self.truncated += completion.finish == "length"
+        completions = [completion for draw in draws for completion in draw]
+        self.answers += len(completions)
+        self.prompt_tokens += sum(c.prompt_tokens for c in completions)
+        self.tokens += sum(c.tokens for c in completions)
+        self.truncated += sum(c.finish == "length" for c in completions)
 
 
 @dataclass
 class RunScores:
     """The scored answers of a run folder.
 
-    Attributes:
-        tallies: By task, then by role of the scoring (`official`, `corrected`).
-        efforts: By task.
-        clusters: How many clusters the run has.
+    `tallies` are by task, then by role of the scoring (`official`, `corrected`), `efforts` by task;
+    `clusters` is how many the run has.
     """
 
     tallies: dict[str, dict[str, Tally]] = field(default_factory=dict)
@@ -134,12 +117,10 @@ def score_run(
     """Scores every answer under every scoring of its task; writes scores.parquet.
 
     Args:
-        folder: With run.json and responses; locked by the caller.
-        records: Its samples.
+        folder: With responses; locked by the caller.
+        records: Its samples; those without an answer are counted as `missing` and stop nothing.
         tasks: By name; must hold every task of the run.
         services: What scoring may use.
-
-    Samples without an answer are counted as `missing` and stop nothing.
     """
     folder.responses.repair()
     index = ResponseIndex(folder.responses)
@@ -150,9 +131,8 @@ def score_run(
             for record in records:
                 sample = record.sample
                 task = tasks[sample.task]
-                tallies = run.tallies.get(task.name)
-                if tallies is None:
-                    tallies = run.tallies[task.name] = {
+                if task.name not in run.tallies:
+                    run.tallies[task.name] = {
                         role: Tally(task, scoring.given(services))
                         for role, scoring in task.scorings.items()
                     }
@@ -163,15 +143,14 @@ def score_run(
                     continue
                 code = codes.setdefault(sample.cluster, len(codes))
                 known: dict[int, list[Score]] = {}
-                for tally in tallies.values():
+                for tally in run.tallies[task.name].values():
+                    scoring = tally.scoring
                     # Tasks of lm-eval have one scoring in both roles: it is computed once.
-                    scores = known.get(id(tally.scoring))
-                    if scores is None:
-                        scores = scores_of(tally.scoring, sample, draws, services)
-                        known[id(tally.scoring)] = scores
-                        for draw, score in enumerate(scores):
-                            table.add(sample, tally.scoring.name, draw, score, draws[draw])
-                    tally.add(scores, code)
+                    if id(scoring) not in known:
+                        known[id(scoring)] = scores_of(scoring, sample, draws, services)
+                        for draw, score in enumerate(known[id(scoring)]):
+                            table.add(sample, scoring.name, draw, score, draws[draw])
+                    tally.add(known[id(scoring)], code)
     finally:
         index.close()
     run.clusters = len(codes)
@@ -192,25 +171,26 @@ def complete_draws(
 ) -> list[list[Completion]]:
     """The completions of each complete draw, in the order of the sample's requests."""
     by_key = {(r.draw, r.request): r.completion for r in responses}
-    complete = []
-    for draw in sorted({draw for draw, _ in by_key}):
-        found = [by_key.get((draw, request.hash)) for request in record.requests]
-        if all(found):
-            complete.append([completion for completion in found if completion])
-    return complete
+    hashes = [request.hash for request in record.requests]
+    return [
+        [by_key[draw, hash_] for hash_ in hashes]
+        for draw in sorted({draw for draw, _ in by_key})
+        if all((draw, hash_) in by_key for hash_ in hashes)
+    ]
+
+
+_SAMPLE_COLUMNS = ("task", "cluster", "partition", "split", "language", "index")
 
 
 class ScoreTable:
     """scores.parquet, written in row groups: a row per sample, scoring and draw."""
 
     def __init__(self, path: Path) -> None:
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         self._schema = score_schema()
-        self._rows: list[ScoreRow] = []
+        self._rows: list[dict[str, Any]] = []
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
-        self._table = pa.Table
 
     def __enter__(self) -> ScoreTable:
         return self
@@ -224,36 +204,32 @@ class ScoreTable:
         completions: Sequence[Completion],
     ) -> None:
         """Adds the score of one draw."""
-        self._rows.append(
-            ScoreRow(
-                task=sample.task,
-                sample=sample.id,
-                cluster=sample.cluster,
-                partition=sample.partition,
-                split=sample.split,
-                language=sample.language,
-                tags=list(sample.tags.items()),
-                characters=characters(sample.fields),
-                index=sample.index,
-                draw=draw,
-                scoring=scoring,
-                value=score.value,
-                stats=score.stats,
-                parsed=None if score.parsed is None else orjson.dumps(score.parsed).decode(),
-                failure=score.failure,
-                scored=score.scored,
-                finish=completions[-1].finish,
-                tokens=sum(c.tokens for c in completions),
-                prompt_tokens=sum(c.prompt_tokens for c in completions),
-            )
-        )
+        row = {
+            **{name: getattr(sample, name) for name in _SAMPLE_COLUMNS},
+            "sample": sample.id,
+            "tags": list(sample.tags.items()),
+            "characters": characters(sample.fields),
+            "draw": draw,
+            "scoring": scoring,
+            "value": score.value,
+            "stats": score.stats,
+            "parsed": None if score.parsed is None else orjson.dumps(score.parsed).decode(),
+            "failure": score.failure,
+            "scored": score.scored,
+            "finish": completions[-1].finish,
+            "tokens": sum(c.tokens for c in completions),
+            "prompt_tokens": sum(c.prompt_tokens for c in completions),
+        }
+        self._rows.append(row)
         if len(self._rows) >= ROWS:
             self._write()
 
     def _write(self) -> None:
+        import pyarrow as pa
+
         if self._rows:
-            columns = dict(zip(self._schema.names, zip(*self._rows, strict=True), strict=True))
-            self._writer.write_table(self._table.from_pydict(columns, schema=self._schema))
+            columns = {name: [row[name] for row in self._rows] for name in self._schema.names}
+            self._writer.write_table(pa.Table.from_pydict(columns, schema=self._schema))
             self._rows.clear()
 
     def __exit__(self, kind: object, *_: object) -> None:

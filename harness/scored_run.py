@@ -1,11 +1,17 @@
 """A finished run as arrays: what gate, diagnosis, report and leaderboard read.
 
 Only `run.json`, `results.json` and `scores.parquet` are needed: no model, no data set, no texts. A
-saved baseline is such a folder too.
+named baseline is such a folder too: these files without the parsed answers, small enough for
+version control, and `baseline.json` with the SHA-256 of each, which detects a baseline that was
+edited or only partly merged.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
+import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,14 +19,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
+from ..tasks.errors import RedoneError, UnknownName
 from ..tasks.registry import by_name
 from ..tasks.schema import Scoring
 from ..tasks.task import Task
-from .records import Results, RunRecord, RunRequest
+from .json_file import to_json, write_file
+from .records import SCHEMA_VERSION, Results, RunRecord, RunRequest
 from .run_folder import RunFolder, RunUnfinished, RunUnreadable, no_run, unreadable
 
-COLUMNS = ("sample", "cluster", "partition", "value", "stats", "failure", "scored")
+COLUMNS = (
+    *("task", "sample", "cluster", "partition", "draw", "value", "stats", "failure", "scored"),
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,13 @@ class TaskScores:
         """Some of the rows: indices or a mask."""
         columns = ("samples", "clusters", "partitions", "stats", "values", "failures")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+
+    def shared(self, other: TaskScores) -> tuple[np.ndarray, np.ndarray]:
+        """Rows, here and in the other, of the samples that both have."""
+        _, here, there = np.intersect1d(
+            self.samples, other.samples, assume_unique=True, return_indices=True
+        )
+        return here, there
 
 
 class ScoredRun:
@@ -139,64 +157,47 @@ class ScoredRun:
             role: `corrected` or `official`.
             partition: Only samples of this one; `all` that the run has.
         """
-        scorings = {name: self.scoring(name, role) for name in self.tasks}
-        table = self.table(role, COLUMNS + ("task", "draw"))
-        names = table["task"].combine_chunks()
-        codes = names.indices.to_numpy()
+        import pyarrow.compute as pc
+
+        table = self.table(role, COLUMNS)
         found = {}
-        for code, name in enumerate(names.dictionary.to_pylist()):
-            rows = np.flatnonzero(codes == code)
-            if name in scorings and len(rows):
-                scores = _task_scores(self.tasks[name], scorings[name], table.take(rows))
+        for name, task in self.tasks.items():
+            own = table.filter(pc.equal(table["task"], name))
+            if len(own):
+                scores = _task_scores(task, self.scoring(name, role), own)
                 if partition != "all":
                     scores = scores.at(scores.partitions == partition)
                 found[name] = scores
-        return {name: found[name] for name in self.tasks if name in found}
+        return found
 
     def table(self, role: str, columns: Sequence[str]) -> Any:
-        """Columns of scores.parquet under one role, a row per sample and draw.
-
-        Returns:
-            A pyarrow table; `task` is dictionary-encoded.
-        """
+        """Columns of scores.parquet under one role: a pyarrow table, a row per sample and draw."""
         import pyarrow.parquet as pq
 
-        played = {name: self.scoring(name, role).name for name in self.tasks}
+        # Under one role, tasks may have scorings of different names.
+        tasks_of: dict[str, list[str]] = {}
+        for name in self.tasks:
+            tasks_of.setdefault(self.scoring(name, role).name, []).append(name)
+        wanted = [
+            [("scoring", "in", [scoring]), ("task", "in", names)]
+            for scoring, names in tasks_of.items()
+        ]
         path = self.path / "scores.parquet"
         try:
-            table = pq.read_table(
-                path,
-                columns=[*columns, *({"task", "scoring"} - set(columns))],
-                filters=[("scoring", "in", sorted(set(played.values())))],
-            ).unify_dictionaries()
+            return pq.read_table(path, columns=list(columns), filters=wanted or None)
         except (OSError, ValueError) as error:
             raise unreadable(path, error) from None
-        tasks = table["task"].combine_chunks()
-        scorings = table["scoring"].combine_chunks()
-        # Under one role, tasks may have scorings of different names.
-        wanted = np.array(
-            [
-                [played.get(task) == scoring for scoring in scorings.dictionary.to_pylist()]
-                for task in tasks.dictionary.to_pylist()
-            ],
-            dtype=bool,
-        )
-        if not len(table):
-            return table
-        return table.filter(wanted[tasks.indices.to_numpy(), scorings.indices.to_numpy()])
 
 
 def _task_scores(task: Task, scoring: Scoring, table: Any) -> TaskScores:
     scored = table["scored"].to_numpy()
-    draws = table["draw"].to_numpy()
     table = table.filter(scored)
-    first = draws[scored]
-    samples = _text(table, "sample").astype("S")
+    samples = text_column(table, "sample").astype("S")
     width = len(scoring.statistics)
     stats = table["stats"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     stats = stats.reshape(-1, width) if len(samples) else np.empty((0, width))
     values = table["value"].to_numpy()
-    order = np.lexsort((first, samples))
+    order = np.lexsort((table["draw"].to_numpy(), samples))
     ids, starts, counts = np.unique(samples[order], return_index=True, return_counts=True)
     rows = order[starts]
     if len(ids) < len(samples):
@@ -204,18 +205,92 @@ def _task_scores(task: Task, scoring: Scoring, table: Any) -> TaskScores:
         values = np.add.reduceat(values[order], starts) / counts
     else:
         stats, values = stats[rows], values[rows]
+    failures = text_column(table, "failure")[rows]
     return TaskScores(
         task,
         scoring,
         ids,
-        _text(table, "cluster").astype("S")[rows],
-        _text(table, "partition")[rows],
+        text_column(table, "cluster").astype("S")[rows],
+        text_column(table, "partition")[rows],
         stats,
         values,
-        np.where(_text(table, "failure") == None, "", _text(table, "failure"))[rows],  # noqa: E711
+        np.array([failure or "" for failure in failures], dtype=object),
         int((~scored).sum()),
     )
 
 
-def _text(table: Any, name: str) -> np.ndarray:
+def text_column(table: Any, name: str) -> np.ndarray:
+    """A column of text (or None) of a pyarrow table, shape [rows]."""
     return table[name].cast("string").to_numpy(zero_copy_only=False)
+
+
+BASELINES = Path("baselines")
+_FILES = ("run.json", "results.json", "scores.parquet")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def save_baseline(run: ScoredRun, name: str, folder: Path = BASELINES) -> Path:
+    """Saves a run as a baseline, replacing one of this name; returns the baseline's folder.
+
+    Names consist of letters, digits, `.`, `_` and `-`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not _NAME.fullmatch(name):
+        raise RedoneError(
+            f"Baseline name {name!r}: letters, digits, '.', '_' and '-' are expected."
+        )
+    target = folder / name
+    partial = folder / f".{name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for file in _FILES[:2]:
+        shutil.copyfile(run.path / file, partial / file)
+    table = pq.read_table(run.path / _FILES[2])
+    at = table.schema.get_field_index("parsed")
+    table = table.set_column(at, "parsed", pa.nulls(len(table), pa.string()))
+    pq.write_table(table, partial / _FILES[2], compression="zstd", compression_level=19)
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "saved": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "files": {file: _hash(partial / file) for file in _FILES},
+    }
+    write_file(partial / "baseline.json", to_json(record))
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    return target
+
+
+def load_baseline(name: str, folder: Path = BASELINES) -> ScoredRun:
+    """Opens a baseline after checking its hashes.
+
+    Raises:
+        UnknownName: There is none of this name.
+        RunUnreadable: A file is missing or is not the one that was saved.
+    """
+    target = folder / name
+    if not _NAME.fullmatch(name) or not (target / "baseline.json").is_file():
+        known = [p.parent.name for p in folder.glob("*/baseline.json")]
+        if not known:
+            raise RedoneError(
+                f"There is no baseline {name!r}: {folder} holds none. Save one with "
+                f"redone-gate RUN --save-baseline {name}."
+            )
+        raise UnknownName(f"baseline in {folder}:", name, known)
+    try:
+        hashes = orjson.loads((target / "baseline.json").read_bytes())["files"]
+        changed = [file for file in _FILES if _hash(target / file) != hashes[file]]
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise RunUnreadable(f"Baseline {target} cannot be read ({error}). Save it again.") from None
+    if changed:
+        raise RunUnreadable(
+            f"Baseline {target}: {', '.join(changed)} is not the file that was saved (its hash "
+            "differs). Restore it from version control, or save the baseline again."
+        )
+    return ScoredRun(target)
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

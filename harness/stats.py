@@ -1,12 +1,10 @@
-"""Statistics of evaluation runs: cluster bootstrap, intervals, paired tests, corrections, power.
+"""Statistics of evaluation runs: cluster bootstrap, intervals, paired tests.
 
 - Cluster bootstrap (Davison and Hinkley 1997): whole clusters are drawn, because samples about one
   note are not independent; the same draw serves all tasks of a run, so means over tasks and
   categories have honest intervals too.
 - Intervals: percentile, BCa (Efron 1987), Wilson's score interval (Wilson 1927).
 - Paired tests: exact McNemar test (McNemar 1947), sign-flip permutation test (Fisher 1935).
-- Multiple testing: Holm (1979) for the family-wise error rate, Benjamini and Hochberg (1995) for
-  the false discovery rate.
 """
 
 from __future__ import annotations
@@ -69,15 +67,10 @@ class Sums:
 
 
 def grouped(tasks: Mapping[str, Sums], clusters: int, seed: int) -> tuple[dict[str, Sums], int]:
-    """The same sums over at most `MOST_CLUSTERS` random groups of clusters, alike for all tasks.
-
-    Args:
-        tasks: By name.
-        clusters: How many clusters the run has in all.
-        seed: Of the grouping.
+    """The same sums over at most `MOST_CLUSTERS` random groups of the run's clusters.
 
     Returns:
-        The sums, and how many groups there are.
+        The sums, and how many groups there are, alike for all tasks.
     """
     if clusters <= MOST_CLUSTERS:
         return dict(tasks), clusters
@@ -93,16 +86,9 @@ def grouped(tasks: Mapping[str, Sums], clusters: int, seed: int) -> tuple[dict[s
 def resampled_sums(
     tasks: Mapping[str, Sums], clusters: int, resamples: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """Cluster-bootstrap sums of every task, under the same draws of clusters.
+    """Cluster-bootstrap sums of every task, shape [B, S], under the same draws of clusters.
 
-    Args:
-        tasks: By name.
-        clusters: How many clusters the run has in all.
-        resamples: B.
-        seed: Of the draws.
-
-    Returns:
-        By task name, shape [B, S].
+    `clusters` is how many the run has in all.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     found = {name: np.empty((resamples, t.sums.shape[1])) for name, t in tasks.items()}
@@ -114,10 +100,30 @@ def resampled_sums(
         for row, draw in zip(weights, drawn, strict=True):
             row[:] = np.bincount(draw, minlength=clusters)
         for name, task in tasks.items():
-            whole = len(task.clusters) == clusters
-            own = weights if whole else weights[:, task.clusters]
+            own = weights if len(task.clusters) == clusters else weights[:, task.clusters]
             found[name][first:last] = own @ task.sums
     return found
+
+
+def bootstrap(
+    clusters: Mapping[str, np.ndarray], stats: Mapping[str, np.ndarray], resamples: int, seed: int
+) -> tuple[dict[str, Sums], dict[str, np.ndarray]]:
+    """The statistics of tasks by cluster, and B of their cluster-bootstrap sums.
+
+    Args:
+        clusters: By task, ids of any kind, shape [n]; equal ids are one cluster in all tasks.
+        stats: By task, shape [n, S].
+        resamples: B.
+        seed: Of the draws.
+
+    Returns:
+        Sums by task; resampled sums by task, shape [B, S].
+    """
+    every, codes = np.unique(np.concatenate(list(clusters.values())), return_inverse=True)
+    ends = np.cumsum([len(own) for own in clusters.values()])[:-1]
+    of_task = dict(zip(clusters, np.split(codes, ends), strict=True))
+    sums = {name: Sums.of(of_task[name], stats[name]) for name in clusters}
+    return sums, resampled_sums(*grouped(sums, len(every), seed), resamples, seed)
 
 
 def leave_one_out(task: Sums, from_sums: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -127,11 +133,9 @@ def leave_one_out(task: Sums, from_sums: Callable[[np.ndarray], np.ndarray]) -> 
 
 
 def nested_mean(groups: Sequence[Any], figures: Mapping[str, Any]) -> Any:
-    """The mean over nested groups of task names (a name, or a sequence of groups).
+    """The mean over nested groups of task names, as in `registry.TableRow.groups`.
 
-    Args:
-        groups: As in `registry.TableRow.groups`.
-        figures: By task name; numbers, or arrays of one shape.
+    `figures` are by task name; numbers, or arrays of one shape.
     """
     members = [figures[g] if isinstance(g, str) else nested_mean(g, figures) for g in groups]
     return members[0] if len(members) == 1 else sum(members[1:], members[0]) / len(members)
@@ -150,11 +154,8 @@ def resampled_items(
         items: A list for each sample.
         clusters: Of each sample, shape [n]; drawn whole.
         figure: Of a list of items.
-        resamples: B.
+        resamples: B, the length of the result.
         seed: Of the draws.
-
-    Returns:
-        Shape [B].
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     members: dict[int, list[Any]] = {}
@@ -166,11 +167,7 @@ def resampled_items(
 
 
 def percentile_interval(figures: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """The percentile bootstrap interval; undefined figures (NaN) are left out.
-
-    Returns:
-        (low, high); NaN where no resample is defined.
-    """
+    """The percentile bootstrap interval (low, high); NaN where no resample is defined."""
     defined = figures[~np.isnan(figures)]
     if not len(defined):
         return float("nan"), float("nan")
@@ -288,73 +285,3 @@ def sign_flip(differences: np.ndarray, resamples: int, seed: int) -> float:
         flipped = 2 * (signs.astype(np.float64) @ moved) - moved.sum()
         hits += int((np.abs(flipped) >= reached).sum())
     return (hits + 1) / (resamples + 1)
-
-
-def tail_p(figures: np.ndarray, threshold: float = 0.0) -> float:
-    """One-sided bootstrap p-value: the share of resampled figures at or above a threshold.
-
-    Args:
-        figures: Shape [B]; NaN where undefined gives NaN.
-        threshold: In the unit of the figures.
-
-    Returns:
-        (count + 1) / (B + 1), so it is never 0.
-    """
-    if np.isnan(figures).any():
-        return float("nan")
-    return float(((figures >= threshold).sum() + 1) / (len(figures) + 1))
-
-
-def two_sided_p(figures: np.ndarray) -> float:
-    """Two-sided bootstrap p-value of a difference of zero; NaN where undefined."""
-    return float(np.minimum(1.0, 2 * np.minimum(tail_p(figures), tail_p(-figures))))
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's step-down adjusted p-values (Holm 1979), shape [k]; NaN (no test) stays NaN."""
-    adjusted = np.full(len(p), np.nan)
-    tested = np.flatnonzero(~np.isnan(p))
-    order = tested[np.argsort(p[tested], kind="stable")]
-    factors = len(order) - np.arange(len(order))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * p[order]))
-    return adjusted
-
-
-def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """False-discovery-rate adjusted p-values (Benjamini and Hochberg 1995), shape [k]."""
-    from scipy.stats import false_discovery_control
-
-    adjusted = np.full(len(p), np.nan)
-    tested = ~np.isnan(p)
-    if tested.any():
-        adjusted[tested] = false_discovery_control(p[tested], method="bh")
-    return adjusted
-
-
-def minimal_detectable_difference(error: float, alpha: float, power: float = 0.8) -> float:
-    """The smallest true difference that a one-sided test detects with this power.
-
-    Args:
-        error: Standard error of the difference, points.
-        alpha: Of the test, one side.
-        power: Probability of detecting it.
-
-    Returns:
-        Points (normal approximation).
-    """
-    normal = NormalDist()
-    return (normal.inv_cdf(1 - alpha) + normal.inv_cdf(power)) * error
-
-
-def items_needed(items: int, error: float, wanted: float, alpha: float, power: float = 0.8) -> int:
-    """The number of items with which a true difference of `wanted` points is detected.
-
-    Args:
-        items: Behind the standard error.
-        error: Standard error of the difference on them, points.
-        wanted: Points, above 0.
-        alpha: Of the one-sided test.
-        power: Probability of detecting it.
-    """
-    found = minimal_detectable_difference(error, alpha, power)
-    return int(np.ceil(items * (found / wanted) ** 2))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...tasks.command import Parser, run_command
-from ...tasks.errors import BadRow, MissingData, RedoneError, UnknownName
+from ...tasks.errors import RedoneError, UnknownName
 
 if TYPE_CHECKING:
     from .diagnose import DiagnosisConfig
@@ -24,14 +23,15 @@ def parser() -> Parser:
         "buckets and hints for training, written to RUN/diagnosis.json.",
         epilog="Example: redone-diagnose runs/my-model --target sns_bench/ner=55",
     )
-    p.add_argument("run", metavar="RUN", help="run folder of redone-eval")
-    p.add_argument(
+    add = p.add_argument
+    add("run", metavar="RUN", help="run folder of redone-eval")
+    add(
         "--against",
         metavar="RUN|TABLE:MODEL",
         help="use another run as the reference; or show the figures of a published table, such as "
         "redone2:RedOne-2.0-4B or FILE.toml:MODEL",
     )
-    p.add_argument(
+    add(
         "--target",
         action="append",
         default=[],
@@ -39,22 +39,22 @@ def parser() -> Parser:
         help="the reference of a task, glob, benchmark or suite, or a TOML file of them "
         "(default reference: the ceiling of 100); may be repeated",
     )
-    p.add_argument(
+    add(
         "--weight",
         action="append",
         default=[],
         metavar="NAME=NUMBER",
         help="weight of a task's gap (default 1 / tasks of its suite), as --target",
     )
-    p.add_argument(
+    add(
         "--partition",
         default="diagnose",
         metavar="NAME",
         help="diagnose (default), all, gate or report; only the first gives buckets and hints",
     )
-    p.add_argument("--scoring", default="corrected", metavar="NAME", help="corrected or official")
-    p.add_argument("--output", metavar="FILE", help="instead of RUN/diagnosis.json")
-    p.add_argument("--json", action="store_true", help="print the file instead of the tables")
+    add("--scoring", default="corrected", metavar="NAME", help="corrected or official")
+    add("--output", metavar="FILE", help="instead of RUN/diagnosis.json")
+    add("--json", action="store_true", help="print the file instead of the tables")
     return p
 
 
@@ -113,14 +113,10 @@ def _config(options: Namespace) -> DiagnosisConfig:
 
 
 def numbers(options: Sequence[str], option: str, low: float, high: float) -> dict[str, float]:
-    """The number of each task that `--target` or `--weight` gives.
+    """The number, from `low` to `high`, of each task that `--target` or `--weight` gives.
 
-    Args:
-        options: `NAME=NUMBER`, or a TOML file of such lines; a name is a task, a glob, a benchmark
-            or a suite. A later one replaces an earlier one.
-        option: Name of the option, for messages.
-        low: The smallest number.
-        high: The largest.
+    Each is `NAME=NUMBER`, or a TOML file of such lines; a name is a task, a glob, a benchmark or a
+    suite. A later one replaces an earlier one.
 
     Raises:
         UnknownName: A name that means no task.
@@ -128,13 +124,14 @@ def numbers(options: Sequence[str], option: str, low: float, high: float) -> dic
         MissingData, BadRow: A file that is not there, or not TOML.
     """
     from ...tasks.registry import find
+    from ..json_file import read_toml
 
     found: dict[str, float] = {}
     for text in options:
         name, equals, number = text.rpartition("=")
         if equals and not name.strip():
             raise RedoneError(f"{option} {text}: the name of a task is missing before the '='.")
-        pairs = {name: number} if equals else _table(Path(text), option)
+        pairs = {name: number} if equals else read_toml(Path(text), f"{option}: ")
         for name, number in pairs.items():
             value = _number(number)
             if value is None or not low <= value <= high:
@@ -152,16 +149,3 @@ def _number(text: object) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _table(path: Path, option: str) -> dict[str, object]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise MissingData(
-            f"{option} {path}: not NAME=NUMBER, and no file that can be read ({error.strerror})."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadRow(
-            f'{path} is not TOML ({error}). Lines like "sns_bench/ner" = 55 are expected.'
-        ) from None

@@ -22,7 +22,7 @@ from .items import (
     pair_with,
     read_items,
 )
-from .rank import PublishedRow, buckets, compare_published, ranked, regions, weights
+from .rank import PublishedRow, bucket, compare_published, ranked, regions, weights
 from .schema import (
     SCHEMA_VERSION,
     TRAINABLE,
@@ -38,10 +38,9 @@ from .slices import Candidates, adjusted_p, candidates, significant
 
 @dataclass(frozen=True)
 class DiagnosisConfig:
-    """The settings of a diagnosis.
+    """The settings of a diagnosis; `role` is that of the scoring.
 
     Attributes:
-        role: Of the scoring, `corrected` or `official`.
         partition: `diagnose`, the only one that training may use; or `all`, `gate`, `report`.
         targets: Points by task; if there are any, tasks without one have no reference.
         against: A run that is the reference.
@@ -117,7 +116,7 @@ def diagnose(run: ScoredRun, config: DiagnosisConfig) -> Diagnosis:
         tasks=tasks,
         capabilities=measure.capabilities(items, measured),
         weaknesses=ranked(weak),
-        buckets=buckets(weak, items) if trainable else (),
+        buckets=tuple(bucket(r, items[r.task]) for r in weak) if trainable else (),
         hints=tuple(h for t in items.values() for h in measure.hints_of(t)) if trainable else (),
         published=compare_published(run, config.published) if config.published else None,
         notes=tuple(_notes(run, config, other, found)),
@@ -144,25 +143,23 @@ def _differences(
     """The significant slices, the weakest first."""
     if measured is None:
         return ()
-    shares = items.failures
-    parts = []
+    values, shares, parts = items.values, items.failures, []
     for place, (difference, gap) in zip(chosen, measured.slices, strict=True):
         member = found.members[:, place]
         weaker = (difference.value or 0.0) < 0
-        parts.append(
-            SliceDifference(
-                slice=found.slices[place],
-                n=int(member.sum()),
-                rest=int((~member).sum()),
-                value=float(items.values[member].mean()),
-                rest_value=float(items.values[~member].mean()),
-                difference=difference,
-                p=float(p[place]),
-                failure=measure.slice_failure(shares, member) if weaker else None,
-                failures=dict(zip(FAILURES, map(float, shares[member].mean(axis=0)), strict=True)),
-                gap=gap,
-            )
+        part = SliceDifference(
+            slice=found.slices[place],
+            n=int(member.sum()),
+            rest=int((~member).sum()),
+            value=float(values[member].mean()),
+            rest_value=float(values[~member].mean()),
+            difference=difference,
+            p=float(p[place]),
+            failure=measure.slice_failure(shares, member) if weaker else None,
+            failures=dict(zip(FAILURES, map(float, shares[member].mean(axis=0)), strict=True)),
+            gap=gap,
         )
+        parts.append(part)
     return tuple(sorted(parts, key=lambda part: part.difference.value or 0.0))
 
 
@@ -191,7 +188,7 @@ def _task(
         reference=reference,
         gap=measured.gap if measured else None,
         weight=weight,
-        failures=measure.failure_shares(items),
+        failures={kind: measure.share(items, (kind,)) for kind in FAILURES},
         slices=differences,
         confusions=measure.confusions(items),
         solvability=measure.solvability(items),
@@ -226,10 +223,7 @@ def _task_notes(
 
 
 def _notes(
-    run: ScoredRun,
-    config: DiagnosisConfig,
-    other: OtherRun | None,
-    found: Mapping[str, Candidates],
+    run: ScoredRun, config: DiagnosisConfig, other: OtherRun | None, found: Mapping[str, Candidates]
 ) -> Iterator[str]:
     yield from other.notes if other else ()
     if config.partition != TRAINABLE:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...tasks.command import visible
-from ..display import change, interval, score
+from ..display import change, interval, score, text_table
 from .schema import Diagnosis, Estimate, Slice, TaskDiagnosis
 
 if TYPE_CHECKING:
@@ -21,12 +21,7 @@ WIDEST = 40
 
 
 def show(diagnosis: Diagnosis, path: Path) -> None:
-    """Prints a diagnosis on stdout.
-
-    Args:
-        diagnosis: The diagnosis.
-        path: The file that it was written to.
-    """
+    """Prints a diagnosis, and the path that it was written to, on stdout."""
     from rich.markup import escape
 
     from ...tasks.command import console
@@ -38,7 +33,7 @@ def show(diagnosis: Diagnosis, path: Path) -> None:
         f"{diagnosis.scoring} scoring, reference: {diagnosis.reference}{_plain(against)}"
     )
     for table in _tables(diagnosis):
-        if table is not None:
+        if table.row_count:
             console.print()
             console.print(table)
     if not diagnosis.weaknesses:
@@ -49,37 +44,13 @@ def show(diagnosis: Diagnosis, path: Path) -> None:
     console.print(f"[dim]All figures: {escape(str(path))}[/]")
 
 
-def _table(
-    title: str,
-    left: Iterable[str],
-    right: Iterable[str],
-    rows: Iterable[Sequence[str]],
-    last: str = "",
-) -> Table | None:
-    """A table of columns to the left and to the right, and a last one; None without rows."""
-    from rich.table import Table
-
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=None, header_style="dim"
-    )
-    for name in left:
-        table.add_column(name, no_wrap=True)
-    for name in right:
-        table.add_column(name, justify="right", no_wrap=True)
-    if last:
-        table.add_column(last, no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    return table if table.row_count else None
-
-
-def _tables(diagnosis: Diagnosis) -> Iterator[Table | None]:
-    """All tables in order; None for those that would be empty."""
+def _tables(diagnosis: Diagnosis) -> Iterator[Table]:
+    """All tables in order; some may be empty."""
     tasks, weaknesses = diagnosis.tasks, diagnosis.weaknesses
     rows: list[Sequence[str]] = [
         (c.name, str(len(c.tasks)), *_figure(c.skill)) for c in diagnosis.capabilities
     ]
-    yield _table("Capability map", ["capability"], ["tasks", "skill", "95 %"], rows)
+    yield text_table("Capability map", ["capability"], ["tasks", "skill", "95 %"], rows)
 
     columns = ["n", "score", "chance", "gap", "95 %"]
     solved = any(task.solvability for task in tasks.values())
@@ -91,7 +62,7 @@ def _tables(diagnosis: Diagnosis) -> Iterator[Table | None]:
         for name, task in tasks.items()
     ]
     columns += ["always/sometimes/never"] if solved else []
-    yield _table("Tasks", ["task"], columns, rows, "failures")
+    yield text_table("Tasks", ["task"], columns, rows, "failures")
 
     rows = [
         (
@@ -102,7 +73,7 @@ def _tables(diagnosis: Diagnosis) -> Iterator[Table | None]:
     ]
     more = f" ({SHOWN} of {len(weaknesses)}; the file has all)" if len(weaknesses) > SHOWN else ""
     left, right = ["", "task", "slice", "failure"], ["gap", "95 %", "weight", "priority"]
-    yield _table(f"Weaknesses, by lower end of the gap x weight{more}", left, right, rows)
+    yield text_table(f"Weaknesses, by lower end of the gap x weight{more}", left, right, rows)
 
     parts = [(name, part) for name, task in tasks.items() for part in task.slices]
     parts.sort(key=lambda part: part[1].difference.value or 0.0)
@@ -117,7 +88,7 @@ def _tables(diagnosis: Diagnosis) -> Iterator[Table | None]:
         f"Slices that differ significantly (family-wise error rate {diagnosis.method.alpha:.0%})"
     )
     right = ["n", "value", "rest", "difference", "95 %", "p"]
-    yield _table(title, ["task", "slice"], right, rows, "failure")
+    yield text_table(title, ["task", "slice"], right, rows, "failure")
 
     pairs = [(name, pair) for name, task in tasks.items() for pair in task.confusions]
     pairs.sort(key=lambda pair: -pair[1].count)
@@ -125,13 +96,13 @@ def _tables(diagnosis: Diagnosis) -> Iterator[Table | None]:
         (*map(_plain, (name, c.gold, c.answer)), str(c.count), _percent(c.count / c.of))
         for name, c in pairs[:SHOWN]
     ]
-    yield _table("Confusions", ["task", "gold", "answer"], ["answers", "of gold"], rows)
+    yield text_table("Confusions", ["task", "gold", "answer"], ["answers", "of gold"], rows)
 
     rows = [
         (_plain(h.task), h.observed, _percent(h.share), _percent(h.low), ", ".join(h.kinds))
         for h in diagnosis.hints
     ]
-    yield _table("Failures of form", ["task", "observed"], ["share", "at least"], rows, "kinds")
+    yield text_table("Failures of form", ["task", "observed"], ["share", "at least"], rows, "kinds")
 
     if (published := diagnosis.published) is not None:
         rows = [
@@ -143,7 +114,7 @@ def _tables(diagnosis: Diagnosis) -> Iterator[Table | None]:
         ]
         title = f"{_plain(published.row)} ({_plain(published.source)}), official scoring"
         right = ["published", "this run", "gap", "95 %", "rank"]
-        yield _table(title, ["category"], right, rows, "not comparable")
+        yield text_table(title, ["category"], right, rows, "not comparable")
 
 
 def _solved(task: TaskDiagnosis) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ from ...tasks.schema import FAILURES
 from ...tasks.task import Task
 from ..compare import check_comparable
 from ..run_folder import RunUnreadable
-from ..scored_run import ScoredRun, TaskScores
+from ..scored_run import ScoredRun, TaskScores, text_column
 from .schema import Reference
 
 COLUMNS = (
@@ -45,10 +46,6 @@ class Answers:
     kinds: np.ndarray
     parsed: np.ndarray
 
-    def at(self, kept: np.ndarray, rows: np.ndarray) -> Answers:
-        """The answers of a mask, with new indices of their items."""
-        return Answers(rows[kept], self.values[kept], self.kinds[kept], self.parsed[kept])
-
 
 @dataclass(frozen=True)
 class TaskItems:
@@ -57,10 +54,8 @@ class TaskItems:
     Attributes:
         scores: A row per item, sorted by sample id; no value is NaN.
         clusters: Numbers of clusters, the same in all tasks of the run, shape [n].
-        languages: Shape [n].
-        tags: A mapping per item.
+        languages, tags: Of each item.
         characters: Length of the items' texts, shape [n].
-        answers: Every draw.
         not_scored: Number of items left out.
     """
 
@@ -111,28 +106,23 @@ class TaskItems:
         """Some of the items: rising indices, shape [k]."""
         place = np.full(len(self), -1)
         place[kept] = np.arange(len(kept))
-        rows = place[self.answers.rows]
+        rows, answers = place[self.answers.rows], self.answers
+        left = rows >= 0
         return TaskItems(
             self.scores.at(kept),
             self.clusters[kept],
             self.languages[kept],
             tuple(self.tags[i] for i in kept),
             self.characters[kept],
-            self.answers.at(rows >= 0, rows),
+            Answers(rows[left], answers.values[left], answers.kinds[left], answers.parsed[left]),
             self.not_scored,
         )
 
 
 def read_items(run: ScoredRun, role: str, partition: str) -> dict[str, TaskItems]:
-    """The items of every task of a run.
+    """The items of every task of a run in a partition (or `all`), in the order of the tables.
 
-    Args:
-        run: Finished.
-        role: Of the scoring, `corrected` or `official`.
-        partition: `all`, or the only one to read.
-
-    Returns:
-        By task, in the order of the tables; tasks without such items are included, and empty.
+    Tasks without such items are included, and empty.
 
     Raises:
         RunUnreadable: The run was scored by a version that did not record the length of items.
@@ -151,8 +141,8 @@ def read_items(run: ScoredRun, role: str, partition: str) -> dict[str, TaskItems
         raise _nothing(run, role, partition)
     table = run.table(role, COLUMNS)
     if partition != "all":
-        table = table.filter(_text(table, "partition") == partition)
-    names = _text(table, "task")
+        table = table.filter(text_column(table, "partition") == partition)
+    names = text_column(table, "task")
     # Items whose value or statistics are not finite are left out.
     kept = {
         name: s.at(np.isfinite(s.values) & np.isfinite(s.stats).all(axis=1))
@@ -166,7 +156,7 @@ def read_items(run: ScoredRun, role: str, partition: str) -> dict[str, TaskItems
 
 
 def _task_items(scores: TaskScores, clusters: np.ndarray, table: Any) -> TaskItems:
-    samples = _text(table, "sample").astype("S16")
+    samples = text_column(table, "sample").astype("S16")
     total = len(np.unique(samples))
     rows = np.searchsorted(scores.samples, samples)
     rows[rows == len(scores)] = 0
@@ -175,44 +165,37 @@ def _task_items(scores: TaskScores, clusters: np.ndarray, table: Any) -> TaskIte
     table, rows = table.filter(known), rows[known]
     _, first = np.unique(rows, return_index=True)
     described = table.select(["language", "tags", "characters"]).take(first)
-    failures = _text(table, "failure")
+    failures = text_column(table, "failure")
     kinds = np.array([FAILURES.index(kind) if kind else -1 for kind in failures], dtype=int)
     if scores.task.reward == "metric":
         # An open answer cut by the token limit is scored as it is; here it counts as truncated.
-        cut = (_text(table, "finish") == "length") & (kinds == FAILURES.index("wrong"))
+        cut = (text_column(table, "finish") == "length") & (kinds == FAILURES.index("wrong"))
         kinds[cut] = FAILURES.index("truncated")
     return TaskItems(
         scores,
         clusters,
-        _text(described, "language"),
+        text_column(described, "language"),
         tuple(dict(tags) for tags in described["tags"].to_pylist()),
         described["characters"].to_numpy(),
-        Answers(rows, table["value"].to_numpy(), kinds, _text(table, "parsed")),
+        Answers(rows, table["value"].to_numpy(), kinds, text_column(table, "parsed")),
         total - len(scores),
     )
 
 
 def _nothing(run: ScoredRun, role: str, partition: str) -> RedoneError:
     """The error for a run without an item of the partition: names the partitions it has."""
-    partitions, counts = np.unique(
-        np.concatenate([s.partitions for s in run.scores(role).values()] or [np.empty(0, "U1")]),
-        return_counts=True,
-    )
-    found = ", ".join(f"{n} ({c})" for n, c in zip(partitions, counts, strict=True))
+    found = Counter(p for scores in run.scores(role).values() for p in scores.partitions)
     if not found:
         return RedoneError(
             f"{run.path} has no scored sample. Evaluate again with the services that its tasks "
             "need."
         )
     return RedoneError(
-        f"{run.path} has no scored item in partition {partition!r}; it has {found}. "
-        f"`redone-diagnose {run.path} --partition {partitions[0]}` makes the capability map; "
+        f"{run.path} has no scored item in partition {partition!r}; it has "
+        f"{', '.join(f'{name} ({found[name]})' for name in sorted(found))}. "
+        f"`redone-diagnose {run.path} --partition {min(found)}` makes the capability map; "
         "failure buckets and hints need a run with items of 'diagnose'."
     )
-
-
-def _text(table: Any, name: str) -> np.ndarray:
-    return table[name].cast("string").to_numpy(zero_copy_only=False)
 
 
 def finite(value: float) -> float | None:
@@ -234,11 +217,9 @@ def fixed_reference(task: Task, target: float | None) -> Reference:
 
 @dataclass(frozen=True)
 class OtherRun:
-    """Another run's scores of the same items.
+    """Another run's scores by task, row for row those of the items; notes on what was left out.
 
-    Attributes:
-        scores: By task, row for row those of the items; tasks that it lacks are absent.
-        notes: What was left out.
+    Tasks that it lacks are absent.
     """
 
     scores: Mapping[str, TaskScores]
@@ -257,16 +238,10 @@ class OtherRun:
 def pair_with(
     run: ScoredRun, other: ScoredRun, items: Mapping[str, TaskItems], role: str
 ) -> tuple[dict[str, TaskItems], OtherRun]:
-    """The items that both runs scored, and the other run's scores of them.
+    """The items of a run, restricted to the samples that another scored, and that one's scores.
 
-    Args:
-        run: The run that is diagnosed.
-        other: The reference; it may have other tasks and samples, but the same settings.
-        items: The run's.
-        role: Of the scoring.
-
-    Returns:
-        The items, those of shared tasks restricted to shared samples; the other run's scores.
+    The other run may have other tasks and samples, but the same settings. Tasks that it lacks keep
+    all their items.
 
     Raises:
         NotComparable: The runs differ in prompts, task versions, scoring, limits or sampling.
@@ -280,9 +255,7 @@ def pair_with(
             notes.append(f"{name} is not in {other.name}: no reference, and no rank.")
             continue
         scored = theirs[name].at(np.isfinite(theirs[name].values))
-        _, mine, other_rows = np.intersect1d(
-            own.scores.samples, scored.samples, assume_unique=True, return_indices=True
-        )
+        mine, other_rows = own.scores.shared(scored)
         if len(mine) < len(own):
             notes.append(f"{name}: {len(mine)} of {len(own)} items are also in {other.name}.")
         shared[name], scores[name] = own.at(mine), scored.at(other_rows)

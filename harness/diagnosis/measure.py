@@ -16,7 +16,7 @@ bound (Wilson) of at least `HINT_SHARE`, for tasks of at least `SMALLEST_TASK` c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ import orjson
 from ...tasks.extraction import normalize
 from ...tasks.schema import FAILURES, Failure
 from ...tasks.task import Task
-from ..stats import Sums, grouped, percentile_interval, resampled_sums, wilson_interval
+from ..stats import Sums, bootstrap, percentile_interval, wilson_interval
 from .items import SMALLEST_TASK, OtherRun, TaskItems, finite, skill
 from .schema import (
     Capability,
@@ -65,13 +65,9 @@ PARTLY = 0.5
 
 @dataclass(frozen=True)
 class Measured:
-    """The figures of one task.
+    """The figures of one task, as in `schema.TaskDiagnosis`.
 
-    Attributes:
-        score, skill: See `schema.TaskDiagnosis`.
-        gap: None without a reference.
-        slices: Difference and gap of each slice.
-        resampled_skill: Shape [B].
+    `slices` are the difference and the gap of each slice; `resampled_skill` has shape [B].
     """
 
     score: Estimate
@@ -103,20 +99,16 @@ def measure(
         slices: By task, the members of its slices, booleans of shape [n].
         seed: Of the bootstrap.
     """
-    rows = {
-        name: _rows(task, other, slices.get(name, ())) for name, task in items.items() if len(task)
-    }
-    every = np.unique(np.concatenate([items[name].clusters for name in rows]))
-    sums = {
-        name: Sums.of(np.searchsorted(every, items[name].clusters), own)
-        for name, own in rows.items()
-    }
-    drawn = resampled_sums(*grouped(sums, len(every), seed), RESAMPLES, seed)
+    scored = {name: task for name, task in items.items() if len(task)}
+    sums, drawn = bootstrap(
+        {name: task.clusters for name, task in scored.items()},
+        {name: _rows(task, other, slices[name]) for name, task in scored.items()},
+        RESAMPLES,
+        seed,
+    )
     return {
-        name: _measured(
-            items[name], references[name], other, sums[name], drawn[name], len(slices.get(name, ()))
-        )
-        for name in rows
+        name: _measured(task, references[name], other, sums[name], drawn[name], len(slices[name]))
+        for name, task in scored.items()
     }
 
 
@@ -157,11 +149,14 @@ def _measured(
             gaps = (reference.skill if theirs is None else theirs) - skills
         tail = both[:, both.shape[1] - 2 - 2 * slices :]
         found = [_slice(tail, k, gaps, task.chance.value, reference, trials) for k in range(slices)]
-    skilled = _through(score, lambda points: float(skill(task, points)))
-    if gaps is None or reference is None:
-        gap = None
-    else:
-        gap = _estimate(gaps, trials, None if other else _below(reference.skill, skilled))
+    parts = (score.value, score.low, score.high)
+    skilled = Estimate(*(None if part is None else float(skill(task, part)) for part in parts))
+    gap = None
+    if gaps is not None and reference is not None:
+        below = None
+        if other is None and skilled.low is not None and skilled.high is not None:
+            below = reference.skill - skilled.high, reference.skill - skilled.low
+        gap = _estimate(gaps, trials, below)
     return Measured(score, skilled, gap, tuple(found), skills[1:])
 
 
@@ -215,46 +210,29 @@ def _collapsed(figures: np.ndarray, trials: float) -> tuple[float, float] | None
     return (low, high) if point >= 0 else (-high, -low)
 
 
-def _through(estimate: Estimate, function: Callable[[float], float]) -> Estimate:
-    """The estimate under an increasing function."""
-    parts = (estimate.value, estimate.low, estimate.high)
-    return Estimate(*(None if part is None else function(part) for part in parts))
-
-
-def _below(target: float, estimate: Estimate) -> tuple[float, float] | None:
-    """The interval of the target minus the estimate."""
-    if estimate.low is None or estimate.high is None:
-        return None
-    return target - estimate.high, target - estimate.low
-
-
 def capabilities(
     items: Mapping[str, TaskItems], measured: Mapping[str, Measured]
 ) -> tuple[Capability, ...]:
     """The capability map: mean skill over categories, equally weighted; the weakest first."""
-    grouped: dict[str, dict[tuple[str, str], list[str]]] = {}
+    names_of: dict[str, dict[tuple[str, str], list[str]]] = {}
     for name, figures in measured.items():
         task = items[name].task
         if figures.skill.value is not None:
-            categories = grouped.setdefault(task.capability, {})
+            categories = names_of.setdefault(task.capability, {})
             categories.setdefault((task.benchmark, task.category), []).append(name)
+    skills = {
+        name: np.append(np.float64(figures.skill.value or 0.0), figures.resampled_skill)
+        for name, figures in measured.items()
+    }
     found = []
-    for capability, categories in grouped.items():
-        figures = np.mean(
-            [
-                np.mean([_skills(measured[name]) for name in names], axis=0)
-                for names in categories.values()
-            ],
-            axis=0,
-        )
-        names = tuple(name for names in categories.values() for name in names)
+    for capability, categories in names_of.items():
+        groups = list(categories.values())
+        means = [np.mean([skills[name] for name in group], axis=0) for group in groups]
+        names = tuple(name for group in groups for name in group)
         clusters = np.unique(np.concatenate([items[name].clusters for name in names]))
-        found.append(Capability(capability, names, _estimate(figures, len(clusters))))
+        estimate = _estimate(np.mean(means, axis=0), len(clusters))
+        found.append(Capability(capability, names, estimate))
     return tuple(sorted(found, key=lambda c: (c.skill.value or 0.0, c.name)))
-
-
-def _skills(measured: Measured) -> np.ndarray:
-    return np.append(np.float64(measured.skill.value or 0.0), measured.resampled_skill)
 
 
 def share(items: TaskItems, kinds: tuple[Failure, ...]) -> FailureShare:
@@ -266,11 +244,6 @@ def share(items: TaskItems, kinds: tuple[Failure, ...]) -> FailureShare:
     return FailureShare(found, low / 100, high / 100)
 
 
-def failure_shares(items: TaskItems) -> dict[str, FailureShare]:
-    """The share of every kind."""
-    return {kind: share(items, (kind,)) for kind in FAILURES}
-
-
 def main_failure(shares: np.ndarray) -> Failure | None:
     """The kind with the largest share, None if nothing failed."""
     return FAILURES[int(shares.argmax())] if shares.max(initial=0.0) > 0 else None
@@ -279,9 +252,7 @@ def main_failure(shares: np.ndarray) -> Failure | None:
 def slice_failure(shares: np.ndarray, member: np.ndarray) -> Failure | None:
     """The kind that is most over-represented in a slice; its most frequent one if none is.
 
-    Args:
-        shares: Per item and kind, shape [n, len(FAILURES)].
-        member: Which items are in the slice, shape [n].
+    `shares` is per item and kind, shape [n, len(FAILURES)]; `member` says which items are inside.
     """
     own, rest = shares[member].mean(axis=0), shares[~member].mean(axis=0)
     return main_failure(own - rest) or main_failure(own)
@@ -289,13 +260,14 @@ def slice_failure(shares: np.ndarray, member: np.ndarray) -> Failure | None:
 
 def hints_of(items: TaskItems) -> list[FailureHint]:
     """The hints of a task, the largest share first."""
-    hints = []
-    for observed, kinds in OBSERVED.items():
-        found = share(items, kinds)
-        if items.independent >= SMALLEST_TASK and found.low >= HINT_SHARE:
-            hints.append(
-                FailureHint(items.task.name, observed, kinds, found.share, found.low, len(items))
-            )
+    if items.independent < SMALLEST_TASK:
+        return []
+    shares = ((observed, kinds, share(items, kinds)) for observed, kinds in OBSERVED.items())
+    hints = [
+        FailureHint(items.task.name, observed, kinds, found.share, found.low, len(items))
+        for observed, kinds, found in shares
+        if found.low >= HINT_SHARE
+    ]
     return sorted(hints, key=lambda hint: -hint.share)
 
 
@@ -323,10 +295,7 @@ def confusions(items: TaskItems) -> tuple[Confusion, ...]:
 
 
 def constant_answer(items: TaskItems) -> str | None:
-    """A note on a task where nearly all answers are one label although many items have another.
-
-    None if the answers vary, or if most items have that label.
-    """
+    """A note on a task where nearly all answers are one label although many items have another."""
     answers, labels = items.answers, items.labels
     if len(items) < ENOUGH or not all(labels):
         return None

@@ -26,25 +26,11 @@ from ..published.paper import Paper, load_paper, path_of, shipped, why_not_compa
 from ..scored_run import ScoredRun
 from .items import TaskItems
 from .measure import UNDEFINED, main_failure
-from .schema import (
-    Bucket,
-    Estimate,
-    Published,
-    PublishedFigure,
-    Slice,
-    SliceDifference,
-    TaskDiagnosis,
-    Weakness,
-)
+from .schema import Bucket, Estimate, Published, PublishedFigure, Slice, TaskDiagnosis, Weakness
 
 
 def weights(names: Sequence[str], given: Mapping[str, float]) -> dict[str, float]:
-    """The weight of each task's gap.
-
-    Args:
-        names: Tasks of the run that have items.
-        given: Weights that replace the default.
-    """
+    """The weight of the gap of each task that has items: the given one, or the default."""
     suite_of = {task.name: suite for suite in SUITES for task in suite_tasks(suite)}
     suites = Counter(suite_of.get(name, "") for name in names)
     return {name: given.get(name, 1 / suites[suite_of.get(name, "")]) for name in names}
@@ -53,36 +39,28 @@ def weights(names: Sequence[str], given: Mapping[str, float]) -> dict[str, float
 def regions(tasks: Mapping[str, TaskDiagnosis], items: Mapping[str, TaskItems]) -> list[Weakness]:
     """Every task and weak slice with a significant gap, by decreasing priority; not ranked yet."""
     found = [r for name, task in tasks.items() for r in _regions(name, task, items[name])]
-    return sorted(found, key=_order)
+    # Figures equal to six digits are equal: slices of one task then stay in order, weakest first.
+    return sorted(
+        found, key=lambda r: (-round(r.priority, 6), -round(r.gap.value or 0.0, 6), r.task)
+    )
 
 
 def _regions(name: str, task: TaskDiagnosis, items: TaskItems) -> Iterator[Weakness]:
-    failure = main_failure(items.failures.mean(axis=0))
     parts: list[tuple[Slice | None, Failure | None, Estimate | None]] = [
-        (None, failure, task.gap),
-        *((part.slice, part.failure, part.gap) for part in task.slices if is_weak(part)),
+        (None, main_failure(items.failures.mean(axis=0)), task.gap),
+        *(
+            (part.slice, part.failure, part.gap)
+            for part in task.slices
+            if part.difference.value is not None and part.difference.value < 0
+        ),
     ]
     for slice_, failure, gap in parts:
         if gap is not None and gap.low is not None and gap.low > 0:
             yield Weakness(0, name, slice_, failure, gap, task.weight, gap.low * task.weight)
 
 
-def is_weak(part: SliceDifference) -> bool:
-    """Whether a slice is weaker than the rest of its task."""
-    return part.difference.value is not None and part.difference.value < 0
-
-
-def _order(region: Weakness) -> tuple[float, float, str]:
-    # Figures equal to six digits are equal: slices of one task then stay in order, weakest first.
-    return (-round(region.priority, 6), -round(region.gap.value or 0.0, 6), region.task)
-
-
 def ranked(found: Sequence[Weakness]) -> tuple[Weakness, ...]:
-    """The list of weaknesses: each task once.
-
-    Args:
-        found: By decreasing priority.
-    """
+    """The list of weaknesses, each task once, from regions by decreasing priority."""
     by_task: dict[str, list[Weakness]] = {}
     for region in found:
         by_task.setdefault(region.task, []).append(region)
@@ -93,26 +71,13 @@ def ranked(found: Sequence[Weakness]) -> tuple[Weakness, ...]:
     return tuple(lines)
 
 
-def buckets(found: Sequence[Weakness], items: Mapping[str, TaskItems]) -> tuple[Bucket, ...]:
-    """A bucket for every region, with the items that failed as evidence.
-
-    Args:
-        found: Regions of the `diagnose` partition.
-        items: Of that partition.
-    """
-    return tuple(_bucket(region, items[region.task]) for region in found)
-
-
-def _bucket(region: Weakness, items: TaskItems) -> Bucket:
+def bucket(region: Weakness, items: TaskItems) -> Bucket:
+    """The bucket of a region of the `diagnose` partition; the items that failed are evidence."""
     inside = np.ones(len(items), dtype=bool)
     if region.slice is not None:
         described = zip(items.languages, items.tags, items.characters, strict=True)
-        inside = np.array(
-            [
-                region.slice.matches(str(language), tags, int(characters))
-                for language, tags, characters in described
-            ]
-        )
+        matches = (region.slice.matches(str(lang), tags, int(n)) for lang, tags, n in described)
+        inside = np.fromiter(matches, dtype=bool, count=len(items))
     failed = inside & (items.failures.sum(axis=1) > 0)
     return Bucket(
         region.task,
@@ -135,10 +100,7 @@ class PublishedRow:
 
 
 def published_row(text: str) -> PublishedRow:
-    """The row that `--against FILE:ROW` names.
-
-    Args:
-        text: A TOML file, or the name of one that ships with redone, a colon, and the model.
+    """The row that `--against FILE:MODEL` names; the file is a TOML file, or a shipped paper.
 
     Raises:
         UnknownName: No such table or row.

@@ -49,14 +49,11 @@ class Estimate(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Slice(Strict):
-    """Some items of a task, described by fields that training rows have too.
+    """Some items of a task, described by a field that training rows have too.
 
-    Attributes:
-        field: What the items have in common.
-        name: The tag's name where `field` is `tag`, else "".
-        value: The language, label or tag; `short`, `medium` or `long` for a length.
-        characters: For a length, the range [low, high) of the total length of the item's text
-            fields; None at an open end, and for every other field.
+    `name` is the tag's for a `tag`, else ""; `value` the language, label or tag, or `short`,
+    `medium`, `long` for a length. `characters` is the range [low, high) of a length: of the item's
+    text fields in total, None at an open end and for every other field.
     """
 
     field: Literal["language", "label", "length", "tag"]
@@ -65,12 +62,9 @@ class Slice(Strict):
     characters: tuple[int | None, int | None] | None
 
     def matches(self, language: str, tags: Mapping[str, str], characters: int) -> bool:
-        """Whether an item or a training row belongs to the slice.
+        """Whether an item or a training row of that language (ISO 639-1) belongs to the slice.
 
-        Args:
-            language: ISO 639-1 code.
-            tags: Its tags; the gold label is the tag `label`.
-            characters: `tasks.sources.characters` of its fields.
+        The gold label is the tag `label`; `characters` is `tasks.sources.characters` of its fields.
         """
         if self.field == "language":
             return language == self.value
@@ -82,18 +76,16 @@ class Slice(Strict):
     def __str__(self) -> str:
         if self.characters is not None:
             low, high = self.characters
-            ends = [f"{low} <= "] * (low is not None), [f" < {high}"] * (high is not None)
-            return f"{''.join(ends[0])}length{''.join(ends[1])}"
+            left = "" if low is None else f"{low} <= "
+            return f"{left}length" + ("" if high is None else f" < {high}")
         return f"{self.name or self.field}={self.value}"
 
 
 @dataclass(frozen=True, slots=True)
 class FailureShare(Strict):
-    """How often answers failed in one way.
+    """The share of all answers, 0..1, that failed in one way; every item counts once.
 
-    Attributes:
-        share: Of all answers, 0..1, each item counting once however many draws it has.
-        low, high: Wilson's 95 % interval with one trial per cluster.
+    The interval is Wilson's at 95 % with one trial per cluster.
     """
 
     share: float
@@ -106,15 +98,14 @@ class SliceDifference(Strict):
     """A slice whose difference from the rest of its task is statistically significant.
 
     Attributes:
-        slice: Which items.
-        n, rest: Items in the slice, and in the rest of the task.
-        value, rest_value: Their mean values, 0..1.
+        n, rest: Items in the slice, and in the rest of the task; `value` and `rest_value` are
+            their mean values, 0..1.
         difference: Slice minus rest in points of mean value, below 0 if the slice is weaker; if the
             reference is another run, of the difference to that run's values.
         p: Adjusted for all slices of all tasks that were tested (family-wise).
         failure: The kind that is most over-represented in the slice; None if it is not weaker.
         failures: Share of each kind among the slice's answers.
-        gap: Like the task's gap, of this slice; None where the task has none.
+        gap: The task's gap, for this slice; None where the task has none.
     """
 
     slice: Slice
@@ -141,14 +132,10 @@ class Confusion(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Solvability(Strict):
-    """Shares of items that several sampled answers solve always, sometimes or never.
+    """Shares of items, adding up to 1, that sampled answers solve always, sometimes or never.
 
-    RL has a signal on `sometimes`; `never` needs SFT.
-
-    Attributes:
-        draws: Answers per item (the fewest of any item).
-        threshold: An answer solves its item if its value reaches this.
-        always, sometimes, never: Shares of the items, adding up to 1.
+    RL has a signal on `sometimes`; `never` needs SFT. An answer solves its item if its value
+    reaches `threshold`; `draws` is the fewest answers of any item.
     """
 
     draws: int
@@ -172,19 +159,14 @@ class TaskDiagnosis(Strict):
     """Everything about one task.
 
     Attributes:
-        title, category, capability: The registry's.
-        scoring, metric: Names of the scoring and its primary metric.
         chance: Score of the best trivial baseline, in points.
         n, clusters: Items, and independent groups of them.
         draws: Largest number of answers per item.
         not_scored: Items left out (a service was missing, or the value is no number).
-        score: Of the metric, in points.
-        skill: The same, chance-corrected.
+        score: Of the primary `metric`, in points; `skill` is the same, chance-corrected.
         value: Mean value, 0..1.
         reference: None where the task has none (no target named, not in the other run).
-        gap: Reference minus score, in points of skill.
-        weight: Of the gap in the ranking.
-        failures: Of every kind.
+        gap: Reference minus score, in points of skill; `weight` is the gap's in the ranking.
         slices: Those that differ significantly from the rest, the weakest first.
         confusions: The most frequent first; empty for open tasks.
         solvability: None with one answer per item.
@@ -229,11 +211,9 @@ class Weakness(Strict):
 
     Attributes:
         rank: From 1.
-        task: Its name.
         slice: The weakest slice; None: no slice is weaker than the rest.
         failure: The main kind.
         gap: Of the task or its weakest slice, whichever has the higher lower end; points of skill.
-        weight: The task's.
         priority: `max(0, gap.low) * weight`.
     """
 
@@ -250,14 +230,9 @@ class Weakness(Strict):
 class Bucket(Strict):
     """A failure bucket: a weakness in terms that rows of a training corpus can be matched with.
 
-    Attributes:
-        task, capability: The registry's.
-        slice: None: any row of the task.
-        failure: The main kind.
-        gap: In points of skill.
-        priority: As of a weakness.
-        n: Items of the `diagnose` partition in task and slice.
-        items: Ids of those that failed, as evidence; they are never trained on.
+    Without a slice it means any row of the task. `n` counts the items of the `diagnose` partition
+    in task and slice; `items` are the ids of those that failed, as evidence: they are never trained
+    on. The other fields are those of a `Weakness`.
     """
 
     task: str
@@ -272,14 +247,10 @@ class Bucket(Strict):
 
 @dataclass(frozen=True, slots=True)
 class FailureHint(Strict):
-    """A failure of form that is frequent on one task.
+    """A failure of form that is frequent on one task: among its `n` items.
 
-    Attributes:
-        task: Its name.
-        observed: What was seen.
-        kinds: The failure kinds that it counts.
-        share, low: Their share of all answers, and its lower 95 % bound (Wilson, by cluster).
-        n: Items behind it.
+    `share` is that of the failure `kinds` among all answers, `low` its lower 95 % bound (Wilson, by
+    cluster).
     """
 
     task: str
@@ -292,15 +263,10 @@ class FailureHint(Strict):
 
 @dataclass(frozen=True, slots=True)
 class PublishedFigure(Strict):
-    """A published figure and ours, both under official scoring.
+    """The published figure of a `benchmark/category` and ours, in points of official scoring.
 
-    Attributes:
-        name: Of the category, `benchmark/category`.
-        printed: The published figure, in points.
-        score: Ours on all samples of the run; its values None where the run has none.
-        gap: Printed minus ours.
-        rank: From 1, by `gap.low`; None if the two are not comparable.
-        why_not: Why they are not; "" if they are.
+    `score` is ours on all samples of the run, `gap` is printed minus ours. `rank` is from 1, by
+    `gap.low`; None if the two are not comparable, and then `why_not` is the reason.
     """
 
     name: str
@@ -334,8 +300,6 @@ class Method(Strict):
     """How the figures were computed.
 
     Attributes:
-        seed: Of bootstrap and permutations.
-        resamples, permutations: How many.
         level: Of the intervals.
         alpha: Family-wise error rate of the slices in the file.
         slices: How many were tested.
@@ -360,14 +324,10 @@ class Diagnosis(Strict):
     """The whole file.
 
     Attributes:
-        schema_version: `SCHEMA_VERSION`.
         redone: Version that wrote it.
-        run: The run that was diagnosed.
         partition: Which items; buckets and hints exist for `diagnose` only.
         scoring: Its role, `corrected` or `official`.
-        reference: Kind of the references.
-        against: The run that is the reference, None for another kind.
-        method: How the figures were made.
+        reference: Kind of the references; `against` is the run, if it is one.
         tasks: By name, in the order of the tables.
         capabilities: The map, the weakest first.
         weaknesses, buckets: Those with a significant gap, by decreasing priority.

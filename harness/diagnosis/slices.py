@@ -53,20 +53,14 @@ class Candidates:
 
 
 def candidates(items: TaskItems, values: np.ndarray) -> Candidates:
-    """Every slice of a task that is large enough and leaves a rest that is.
-
-    Args:
-        items: Of one task.
-        values: What is compared, shape [n].
-    """
-    found, columns = [], []
-    for slice_, member in _slices(items):
-        size = int(member.sum())
-        if min(size, len(items) - size) >= SMALLEST:
-            found.append(slice_)
-            columns.append(member)
-    members = np.array(columns, dtype=bool).reshape(len(found), len(items)).T
-    return Candidates(tuple(found), members, values, items.clusters)
+    """Every slice of a task that is large enough and leaves a rest that is, by values [n]."""
+    found = [
+        (slice_, member)
+        for slice_, member in _slices(items)
+        if SMALLEST <= member.sum() <= len(items) - SMALLEST
+    ]
+    members = np.array([m for _, m in found], dtype=bool).reshape(len(found), len(items)).T
+    return Candidates(tuple(s for s, _ in found), members, values, items.clusters)
 
 
 def _slices(items: TaskItems) -> Iterator[tuple[Slice, np.ndarray]]:
@@ -103,17 +97,14 @@ def adjusted_p(
 ) -> dict[str, np.ndarray]:
     """Family-wise p-values: how often a permutation has so large a statistic in any slice.
 
-    Args:
-        tasks: By name; tasks are permuted independently of each other.
-        seed: Of the permutations.
-        permutations: How many; the smallest p is 1 / (permutations + 1).
+    Tasks are permuted independently of each other. The smallest p is 1 / (permutations + 1).
 
     Returns:
         By task, shape [k]; 1 if no permutation changes the slice's mean.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     scores = {
-        name: _standardised(_slice_sums(task, generator, permutations))
+        name: _standardized(_slice_sums(task, generator, permutations))
         for name, task in tasks.items()
         if task.slices
     }
@@ -158,7 +149,7 @@ def _shuffled(values: np.ndarray, number: int, generator: np.random.Generator) -
     return moved.reshape(number, -1)
 
 
-def _standardised(sums: np.ndarray) -> np.ndarray:
+def _standardized(sums: np.ndarray) -> np.ndarray:
     """Each column with mean 0 and variance 1, its skewness removed."""
     # The moments exclude row 0: a large observed effect would inflate its own scale.
     mean, deviation = sums[1:].mean(axis=0), sums[1:].std(axis=0)
@@ -189,11 +180,7 @@ def significant(task: Candidates, p: np.ndarray, seed: int) -> list[int]:
 
     A weak label makes the lengths weak in which it is frequent, and the other labels strong. A
     slice therefore counts only if it still differs without the items of those found before it.
-
-    Args:
-        task: Its slices.
-        p: Adjusted, shape [k].
-        seed: Of the permutations of the second test.
+    `p` are the adjusted p-values, shape [k]; `seed` is that of the second test.
     """
     sizes = task.members.sum(axis=0)
     rest = len(task.values) - sizes

@@ -22,27 +22,22 @@ def parser() -> Parser:
         epilog="Exit codes: 0 pass, 1 regression, 2 undecided, 3 the runs can't be compared, "
         "64 bad usage.",
     )
-    p.add_argument(
-        "runs", nargs="*", metavar="RUN", help="BASE CANDIDATE; only CANDIDATE with --baseline"
-    )
-    p.add_argument("--policy", metavar="FILE", help="TOML (default: see --show-policy)")
-    p.add_argument("--show-policy", action="store_true", help="print the default policy and exit")
-    p.add_argument("--baseline", metavar="NAME", help="use a saved baseline as the base")
-    p.add_argument("--save-baseline", metavar="NAME", help="save the last run as a baseline")
-    p.add_argument(
-        "--baselines", metavar="DIR", default="baselines", help="folder of baselines (./baselines)"
-    )
-    p.add_argument(
-        "--allow", metavar="FIELDS", default="", help="compare even if these fields differ"
-    )
-    p.add_argument("--partition", metavar="NAME", help="overrides the policy's partition")
-    p.add_argument(
+    add = p.add_argument
+    add("runs", nargs="*", metavar="RUN", help="BASE CANDIDATE; only CANDIDATE with --baseline")
+    add("--policy", metavar="FILE", help="TOML (default: see --show-policy)")
+    add("--show-policy", action="store_true", help="print the default policy and exit")
+    add("--baseline", metavar="NAME", help="use a saved baseline as the base")
+    add("--save-baseline", metavar="NAME", help="save the last run as a baseline")
+    add("--baselines", metavar="DIR", default="baselines", help="folder of baselines (./baselines)")
+    add("--allow", metavar="FIELDS", default="", help="compare even if these fields differ")
+    add("--partition", metavar="NAME", help="overrides the policy's partition")
+    add(
         "--output",
         metavar="DIR",
         help="folder for gate.json, gate.md and gate.xml (default: the candidate's run folder)",
     )
-    p.add_argument("--flips", metavar="FILE", help="write fixed and broken samples as JSON lines")
-    p.add_argument("--json", action="store_true", help="print gate.json instead of the table")
+    add("--flips", metavar="FILE", help="write fixed and broken samples as JSON lines")
+    add("--json", action="store_true", help="print gate.json instead of the table")
     return p
 
 
@@ -69,14 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: Namespace, gate: bool) -> int:
     """Gates the candidate, or only saves it as a baseline; returns the exit code."""
-    from ..scored_run import ScoredRun
-    from . import baseline
+    from ..scored_run import ScoredRun, save_baseline
 
     folder, candidate, code = Path(options.baselines), ScoredRun(options.runs[-1]), 0
     if gate:
         code = _gate(options, candidate)
     if options.save_baseline:
-        saved = baseline.save(candidate, options.save_baseline, folder)
+        saved = save_baseline(candidate, options.save_baseline, folder)
         print(f"Saved baseline {saved}.", file=sys.stderr)
     return code
 
@@ -84,8 +78,7 @@ def _run(options: Namespace, gate: bool) -> int:
 def _gate(options: Namespace, candidate: ScoredRun) -> int:
     """Compares, decides, writes and prints; returns the exit code."""
     from ..flips import write_flips
-    from ..scored_run import ScoredRun
-    from . import baseline
+    from ..scored_run import ScoredRun, load_baseline
     from .output import run_gate, show
     from .policy import load_policy, policy_of
 
@@ -94,7 +87,7 @@ def _gate(options: Namespace, candidate: ScoredRun) -> int:
         changed = {**policy.model_dump(mode="json"), "partition": options.partition}
         policy = policy_of(changed, f"--partition {options.partition}")
     if options.baseline:
-        base = baseline.load(options.baseline, Path(options.baselines))
+        base = load_baseline(options.baseline, Path(options.baselines))
     else:
         base = ScoredRun(options.runs[0])
     output = Path(options.output or candidate.path)

@@ -16,7 +16,6 @@ import numpy as np
 
 from ...tasks.registry import SUITES, suite_tasks
 from ..compare import Comparison, Difference
-from ..stats import benjamini_hochberg, holm, tail_p, two_sided_p
 from .policy import Policy, SuitePolicy
 
 Verdict = Literal["regressed", "not worse", "improved", "undecided"]
@@ -30,7 +29,6 @@ class RowVerdict:
     """One row of the table with its verdict.
 
     Attributes:
-        row: The difference.
         margin: Points; the largest drop that still counts as not worse.
         low, high: The (1 - 2 alpha) interval, points.
         verdict: From interval and margin. `improved` implies `not worse`.
@@ -73,13 +71,9 @@ class RowVerdict:
 
 @dataclass(frozen=True)
 class Decision:
-    """The result of applying a policy to differences.
+    """The result of applying a policy to differences; `reasons` are sentences.
 
-    Attributes:
-        outcome: `pass`, `regression` or `undecided`, by the statistics alone.
-        exit_code: Of the outcome under the policy.
-        rows: In the order of the tables.
-        reasons: One sentence each.
+    `outcome` is by the statistics alone, `exit_code` that of the outcome under the policy.
     """
 
     policy: Policy
@@ -129,25 +123,16 @@ def decide_on(differences: Sequence[Difference], policy: Policy) -> Decision:
     Otherwise it is *undecided*.
     """
     alpha = policy.level
-    rows = [_verdict(row, policy, alpha) for row in differences]
-    rows = _corrected(rows, policy)
+    rows = _corrected([_verdict(row, policy, alpha) for row in differences], policy)
     reasons = _missing(differences, policy)
     deciding = [j for j in rows if j.decides]
     if not deciding:
         reasons.append("No suite of these runs decides under this policy.")
-    for j in deciding:
-        if j.regressed(alpha):
-            reasons.append(f"{j.row.title} regressed: {_evidence(j)}.")
-    regression = any(j.regressed(alpha) for j in deciding)
-    for j in deciding:
-        if not j.passes and not j.regressed(alpha):
-            reasons.append(_why_undecided(j))
-    if regression:
-        outcome: Outcome = "regression"
-    elif reasons:
-        outcome = "undecided"
-    else:
-        outcome = "pass"
+    regressed = [j for j in deciding if j.regressed(alpha)]
+    reasons += [f"{j.row.title} regressed: {_evidence(j)}." for j in regressed]
+    reasons += [_why_undecided(j) for j in deciding if not j.passes and not j.regressed(alpha)]
+    outcome: Outcome = "regression" if regressed else "undecided" if reasons else "pass"
+    if outcome == "pass":
         reasons = [f"{j.row.title}: {j.verdict}, {_evidence(j)}." for j in deciding]
     code = EXIT_CODES[outcome]
     if outcome == "undecided" and policy.undecided != "stop":
@@ -167,17 +152,10 @@ def _verdict(row: Difference, policy: Policy, alpha: float) -> RowVerdict:
         role, margin = "protected", policy.protected[row.name]
     low, high = row.interval(alpha)
     verdict = verdict_of(low, high, margin)
-    half = (high - low) / 2
+    settle = _settle(row, verdict, margin, (high - low) / 2, rise)
+    p = tail_p(row.resampled, -margin)
     return RowVerdict(
-        row,
-        margin,
-        low,
-        high,
-        verdict,
-        tail_p(row.resampled, -margin),
-        settle=_settle(row, verdict, margin, half, rise),
-        role=role,
-        require_rise=rise,
+        row, margin, low, high, verdict, p, settle=settle, role=role, require_rise=rise
     )
 
 
@@ -193,16 +171,18 @@ def _rules(row: Difference, policy: Policy) -> SuitePolicy | None:
 
 def _corrected(rows: list[RowVerdict], policy: Policy) -> list[RowVerdict]:
     """Adds Holm's p-values to the rows that decide and Benjamini-Hochberg's to the tasks."""
-    deciding = [i for i, j in enumerate(rows) if j.decides]
-    p = np.array([rows[i].p_regressed for i in deciding])
-    adjusted = holm(p) if policy.correction == "holm" else p
-    for i, value in zip(deciding, adjusted, strict=True):
-        rows[i] = replace(rows[i], p_adjusted=float(value))
-    tasks = [i for i, j in enumerate(rows) if j.row.level == "task"]
-    q = benjamini_hochberg(np.array([two_sided_p(rows[i].row.resampled) for i in tasks]))
-    for i, value in zip(tasks, q, strict=True):
-        rows[i] = replace(rows[i], q=float(value))
-    return rows
+    p = np.array([j.p_regressed for j in rows if j.decides])
+    adjusted = iter(holm(p) if policy.correction == "holm" else p)
+    moved = [j.row.resampled for j in rows if j.row.level == "task"]
+    q = iter(benjamini_hochberg(np.array([two_sided_p(resampled) for resampled in moved])))
+    return [
+        replace(
+            j,
+            p_adjusted=float(next(adjusted)) if j.decides else None,
+            q=float(next(q)) if j.row.level == "task" else None,
+        )
+        for j in rows
+    ]
 
 
 def _settle(
@@ -223,15 +203,13 @@ def _settle(
 def _missing(differences: Sequence[Difference], policy: Policy) -> list[str]:
     """Suites and tasks that the policy requires and the runs do not have."""
     found = {(row.level, row.name) for row in differences}
-    reasons = [
-        f"The policy asks for suite {name}, which these runs do not have."
-        for name, rules in policy.suites.items()
-        if not rules.optional and ("suite", name) not in found
-    ]
-    return reasons + [
-        f"The policy protects {name}, which these runs do not have."
-        for name in policy.protected
-        if ("task", name) not in found
+    suites = [name for name, rules in policy.suites.items() if not rules.optional]
+    wanted = [("suite", "asks for suite", name) for name in suites]
+    wanted += [("task", "protects", name) for name in policy.protected]
+    return [
+        f"The policy {verb} {name}, which these runs do not have."
+        for level, verb, name in wanted
+        if (level, name) not in found
     ]
 
 
@@ -257,3 +235,39 @@ def _why_undecided(j: RowVerdict) -> str:
         else "no number of samples would settle a difference that equals the margin"
     )
     return f"{j.row.title} is undecided: {_evidence(j)}; {more}."
+
+
+def tail_p(figures: np.ndarray, threshold: float = 0.0) -> float:
+    """One-sided bootstrap p-value: the share of resampled figures at or above a threshold.
+
+    It is (count + 1) / (B + 1), so never 0; NaN if one of the B figures is.
+    """
+    if np.isnan(figures).any():
+        return float("nan")
+    return float(((figures >= threshold).sum() + 1) / (len(figures) + 1))
+
+
+def two_sided_p(figures: np.ndarray) -> float:
+    """Two-sided bootstrap p-value of a difference of zero; NaN where undefined."""
+    return float(np.minimum(1.0, 2 * np.minimum(tail_p(figures), tail_p(-figures))))
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's step-down adjusted p-values (Holm 1979), shape [k]; NaN (no test) stays NaN."""
+    adjusted = np.full(len(p), np.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    factors = len(order) - np.arange(len(order))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * p[order]))
+    return adjusted
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """False-discovery-rate adjusted p-values (Benjamini and Hochberg 1995), shape [k]."""
+    from scipy.stats import false_discovery_control
+
+    adjusted = np.full(len(p), np.nan)
+    tested = ~np.isnan(p)
+    if tested.any():
+        adjusted[tested] = false_discovery_control(p[tested], method="bh")
+    return adjusted

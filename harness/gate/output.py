@@ -6,14 +6,15 @@ The dataclasses here are the format of gate.json: `write_gate` writes them, `rea
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ..compare import Comparison, Mismatch, compare
-from ..display import cell, change, interval, score
+from ..display import cell, change, interval, score, text_table
 from ..json_file import Strict, read_json, to_json, write_file
 from ..run_folder import NotComparable
 from ..scored_run import ScoredRun
@@ -33,13 +34,9 @@ HEADLINES = {
 
 @dataclass(frozen=True, slots=True)
 class RunRecord(Strict):
-    """A run in gate.json.
+    """A run in gate.json: its folder's name, the model of the request, the user's name for it.
 
-    Attributes:
-        name: Of its folder.
-        model: The model of the request.
-        model_name: What the user called it.
-        signatures: Of each suite's score.
+    `signatures` are those of the suites' scores.
     """
 
     name: str
@@ -125,20 +122,11 @@ class Refusal(Strict):
 
 
 def run_gate(
-    base: ScoredRun,
-    candidate: ScoredRun,
-    policy: Policy,
-    output: Path,
-    allowed: Iterable[str] = (),
+    base: ScoredRun, candidate: ScoredRun, policy: Policy, output: Path, allowed: Iterable[str] = ()
 ) -> Gate:
-    """Compares two runs, decides, and writes gate.json, gate.md and gate.xml.
+    """Compares two runs, decides, and writes gate.json, gate.md and gate.xml into a folder.
 
-    Args:
-        base: A finished run.
-        candidate: The finished run that may be worse.
-        policy: The rules.
-        output: The folder for the files.
-        allowed: Fields of `compare.FIELDS` in which the runs may differ.
+    The runs may differ in the `allowed` fields of `compare.FIELDS`.
 
     Raises:
         NotComparable: They differ in what must match; gate.json then holds the refusal.
@@ -221,26 +209,10 @@ def _run(run: ScoredRun, role: str) -> RunRecord:
 def _row(j: RowVerdict, comparison: Comparison) -> RowRecord:
     row = j.row
     pairs = comparison.pairs.get(row.name) if row.level == "task" else None
+    names = [f.name for f in fields(RowRecord)]
+    same = {name: getattr(part, name) for part in (row, j) for name in names if hasattr(part, name)}
     return RowRecord(
-        level=row.level,
-        name=row.name,
-        title=row.title,
-        of=row.of,
-        samples=row.samples,
-        base=row.base,
-        candidate=row.candidate,
-        difference=row.difference,
-        low=j.low,
-        high=j.high,
-        error=row.error,
-        margin=j.margin,
-        verdict=j.verdict,
-        role=j.role,
-        require_rise=j.require_rise,
-        p_regressed=j.p_regressed,
-        p_adjusted=j.p_adjusted,
-        q=j.q,
-        settle=j.settle,
+        **same,
         sign_flip_p=pairs.sign_flip if pairs else None,
         mcnemar=pairs.discordance if pairs else None,
     )
@@ -251,7 +223,7 @@ def junit(gate: Gate) -> bytes:
     from xml.etree import ElementTree as ET
 
     suite = ET.Element("testsuite", name=f"redone-gate {_names(gate)}")
-    counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
+    counts = Counter(dict.fromkeys(("tests", "failures", "errors", "skipped"), 0))
     for j in gate.rows:
         counts["tests"] += 1
         case = ET.SubElement(
@@ -267,8 +239,7 @@ def junit(gate: Gate) -> bytes:
             ET.SubElement(case, "skipped", message=f"informs only; {text}")
         ET.SubElement(case, "system-out").text = text
     if gate.outcome != "pass" and not counts["failures"]:
-        counts["tests"] += 1
-        counts["errors"] += 1
+        counts.update(("tests", "errors"))
         case = ET.SubElement(suite, "testcase", classname="redone.gate", name="policy")
         ET.SubElement(case, "error", message=" ".join(gate.reasons), type=gate.outcome)
     for name, count in counts.items():
@@ -304,28 +275,27 @@ def markdown(gate: Gate) -> str:
 def show(gate: Gate) -> None:
     """Prints the decision as a table on stdout."""
     from rich.markup import escape
-    from rich.table import Table
 
     from ...tasks.command import console
 
     out = console()
-    level = 100 * (1 - 2 * gate.policy.level)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("suite / category / task", no_wrap=True)
-    for name in ("n", "base", "candidate", "change", f"{level:g} %", "margin", "q"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    colors = {"regressed": "red", "improved": "green", "undecided": "yellow"}
+    rows = []
     for j in _rows_shown(gate):
-        color = {"regressed": "red", "improved": "green", "undecided": "yellow"}.get(j.verdict)
+        color = colors.get(j.verdict)
         verdict = f"[{color}]{j.verdict}[/]" if color else j.verdict
-        label = escape(j.row.name if j.row.level == "task" else j.row.title)
-        table.add_row(
-            f"  {label}" if j.row.level == "task" else f"[bold]{label}[/]",
+        row = (
+            f"  {escape(j.row.name)}"
+            if j.row.level == "task"
+            else f"[bold]{escape(j.row.title)}[/]",
             *map(escape, _figures(j)),
             "" if j.q is None or math.isnan(j.q) else f"{j.q:.3f}",
             verdict + (f" [bold]({j.role})[/]" if j.decides else ""),
         )
-    out.print(table)
+        rows.append(row)
+    level = f"{100 * (1 - 2 * gate.policy.level):g} %"
+    right = ["n", "base", "candidate", "change", level, "margin", "q"]
+    out.print(text_table("", ["suite / category / task"], right, rows, "verdict"))
     for line in _notes(gate):
         out.print(f"[yellow]Note:[/] {escape(line)}")
     color = {"pass": "green", "regression": "red"}.get(gate.outcome, "yellow")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ...tasks.errors import RedoneError, UnknownName
+from ...tasks.errors import BadRow, MissingData, RedoneError, UnknownName
 from ...tasks.registry import SUITES, by_name
+from ..json_file import read_toml
 
 DEFAULT = Path(__file__).with_name("default.toml")
 
@@ -48,8 +48,7 @@ class Policy(_Strict):
         undecided: Exit code of an undecided gate: `stop` (2), `fail` (1), `pass` (0).
         partition: Compare only this partition's samples.
         scoring: `corrected` or `official`.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
+        resamples, seed: Of the bootstrap.
         suites: By name.
         other: For suites that are not named; if None they only inform.
         protected: Margin in points by task; a regression of such a task alone fails the gate.
@@ -79,10 +78,7 @@ class Policy(_Strict):
 
 
 def load_policy(path: str | Path | None = None) -> Policy:
-    """Reads a policy.
-
-    Args:
-        path: A TOML file; None: the default policy.
+    """Reads a policy from a TOML file; None: the default policy.
 
     Raises:
         RedoneError: No such file, no TOML, an unknown key or a value out of range; names each.
@@ -90,11 +86,9 @@ def load_policy(path: str | Path | None = None) -> Policy:
     """
     path = Path(path or DEFAULT)
     try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise RedoneError(f"The policy {path} cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RedoneError(f"The policy {path} is not TOML: {error}.") from None
+        raw = read_toml(path, "The policy ")
+    except (MissingData, BadRow) as error:
+        raise RedoneError(str(error)) from None
     return policy_of(raw, str(path))
 
 

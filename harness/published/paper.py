@@ -7,15 +7,15 @@ Every figure appears once, under its table; `source`, `paper` and `version` name
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ...tasks.errors import BadRow, MissingData, UnknownName
+from ...tasks.errors import BadRow, UnknownName
 from ...tasks.registry import BENCHMARKS
+from ..json_file import read_toml
 
 SHIPPED = Path(__file__).parent
 Figure = float | list[float]
@@ -26,13 +26,10 @@ class _Strict(BaseModel):
 
 
 class TableRow(_Strict):
-    """A row of a further table.
+    """A row of a further table; `figures` by category, benchmark or outside average.
 
-    Attributes:
-        name: The row's name in that table.
-        same: The row of the first table that is the same model, "" if none is.
-        after: The row of this table that it was trained from, "" for none.
-        figures: By category, benchmark or outside average.
+    `same` is the row of the first table that is the same model, `after` the row of this table that
+    it was trained from; "" for none.
     """
 
     name: str
@@ -99,10 +96,10 @@ class Paper(_Strict):
         Raises:
             UnknownName: The paper has no such table.
         """
-        for table in self.tables:
-            if table.number == number:
-                return table
-        raise UnknownName(f"table of {self.title}", number, [t.number for t in self.tables])
+        tables = {table.number: table for table in self.tables}
+        if number not in tables:
+            raise UnknownName(f"table of {self.title}", number, tables)
+        return tables[number]
 
 
 def mean(figure: Figure) -> float:
@@ -131,12 +128,7 @@ def load_paper(path: Path) -> Paper:
         BadRow: It is not TOML, or a field is missing, unknown or of a wrong type; names the field.
         UnknownName: A category that is not in the registry.
     """
-    try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise MissingData(f"{path} cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadRow(f"{path} is not TOML: {error}.") from None
+    raw = read_toml(path)
     try:
         paper = Paper.model_validate(raw)
     except ValidationError as error:

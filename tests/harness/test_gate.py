@@ -9,12 +9,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from redone.harness.compare import compare, differences
-from redone.harness.gate import baseline
 from redone.harness.gate.cli import main
 from redone.harness.gate.decision import decide, decide_on, verdict_of
 from redone.harness.gate.output import markdown, read_gate, record, write_gate
 from redone.harness.gate.policy import load_policy, policy_of
-from redone.harness.scored_run import ScoredRun
+from redone.harness.scored_run import ScoredRun, save_baseline
 from redone.tasks.errors import RedoneError, UnknownName
 
 NER = "sns_mini/ner"
@@ -314,11 +313,11 @@ class TestBaselines:
     def test_it_holds_no_answers(self, gold):
         import pyarrow.parquet as pq
 
-        saved = baseline.save(ScoredRun(gold), "v1")
+        saved = save_baseline(ScoredRun(gold), "v1")
         assert pq.read_table(saved / "scores.parquet")["parsed"].null_count == 448
 
     def test_an_edited_baseline_is_refused(self, gold, capsys):
-        saved = baseline.save(ScoredRun(gold), "v1")
+        saved = save_baseline(ScoredRun(gold), "v1")
         with (saved / "results.json").open("a") as file:
             file.write("\n")
         assert main(["--baseline", "v1", str(gold)]) == 3
@@ -328,16 +327,16 @@ class TestBaselines:
         assert main([str(gold), "--save-baseline", "../v1"]) == 64
         assert main(["--baseline", "v2", str(gold)]) == 64
         assert "holds none" in capsys.readouterr().err
-        baseline.save(ScoredRun(gold), "v1")
+        save_baseline(ScoredRun(gold), "v1")
         assert main(["--baseline", "v2", str(gold)]) == 64
         assert "Did you mean 'v1'" in capsys.readouterr().err
 
     def test_saving_again_replaces(self, gold, ruined):
-        baseline.save(ScoredRun(ruined), "v1")
-        baseline.save(ScoredRun(gold), "v1")
+        save_baseline(ScoredRun(ruined), "v1")
+        save_baseline(ScoredRun(gold), "v1")
         assert main(["--baseline", "v1", str(gold)]) == 0
 
     def test_a_copy_elsewhere_is_the_same_baseline(self, gold, tmp_path):
-        saved = baseline.save(ScoredRun(gold), "v1")
+        saved = save_baseline(ScoredRun(gold), "v1")
         shutil.copytree(saved, tmp_path / "other/v1")
         assert main(["--baseline", "v1", "--baselines", "other", str(gold)]) == 0

@@ -86,10 +86,9 @@ def test_the_page_says_how_many_of_how_many(report, base, tuned):
 
 
 def test_a_baseline_has_no_texts_and_flips_all_the_same(report, base, tuned, tmp_path):
-    from redone.harness.gate.baseline import save
-    from redone.harness.scored_run import ScoredRun
+    from redone.harness.scored_run import ScoredRun, save_baseline
 
-    kept = save(ScoredRun(base), "v1", tmp_path)
+    kept = save_baseline(ScoredRun(base), "v1", tmp_path)
     flip = report(kept, tuned).unpacked("examples")["flips"][0]
     assert flip["base"]["text"] is None and flip["candidate"]["text"] is not None
 
