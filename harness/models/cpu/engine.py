@@ -75,9 +75,8 @@ class FastEngine:
 
     def generate(self, rows: list[Row]) -> Iterator[Row]:
         """Finish the answers of rows, each yielded as soon as it is done."""
-        ended = [row for row in rows if row.answer is None or row.answer.finish is not None]
-        yield from ended
-        queue = _queue([row for row in rows if row.answer and row.answer.finish is None])
+        yield from (row for row in rows if not row.open)
+        queue = _queue([row for row in rows if row.open])
         while queue:
             batch = Batch(self._decoder, self.batch_size, free_bytes() // 3)
             try:

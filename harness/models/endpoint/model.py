@@ -16,18 +16,9 @@ from ....tasks.schema import Completion, Message, Request, Settings
 from ..base import Thinking, check_thinking, first_line
 from ..output import opens_thinking
 from ..rendering import Renderer
-from .client import (
-    Client,
-    EndpointOptions,
-    Filtered,
-    Refused,
-    Reply,
-    Trouble,
-    Unanswerable,
-    checked_url,
-)
+from .client import Client, EndpointOptions, Filtered, Refused, Reply, Unanswerable, checked_url
 from .pace import Background
-from .wire import Unsupported, Unusable, completion, limits, sampling, scored, scoring
+from .wire import Trouble, Unsupported, Unusable, completion, limits, sampling, scored, scoring
 
 LOOKS, PAUSE, SILENCE = 3, 0.2, 20.0
 """Attempts to connect at the start, seconds between them, and seconds to wait for a reply."""
@@ -70,8 +61,7 @@ async def find_model(client: Client, model: str, path: str, probe: Mapping[str, 
         if error.status not in (404, 405, 501):
             raise
         await _refuse_without_v1(client)
-        await _prove(client, model, path, probe, ())
-        return Server()
+        listed = []
     except Unusable:
         await _refuse_without_v1(client)
         raise RedoneError(
@@ -83,12 +73,11 @@ async def find_model(client: Client, model: str, path: str, probe: Mapping[str, 
         # Some servers have models, aliases or deployments that they do not list.
         await _prove(client, model, path, probe, [m["id"] for m in listed])
         entry = listed[0] if len(listed) == 1 else {}
-    kind, root, context = (entry.get(n) for n in ("owned_by", "root", "max_model_len"))
-    kind = kind[:40] if isinstance(kind, str) else ""
+    kind, context = _text(entry.get("owned_by"), 40) or "", entry.get("max_model_len")
     return Server(
         kind=kind,
         version=await _version(client) if kind == "vllm" else None,
-        root=root[:400] if isinstance(root, str) else None,
+        root=_text(entry.get("root"), 400),
         context=context if isinstance(context, int) and context > 0 else None,
     )
 
@@ -115,7 +104,7 @@ async def _refuse_without_v1(client: Client) -> None:
         return
     try:
         _models(await client.send(f"{client.url}/v1/models"))
-    except (Trouble, Unusable):
+    except Trouble:
         return
     raise RedoneError(f"The API begins at /v1: pass --base-url {client.url}/v1")
 
@@ -136,11 +125,14 @@ async def _prove(
 
 async def _version(client: Client) -> str | None:
     try:
-        body = (await client.send(f"{client.url.removesuffix('/v1')}/version")).json()
-    except (Trouble, Unusable):
+        reply = await client.send(f"{client.url.removesuffix('/v1')}/version")
+    except Trouble:
         return None
-    version = body.get("version") if isinstance(body, Mapping) else None
-    return version[:40] if isinstance(version, str) else None
+    return _text(reply.field("version"), 40)
+
+
+def _text(value: Any, most: int) -> str | None:
+    return value[:most] if isinstance(value, str) else None
 
 
 def _whole(reply: Reply, _: float) -> Reply:
@@ -149,8 +141,7 @@ def _whole(reply: Reply, _: float) -> Reply:
 
 def _models(reply: Reply) -> list[Mapping[str, Any]]:
     """The entries of a list of models; raises `Unusable` if it is not one."""
-    body = reply.json()
-    listed = body.get("data") if isinstance(body, Mapping) else None
+    listed = reply.field("data")
     if not isinstance(listed, list):
         raise Unusable("no list of models")
     entries = [m for m in listed if isinstance(m, Mapping)]
@@ -243,18 +234,16 @@ class EndpointModel:
 
     def environment(self) -> dict[str, Any]:
         """What is recorded with the answers; the cost of a run is computed with these prices."""
-        found: dict[str, Any] = {
+        options, server = self._options, self._server
+        prices = {"input": options.price_in, "output": options.price_out}
+        return {
             "backend": self.backend,
             "url": self._url,
-            "server": " ".join(filter(None, (self._server.kind, self._server.version))) or None,
+            "server": " ".join(filter(None, (server.kind, server.version))) or None,
             "chat_template_by": "server" if self._chat else "redone",
             "context": self.context,
-            "concurrency": self._options.concurrency,
-        }
-        if self._options.price_in is not None:
-            prices = {"input": self._options.price_in, "output": self._options.price_out}
-            found["prices_per_million_tokens"] = prices
-        return found
+            "concurrency": options.concurrency,
+        } | ({} if options.price_in is None else {"prices_per_million_tokens": prices})
 
     def overflow(self, request: Request) -> int:
         """By how many tokens prompt and limits exceed the context; 0 or less: they fit.
@@ -302,12 +291,9 @@ class EndpointModel:
         self._background.close(last=self._client.close)
 
     async def _answer(self, request: Request) -> Completion | Unanswerable:
+        work = self._generate if request.kind == "generate" else self._loglikelihood
         try:
-            return await (
-                self._generate(request)
-                if request.kind == "generate"
-                else self._loglikelihood(request)
-            )
+            return await work(request)
         except Filtered:
             return Completion("")
         except Unanswerable as error:
@@ -332,10 +318,7 @@ class EndpointModel:
         prompt, settings = request.prompt, request.settings
         body = {"model": self.name, **sampling(settings, request.seed, self._server.kind)}
         if self._chat and not isinstance(prompt, str):
-            body["messages"] = [dict(m) for m in prompt]
-            if self._arguments:
-                body["chat_template_kwargs"] = self._arguments
-            body |= limits(settings, self._options.max_tokens_field)
+            body |= self._messages(prompt) | limits(settings, self._options.max_tokens_field)
             return "/chat/completions", body | self._options.extra_body, False
         if self._renderer is None:
             body["prompt"], opened = prompt, opens_thinking(str(prompt))
@@ -346,8 +329,11 @@ class EndpointModel:
         body |= limits(settings, "max_tokens")
         return "/completions", body | self._options.extra_body, opened
 
+    def _messages(self, prompt: Sequence[Message]) -> dict[str, Any]:
+        arguments = {"chat_template_kwargs": self._arguments} if self._arguments else {}
+        return {"messages": [dict(m) for m in prompt], **arguments}
+
     async def _loglikelihood(self, request: Request) -> Completion:
-        """A log-likelihood."""
         if self._renderer is None:
             raise Unsupported(
                 "These tasks need log-likelihoods, and so the model's tokenizer: --tokenizer PATH."
@@ -373,19 +359,16 @@ class EndpointModel:
 
     async def _count(self, prompt: Sequence[Message] | str) -> int | None:
         """Tokens of a prompt by the server's tokenizer and template, None if it cannot count."""
-        body: dict[str, Any] = {"model": self.name}
         if isinstance(prompt, str):
-            body["prompt"] = prompt
+            content: dict[str, Any] = {"prompt": prompt}
         else:
-            body |= {"messages": [dict(m) for m in prompt], "add_generation_prompt": True}
-            if self._arguments:
-                body["chat_template_kwargs"] = self._arguments
-        root = self._url.removesuffix("/v1")
+            content = self._messages(prompt) | {"add_generation_prompt": True}
+        url = f"{self._url.removesuffix('/v1')}/tokenize"
         try:
-            reply = (await self._client.send(f"{root}/tokenize", body)).json()
-        except (Trouble, Unusable):
+            reply = await self._client.send(url, {"model": self.name, **content})
+        except Trouble:
             return None
-        count = reply.get("count") if isinstance(reply, Mapping) else None
+        count = reply.field("count")
         return count if isinstance(count, int) and count >= 0 else None
 
 
