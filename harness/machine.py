@@ -11,8 +11,6 @@ MEMORY_SHARE = 1.0
 
 SPIN = "GOMP_SPINCOUNT"
 """GNU OpenMP's variable (torch's thread pool): how long a waiting thread spins before it sleeps."""
-_SPIN_WHEN_BUSY = "100"
-
 _SIGNS = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory")
 
 
@@ -35,7 +33,7 @@ def give_way_when_busy() -> None:
     if SPIN in os.environ or "torch" in sys.modules:
         return
     if others_running() > 0.5:
-        os.environ[SPIN] = _SPIN_WHEN_BUSY
+        os.environ[SPIN] = "100"
 
 
 def others_running(looks: int = 10, pause: float = 0.005) -> float:

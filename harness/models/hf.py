@@ -7,17 +7,15 @@ otherwise (any causal model, any device).
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...tasks.errors import RedoneError, UnknownName
+from ...tasks.errors import RedoneError
 from ...tasks.schema import Completion, Request, Settings
 from ..machine import give_way_when_busy, is_out_of_memory
-from .base import Thinking
 from .checkpoint import LocalModel
-from .files import Trust
 from .output import Answer
 from .rows import Engine, Row, draw, fresh, generator, halved, summed
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 WINDOW = 4096
 """Requests looked at together: long enough to find what prompts share, short enough to hold."""
 FAST_BATCH = 32
@@ -41,15 +38,9 @@ class HfModel(LocalModel):
 
     Args:
         path: Model folder, GGUF file, or folder of a LoRA adapter.
-        dtype: Of the weights; `auto` is the checkpoint's own.
-        device: A torch device; None: a GPU if there is one.
         batch_size: Rows decoded together; `auto` by device.
-        chat_template_args: Extra arguments of the chat template.
-        thinking: Thinking mode, for templates that have one.
-        seed: Of sampling, for requests without a seed of their own.
         engine: `plain`: always transformers' own `generate`.
-        base: The model below an adapter.
-        trust: What of the model's files may run as a program.
+        local: As for `LocalModel`.
 
     Raises:
         RedoneError: Folder, weights, dtype or chat template cannot be used.
@@ -61,28 +52,17 @@ class HfModel(LocalModel):
         self,
         path: str | Path,
         *,
-        dtype: str = "auto",
-        device: str | None = None,
         batch_size: int | Literal["auto"] = "auto",
-        chat_template_args: Mapping[str, Any] | None = None,
-        thinking: Thinking = "auto",
-        seed: int = 0,
         engine: Literal["auto", "plain"] = "auto",
-        base: str | None = None,
-        trust: Trust | None = None,
+        **local: Any,
     ) -> None:
-        if dtype not in DTYPES:
-            raise UnknownName("dtype", dtype, DTYPES)
         if batch_size != "auto" and (not isinstance(batch_size, int) or batch_size < 1):
             raise RedoneError(
                 f"Batch size {batch_size!r}: expected 'auto' or a whole number from 1."
             )
         give_way_when_busy()
-        super().__init__(
-            path, dtype, device, chat_template_args or {}, thinking, base=base, trust=trust
-        )
+        super().__init__(path, **local)
         self._batch_size: int | Literal["auto"] = batch_size
-        self._seed = seed
         self._plain = engine == "plain"
         self._engine: Engine | None = None
 
@@ -186,8 +166,7 @@ class HfModel(LocalModel):
                 ids = self._last(ids, settings)
             room = None if self.context is None else self.context - len(ids)
             answer = Answer(settings, self._renderer.decode, eos, prompt.opened, room)
-            seed = self._seed if request.seed is None else request.seed
-            source = generator(seed) if settings.temperature > 0 else None
+            source = generator(request.seed) if settings.temperature > 0 else None
             rows.append(Row(request, ids or [self._renderer.first_token], answer, source=source))
         return rows
 

@@ -1,4 +1,4 @@
-"""`--workers N`: copies of a model in processes of their own, on one machine or a Ray cluster.
+"""`--workers N`: copies of a model in separate processes, on one machine or a Ray cluster.
 
 The driver (`WorkersModel`) hands out requests in pieces and takes every answer once; a `Worker` is
 an actor with a copy of the model. A worker that dies is started again, and its requests go to the
@@ -102,7 +102,7 @@ def _portable(error: RedoneError) -> RedoneError:
 
 
 class Worker:
-    """A copy of the model in a process of its own: the class of the actors.
+    """A copy of the model in a separate process: the class of the actors.
 
     Args:
         build: Makes the model.

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from ..rows import Row, draw
-from .attention import Own, Shared, Span, step_attention
+from .attention import Own, Prefix, Shared, Span, read, read_prefix, step_attention
 from .decoder import Decoder
-from .prefill import Prefix, read, read_prefix
 
 _STEP = 64  # capacities are multiples of this
 
@@ -35,10 +34,9 @@ class Slots:
     def __init__(
         self, layers: int, heads: int, size: int, dtype: torch.dtype, rows: int, tokens: int
     ) -> None:
-        self._shape = (heads, size)
-        self._dtype, self._most, self._tokens = dtype, rows, tokens
-        self.capacity = 0
-        self.rows = 0
+        self._shape, self._dtype = (heads, size), dtype
+        self._most, self._tokens = rows, tokens
+        self.capacity = self.rows = 0
         self.keys: list[Tensor] = [torch.empty(0)] * layers
         self.values: list[Tensor] = [torch.empty(0)] * layers
 
@@ -231,13 +229,9 @@ class Batch:
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             slots.append(layer, where, keys, values)
             shared = [Shared(rows, *prefix.at(layer)) for rows, prefix in sharing]
+            k, v = slots.keys[layer], slots.values[layer]
             own = [
-                Own(
-                    rows,
-                    slots.keys[layer][rows, ..., : mask.shape[-1]],
-                    slots.values[layer][rows, :, : mask.shape[-1]],
-                    mask,
-                )
+                Own(rows, k[rows, ..., : mask.shape[-1]], v[rows, :, : mask.shape[-1]], mask)
                 for rows, mask in parts
             ]
             return step_attention(queries, own, shared, decoder.scale)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ...machine import free_bytes, is_out_of_memory
 from ..rows import Row, fresh, halved, summed
+from .attention import Prefix, read, read_prefix
 from .batch import Batch, Group
 from .decoder import Decoder, fastest_arithmetic
-from .prefill import Prefix, read, read_prefix
 from .sharing import Node, best_groups, prefix_tree
 
 if TYPE_CHECKING:
@@ -118,12 +118,7 @@ class FastEngine:
         to wait for more of them.
         """
         group, waiting = queue[0]
-        tokens, rows = 0, []
-        for row in waiting:
-            if rows and tokens + len(row.ids) - group.depth > _PACKED:
-                break
-            rows.append(row)
-            tokens += len(row.ids) - group.depth
+        rows = _pack(waiting, group.depth)
         room = min(batch.admits(group, rows), self.batch_size - len(batch.seats))
         if room >= len(rows) or 8 * room >= self.batch_size:
             return min(room, len(rows))
@@ -171,16 +166,12 @@ class FastEngine:
     ) -> Iterator[Row]:
         """Score rows behind one prefix, packed into passes of good length."""
         before = prefix.length if prefix is not None else 0
-        waiting = deque(rows)
-        while waiting:
-            pack = [waiting.popleft()]
-            tokens = len(pack[0].ids) - 1 - before
-            while waiting and tokens + len(waiting[0].ids) - 1 - before <= _PACKED:
-                pack.append(waiting.popleft())
-                tokens += len(pack[-1].ids) - 1 - before
+        while rows:
+            # The last token of a row is only looked up, not read.
+            pack = _pack(rows, before + 1)
+            rows = rows[len(pack) :]
             for mate in (mate for row in pack for mate in mates[id(row)]):
                 mate.start()
-            # The last token of a row is only looked up: its own logits are not needed.
             wanted, end = [], 0
             for row in pack:
                 end += len(row.ids) - 1 - before
@@ -196,6 +187,17 @@ class FastEngine:
                     at += row.scored
             for row in pack:
                 yield from mates[id(row)]
+
+
+def _pack(rows: Iterable[Row], known: int) -> list[Row]:
+    """The first rows that make a pass of good length; `known` tokens of each are not read."""
+    pack, tokens = [], 0
+    for row in rows:
+        tokens += len(row.ids) - known
+        if pack and tokens > _PACKED:
+            break
+        pack.append(row)
+    return pack
 
 
 def _context(row: Row) -> list[int]:
@@ -218,7 +220,7 @@ def _queue(rows: list[Row]) -> deque[tuple[Group, deque[Row]]]:
         within = Group(shared[outer.first][: outer.depth]) if outer.depth else None
         for node, ids in zip(nodes[outer.first : outer.end], shared[outer.first :], strict=False):
             members = sorted(rows[node.first : node.end], key=lambda row: -row.room)
-            # A group without tokens of its own beyond the outer prefix reads nothing.
+            # A group without tokens beyond the outer prefix reads nothing.
             inside = within if within is not None and len(ids) > within.depth else None
             queue.append((Group(ids, inside), deque(members)))
     return deque(sorted(queue, key=lambda pair: -_limit(pair[1])))

@@ -130,7 +130,7 @@ T = TypeVar("T")
 LARGEST = 1 << 26
 """Bytes of the longest reply that is read."""
 LONGEST_PAUSE = 30.0
-"""Seconds between two attempts, unless the server asks for more."""
+"""Seconds between two attempts, unless the server requests more."""
 SILENCE_COUNTS = 4
 """Tries that a timeout counts for."""
 WARN_EVERY = 60.0

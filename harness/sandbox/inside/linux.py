@@ -64,14 +64,8 @@ def prctl(option: int, *args: object) -> int:
 
 def mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
     """Mounts, binds or remounts."""
-    libc(
-        "mount",
-        source.encode(),
-        target.encode(),
-        kind.encode() if kind else None,
-        ctypes.c_ulong(flags),
-        data.encode() or None,
-    )
+    words = source.encode(), target.encode(), kind.encode() if kind else None
+    libc("mount", *words, ctypes.c_ulong(flags), data.encode() or None)
 
 
 def drop_bounding_set() -> None:
@@ -221,7 +215,7 @@ def _read_only(path: str) -> None:
 
 
 def empty_temporary() -> None:
-    """A new, empty /tmp with limits of its own; the old one and its content are gone."""
+    """A new, empty /tmp with separate limits; the old one and its content are gone."""
     remove_temporary()
     limits = f"size={TEMPORARY_BYTES},nr_inodes={TEMPORARY_FILES},mode=1777"
     mount("tmpfs", TEMPORARY, "tmpfs", _NOSUID | _NODEV, limits)
