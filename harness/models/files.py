@@ -94,10 +94,9 @@ class ModelFiles:
         path: As the user gave it, for messages.
         folder: Of configuration and weights.
         gguf: The file in the folder that holds everything; None: a folder of transformers.
-        pickled: Whether its weights are pickles.
-        code: Whether the folder's own Python files are used.
+        pickled, adapter_pickled: Whether the weights are pickles.
+        code: Whether the folder's Python files are used.
         adapter: Folder of a LoRA adapter on top of it.
-        adapter_pickled: Whether the adapter's weights are pickles.
     """
 
     path: str

@@ -110,9 +110,7 @@ def halved(batch_size: int, error: BaseException) -> int:
 def summed(rows: Sequence[Row], logits: Iterable[Tensor]) -> None:
     """Fill in the log-likelihood of rows that differ in their last token at most.
 
-    Args:
-        rows: `scored` says how many of their last tokens count.
-        logits: The model's at those tokens, in parts of shape [tokens, vocabulary].
+    `logits` are the model's at the last `scored` tokens, in parts of shape [tokens, vocabulary].
     """
     import torch
 

@@ -22,10 +22,8 @@ from .checkpoint import LocalModel
 from .files import Trust, adapter_rank, model_files
 from .output import Answer
 
-WAITING = 4096
-"""Requests given to vLLM at once: more than it can batch, few enough to hold."""
-SHUTDOWN_SECONDS = 30.0
-"""Seconds that its processes have to end by themselves."""
+WAITING = 4096  # requests given to vLLM at once: more than it can batch, few enough to hold
+SHUTDOWN_SECONDS = 30.0  # that its processes have to end by themselves
 
 RESERVED = (
     *("model", "tokenizer", "dtype"),

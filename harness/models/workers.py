@@ -39,11 +39,7 @@ class Pieces:
 
     Early pieces are large, so that prompts with the same beginning (a task's instruction) go to one
     worker; the last ones are small, so that all workers end together (guided self-scheduling,
-    Polychronopoulos and Kuck 1987). Long answers go first.
-
-    Args:
-        requests: Pulled lazily, a window at a time.
-        workers: How many share them.
+    Polychronopoulos and Kuck 1987). Long answers go first. Requests are pulled a window at a time.
     """
 
     def __init__(self, requests: Iterable[Request], workers: int) -> None:
@@ -63,10 +59,10 @@ class Pieces:
 
     def take(self) -> Piece:
         """The next piece, if any are left."""
-        if self.left and self._window:
-            size = max(LEAST, len(self._window) // (PARTS * self._workers))
-            return dict(self._window.popleft() for _ in range(min(size, len(self._window))))
-        return self._returned.popleft()
+        if not (self.left and self._window):
+            return self._returned.popleft()
+        size = max(LEAST, len(self._window) // (PARTS * self._workers))
+        return dict(self._window.popleft() for _ in range(min(size, len(self._window))))
 
     def put_back(self, piece: Piece) -> None:
         """Return the unanswered requests of a worker that died.
@@ -74,11 +70,9 @@ class Pieces:
         They come last, in halves: a request that kills every worker (one that needs too much
         memory) is soon alone, after all others are answered.
         """
-        numbers = list(piece)
-        half = (len(numbers) + 1) // 2
-        for part in (numbers[:half], numbers[half:]):
-            if part:
-                self._returned.append({number: piece[number] for number in part})
+        items = list(piece.items())
+        half = (len(items) + 1) // 2
+        self._returned.extend(dict(part) for part in (items[:half], items[half:]) if part)
 
 
 def _order(request: Request) -> tuple[int, str, str]:
@@ -137,11 +131,10 @@ class Worker:
                 if monotonic() - sent >= SEND_EVERY:
                     yield ready
                     ready, sent = [], monotonic()
+            yield ready
         except RedoneError as error:
             yield ready
             yield _portable(error)
-            return
-        yield ready
 
     def close(self) -> None:
         """Release memory and devices."""

@@ -12,7 +12,6 @@ import os
 import platform
 import queue
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -31,21 +30,15 @@ from ...tasks.schema import Outcome, Reason
 from ..machine import cores
 from .inside.protocol import receive, send, write_all
 
-RULES = 1
-"""Version of what counts as passed; part of the identity."""
-MEMORY = 2**30
-"""Bytes of address space of a program."""
+RULES = 1  # version of what counts as passed; part of the identity
+MEMORY = 2**30  # bytes of address space of a program
 MOST_WORKERS = 8
-START = 30.0
-"""Seconds that a fork server may need to start."""
-GRACE = 10.0
-"""Seconds that a fork server may need beyond a program's time before it counts as stuck."""
-PATIENCE = 5.0
-"""Wall time of a program on a busy machine, as a multiple of its CPU time."""
-LONGEST = 2**20
-"""Bytes of a program or its tests."""
-DETAIL = 200
-"""Characters of an outcome's detail."""
+START = 30.0  # seconds that a fork server may need to start
+GRACE = 10.0  # seconds beyond a program's time after which a fork server counts as stuck
+PATIENCE = 5.0  # wall time of a program on a busy machine, as a multiple of its CPU time
+PROBE_SECONDS = 10.0  # of one attempt to get out
+LONGEST = 2**20  # bytes of a program or its tests
+DETAIL = 200  # characters of an outcome's detail
 # The package `inside` is imported by itself: a Python without site-packages cannot see redone.
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[2]); from inside.fork_server import main; "
@@ -148,8 +141,7 @@ class Worker:
         for pipe in (process.stdin, process.stdout):
             if pipe:
                 pipe.close()
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
 
 
@@ -162,8 +154,6 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text[:DETAIL])
 
 
-PROBE_SECONDS = 10.0
-"""Seconds of one attempt to get out."""
 Level = Literal["namespaces", "landlock", "limits"]
 """What holds a program, from strong to weak: see `Isolation`."""
 

@@ -25,14 +25,6 @@ _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """One sequence's place in a packed prompt: tokens `start` to `end`."""
-
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
 class Own:
     """Keys and values of neighbouring rows in one layer, the new token included.
 
@@ -67,7 +59,7 @@ def prompt_attention(
     queries: Tensor,
     keys: Tensor,
     values: Tensor,
-    spans: Sequence[Span],
+    spans: Sequence[slice],
     prefix: tuple[Tensor, Tensor] | None,
     scale: float,
     last: bool = False,
@@ -87,12 +79,11 @@ def prompt_attention(
         Shape [queries, heads * head size].
     """
     q, k, v = (t.transpose(0, 1)[None] for t in (queries, keys, values))
-    asking = [Span(i, i + 1) for i in range(len(spans))] if last else spans
+    asking = [slice(i, i + 1) for i in range(len(spans))] if last else spans
     own = [
-        _flash(q[:, :, a.start : a.end], k[:, :, s.start : s.end], v[:, :, s.start : s.end],
-               0.0, not last, scale=scale)
+        _flash(q[:, :, a], k[:, :, s], v[:, :, s], 0.0, not last, scale=scale)
         for a, s in zip(asking, spans, strict=True)
-    ]  # fmt: skip
+    ]
     out, logsum = own[0] if len(own) == 1 else (torch.cat([o[i] for o in own], 2) for i in (0, 1))
     if prefix is not None:
         before, before_logsum = _flash(q, *prefix, 0.0, False, scale=scale)
@@ -186,7 +177,7 @@ class Prefix:
         return self.keys[layer], self.values[layer]
 
 
-Keep = Callable[[int, Sequence[Span], Tensor, Tensor], None]
+Keep = Callable[[int, Sequence[slice], Tensor, Tensor], None]
 """Called with layer, spans, keys and values [tokens, key-value heads, size]."""
 
 
@@ -194,7 +185,7 @@ def read_prefix(decoder: Decoder, ids: Sequence[int], before: Prefix | None = No
     """Keys and values of tokens, behind those of an earlier prefix."""
     stored: list[tuple[Tensor, Tensor]] = []
 
-    def keep(layer: int, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
+    def keep(layer: int, spans: Sequence[slice], keys: Tensor, values: Tensor) -> None:
         pair = [t.transpose(0, 1)[None].contiguous() for t in (keys, values)]
         if before is not None:
             pair = [torch.cat(both, 2) for both in zip(before.at(layer), pair, strict=True)]
@@ -226,7 +217,7 @@ def read(
         Hidden states, shape [wanted, hidden size].
     """
     ends = list(accumulate(map(len, prompts)))
-    spans = [Span(end - len(prompt), end) for prompt, end in zip(prompts, ends, strict=True)]
+    spans = [slice(end - len(prompt), end) for prompt, end in zip(prompts, ends, strict=True)]
     ids = torch.tensor([i for prompt in prompts for i in prompt])
     before = prefix.length if prefix is not None else 0
     positions = torch.cat([torch.arange(before, before + len(p)) for p in prompts])

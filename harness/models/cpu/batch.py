@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..rows import Row, draw
-from .attention import Own, Prefix, Shared, Span, read, read_prefix, step_attention
+from .attention import Own, Prefix, Shared, read, read_prefix, step_attention
 from .decoder import Decoder
 
 _STEP = 64  # capacities are multiples of this
@@ -50,11 +50,9 @@ class Slots:
         return len(needs)
 
     def reserve(self, needs: Sequence[int], used: Sequence[int]) -> None:
-        """Make room for rows of these needs.
+        """Make room for rows that may come to `needs` tokens and have `used` now.
 
-        Args:
-            needs: Tokens that each row may come to, those in the slots first.
-            used: Tokens that each row in a slot has now.
+        Those in the slots come first.
         """
         capacity = -(-max(needs) // _STEP) * _STEP
         # A batch that is small because of a row that has left may grow again.
@@ -174,14 +172,8 @@ class Batch:
         self.seats: list[Seat] = []
         self._wasted = 0
         self._decoder = decoder
-        self._slots = Slots(
-            len(decoder.layers),
-            decoder.kv_heads,
-            decoder.size,
-            decoder.dtype,
-            rows,
-            max(1, memory // decoder.token_bytes),
-        )
+        shape = len(decoder.layers), decoder.kv_heads, decoder.size
+        self._slots = Slots(*shape, decoder.dtype, rows, max(1, memory // decoder.token_bytes))
 
     def admits(self, group: Group, rows: Sequence[Row]) -> int:
         """How many of these rows, in this order, fit in addition to those in the batch."""
@@ -189,11 +181,7 @@ class Batch:
         return max(0, self._slots.fitting(needs) - len(self.seats))
 
     def admit(self, group: Group, rows: Sequence[Row]) -> list[Row]:
-        """Prefill the prompts of rows and choose their first tokens.
-
-        Returns:
-            Rows that are finished already; the others have a seat.
-        """
+        """Prefill prompts and choose first tokens; returns the rows that are finished already."""
         if group.depth:
             group.read(self._decoder)
         for row in rows:
@@ -202,10 +190,9 @@ class Batch:
         self._slots.reserve([s.need for s in (*self.seats, *new)], [s.length for s in self.seats])
         first = len(self.seats)
 
-        def keep(layer: int, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
-            for number, span in enumerate(spans):
-                part = slice(span.start, span.end)
-                self._slots.write(layer, first + number, keys[part], values[part])
+        def keep(layer: int, spans: Sequence[slice], keys: Tensor, values: Tensor) -> None:
+            for number, span in enumerate(spans, first):
+                self._slots.write(layer, number, keys[span], values[span])
 
         prompts = [row.ids[group.depth :] for row in rows]
         hidden = read(self._decoder, prompts, group.prefix, keep)
@@ -213,11 +200,7 @@ class Batch:
         return self._choose(self._decoder.logits(hidden), first)
 
     def step(self) -> list[Row]:
-        """One token for every row.
-
-        Returns:
-            The rows that it finished.
-        """
+        """One token for every row; returns the rows that it finished."""
         self._arrange()
         seats, decoder, slots = self.seats, self._decoder, self._slots
         lengths = torch.tensor([s.length for s in seats])

@@ -8,6 +8,7 @@ product, gate and up by another, residuals added inside the products.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -155,11 +156,10 @@ def _packed_product(x: Tensor, packed: Tensor, bias: Tensor | None = None) -> Te
 def _vendor() -> str:
     """The processor's `vendor_id`, "" if unknown."""
     try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        found = re.search(r"^vendor_id\s*:(.*)$", Path("/proc/cpuinfo").read_text("utf-8"), re.M)
     except OSError:
         return ""
-    found = (line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id"))
-    return next(found, "")
+    return found[1].strip() if found else ""
 
 
 class _Layer:

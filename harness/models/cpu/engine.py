@@ -35,8 +35,7 @@ class FastEngine:
     """
 
     def __init__(self, decoder: Decoder, batch_size: int) -> None:
-        self._decoder = decoder
-        self.batch_size = batch_size
+        self._decoder, self.batch_size = decoder, batch_size
 
     @staticmethod
     def of(
@@ -141,9 +140,7 @@ class FastEngine:
     def _score_tree(self, rows: list[Row], mates: Mapping[int, Sequence[Row]]) -> Iterator[Row]:
         """Score rows that all differ in what is read.
 
-        Args:
-            rows: One of each set of rows that differ in their last token only.
-            mates: Those sets, by `id` of that one row.
+        `mates` has, by `id` of each row, all rows that differ from it in their last token only.
         """
         rows = sorted(rows, key=_context)
         contexts = [_context(row) for row in rows]

@@ -127,14 +127,10 @@ def key_from(environment: Mapping[str, str] = os.environ) -> str | None:
 
 T = TypeVar("T")
 
-LARGEST = 1 << 26
-"""Bytes of the longest reply that is read."""
-LONGEST_PAUSE = 30.0
-"""Seconds between two attempts, unless the server requests more."""
-SILENCE_COUNTS = 4
-"""Tries that a timeout counts for."""
-WARN_EVERY = 60.0
-"""Seconds between two warnings that no answer comes."""
+LARGEST = 1 << 26  # bytes of a reply
+LONGEST_PAUSE = 30.0  # seconds between two attempts, unless the server requests more
+SILENCE_COUNTS = 4  # tries that a timeout counts for
+WARN_EVERY = 60.0  # seconds between two warnings that no answer comes
 
 AGAIN = {408, 409, 421, 425, 500, 502, 504, 520, 521, 522, 523, 524, 598, 599}
 OVERLOADED = {429, 503, 529}
@@ -197,10 +193,7 @@ class Reply:
 class Client:
     """Sends requests to one server; all its coroutines run in one event loop.
 
-    Args:
-        url: With its `/v1`, without a slash at the end.
-        key: Sent as a bearer token, and removed from every message.
-        options: Concurrency, deadlines, patience.
+    The key is sent as a bearer token, and removed from every message.
     """
 
     def __init__(self, url: str, key: str | None, options: EndpointOptions) -> None:

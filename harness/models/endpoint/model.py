@@ -26,13 +26,11 @@ LOOKS, PAUSE, SILENCE = 3, 0.2, 20.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What a server reports about itself and a model.
+    """What a server reports about itself and a model: its version, where it has the model from.
 
     Attributes:
-        kind: `owned_by` of its models ("vllm", "sglang", "llamacpp", ...), "" if not reported.
-        version: Its version, None if not reported.
-        root: Where it has the model from, None if not reported.
-        context: Tokens of prompt and answer together, None if not reported.
+        kind: `owned_by` of its models: "vllm", "sglang", "llamacpp", ...
+        context: Tokens of prompt and answer together.
     """
 
     kind: str = ""
@@ -42,13 +40,10 @@ class Server:
 
 
 async def find_model(client: Client, model: str, path: str, probe: Mapping[str, Any]) -> Server:
-    """Find the model on the server.
+    """Find the model that the user named on the server.
 
-    Args:
-        client: Of this server.
-        model: The name that the user gave.
-        path: Of the requests.
-        probe: A request for one token: shows that a model exists that is not listed.
+    A model that is not listed exists if the server answers `probe` (posted to `path`), a request
+    for one token.
 
     Raises:
         RedoneError: No answer, a missing or wrong key, or not an OpenAI-compatible server.

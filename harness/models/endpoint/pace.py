@@ -16,8 +16,7 @@ from queue import SimpleQueue
 from time import monotonic
 from typing import Any, TypeVar
 
-FIRST = 8
-"""Requests in flight at the start."""
+FIRST = 8  # requests in flight at the start
 
 
 class Pace:

@@ -24,14 +24,10 @@ from typing import Any
 from . import candidate, confinement, grader, linux
 from .protocol import read_exactly, receive, send
 
-JOBS, RESULTS = 0, 1
-"""Descriptors of the pipes to and from the harness."""
-NOT_HERE = 77
-"""Exit status of an attempt to make namespaces that did not succeed."""
-CHECK = 0.05
-"""Seconds between two looks at the clock of a program that is over its wall time."""
-IDLE = 0.02
-"""A program that used less of its wall time was waiting and not kept waiting."""
+JOBS, RESULTS = 0, 1  # descriptors of the pipes to and from the harness
+NOT_HERE = 77  # exit status of an attempt to make namespaces that did not succeed
+CHECK = 0.05  # seconds between two looks at the clock of a program that is over its wall time
+IDLE = 0.02  # a program that used less of its wall time was waiting and not kept waiting
 PRELOADED = (
     *("array", "bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions"),
     *("functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "random"),

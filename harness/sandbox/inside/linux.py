@@ -8,6 +8,7 @@ system: it has no /proc, /home, /etc or /root to read, and nothing but /tmp to w
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -216,14 +217,7 @@ def _read_only(path: str) -> None:
 
 def empty_temporary() -> None:
     """A new, empty /tmp with separate limits; the old one and its content are gone."""
-    remove_temporary()
+    with contextlib.suppress(OSError):  # there was none
+        libc("umount2", TEMPORARY.encode(), _DETACH)
     limits = f"size={TEMPORARY_BYTES},nr_inodes={TEMPORARY_FILES},mode=1777"
     mount("tmpfs", TEMPORARY, "tmpfs", _NOSUID | _NODEV, limits)
-
-
-def remove_temporary() -> None:
-    """Takes the last program's /tmp away."""
-    try:
-        libc("umount2", TEMPORARY.encode(), _DETACH)
-    except OSError:
-        return  # there was none
