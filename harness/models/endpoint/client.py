@@ -281,6 +281,13 @@ class Client:
                 self.url, seconds, trouble, patience,
             )  # fmt: skip
 
+    async def look_up(self, url: str, name: str, body: Mapping[str, Any] | None = None) -> Any:
+        """A field of the reply to one attempt, None if there is none."""
+        try:
+            return (await self.send(url, body)).field(name)
+        except Trouble:
+            return None
+
     async def send(self, url: str, body: Mapping[str, Any] | None = None) -> Reply:
         """One attempt: a POST of the body, a GET without one.
 

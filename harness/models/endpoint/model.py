@@ -69,9 +69,10 @@ async def find_model(client: Client, model: str, path: str, probe: Mapping[str, 
         await _prove(client, model, path, probe, [m["id"] for m in listed])
         entry = listed[0] if len(listed) == 1 else {}
     kind, context = _text(entry.get("owned_by"), 40) or "", entry.get("max_model_len")
+    address = f"{client.url.removesuffix('/v1')}/version"
     return Server(
         kind=kind,
-        version=await _version(client) if kind == "vllm" else None,
+        version=_text(await client.look_up(address, "version") if kind == "vllm" else None, 40),
         root=_text(entry.get("root"), 400),
         context=context if isinstance(context, int) and context > 0 else None,
     )
@@ -95,13 +96,10 @@ async def _reach(client: Client) -> None:
 
 async def _refuse_without_v1(client: Client) -> None:
     """Raise if the API begins at /v1 below the given address."""
-    if client.url.endswith("/v1"):
-        return
-    try:
-        _models(await client.send(f"{client.url}/v1/models"))
-    except Trouble:
-        return
-    raise RedoneError(f"The API begins at /v1: pass --base-url {client.url}/v1")
+    url = f"{client.url}/v1"
+    served = not client.url.endswith("/v1") and await client.look_up(f"{url}/models", "data")
+    if isinstance(served, list):
+        raise RedoneError(f"The API begins at /v1: pass --base-url {url}")
 
 
 async def _prove(
@@ -116,14 +114,6 @@ async def _prove(
             listing = "GET /models of the server lists them."
             raise UnknownName(f"model on {client.url}:", model, known, listing) from None
         raise
-
-
-async def _version(client: Client) -> str | None:
-    try:
-        reply = await client.send(f"{client.url.removesuffix('/v1')}/version")
-    except Trouble:
-        return None
-    return _text(reply.field("version"), 40)
 
 
 def _text(value: Any, most: int) -> str | None:
@@ -358,12 +348,8 @@ class EndpointModel:
             content: dict[str, Any] = {"prompt": prompt}
         else:
             content = self._messages(prompt) | {"add_generation_prompt": True}
-        url = f"{self._url.removesuffix('/v1')}/tokenize"
-        try:
-            reply = await self._client.send(url, {"model": self.name, **content})
-        except Trouble:
-            return None
-        count = reply.field("count")
+        address = f"{self._url.removesuffix('/v1')}/tokenize"
+        count = await self._client.look_up(address, "count", {"model": self.name, **content})
         return count if isinstance(count, int) and count >= 0 else None
 
 
