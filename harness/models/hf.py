@@ -234,7 +234,7 @@ class PlainEngine:
             yield from batch
 
     def _take(self, waiting: list[Row]) -> list[Row]:
-        longest, batch = len(waiting[-1].ids), []
+        longest, batch = len(waiting[-1].ids), list[Row]()
         while waiting and len(batch) < self.batch_size:
             # Padding would change a recurrent state.
             if self._no_padding and len(waiting[-1].ids) != longest:

@@ -225,11 +225,10 @@ def probe(worker: Worker, memory: int) -> Isolation:
         programs["environment"] = _SAFE
         outcomes = {n: worker.run(text, _TESTS, PROBE_SECONDS) for n, text in programs.items()}
     free = tuple(name for name, outcome in outcomes.items() if not outcome.passed)
-    if worker.mechanisms.get("seccomp") and not free:
-        for level in ("namespaces", "landlock"):
-            if worker.mechanisms.get(level):
-                return Isolation(level, free)
-    return Isolation("limits", free)
+    strong: tuple[Level, ...] = ("namespaces", "landlock")
+    in_use = [level for level in strong if worker.mechanisms.get(level)]
+    held = in_use and worker.mechanisms.get("seccomp") and not free
+    return Isolation(in_use[0] if held else "limits", free)
 
 
 @contextmanager
