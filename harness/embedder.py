@@ -11,7 +11,7 @@ import json
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class FolderEmbedder:
 
         Raises:
             MissingData: The folder, its configuration or its weights are missing.
-            RedoneError: The folder asks for pooling or modules that are not supported.
+            RedoneError: The folder requires pooling or modules that are not supported.
         """
         self._folder = Path(folder).expanduser().resolve()
         self._device, self._batch_size, self._remembered = device, batch_size, remembered
@@ -68,20 +68,13 @@ class FolderEmbedder:
         self._pooling = self._read_pooling()
         self.identity = f"{self._folder.name}@{self._fingerprint()}"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles the folder and the settings; model and cache are not pickled."""
-        return partial(
-            FolderEmbedder,
-            device=self._device,
-            batch_size=self._batch_size,
-            remembered=self._remembered,
-        ), (self._folder,)
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything except model and cache, which are not pickled."""
+        state = {name: value for name, value in vars(self).items() if name != "_model"}
+        return state | {"_vectors": OrderedDict()}
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Unit vectors of texts.
-
-        Args:
-            texts: Any texts; truncated to the model's maximum length.
+        """Unit vectors of texts, which are truncated to the model's maximum length.
 
         Returns:
             float32, shape [len(texts), dimension], Euclidean length 1. Equal texts get
@@ -93,8 +86,8 @@ class FolderEmbedder:
         for start in range(0, len(new), self._batch_size):
             batch = new[start : start + self._batch_size]
             vectors.update(zip(batch, self._forward(batch), strict=True))
-        for text in vectors:
-            self._vectors[text] = vectors[text]
+        for text, vector in vectors.items():
+            self._vectors[text] = vector
             self._vectors.move_to_end(text)
         while len(self._vectors) > self._remembered:
             self._vectors.popitem(last=False)
@@ -147,7 +140,7 @@ class FolderEmbedder:
             name = str(module.get("type", "")).rpartition(".")[2]
             if name not in _KNOWN_MODULES:
                 raise RedoneError(
-                    f"{self._folder / 'modules.json'} asks for a {name!r} module; supported are "
+                    f"{self._folder / 'modules.json'} requires a {name!r} module; supported are "
                     f"{', '.join(sorted(_KNOWN_MODULES))}."
                 )
         config = self._json("1_Pooling/config.json")
@@ -155,7 +148,7 @@ class FolderEmbedder:
         chosen = sorted(name for name in modes if name.startswith("pooling_mode_"))
         if len(chosen) > 1 or not set(chosen) <= _POOLING.keys():
             raise RedoneError(
-                f"{self._folder / '1_Pooling/config.json'} asks for {', '.join(chosen)}; one of "
+                f"{self._folder / '1_Pooling/config.json'} requires {', '.join(chosen)}; one of "
                 f"{', '.join(sorted(_POOLING))} is supported."
             )
         return _POOLING[chosen[0]] if chosen else "mean"

@@ -55,8 +55,7 @@ def thinking_budget(thinks: bool, thinking: Thinking, given: int | None) -> int:
     """Thinking tokens of a model, on top of its answer's: the one place that decides.
 
     Args:
-        thinks: Whether the model's chat template supports thinking (`Model.thinks`). Without it
-            the whole context is left to prompt and answer.
+        thinks: `Model.thinks`. Without it the whole context is left to prompt and answer.
         thinking: Its mode.
         given: The user's --max-thinking-tokens, if any.
     """

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...tasks.errors import RedoneError
+from ...tasks.errors import RedoneError, UnknownName
 from ...tasks.schema import Request
 from .base import Thinking, check_thinking, first_line
 from .files import Trust, adapter_config, model_files
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 _CODE = (
     " Models that bring their own code are not run, unless you have read it and pass "
     "--trust-remote-code."
@@ -42,13 +43,14 @@ class Checkpoint:
 
     Args:
         path: A folder, a GGUF file, or the folder of a LoRA adapter.
-        dtype: `auto` or the name of a torch dtype.
+        dtype: Of the weights: one of `DTYPES`; `auto` is the checkpoint's own.
         device: A torch device; None: a GPU if there is one.
         base: The model below an adapter; None: the one that the adapter names.
         trust: What of it may run as a program.
 
     Raises:
-        RedoneError: No such path, not a model, unknown device, an adapter for another base.
+        RedoneError: No such path, not a model, unknown dtype or device, an adapter for another
+            base.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class Checkpoint:
         base: str | None = None,
         trust: Trust | None = None,
     ) -> None:
+        if dtype not in DTYPES:
+            raise UnknownName("dtype", dtype, DTYPES)
         trust = trust or Trust()
         self.files = files = model_files(path, trust, base)
         self.folder = files.folder
@@ -81,7 +85,7 @@ class Checkpoint:
                 f"{first_line(error)}.{_CODE if not trust.code else ''}"
             ) from error
         if files.adapter is not None:
-            refuse_other_base(files.adapter, self.config, str(files.folder), trust.code)
+            _refuse_other_base(files.adapter, self.config, str(files.folder), trust.code)
         text = self.config.get_text_config()
         own = getattr(text, "dtype", None) or torch.float32
         self.dtype: torch.dtype = getattr(torch, dtype) if dtype != "auto" else own
@@ -130,7 +134,7 @@ class Checkpoint:
                 f"{_QUANTIZED.format(self.quantized) if self.quantized else ''}"
             ) from error
         if self.files.adapter is not None:
-            model = merge_adapter(model, self.files.adapter)
+            model = _merge_adapter(model, self.files.adapter)
         if not self.quantized:
             model.to(self.device)  # type: ignore[arg-type]
         return model.eval()
@@ -176,13 +180,9 @@ class LocalModel:
     """What the backends share that run a model's folder themselves.
 
     Args:
-        path: Model folder, GGUF file, or folder of a LoRA adapter.
-        dtype: Of the weights.
-        device: A torch device; None: a GPU if there is one.
+        path, dtype, device, base, trust: As for `Checkpoint`.
         chat_template_args: Extra arguments of the chat template.
         thinking: Thinking mode, for templates that have one.
-        base: The model below an adapter.
-        trust: What of the model's files may run as a program.
 
     Raises:
         RedoneError: Folder or chat template cannot be used.
@@ -191,19 +191,19 @@ class LocalModel:
     def __init__(
         self,
         path: str | Path,
-        dtype: str,
-        device: str | None,
-        chat_template_args: Mapping[str, Any],
-        thinking: Thinking,
         *,
-        base: str | None,
-        trust: Trust | None,
+        dtype: str = "auto",
+        device: str | None = None,
+        chat_template_args: Mapping[str, Any] | None = None,
+        thinking: Thinking = "auto",
+        base: str | None = None,
+        trust: Trust | None = None,
     ) -> None:
         check_thinking(thinking)
         self.name = str(path)
         self._thinking = thinking
         self._checkpoint = Checkpoint(self.name, dtype, device, base=base, trust=trust)
-        self._renderer = Renderer(self._checkpoint.tokenizer, chat_template_args, thinking)
+        self._renderer = Renderer(self._checkpoint.tokenizer, chat_template_args or {}, thinking)
         self.context: int | None = self._checkpoint.context
         self.thinks = self._renderer.thinks
 
@@ -242,17 +242,14 @@ _WHOLE = re.compile(r"(.+?)(\.base_layer|\.modules_to_save)?\.weight")
 _PREFIX = "base_model.model."
 
 
-def refuse_other_base(folder: Path, config: Any, base: str, code: bool) -> None:
-    """Compare an adapter's layers with those of its base, without loading either.
+def _refuse_other_base(folder: Path, config: Any, base: str, code: bool) -> None:
+    """Raise if an adapter does not belong to its base; compares layers and shapes, loads neither.
 
     Args:
         folder: Of the adapter; pickled weights are not checked here.
         config: Of the base, transformers' own.
         base: Path of the base, for the message.
         code: Whether the base brings its own code.
-
-    Raises:
-        RedoneError: They do not belong together.
     """
     shapes = _shapes(folder)
     if not shapes:
@@ -276,12 +273,8 @@ def refuse_other_base(folder: Path, config: Any, base: str, code: bool) -> None:
         )
 
 
-def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    """The model with the adapter merged into its weights; not merged where they are quantized.
-
-    Raises:
-        RedoneError: PEFT is not installed, or refuses the adapter.
-    """
+def _merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """The model with the adapter merged into its weights; not merged where they are quantized."""
     try:
         from peft import PeftModel
     except ImportError:
@@ -332,9 +325,9 @@ def _difference(
         if layer not in have:
             return f"the base has no layer {layer}"
         own = have[layer]
-        if size is None and tuple(shape) != tuple(own) or size is not None and size not in own:
-            ours = "x".join(map(str, own))
-            return f"{name} is {'x'.join(map(str, shape))}, the base's {layer} is {ours}"
+        if tuple(shape) != tuple(own) if size is None else size not in own:
+            theirs, ours = ("x".join(map(str, dims)) for dims in (shape, own))
+            return f"{name} is {theirs}, the base's {layer} is {ours}"
     return None
 
 

@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,57 +33,41 @@ def fingerprint(
         more: Endings of further files that count.
         names: The only files that count; None: all of those endings.
     """
-    known = _Known()
-    whole = hashlib.sha256()
+    from platformdirs import user_cache_path
+
     if names is None:
-        files = _files(folder, _SUFFIXES.union(more))
+        endings = _SUFFIXES.union(more)
+        found = (p for p in folder.iterdir() if p.suffix in endings and p.name not in _NO_MATTER)
+        files = sorted(p for p in found if p.is_file())
     else:
-        files = map(folder.joinpath, sorted(names))
+        files = [folder / name for name in sorted(names)]
+    cache = user_cache_path("redone") / "fingerprints.json"
+    known = _cached(cache)
+    before, whole = len(known), hashlib.sha256()
     for path in files:
-        whole.update(f"{path.name}\0{known.digest(path)}\0".encode())
-    known.save()
+        status = path.stat()
+        key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+        if key not in known:
+            with path.open("rb") as file:
+                known[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        whole.update(f"{path.name}\0{known[key]}\0".encode())
+    if len(known) > before:
+        # Another process may write at the same time: replace the file as a whole.
+        with contextlib.suppress(OSError):
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            part = cache.with_suffix(f".{os.getpid()}.part")
+            part.write_text(json.dumps(known, indent=0), "utf-8")
+            part.replace(cache)
     return whole.hexdigest()[:16]
 
 
-def _files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.suffix in suffixes and path.name not in _NO_MATTER and path.is_file():
-            yield path
-
-
-class _Known:
-    """The cache of hashes of files that were read before."""
-
-    def __init__(self) -> None:
-        from platformdirs import user_cache_path
-
-        self._path = user_cache_path("redone") / "fingerprints.json"
-        self._digests: dict[str, str] = {}
-        self._new = False
-        # A cache that cannot be read is made again.
-        with contextlib.suppress(OSError, ValueError):
-            stored = json.loads(self._path.read_text("utf-8"))
-            if isinstance(stored, dict):
-                self._digests = stored
-
-    def digest(self, path: Path) -> str:
-        status = path.stat()
-        key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
-        if key not in self._digests:
-            with path.open("rb") as file:
-                self._digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
-            self._new = True
-        return self._digests[key]
-
-    def save(self) -> None:
-        if not self._new:
-            return
-        # Another process may write at the same time: replace the file as a whole.
-        with contextlib.suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            part = self._path.with_suffix(f".{os.getpid()}.part")
-            part.write_text(json.dumps(self._digests, indent=0), "utf-8")
-            part.replace(self._path)
+def _cached(path: Path) -> dict[str, str]:
+    """Hashes by file; a cache that cannot be read is made again."""
+    with contextlib.suppress(OSError, ValueError):
+        stored = json.loads(path.read_text("utf-8"))
+        if isinstance(stored, dict):
+            return stored
+    return {}
 
 
 ADAPTER = "adapter_config.json"
@@ -110,10 +94,9 @@ class ModelFiles:
         path: As the user gave it, for messages.
         folder: Of configuration and weights.
         gguf: The file in the folder that holds everything; None: a folder of transformers.
-        pickled: Whether its weights are pickles.
-        code: Whether the folder's own Python files are used.
+        pickled, adapter_pickled: Whether the weights are pickles.
+        code: Whether the folder's Python files are used.
         adapter: Folder of a LoRA adapter on top of it.
-        adapter_pickled: Whether the adapter's weights are pickles.
     """
 
     path: str
@@ -157,7 +140,7 @@ def model_files(path: str, trust: Trust, base: str | None = None) -> ModelFiles:
     if not folder.exists():
         raise _absent(folder, path)
     if (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
-        below = model_files(base_of(folder, path, base), trust)
+        below = model_files(_base_of(folder, path, base), trust)
         pickled = _pickled(folder, path, trust)
         return replace(below, path=path, adapter=folder, adapter_pickled=pickled)
     if base is not None:
@@ -210,17 +193,8 @@ def _absent(folder: Path, path: str) -> RedoneError:
     )
 
 
-def base_of(folder: Path, path: str, given: str | None) -> str:
-    """The path of the model that an adapter belongs to.
-
-    Args:
-        folder: Of the adapter.
-        path: As the user wrote it.
-        given: The user's --base, if any.
-
-    Raises:
-        RedoneError: Not a LoRA adapter; no base is found; or another one than named is given.
-    """
+def _base_of(folder: Path, path: str, given: str | None) -> str:
+    """The path of the model that an adapter belongs to; `given` is the user's --base, if any."""
     config = adapter_config(folder)
     kind = config.get("peft_type")
     if kind != "LORA":
@@ -254,7 +228,7 @@ def adapter_config(folder: Path) -> dict[str, Any]:
     Raises:
         RedoneError: It cannot be read.
     """
-    path = folder / "adapter_config.json"
+    path = folder / ADAPTER
     try:
         config = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:

@@ -7,17 +7,15 @@ otherwise (any causal model, any device).
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...tasks.errors import RedoneError, UnknownName
+from ...tasks.errors import RedoneError
 from ...tasks.schema import Completion, Request, Settings
 from ..machine import give_way_when_busy, is_out_of_memory
-from .base import Thinking
 from .checkpoint import LocalModel
-from .files import Trust
 from .output import Answer
 from .rows import Engine, Row, draw, fresh, generator, halved, summed
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 WINDOW = 4096
 """Requests looked at together: long enough to find what prompts share, short enough to hold."""
 FAST_BATCH = 32
@@ -41,15 +38,9 @@ class HfModel(LocalModel):
 
     Args:
         path: Model folder, GGUF file, or folder of a LoRA adapter.
-        dtype: Of the weights; `auto` is the checkpoint's own.
-        device: A torch device; None: a GPU if there is one.
         batch_size: Rows decoded together; `auto` by device.
-        chat_template_args: Extra arguments of the chat template.
-        thinking: Thinking mode, for templates that have one.
-        seed: Of sampling, for requests without a seed of their own.
         engine: `plain`: always transformers' own `generate`.
-        base: The model below an adapter.
-        trust: What of the model's files may run as a program.
+        local: As for `LocalModel`.
 
     Raises:
         RedoneError: Folder, weights, dtype or chat template cannot be used.
@@ -61,28 +52,17 @@ class HfModel(LocalModel):
         self,
         path: str | Path,
         *,
-        dtype: str = "auto",
-        device: str | None = None,
         batch_size: int | Literal["auto"] = "auto",
-        chat_template_args: Mapping[str, Any] | None = None,
-        thinking: Thinking = "auto",
-        seed: int = 0,
         engine: Literal["auto", "plain"] = "auto",
-        base: str | None = None,
-        trust: Trust | None = None,
+        **local: Any,
     ) -> None:
-        if dtype not in DTYPES:
-            raise UnknownName("dtype", dtype, DTYPES)
         if batch_size != "auto" and (not isinstance(batch_size, int) or batch_size < 1):
             raise RedoneError(
                 f"Batch size {batch_size!r}: expected 'auto' or a whole number from 1."
             )
         give_way_when_busy()
-        super().__init__(
-            path, dtype, device, chat_template_args or {}, thinking, base=base, trust=trust
-        )
+        super().__init__(path, **local)
         self._batch_size: int | Literal["auto"] = batch_size
-        self._seed = seed
         self._plain = engine == "plain"
         self._engine: Engine | None = None
 
@@ -116,20 +96,21 @@ class HfModel(LocalModel):
         try:
             self._engine = self._choose_engine()
         except Exception as error:
-            if is_out_of_memory(error):
-                raise RedoneError(
-                    f"The weights of {self.name} do not fit into the memory of "
-                    f"{self._checkpoint.device} as {self._checkpoint.dtype}. "
-                    "Use --dtype bfloat16, another device, or a smaller model."
-                ) from error
-            raise
+            if not is_out_of_memory(error):
+                raise
+            raise RedoneError(
+                f"The weights of {self.name} do not fit into the memory of "
+                f"{self._checkpoint.device} as {self._checkpoint.dtype}. "
+                "Use --dtype bfloat16, another device, or a smaller model."
+            ) from error
 
     def run(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Completion]]:
         """Complete requests, a window of them at a time; in a window in the order of completion."""
         source = iter(requests)
         while window := list(islice(source, WINDOW)):
             self.load()
-            yield from self._run(window)
+            assert self._engine is not None
+            yield from self._run(self._engine, window)
 
     def close(self) -> None:
         """Drop weights and caches."""
@@ -142,56 +123,58 @@ class HfModel(LocalModel):
         from .cpu.engine import FastEngine
 
         checkpoint, size = self._checkpoint, self._batch_size
-        model = checkpoint.load()
+        kind, model = checkpoint.device.type, checkpoint.load()
+        reason = f"on {kind}" if kind != "cpu" else unsupported(model)
         if self._plain:
             reason = "requested"
-        elif checkpoint.device.type != "cpu":
-            reason = f"on {checkpoint.device.type}"
-        else:
-            reason = unsupported(model)
         if reason is None:
             engine = FastEngine.of(model, FAST_BATCH if size == "auto" else size)
             if engine is not None:
                 return engine
             model, reason = checkpoint.load(), "decoder differs"
         if size == "auto":
-            size = 8 if checkpoint.device.type == "cpu" else 64
+            size = 8 if kind == "cpu" else 64
         return PlainEngine(model, checkpoint.pad, size, reason)
 
-    def _run(self, window: list[Request]) -> Iterator[tuple[Request, Completion]]:
-        engine = self._engine
-        assert engine is not None
-        for row in engine.generate(self._generations([r for r in window if r.kind == "generate"])):
+    def _run(self, engine: Engine, window: list[Request]) -> Iterator[tuple[Request, Completion]]:
+        kinds = ("generate", "loglikelihood", "rolling")
+        generate, score, rolling = ([r for r in window if r.kind == kind] for kind in kinds)
+        for row in engine.generate(self._generations(generate)):
             yield row.request, row.completion()
-        scored = [self._scoring(r) for r in window if r.kind == "loglikelihood"]
-        for row in engine.score(scored):
+        for row in engine.score([row for r in score for row in self._scored(r)]):
             yield row.request, row.completion()
-        for request in window:
-            if request.kind == "rolling":
-                yield request, self._rolling(engine, request)
+        for request in rolling:
+            done = list(engine.score(self._scored(request)))
+            yield (
+                request,
+                Completion(
+                    text="",
+                    prompt_tokens=sum(row.scored for row in done),
+                    seconds=sum(row.completion().seconds for row in done),
+                    logprob=sum(row.logprob for row in done),
+                    greedy=all(row.greedy for row in done),
+                ),
+            )
 
     def _generations(self, requests: list[Request]) -> list[Row]:
         rendered = [self._renderer.render(r.prompt) for r in requests]
-        encoded = self._renderer.encode(rendered)
+        encoded, eos = self._renderer.encode(rendered), self._checkpoint.eos
         rows = []
         for request, prompt, ids in zip(requests, rendered, encoded, strict=True):
             settings = request.settings
             if isinstance(request.prompt, str):
                 ids = self._last(ids, settings)
             room = None if self.context is None else self.context - len(ids)
-            answer = Answer(
-                settings, self._renderer.decode, self._checkpoint.eos, prompt.opened, room
-            )
-            seed = self._seed if request.seed is None else request.seed
-            source = generator(seed) if settings.temperature > 0 else None
+            answer = Answer(settings, self._renderer.decode, eos, prompt.opened, room)
+            source = generator(request.seed) if settings.temperature > 0 else None
             rows.append(Row(request, ids or [self._renderer.first_token], answer, source=source))
         return rows
 
-    def _scoring(self, request: Request) -> Row:
+    def _scored(self, request: Request) -> list[Row]:
         # The last token is only looked up, so it takes no position of the context.
         most = None if self.context is None else self.context + 1
-        ((ids, scored),) = self._renderer.scored_windows(request, most)
-        return Row(request, ids, scored=scored)
+        windows = self._renderer.scored_windows(request, most)
+        return [Row(request, ids, scored=scored) for ids, scored in windows]
 
     def _last(self, ids: list[int], settings: Settings) -> list[int]:
         """The end of a text that is too long for the context, cut as lm-eval does."""
@@ -199,19 +182,6 @@ class HfModel(LocalModel):
             return ids
         kept = self.context - settings.max_tokens - settings.max_thinking_tokens
         return ids[-kept:] if 0 < kept < len(ids) else ids
-
-    def _rolling(self, engine: Engine, request: Request) -> Completion:
-        most = None if self.context is None else self.context + 1
-        windows = self._renderer.scored_windows(request, most)
-        rows = [Row(request, ids, scored=scored) for ids, scored in windows]
-        done = list(engine.score(rows))
-        return Completion(
-            text="",
-            prompt_tokens=sum(scored for _, scored in windows),
-            seconds=sum(row.completion().seconds for row in done),
-            logprob=sum(row.logprob for row in done),
-            greedy=all(row.greedy for row in done),
-        )
 
 
 class PlainEngine:
@@ -264,13 +234,12 @@ class PlainEngine:
             yield from batch
 
     def _take(self, waiting: list[Row]) -> list[Row]:
-        size = min(self.batch_size, len(waiting))
-        if self._no_padding:  # padding would change a recurrent state
-            longest = len(waiting[-1].ids)
-            alike = sum(len(row.ids) == longest for row in waiting[-size:])
-            size = max(1, alike)
-        batch = waiting[-size:][::-1]
-        del waiting[-size:]
+        longest, batch = len(waiting[-1].ids), list[Row]()
+        while waiting and len(batch) < self.batch_size:
+            # Padding would change a recurrent state.
+            if self._no_padding and len(waiting[-1].ids) != longest:
+                break
+            batch.append(waiting.pop())
         return batch
 
     def _padded(self, texts: Sequence[list[int]], left: bool) -> tuple[Tensor, Tensor]:
@@ -291,7 +260,7 @@ class PlainEngine:
         import torch
         from transformers import GenerationConfig
 
-        live = [row for row in rows if row.answer and row.answer.finish is None]
+        live = [row for row in rows if row.open]
         if not live:
             return
         ids, mask = self._padded([row.ids for row in live], left=True)
@@ -327,7 +296,7 @@ def _choose(rows: Sequence[Row]) -> Callable[[Tensor, Tensor], Tensor]:
 
     def choose(_: Tensor, scores: Tensor) -> Tensor:
         for i, row in enumerate(rows):
-            if row.source is not None and row.answer and row.answer.finish is None:
+            if row.source is not None and row.open:
                 token = draw(scores[i], row.request.settings, row.source)
                 scores[i] = float("-inf")
                 scores[i, token] = 0.0
@@ -342,10 +311,9 @@ def _stop(rows: Sequence[Row]) -> Callable[..., Tensor]:
 
     def stop(ids: Tensor, _: Tensor, **__: Any) -> Tensor:
         for row, token in zip(rows, ids[:, -1].tolist(), strict=True):
-            if row.answer and row.answer.finish is None:
+            if row.open and row.answer:
                 row.answer.add(token)
-        done = [row.answer is None or row.answer.finish is not None for row in rows]
-        return torch.tensor(done, device=ids.device)
+        return torch.tensor([not row.open for row in rows], device=ids.device)
 
     return stop
 

@@ -91,11 +91,7 @@ class NoArgs(BaseModel):
 
 
 class HfArgs(BaseModel):
-    """`--backend-args` of the hf backend.
-
-    Attributes:
-        engine: `plain`: always transformers' own `generate`, not the fast engine for CPUs.
-    """
+    """`--backend-args` of the hf backend; `plain`: always transformers' own `generate`."""
 
     engine: Literal["auto", "plain"] = "auto"
 
@@ -104,12 +100,7 @@ A = TypeVar("A", bound=BaseModel)
 
 
 def checked_args(kind: type[A], backend: str, given: Mapping[str, Any]) -> A:
-    """The settings of a backend, their names and values checked.
-
-    Args:
-        kind: Their definition.
-        backend: For the messages.
-        given: As the user wrote them.
+    """The settings of a backend (`--backend-args`), their names and values checked.
 
     Raises:
         UnknownName: A name that the backend does not have.
@@ -215,31 +206,24 @@ def _one(config: ModelConfig, tasks: Sequence[Task], data: Path) -> Model:
             options=checked_args(EndpointOptions, backend, args),
             key=key_from(),
         )
-    trust = Trust(pickles=config.allow_pickle, code=config.trust_remote_code)
+    shared: dict[str, Any] = {
+        "dtype": config.dtype,
+        "chat_template_args": template,
+        "thinking": config.thinking,
+        "base": config.base,
+        "trust": Trust(pickles=config.allow_pickle, code=config.trust_remote_code),
+    }
     if backend == "vllm":
         from .vllm import VllmModel
 
-        return VllmModel(
-            config.model,
-            dtype=config.dtype,
-            chat_template_args=template,
-            thinking=config.thinking,
-            args=args,
-            base=config.base,
-            trust=trust,
-        )
+        return VllmModel(config.model, args=args, **shared)
     from .hf import HfModel
 
     size = config.batch_size
-    batch_size: Any = int(size) if size.isdecimal() else size
     return HfModel(
         config.model,
-        dtype=config.dtype,
         device=config.device,
-        batch_size=batch_size,
-        chat_template_args=template,
-        thinking=config.thinking,
+        batch_size=int(size) if size.isdecimal() else size,  # type: ignore[arg-type]
         engine=checked_args(HfArgs, backend, args).engine,
-        base=config.base,
-        trust=trust,
+        **shared,
     )

@@ -113,9 +113,7 @@ class Answer:
         self.finish: Literal["stop", "length"] | None = None
         self._settings, self._decode, self._eos, self._opened = settings, decode, eos, opened
         self._room = room
-        self._state: Literal["undecided", "thinking", "answering"] = (
-            "thinking" if opened else "undecided"
-        )
+        self._state = "thinking" if opened else "undecided"  # or "answering"
         self._thought = 0
         self._text = ""
         self._from = 0  # where the part of the text that stop texts act on begins
@@ -154,14 +152,7 @@ class Answer:
         thinking, text, finish = postprocess(
             self._decode(self.ids), self._settings.stop, self._opened, cut=self.finish != "stop"
         )
-        return Completion(
-            text=text,
-            finish=finish,
-            thinking=thinking,
-            prompt_tokens=prompt_tokens,
-            tokens=self.written,
-            seconds=seconds,
-        )
+        return Completion(text, finish, thinking, prompt_tokens, self.written, seconds)
 
     def _check_limits(self) -> None:
         """Thinking has its own budget; what it takes beyond that is the answer's."""

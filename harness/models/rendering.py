@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ...tasks.errors import RedoneError
@@ -64,10 +65,7 @@ class Renderer:
     """
 
     def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        arguments: Mapping[str, Any],
-        thinking: Thinking,
+        self, tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str, Any], thinking: Thinking
     ) -> None:
         self.tokenizer = tokenizer
         self.arguments = dict(arguments)
@@ -110,14 +108,13 @@ class Renderer:
 
     def encode(self, rendered: Sequence[Rendered]) -> list[list[int]]:
         """Token ids of many prompts; plain text gets the tokenizer's own special tokens."""
-        out: list[list[int]] = [[] for _ in rendered]
+        out: dict[int, list[int]] = {}
         for templated in (True, False):
-            which = [i for i, r in enumerate(rendered) if r.templated is templated]
-            if which:
-                texts = [rendered[i].text for i in which]
-                for i, ids in zip(which, self._ids(texts, special=not templated), strict=True):
-                    out[i] = ids
-        return out
+            texts = {i: r.text for i, r in enumerate(rendered) if r.templated is templated}
+            if texts:
+                ids = self._ids(list(texts.values()), special=not templated)
+                out.update(zip(texts, ids, strict=True))
+        return [out[i] for i in range(len(rendered))]
 
     def encode_pair(self, request: Request) -> tuple[list[int], int]:
         """Token ids of prompt and continuation, and how many of them are the continuation's.
@@ -138,25 +135,17 @@ class Renderer:
     def first_token(self) -> int:
         """The token before the first one of a text, so that the first has a probability too."""
         tokenizer = self.tokenizer
-        for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
-            if token is not None:
-                return int(token)  # type: ignore[arg-type]
-        return 0
+        tokens: list[Any] = [tokenizer.bos_token_id, tokenizer.eos_token_id]
+        return next((int(token) for token in tokens if token is not None), 0)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text without special tokens, the marks of thinking kept."""
-        if self._marks and any(i in self._marks for i in ids):
-            pieces, part = [], []
-            for i in ids:
-                if i in self._marks:
-                    pieces += [self._decode(part), self._marks[i]]
-                    part = []
-                else:
-                    part.append(i)
-            return "".join([*pieces, self._decode(part)])
-        return self._decode(ids)
+        if not any(i in self._marks for i in ids):
+            return self._decode(ids)
+        parts = ((mark, list(part)) for mark, part in groupby(ids, self._marks.get))
+        return "".join(mark * len(part) if mark else self._decode(part) for mark, part in parts)
 
-    def most_tokens(self, prompt: Sequence[Message] | str) -> int:
+    def _most_tokens(self, prompt: Sequence[Message] | str) -> int:
         """An upper bound of a prompt's tokens, without a tokenizer: each has a byte or more."""
         if isinstance(prompt, str):
             return len(prompt.encode()) + 8
@@ -170,14 +159,14 @@ class Renderer:
         """By how many tokens prompt and limits exceed the context; 0 or less: they fit."""
         if context is None or request.kind == "rolling":
             return -1
-        settings = request.settings
+        settings, scores = request.settings, request.kind == "loglikelihood"
         limits = settings.max_tokens + settings.max_thinking_tokens
-        if request.kind == "loglikelihood":
+        if scores:
             limits = len((request.continuation or "").encode())
-        most = self.most_tokens(request.prompt) + limits
+        most = self._most_tokens(request.prompt) + limits
         if most <= context:
             return most - context
-        if request.kind == "loglikelihood":
+        if scores:
             return len(self.encode_pair(request)[0]) - context
         return len(self.encode([self.render(request.prompt)])[0]) + limits - context
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...tasks.errors import RedoneError
@@ -37,10 +37,15 @@ class Row:
     source: Generator | None = None
     logprob: float = 0.0
     greedy: bool = True
-    started: float = field(default=0.0)
+    started: float = 0.0
 
     def start(self) -> None:
         self.started = self.started or time.perf_counter()
+
+    @property
+    def open(self) -> bool:
+        """Whether it has an answer that is not finished."""
+        return self.answer is not None and self.answer.finish is None
 
     @property
     def room(self) -> int:
@@ -105,9 +110,7 @@ def halved(batch_size: int, error: BaseException) -> int:
 def summed(rows: Sequence[Row], logits: Iterable[Tensor]) -> None:
     """Fill in the log-likelihood of rows that differ in their last token at most.
 
-    Args:
-        rows: `scored` says how many of their last tokens count.
-        logits: The model's at those tokens, in parts of shape [tokens, vocabulary].
+    `logits` are the model's at the last `scored` tokens, in parts of shape [tokens, vocabulary].
     """
     import torch
 

@@ -123,20 +123,15 @@ def load(name: str, tasks: Sequence[Task], folder: Path) -> ScriptedModel:
     path = Path(name)
     if not path.is_file():
         raise UnknownName("baseline or predictions file", name, BASELINES)
-    ids = {
-        (task.name, sample.split, sample.index): sample.id
-        for task in tasks
-        for sample in samples(task, folder)
-    }
+    ids = {(t.name, s.split, s.index): s.id for t in tasks for s in samples(t, folder)}
     only_split = {task: split for task, split, _ in ids}
     table: dict[str, Any] = {}
     for number, row in enumerate(json_objects(path), 1):
         if not isinstance(row, dict):
             raise BadRow(f"{path}, row {number}: an object is expected.")
         text = row.get("prediction")
-        if not isinstance(text, str) and not (
-            isinstance(text, list) and text and all(isinstance(t, str) for t in text)
-        ):
+        texts = text if isinstance(text, list) and text else [text]
+        if not all(isinstance(t, str) for t in texts):
             raise BadRow(
                 f"{path}, row {number}, field 'prediction': a text or list of texts. A row looks "
                 'like {"task": "sns_mini/ner", "index": 0, "prediction": "Paris"}.'
@@ -156,8 +151,6 @@ def load(name: str, tasks: Sequence[Task], folder: Path) -> ScriptedModel:
             raise BadRow(f"{path}, row {number}: {task} has no row {index} in split {key[1]!r}.")
         table[ids[key]] = text
     if unmatched := len(table.keys() - set(ids.values())):
-        print(
-            f"{path}: {unmatched} of {len(table)} predictions match no sample of these tasks.",
-            file=sys.stderr,
-        )
+        note = f"{unmatched} of {len(table)} predictions match no sample of these tasks."
+        print(f"{path}: {note}", file=sys.stderr)
     return ScriptedModel(table, name=path.name)

@@ -18,23 +18,16 @@ from typing import Any
 
 from ...tasks.errors import RedoneError, UnknownName
 from ...tasks.schema import Completion, Request
-from .base import Thinking
 from .checkpoint import LocalModel
 from .files import Trust, adapter_rank, model_files
 from .output import Answer
 
-WAITING = 4096
-"""Requests given to vLLM at once: more than it can batch, few enough to hold."""
-SHUTDOWN_SECONDS = 30.0
-"""Seconds that its processes have to end by themselves."""
+WAITING = 4096  # requests given to vLLM at once: more than it can batch, few enough to hold
+SHUTDOWN_SECONDS = 30.0  # that its processes have to end by themselves
 
 RESERVED = (
-    "model",
-    "tokenizer",
-    "dtype",
-    "trust_remote_code",
-    "skip_tokenizer_init",
-    "generation_config",
+    *("model", "tokenizer", "dtype"),
+    *("trust_remote_code", "skip_tokenizer_init", "generation_config"),
 )
 """Engine arguments that the backend sets itself."""
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -72,11 +65,8 @@ class VllmModel(LocalModel):
     Args:
         path: Model folder, or folder of a LoRA adapter.
         dtype: Of the weights; `auto` is the checkpoint's own.
-        chat_template_args: Extra arguments of the chat template.
-        thinking: Thinking mode, for templates that have one.
         args: Arguments of vLLM's engine (`vllm.EngineArgs`).
-        base: The model below an adapter.
-        trust: What of the model's files may run as a program.
+        local: As for `LocalModel`.
 
     Raises:
         RedoneError: vLLM is not installed, or folder or arguments cannot be used.
@@ -89,21 +79,16 @@ class VllmModel(LocalModel):
         path: str | Path,
         *,
         dtype: str = "auto",
-        chat_template_args: Mapping[str, Any] | None = None,
-        thinking: Thinking = "auto",
         args: Mapping[str, Any] | None = None,
-        base: str | None = None,
-        trust: Trust | None = None,
+        **local: Any,
     ) -> None:
-        self._trust = trust or Trust()
-        if model_files(str(path), self._trust, base).gguf:
+        self._trust = local.get("trust") or Trust()
+        if model_files(str(path), self._trust, local.get("base")).gguf:
             raise RedoneError(
                 f"vLLM does not read GGUF files by itself: {path}. --backend hf does (it undoes "
                 "the quantization), or a server of llama.cpp with --backend endpoint."
             )
-        super().__init__(
-            path, "auto", "cpu", chat_template_args or {}, thinking, base=base, trust=self._trust
-        )
+        super().__init__(path, device="cpu", **local)
         if find_spec("vllm") is None:
             raise RedoneError(
                 "vLLM is not installed: pip install 'redone[vllm]' (Linux with a GPU), or "
@@ -148,19 +133,23 @@ class VllmModel(LocalModel):
         from vllm import EngineArgs, LLMEngine  # pyright: ignore
         from vllm.lora.request import LoRARequest  # pyright: ignore
 
+        files = self._checkpoint.files
+        defaults: dict[str, Any] = {"enable_prefix_caching": True, "disable_log_stats": True}
+        if (adapter := files.adapter) is not None:
+            largest = adapter_rank(adapter)
+            rank = next((n for n in RANKS if n >= largest), largest)
+            defaults |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
         try:
             engine_args = EngineArgs(
-                model=str(self._checkpoint.files.folder),
+                model=str(files.folder),
                 dtype=self._dtype,
                 trust_remote_code=self._trust.code,
                 # Otherwise the folder's sampling settings would be the defaults of ours.
                 generation_config="vllm",
-                **{"enable_prefix_caching": True, "disable_log_stats": True}
-                | self._for_adapter()
-                | self._args,
+                **defaults | self._args,
             )
             self._engine = LLMEngine.from_engine_args(engine_args)
-            if (adapter := self._checkpoint.files.adapter) is not None:
+            if adapter is not None:
                 self._lora = LoRARequest("adapter", 1, str(adapter.resolve()))
                 self._engine.add_lora(self._lora)
         except Exception as error:
@@ -207,18 +196,6 @@ class VllmModel(LocalModel):
     def _device(self) -> str:
         return str(self._engine.vllm_config.device_config.device_type)
 
-    def _for_adapter(self) -> dict[str, Any]:
-        """Engine arguments that an adapter needs."""
-        folder = self._checkpoint.files.adapter
-        if folder is None:
-            return {}
-        largest = adapter_rank(folder)
-        return {
-            "enable_lora": True,
-            "max_loras": 1,
-            "max_lora_rank": next((n for n in RANKS if n >= largest), largest),
-        }
-
     def _add(self, request: Request) -> Pending:
         """Give a request to the engine."""
         pending = Pending(request, monotonic())
@@ -240,7 +217,6 @@ class VllmModel(LocalModel):
         return pending
 
     def _step(self) -> Any:
-        """The engine's next outputs."""
         from vllm.v1.engine.exceptions import EngineDeadError  # pyright: ignore
 
         try:
@@ -282,10 +258,9 @@ class VllmModel(LocalModel):
         seconds = monotonic() - pending.started
         if pending.request.kind == "generate":
             return self._read(pending, output.outputs[0], seconds)
-        start = len(output.prompt_token_ids) - scored
-        for token, table in zip(
-            output.prompt_token_ids[start:], output.prompt_logprobs[start:], strict=True
-        ):
+        ids, tables = output.prompt_token_ids, output.prompt_logprobs
+        start = len(ids) - scored
+        for token, table in zip(ids[start:], tables[start:], strict=True):
             pending.logprob += table[token].logprob
             pending.greedy = pending.greedy and table[token].rank == 1
         if pending.scored:

@@ -1,4 +1,4 @@
-"""`--workers N`: copies of a model in processes of their own, on one machine or a Ray cluster.
+"""`--workers N`: copies of a model in separate processes, on one machine or a Ray cluster.
 
 The driver (`WorkersModel`) hands out requests in pieces and takes every answer once; a `Worker` is
 an actor with a copy of the model. A worker that dies is started again, and its requests go to the
@@ -13,7 +13,6 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import count, islice
 from time import monotonic
 from typing import Any
@@ -40,11 +39,7 @@ class Pieces:
 
     Early pieces are large, so that prompts with the same beginning (a task's instruction) go to one
     worker; the last ones are small, so that all workers end together (guided self-scheduling,
-    Polychronopoulos and Kuck 1987). Long answers go first.
-
-    Args:
-        requests: Pulled lazily, a window at a time.
-        workers: How many share them.
+    Polychronopoulos and Kuck 1987). Long answers go first. Requests are pulled a window at a time.
     """
 
     def __init__(self, requests: Iterable[Request], workers: int) -> None:
@@ -64,10 +59,10 @@ class Pieces:
 
     def take(self) -> Piece:
         """The next piece, if any are left."""
-        if self.left and self._window:
-            size = max(LEAST, len(self._window) // (PARTS * self._workers))
-            return dict(self._window.popleft() for _ in range(min(size, len(self._window))))
-        return self._returned.popleft()
+        if not (self.left and self._window):
+            return self._returned.popleft()
+        size = max(LEAST, len(self._window) // (PARTS * self._workers))
+        return dict(self._window.popleft() for _ in range(min(size, len(self._window))))
 
     def put_back(self, piece: Piece) -> None:
         """Return the unanswered requests of a worker that died.
@@ -75,11 +70,9 @@ class Pieces:
         They come last, in halves: a request that kills every worker (one that needs too much
         memory) is soon alone, after all others are answered.
         """
-        numbers = list(piece)
-        half = (len(numbers) + 1) // 2
-        for part in (numbers[:half], numbers[half:]):
-            if part:
-                self._returned.append({number: piece[number] for number in part})
+        items = list(piece.items())
+        half = (len(items) + 1) // 2
+        self._returned.extend(dict(part) for part in (items[:half], items[half:]) if part)
 
 
 def _order(request: Request) -> tuple[int, str, str]:
@@ -95,22 +88,15 @@ Answers = list[tuple[int, Completion]]
 """Completions with the numbers of their requests."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """A `RedoneError` in a form that can be sent between processes."""
-
-    message: str
-    exit_code: int
-
-    def error(self) -> RedoneError:
-        """The error to raise in the driver."""
-        error = RedoneError(self.message)
-        error.exit_code = self.exit_code
-        return error
+def _portable(error: RedoneError) -> RedoneError:
+    """The error without its class, whose arguments other processes may not be able to rebuild."""
+    plain = RedoneError(str(error))
+    plain.exit_code = error.exit_code
+    return plain
 
 
 class Worker:
-    """A copy of the model in a process of its own: the class of the actors.
+    """A copy of the model in a separate process: the class of the actors.
 
     Args:
         build: Makes the model.
@@ -125,15 +111,15 @@ class Worker:
         self._build = build
         self._model: Model | None = None
 
-    def ready(self) -> dict[str, Any] | Stopped:
+    def ready(self) -> dict[str, Any] | RedoneError:
         """Make the model and load its weights; returns its `environment`."""
         try:
             self._model = self._build()
             return self._model.environment()
         except RedoneError as error:
-            return Stopped(str(error), error.exit_code)
+            return _portable(error)
 
-    def answer(self, piece: Piece) -> Iterator[Answers | Stopped]:
+    def answer(self, piece: Piece) -> Iterator[Answers | RedoneError]:
         """Complete the requests of a piece; completions are sent as they come."""
         assert self._model is not None
         numbers = {id(request): number for number, request in piece.items()}
@@ -145,11 +131,10 @@ class Worker:
                 if monotonic() - sent >= SEND_EVERY:
                     yield ready
                     ready, sent = [], monotonic()
+            yield ready
         except RedoneError as error:
             yield ready
-            yield Stopped(str(error), error.exit_code)
-            return
-        yield ready
+            yield _portable(error)
 
     def close(self) -> None:
         """Release memory and devices."""
@@ -185,9 +170,8 @@ class WorkersModel:
         build: Makes another copy, in another process (it is pickled).
         workers: How many.
         address: Of a Ray cluster; None: this machine.
-        gpus: GPUs for each worker, a fraction lets workers share one; None: `gpus_if_any` where
-            the cluster has GPUs.
-        gpus_if_any: What the backend can use.
+        gpus: GPUs per worker (a fraction: workers share one); None: `gpus_if_any`, what the
+            backend can use, where the cluster has GPUs.
 
     Raises:
         RedoneError: Ray is not installed, has no such cluster, or too few GPUs.
@@ -231,22 +215,14 @@ class WorkersModel:
 
     def environment(self) -> dict[str, Any]:
         """How it is computed, as reported by the first worker that is ready."""
-        import ray
-
         while self._environment is None:
-            self._start()
-            for done in ray.wait(list(self._loading))[0]:
-                self._loaded(done)
+            self._await_one()
         return {**self._environment, "workers": self._workers}
 
     def load(self) -> None:
         """Start the workers and wait for all of them, which `run` does not."""
-        import ray
-
         while len(self._ready()) < len(self._deaths):
-            self._start()
-            for done in ray.wait(list(self._loading))[0]:
-                self._loaded(done)
+            self._await_one()
 
     def overflow(self, request: Request) -> int:
         """By how many tokens prompt and limits exceed the context; 0 or less: they fit."""
@@ -279,14 +255,16 @@ class WorkersModel:
                         continue
                     number, piece = busy[done]
                     try:
-                        answers = self._next(done, number)
+                        answers = self._result(next(done), number)
+                    except StopIteration:
+                        del busy[done]
+                        continue
                     except _Died:
                         del busy[done]
                         pieces.put_back(piece)
                         continue
-                    if answers is None:
-                        del busy[done]
-                        continue
+                    if answers:
+                        self._deaths[number] = 0
                     for at, completion in answers:
                         if (request := piece.pop(at, None)) is not None:
                             yield request, completion
@@ -315,6 +293,14 @@ class WorkersModel:
         """Workers that have loaded their model."""
         return [n for n in self._actors if n not in self._loading.values()]
 
+    def _await_one(self) -> None:
+        """Wait for the next worker to load its model; start those that do not run."""
+        import ray
+
+        self._start()
+        for done in ray.wait(list(self._loading))[0]:
+            self._loaded(done)
+
     def _start(self) -> None:
         """Start the workers that are not running, unless they died too often."""
         import ray
@@ -331,17 +317,6 @@ class WorkersModel:
             found = self._result(done, self._loading.pop(done))
             self._environment = self._environment or found
 
-    def _next(self, stream: Any, number: int) -> list[tuple[int, Completion]] | None:
-        """More answers of a piece; None at its end."""
-        try:
-            reference = next(stream)
-        except StopIteration:
-            return None
-        answers = self._result(reference, number)
-        if answers:
-            self._deaths[number] = 0
-        return answers
-
     def _result(self, reference: Any, number: int) -> Any:
         """What a worker returned."""
         import ray
@@ -354,8 +329,8 @@ class WorkersModel:
         except RayError as error:
             self._died(number, error)
             raise _Died from error
-        if isinstance(result, Stopped):
-            raise result.error()
+        if isinstance(result, RedoneError):
+            raise result
         return result
 
     def _died(self, number: int, error: Exception) -> None:

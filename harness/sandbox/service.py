@@ -12,13 +12,16 @@ import os
 import platform
 import queue
 import select
-import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -26,24 +29,16 @@ from ...tasks.errors import RedoneError
 from ...tasks.schema import Outcome, Reason
 from ..machine import cores
 from .inside.protocol import receive, send, write_all
-from .isolation import Isolation, Level, probe
 
-RULES = 1
-"""Version of what counts as passed; part of the identity."""
-MEMORY = 2**30
-"""Bytes of address space of a program."""
+RULES = 1  # version of what counts as passed; part of the identity
+MEMORY = 2**30  # bytes of address space of a program
 MOST_WORKERS = 8
-PROBE_SECONDS = 10.0
-START = 30.0
-"""Seconds that a fork server may need to start."""
-GRACE = 10.0
-"""Seconds that a fork server may need beyond a program's time before it counts as stuck."""
-PATIENCE = 5.0
-"""Wall time of a program on a busy machine, as a multiple of its CPU time."""
-LONGEST = 2**20
-"""Bytes of a program or its tests."""
-DETAIL = 200
-"""Characters of an outcome's detail."""
+START = 30.0  # seconds that a fork server may need to start
+GRACE = 10.0  # seconds beyond a program's time after which a fork server counts as stuck
+PATIENCE = 5.0  # wall time of a program on a busy machine, as a multiple of its CPU time
+PROBE_SECONDS = 10.0  # of one attempt to get out
+LONGEST = 2**20  # bytes of a program or its tests
+DETAIL = 200  # characters of an outcome's detail
 # The package `inside` is imported by itself: a Python without site-packages cannot see redone.
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[2]); from inside.fork_server import main; "
@@ -66,17 +61,12 @@ class Worker:
     """
 
     def __init__(self, isolation: str, memory: int) -> None:
-        self._isolation = isolation
-        self._memory = memory
+        self._isolation, self._memory = isolation, memory
         self._process: subprocess.Popen[bytes] | None = None
         self.mechanisms: dict[str, Any] = {}
 
     def start(self) -> None:
-        """Starts the fork server unless it runs.
-
-        Raises:
-            OSError: It cannot be started.
-        """
+        """Starts the fork server unless it runs; raises OSError if it cannot be started."""
         if self._process and self._process.poll() is None:
             return
         self.close()
@@ -125,11 +115,9 @@ class Worker:
     def _ask(self, texts: list[bytes], seconds: float) -> dict[str, Any]:
         if self._process is None or self._process.stdin is None:
             raise EOFError
-        pipe = self._process.stdin.fileno()
+        pipe, patience = self._process.stdin.fileno(), seconds * PATIENCE
         job = {"tests": len(texts[0]), "program": len(texts[1])}
-        patience = seconds * PATIENCE
-        limits = {"seconds": seconds, "patience": patience, "memory": self._memory}
-        send(pipe, {**job, **limits})
+        send(pipe, {**job, "seconds": seconds, "patience": patience, "memory": self._memory})
         for text in texts:
             write_all(pipe, text)
         return self._reply(patience + GRACE)
@@ -153,8 +141,7 @@ class Worker:
         for pipe in (process.stdin, process.stdout):
             if pipe:
                 pipe.close()
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
 
 
@@ -165,6 +152,98 @@ def _since(started: float) -> float:
 def _printable(text: str) -> str:
     """Hostile text as one short line without control characters."""
     return "".join(c if c.isprintable() else " " for c in text[:DETAIL])
+
+
+Level = Literal["namespaces", "landlock", "limits"]
+"""What holds a program, from strong to weak: see `Isolation`."""
+
+_TESTS = "assert stopped() is True"
+_ATTEMPT = """
+def stopped():
+    try:
+{attempt}
+    except (OSError, MemoryError):
+        return True
+    return False
+"""
+_PROBES: Mapping[str, str] = {
+    "network": "import socket; socket.create_connection(('127.0.0.1', {port}), 2).close()",
+    "reading files": "open({secret!r}).close()",
+    "writing files": "open({outside!r}, 'w').close()",
+    "other processes": "import os; os.kill(os.getppid(), 0)",
+    "new processes": "import os; os.fork() or os._exit(0)",
+    "other programs": "import os; os.execv('/bin/true', ['true'])",
+    "privileges": "import os; os.setuid(0); os.seteuid(0); os.chroot('/')",
+    "memory": "bytearray({memory})",
+}
+_SAFE = "import os\ndef stopped():\n    return not os.environ and os.getcwd() != '/'\n"
+"""Checks the environment and the working directory, without an attempt to get out."""
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """Which isolation is in force.
+
+    Attributes:
+        level: `namespaces`: own namespaces, with a system-call filter. `landlock`: files by an
+            allow-list, with the same filter. `limits`: resource limits and a clean environment; no
+            protection of this machine from a hostile program.
+        open: Attempts that were not stopped.
+    """
+
+    level: Level
+    open: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """The isolation in one line, for people."""
+        stopped = f"not stopped: {', '.join(self.open)}" if self.open else "every probe was stopped"
+        return f"{_DESCRIPTIONS[self.level]}; {stopped}"
+
+
+_DESCRIPTIONS: Mapping[Level, str] = {
+    "namespaces": "own namespaces (no network, no files but Python's, no other processes) and a "
+    "system-call filter",
+    "landlock": "Landlock (no files but Python's) and a system-call filter (no network, no other "
+    "processes)",
+    "limits": "resource limits only, NOT SAFE for hostile programs",
+}
+
+
+def probe(worker: Worker, memory: int) -> Isolation:
+    """Measures which isolation is in force: by programs that try to get out, never assumed.
+
+    What the fork server reports is a claim that counts only if every attempt was stopped. `memory`
+    is the limit of a program in bytes.
+    """
+    with _bait() as bait:
+        values = {**bait, "memory": 2 * memory}
+        programs = {
+            name: _ATTEMPT.format(attempt=f"        {line.format(**values)}")
+            for name, line in _PROBES.items()
+        }
+        programs["environment"] = _SAFE
+        outcomes = {n: worker.run(text, _TESTS, PROBE_SECONDS) for n, text in programs.items()}
+    free = tuple(name for name, outcome in outcomes.items() if not outcome.passed)
+    strong: tuple[Level, ...] = ("namespaces", "landlock")
+    in_use = [level for level in strong if worker.mechanisms.get(level)]
+    held = in_use and worker.mechanisms.get("seccomp") and not free
+    return Isolation(in_use[0] if held else "limits", free)
+
+
+@contextmanager
+def _bait() -> Iterator[dict[str, Any]]:
+    """A listening port, a file that anybody may read, and a folder that anybody may write."""
+    with tempfile.TemporaryDirectory(prefix="redone-probe-") as name, socket.socket() as server:
+        folder = Path(name)
+        folder.chmod(0o777)
+        secret = folder / "secret"
+        secret.write_text("secret")
+        secret.chmod(0o644)
+        server.bind(("127.0.0.1", 0))
+        server.listen(8)
+        port = server.getsockname()[1]
+        yield {"port": port, "secret": str(secret), "outside": str(folder / "written")}
 
 
 class SandboxUnavailable(RedoneError):
@@ -207,14 +286,10 @@ class ForkSandbox:
             self._idle.put(worker)
         weakref.finalize(self, _close, self._workers)
         first = self._workers[0]
-        self._mechanisms: Mapping[str, bool] | None = None
+        self._mechanisms: dict[str, bool] | None = None
         self._start(first)
         self._mechanisms = dict(first.mechanisms)
-        self.isolation: Isolation = probe(
-            lambda program, tests: first.run(program, tests, PROBE_SECONDS),
-            self._mechanisms,
-            memory,
-        )
+        self.isolation: Isolation = probe(first, memory)
         if isolation not in ("auto", self.isolation.level):
             self.close()
             raise SandboxUnavailable(

@@ -14,7 +14,7 @@ from misbehaving_server import KINDS, MisbehavingServer, plain_answer, reply_wit
 
 from redone.harness.cli import main
 from redone.harness.models.endpoint import EndpointModel, EndpointOptions
-from redone.harness.models.endpoint.pace import ServerGone
+from redone.harness.models.endpoint.client import ServerGone
 from redone.tasks.errors import RedoneError
 from redone.tasks.schema import Request, Settings
 

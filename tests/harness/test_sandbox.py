@@ -266,9 +266,9 @@ def test_the_level_is_what_probes_found_and_never_more(monkeypatch):
     )
     service.close()
     # The same fork server, with one attempt that nothing can stop.
-    from redone.harness.sandbox import isolation
+    from redone.harness.sandbox import service as module
 
-    monkeypatch.setattr(isolation, "_PROBES", {**isolation._PROBES, "arithmetic": "1 + 1"})
+    monkeypatch.setattr(module, "_PROBES", {**module._PROBES, "arithmetic": "1 + 1"})
     weaker = ForkSandbox(workers=1)
     assert weaker.isolation.level == "limits"
     assert weaker.isolation.open == ("arithmetic",) or "arithmetic" in weaker.isolation.open

@@ -233,7 +233,7 @@ def test_parameters_moved_to_other_memory_are_found_again(trainer):
 
 def assert_next_token(made, question):
     """The decoder expects what the model expects."""
-    from redone.harness.models.cpu.prefill import read
+    from redone.harness.models.cpu.attention import read
 
     decoder = made.writer._engine._decoder
     with torch.inference_mode():

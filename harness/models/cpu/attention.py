@@ -1,4 +1,4 @@
-"""Attention on a CPU over a prefix that many sequences share.
+"""Attention on a CPU over a prefix that many sequences share, and prefill: reading prompts so.
 
 Keys and values of a shared prefix are stored, and attended to, once. A softmax over prefix and own
 keys is merged from one over each: with outputs a, b and log-sum-exps A, B of their scores the
@@ -11,21 +11,17 @@ without repeating them, and reads strided caches in place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
+from .decoder import Decoder
+
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """One sequence's place in a packed prompt: tokens `start` to `end`."""
-
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,68 +59,37 @@ def prompt_attention(
     queries: Tensor,
     keys: Tensor,
     values: Tensor,
-    spans: Sequence[Span],
+    spans: Sequence[slice],
     prefix: tuple[Tensor, Tensor] | None,
     scale: float,
+    last: bool = False,
 ) -> Tensor:
     """Causal attention of packed sequences, each over the common prefix and itself.
 
     Args:
-        queries: Shape [tokens, heads, head size].
+        queries: Shape [tokens, heads, head size]; with `last`, those of each sequence's last token.
         keys: Shape [tokens, key-value heads, head size].
         values: Shape as of the keys.
         spans: The sequences, in order, without gaps.
         prefix: Keys and values, shape [1, key-value heads, prefix length, head size].
         scale: Factor of the scores.
+        last: For the last token of each sequence only.
 
     Returns:
-        Shape [tokens, heads * head size].
+        Shape [queries, heads * head size].
     """
     q, k, v = (t.transpose(0, 1)[None] for t in (queries, keys, values))
+    asking = [slice(i, i + 1) for i in range(len(spans))] if last else spans
     own = [
-        _flash(q[:, :, s.start : s.end], k[:, :, s.start : s.end], v[:, :, s.start : s.end],
-               0.0, True, scale=scale)
-        for s in spans
-    ]  # fmt: skip
+        _flash(q[:, :, a], k[:, :, s], v[:, :, s], 0.0, not last, scale=scale)
+        for a, s in zip(asking, spans, strict=True)
+    ]
     out, logsum = own[0] if len(own) == 1 else (torch.cat([o[i] for o in own], 2) for i in (0, 1))
     if prefix is not None:
         before, before_logsum = _flash(q, *prefix, 0.0, False, scale=scale)
-        out = _merged(before, before_logsum, out, logsum)
-    return out.transpose(1, 2).reshape(len(queries), -1)
-
-
-def last_attention(
-    queries: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    spans: Sequence[Span],
-    prefix: tuple[Tensor, Tensor] | None,
-    scale: float,
-) -> Tensor:
-    """The same for the last token of each sequence only.
-
-    Args:
-        queries: Shape [sequences, heads, head size].
-        keys: Shape [tokens, key-value heads, head size].
-        values: Shape as of the keys.
-        spans: As for `prompt_attention`.
-        prefix: As for `prompt_attention`.
-        scale: Factor of the scores.
-
-    Returns:
-        Shape [sequences, heads * head size].
-    """
-    k, v = (t.transpose(0, 1)[None] for t in (keys, values))
-    q = queries.transpose(0, 1)[None]
-    own = [
-        _flash(q[:, :, i : i + 1], k[:, :, s.start : s.end], v[:, :, s.start : s.end],
-               0.0, False, scale=scale)
-        for i, s in enumerate(spans)
-    ]  # fmt: skip
-    out, logsum = own[0] if len(own) == 1 else (torch.cat([o[i] for o in own], 2) for i in (0, 1))
-    if prefix is not None:
-        before, before_logsum = _flash(q, *prefix, 0.0, False, scale=scale)
-        out = _merged(before, before_logsum, out, logsum)
+        # Two attentions over disjoint keys are merged into one over their union.
+        weight = torch.sigmoid(before_logsum - logsum).unsqueeze(-1)
+        out = torch.lerp(out, before, weight.to(out.dtype))
     return out.transpose(1, 2).reshape(len(queries), -1)
 
 
@@ -196,7 +161,77 @@ def _over_prefix(grouped: Tensor, shared: Shared, scale: float) -> tuple[Tensor,
     )
 
 
-def _merged(first: Tensor, first_logsum: Tensor, second: Tensor, second_logsum: Tensor) -> Tensor:
-    """Two attentions over disjoint keys merged into one over their union."""
-    weight = torch.sigmoid(first_logsum - second_logsum).unsqueeze(-1)
-    return torch.lerp(second, first, weight.to(second.dtype))
+@dataclass(slots=True, eq=False)
+class Prefix:
+    """Keys and values of tokens that several rows begin with.
+
+    Attributes:
+        keys, values: One tensor per layer, shape [1, key-value heads, length, head size].
+    """
+
+    length: int
+    keys: list[Tensor]
+    values: list[Tensor]
+
+    def at(self, layer: int) -> tuple[Tensor, Tensor]:
+        return self.keys[layer], self.values[layer]
+
+
+Keep = Callable[[int, Sequence[slice], Tensor, Tensor], None]
+"""Called with layer, spans, keys and values [tokens, key-value heads, size]."""
+
+
+def read_prefix(decoder: Decoder, ids: Sequence[int], before: Prefix | None = None) -> Prefix:
+    """Keys and values of tokens, behind those of an earlier prefix."""
+    stored: list[tuple[Tensor, Tensor]] = []
+
+    def keep(layer: int, spans: Sequence[slice], keys: Tensor, values: Tensor) -> None:
+        pair = [t.transpose(0, 1)[None].contiguous() for t in (keys, values)]
+        if before is not None:
+            pair = [torch.cat(both, 2) for both in zip(before.at(layer), pair, strict=True)]
+        stored.append((pair[0], pair[1]))
+
+    read(decoder, [ids], before, keep, wanted=torch.empty(0, dtype=torch.long))
+    keys, values = (list(t) for t in zip(*stored, strict=True))
+    return Prefix(keys[0].shape[2], keys, values)
+
+
+def read(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    prefix: Prefix | None = None,
+    keep: Keep | None = None,
+    wanted: Tensor | None = None,
+) -> Tensor:
+    """Pass prompts through the model, packed one behind the other: nothing is padded.
+
+    Args:
+        decoder: The model.
+        prompts: Token ids behind the prefix, none empty.
+        prefix: What they all begin with.
+        keep: Called with layer, spans, keys and values.
+        wanted: Indices of the tokens whose hidden states are wanted; by default those of the last
+            token of each prompt.
+
+    Returns:
+        Hidden states, shape [wanted, hidden size].
+    """
+    ends = list(accumulate(map(len, prompts)))
+    spans = [slice(end - len(prompt), end) for prompt, end in zip(prompts, ends, strict=True)]
+    ids = torch.tensor([i for prompt in prompts for i in prompt])
+    before = prefix.length if prefix is not None else 0
+    positions = torch.cat([torch.arange(before, before + len(p)) for p in prompts])
+
+    def attend(layer: int, q: Tensor, keys: Tensor, values: Tensor, last: bool = False) -> Tensor:
+        if keep is not None:
+            keep(layer, spans, keys, values)
+        if not len(q):
+            return q
+        shared = prefix.at(layer) if prefix is not None else None
+        return prompt_attention(q, keys, values, spans, shared, decoder.scale, last)
+
+    if wanted is not None and len(wanted):
+        return decoder.forward(ids, positions, attend)[wanted]
+    if wanted is None:
+        wanted = torch.tensor(ends) - 1
+    return decoder.forward(ids, positions, attend, (wanted, partial(attend, last=True)))

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from ..rows import Row, draw
-from .attention import Own, Shared, Span, step_attention
+from .attention import Own, Prefix, Shared, read, read_prefix, step_attention
 from .decoder import Decoder
-from .prefill import Prefix, read, read_prefix
 
 _STEP = 64  # capacities are multiples of this
 
@@ -35,10 +34,9 @@ class Slots:
     def __init__(
         self, layers: int, heads: int, size: int, dtype: torch.dtype, rows: int, tokens: int
     ) -> None:
-        self._shape = (heads, size)
-        self._dtype, self._most, self._tokens = dtype, rows, tokens
-        self.capacity = 0
-        self.rows = 0
+        self._shape, self._dtype = (heads, size), dtype
+        self._most, self._tokens = rows, tokens
+        self.capacity = self.rows = 0
         self.keys: list[Tensor] = [torch.empty(0)] * layers
         self.values: list[Tensor] = [torch.empty(0)] * layers
 
@@ -52,11 +50,9 @@ class Slots:
         return len(needs)
 
     def reserve(self, needs: Sequence[int], used: Sequence[int]) -> None:
-        """Make room for rows of these needs.
+        """Make room for rows that may come to `needs` tokens and have `used` now.
 
-        Args:
-            needs: Tokens that each row may come to, those in the slots first.
-            used: Tokens that each row in a slot has now.
+        Those in the slots come first.
         """
         capacity = -(-max(needs) // _STEP) * _STEP
         # A batch that is small because of a row that has left may grow again.
@@ -176,14 +172,8 @@ class Batch:
         self.seats: list[Seat] = []
         self._wasted = 0
         self._decoder = decoder
-        self._slots = Slots(
-            len(decoder.layers),
-            decoder.kv_heads,
-            decoder.size,
-            decoder.dtype,
-            rows,
-            max(1, memory // decoder.token_bytes),
-        )
+        shape = len(decoder.layers), decoder.kv_heads, decoder.size
+        self._slots = Slots(*shape, decoder.dtype, rows, max(1, memory // decoder.token_bytes))
 
     def admits(self, group: Group, rows: Sequence[Row]) -> int:
         """How many of these rows, in this order, fit in addition to those in the batch."""
@@ -191,11 +181,7 @@ class Batch:
         return max(0, self._slots.fitting(needs) - len(self.seats))
 
     def admit(self, group: Group, rows: Sequence[Row]) -> list[Row]:
-        """Prefill the prompts of rows and choose their first tokens.
-
-        Returns:
-            Rows that are finished already; the others have a seat.
-        """
+        """Prefill prompts and choose first tokens; returns the rows that are finished already."""
         if group.depth:
             group.read(self._decoder)
         for row in rows:
@@ -204,10 +190,9 @@ class Batch:
         self._slots.reserve([s.need for s in (*self.seats, *new)], [s.length for s in self.seats])
         first = len(self.seats)
 
-        def keep(layer: int, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
-            for number, span in enumerate(spans):
-                part = slice(span.start, span.end)
-                self._slots.write(layer, first + number, keys[part], values[part])
+        def keep(layer: int, spans: Sequence[slice], keys: Tensor, values: Tensor) -> None:
+            for number, span in enumerate(spans, first):
+                self._slots.write(layer, number, keys[span], values[span])
 
         prompts = [row.ids[group.depth :] for row in rows]
         hidden = read(self._decoder, prompts, group.prefix, keep)
@@ -215,11 +200,7 @@ class Batch:
         return self._choose(self._decoder.logits(hidden), first)
 
     def step(self) -> list[Row]:
-        """One token for every row.
-
-        Returns:
-            The rows that it finished.
-        """
+        """One token for every row; returns the rows that it finished."""
         self._arrange()
         seats, decoder, slots = self.seats, self._decoder, self._slots
         lengths = torch.tensor([s.length for s in seats])
@@ -231,13 +212,9 @@ class Batch:
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             slots.append(layer, where, keys, values)
             shared = [Shared(rows, *prefix.at(layer)) for rows, prefix in sharing]
+            k, v = slots.keys[layer], slots.values[layer]
             own = [
-                Own(
-                    rows,
-                    slots.keys[layer][rows, ..., : mask.shape[-1]],
-                    slots.values[layer][rows, :, : mask.shape[-1]],
-                    mask,
-                )
+                Own(rows, k[rows, ..., : mask.shape[-1]], v[rows, :, : mask.shape[-1]], mask)
                 for rows, mask in parts
             ]
             return step_attention(queries, own, shared, decoder.scale)

@@ -8,10 +8,12 @@ product, gate and up by another, residuals added inside the products.
 
 from __future__ import annotations
 
-import time
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from time import thread_time
+from timeit import repeat
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -154,11 +156,10 @@ def _packed_product(x: Tensor, packed: Tensor, bias: Tensor | None = None) -> Te
 def _vendor() -> str:
     """The processor's `vendor_id`, "" if unknown."""
     try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        found = re.search(r"^vendor_id\s*:(.*)$", Path("/proc/cpuinfo").read_text("utf-8"), re.M)
     except OSError:
         return ""
-    found = (line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id"))
-    return next(found, "")
+    return found[1].strip() if found else ""
 
 
 class _Layer:
@@ -199,10 +200,10 @@ class Decoder:
         self._rotary = inner.rotary_emb
         self._cos = self._sin = torch.empty(0)
         self._kept: Any = model if keep else None
-        self._take_over(model, arithmetic, keep)
+        self._take_over(model, keep)
 
-    def _take_over(self, model: Any, arithmetic: torch.dtype, keep: bool) -> None:
-        inner = model.model
+    def _take_over(self, model: Any, keep: bool) -> None:
+        inner, arithmetic = model.model, self.dtype
         self._norm = inner.norm.weight.detach().to(arithmetic)
         self._embedding = inner.embed_tokens.weight.detach().to(arithmetic)
         head = model.lm_head.weight.detach()
@@ -230,7 +231,7 @@ class Decoder:
             return
         embedding = self._kept.model.embed_tokens.weight
         if embedding.data_ptr() != self._embedding.data_ptr():
-            self._take_over(self._kept, self.dtype, keep=True)
+            self._take_over(self._kept, keep=True)
             return
         with torch.no_grad():
             for layer in self.layers:
@@ -265,13 +266,11 @@ class Decoder:
             turned, values = self._heads(mixed, layer, cos, sin)
             queries, keys = turned[:, : self.heads], turned[:, self.heads :]
             if number == final and last is not None:
-                wanted, attend_last = last
+                wanted, attend = last
                 hidden, queries = hidden[wanted], queries[wanted]
-                attended = attend_last(number, queries, keys, values)
-                if not len(wanted):
-                    return hidden
-            else:
-                attended = attend(number, queries, keys, values)
+            attended = attend(number, queries, keys, values)
+            if not len(hidden):
+                return hidden
             hidden = layer.out(attended, hidden)
             gate, up = layer.gate_up(self._normed(hidden, layer.mlp_norm)).chunk(2, -1)
             hidden = layer.down(F.silu(gate).mul_(up), hidden)
@@ -291,14 +290,9 @@ class Decoder:
         both = mixed.contiguous().view(len(mixed), -1, self.size)
         turning, values = both[:, : -self.kv_heads], both[:, -self.kv_heads :]
         if layer.head_norms:
-            queries, keys = turning[:, : self.heads], turning[:, self.heads :]
-            turning = torch.cat(
-                [
-                    self._normed(x, w)
-                    for x, w in zip((queries, keys), layer.head_norms, strict=True)
-                ],
-                1,
-            )
+            parts = turning.split([self.heads, self.kv_heads], 1)
+            weighted = zip(parts, layer.head_norms, strict=True)
+            turning = torch.cat([self._normed(part, weight) for part, weight in weighted], 1)
         half = self.size // 2
         a, b = turning[..., :half], turning[..., half:]
         turned = torch.empty_like(turning)
@@ -341,11 +335,6 @@ def _product_seconds(shape: tuple[int, int], dtype: torch.dtype) -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        best = float("inf")
-        for _ in range(4):
-            start = time.thread_time()
-            torch.mm(x, weight)
-            best = min(best, time.thread_time() - start)
+        return min(repeat(lambda: torch.mm(x, weight), timer=thread_time, repeat=4, number=1))
     finally:
         torch.set_num_threads(threads)
-    return best

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain, islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ...machine import free_bytes, is_out_of_memory
 from ..rows import Row, fresh, halved, summed
+from .attention import Prefix, read, read_prefix
 from .batch import Batch, Group
 from .decoder import Decoder, fastest_arithmetic
-from .prefill import Prefix, read, read_prefix
 from .sharing import Node, best_groups, prefix_tree
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ class FastEngine:
     """
 
     def __init__(self, decoder: Decoder, batch_size: int) -> None:
-        self._decoder = decoder
-        self.batch_size = batch_size
+        self._decoder, self.batch_size = decoder, batch_size
 
     @staticmethod
     def of(
@@ -75,9 +75,8 @@ class FastEngine:
 
     def generate(self, rows: list[Row]) -> Iterator[Row]:
         """Finish the answers of rows, each yielded as soon as it is done."""
-        ended = [row for row in rows if row.answer is None or row.answer.finish is not None]
-        yield from ended
-        queue = _queue([row for row in rows if row.answer and row.answer.finish is None])
+        yield from (row for row in rows if not row.open)
+        queue = _queue([row for row in rows if row.open])
         while queue:
             batch = Batch(self._decoder, self.batch_size, free_bytes() // 3)
             try:
@@ -119,15 +118,11 @@ class FastEngine:
         to wait for more of them.
         """
         group, waiting = queue[0]
-        tokens, rows = 0, []
-        for row in waiting:
-            if rows and tokens + len(row.ids) - group.depth > _PACKED:
-                break
-            rows.append(row)
-            tokens += len(row.ids) - group.depth
+        count = _in_one_pass(len(row.ids) - group.depth for row in waiting)
+        rows = list(islice(waiting, count))
         room = min(batch.admits(group, rows), self.batch_size - len(batch.seats))
-        if room >= len(rows) or 8 * room >= self.batch_size:
-            return min(room, len(rows))
+        if room >= count or 8 * room >= self.batch_size:
+            return min(room, count)
         return 0 if batch.seats else 1
 
     def score(self, rows: list[Row]) -> Iterator[Row]:
@@ -138,23 +133,16 @@ class FastEngine:
         in their last token only (A, B, C, D) are one sequence: that token is never read.
         """
         yield from (row for row in rows if not row.scored)
-        mates: dict[bytes, list[Row]] = {}
+        groups: dict[bytes, list[Row]] = {}
         for row in (row for row in rows if row.scored):
-            mates.setdefault(array("q", [row.scored, *row.ids[:-1]]).tobytes(), []).append(row)
-        first = {id(own[0]): own for own in mates.values()}
-        yield from self._score_tree([own[0] for own in mates.values()], first)
+            groups.setdefault(array("q", [row.scored, *row.ids[:-1]]).tobytes(), []).append(row)
+        yield from self._score_tree(list(groups.values()))
 
-    def _score_tree(self, rows: list[Row], mates: Mapping[int, Sequence[Row]]) -> Iterator[Row]:
-        """Score rows that all differ in what is read.
-
-        Args:
-            rows: One of each set of rows that differ in their last token only.
-            mates: Those sets, by `id` of that one row.
-        """
-        rows = sorted(rows, key=_context)
-        contexts = [_context(row) for row in rows]
-        root = prefix_tree(contexts)[-1]
-        todo: list[tuple[Node, Prefix | None]] = [(root, None)]
+    def _score_tree(self, groups: list[list[Row]]) -> Iterator[Row]:
+        """Score groups of rows that differ in their last token only."""
+        groups = sorted(groups, key=lambda group: _context(group[0]))
+        contexts = [_context(group[0]) for group in groups]
+        todo: list[tuple[Node, Prefix | None]] = [(prefix_tree(contexts)[-1], None)]
         while todo:
             node, before = todo.pop()
             have = before.length if before is not None else 0
@@ -163,40 +151,34 @@ class FastEngine:
                     ids = contexts[node.first][have : node.depth]
                     before = read_prefix(self._decoder, ids, before)
             inside = {i for child in node.children for i in range(child.first, child.end)}
-            own = [rows[i] for i in range(node.first, node.end) if i not in inside]
-            yield from self._score_packed(own, before, mates)
+            own = [groups[i] for i in range(node.first, node.end) if i not in inside]
+            yield from self._score_packed(own, before)
             todo += [(child, before) for child in reversed(node.children)]
 
-    def _score_packed(
-        self, rows: Sequence[Row], prefix: Prefix | None, mates: Mapping[int, Sequence[Row]]
-    ) -> Iterator[Row]:
-        """Score rows behind one prefix, packed into passes of good length."""
+    def _score_packed(self, groups: list[list[Row]], prefix: Prefix | None) -> Iterator[Row]:
+        """Score groups behind one prefix, packed into passes of good length."""
         before = prefix.length if prefix is not None else 0
-        waiting = deque(rows)
-        while waiting:
-            pack = [waiting.popleft()]
-            tokens = len(pack[0].ids) - 1 - before
-            while waiting and tokens + len(waiting[0].ids) - 1 - before <= _PACKED:
-                pack.append(waiting.popleft())
-                tokens += len(pack[-1].ids) - 1 - before
-            for mate in (mate for row in pack for mate in mates[id(row)]):
-                mate.start()
-            # The last token of a row is only looked up: its own logits are not needed.
-            wanted, end = [], 0
-            for row in pack:
-                end += len(row.ids) - 1 - before
-                wanted += range(end - row.scored, end)
+        while groups:
+            # The last token of a row is only looked up: it is not read.
+            count = _in_one_pass(len(group[0].ids) - 1 - before for group in groups)
+            pack, groups = groups[:count], groups[count:]
+            for row in chain(*pack):
+                row.start()
+            prompts = [group[0].ids[before:-1] for group in pack]
+            counts = [group[0].scored for group in pack]
+            ends = accumulate(map(len, prompts))
+            wanted = [i for n, end in zip(counts, ends, strict=True) for i in range(end - n, end)]
             with torch.inference_mode():
-                prompts = [row.ids[before:-1] for row in pack]
                 hidden = read(self._decoder, prompts, prefix, wanted=torch.tensor(wanted))
-                at = 0
-                for row in pack:
+                for group, own in zip(pack, hidden.split(counts), strict=True):
                     # A part at a time: the logits of a long text are larger than the model.
-                    parts = hidden[at : at + row.scored].split(_PACKED)
-                    summed(mates[id(row)], (self._decoder.logits(part) for part in parts))
-                    at += row.scored
-            for row in pack:
-                yield from mates[id(row)]
+                    summed(group, (self._decoder.logits(part) for part in own.split(_PACKED)))
+            yield from chain(*pack)
+
+
+def _in_one_pass(lengths: Iterable[int]) -> int:
+    """How many sequences, in this order, make a pass of good length; at least one."""
+    return max(1, sum(1 for _ in takewhile(lambda end: end <= _PACKED, accumulate(lengths))))
 
 
 def _context(row: Row) -> list[int]:
@@ -219,7 +201,7 @@ def _queue(rows: list[Row]) -> deque[tuple[Group, deque[Row]]]:
         within = Group(shared[outer.first][: outer.depth]) if outer.depth else None
         for node, ids in zip(nodes[outer.first : outer.end], shared[outer.first :], strict=False):
             members = sorted(rows[node.first : node.end], key=lambda row: -row.room)
-            # A group without tokens of its own beyond the outer prefix reads nothing.
+            # A group without tokens beyond the outer prefix reads nothing.
             inside = within if within is not None and len(ids) > within.depth else None
             queue.append((Group(ids, inside), deque(members)))
     return deque(sorted(queue, key=lambda pair: -_limit(pair[1])))

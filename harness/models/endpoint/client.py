@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -21,8 +22,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ....tasks.errors import RedoneError
-from .pace import Pace, SignsOfLife, back_off
-from .wire import Unusable
+from .pace import Pace
+from .wire import Trouble, Unusable
 
 KEYS = ("REDONE_API_KEY", "OPENAI_API_KEY")
 """Environment variables that may hold the key; the first that is set counts."""
@@ -118,8 +119,7 @@ def key_from(environment: Mapping[str, str] = os.environ) -> str | None:
             if not key.isascii() or not key.isprintable() or " " in key:
                 raise RedoneError(
                     f"The key in {name} contains a space, a line break or another character that "
-                    "no key has. "
-                    "Set it again."
+                    "no key has. Set it again."
                 )
             return key
     return None
@@ -127,21 +127,23 @@ def key_from(environment: Mapping[str, str] = os.environ) -> str | None:
 
 T = TypeVar("T")
 
-LARGEST = 1 << 26
-"""Bytes of the longest reply that is read."""
-LONGEST_PAUSE = 30.0
-"""Seconds between two attempts, unless the server asks for more."""
-SILENCE_COUNTS = 4
-"""Tries that a timeout counts for."""
-WARN_EVERY = 60.0
-"""Seconds between two warnings that no answer comes."""
+LARGEST = 1 << 26  # bytes of a reply
+LONGEST_PAUSE = 30.0  # seconds between two attempts, unless the server requests more
+SILENCE_COUNTS = 4  # tries that a timeout counts for
+WARN_EVERY = 60.0  # seconds between two warnings that no answer comes
 
-AGAIN = {408, 409, 421, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529, 598, 599}
+AGAIN = {408, 409, 421, 425, 500, 502, 504, 520, 521, 522, 523, 524, 598, 599}
 OVERLOADED = {429, 503, 529}
 FILTERED = {"content_filter", "content_policy_violation", "data_inspection_failed"}
 """Error codes of providers that refuse to answer a prompt because of what it says."""
 
 _log = logging.getLogger("redone.endpoint")
+
+
+class ServerGone(RedoneError):
+    """The server gave no usable answer for too long."""
+
+    exit_code = 69
 
 
 class Filtered(Exception):
@@ -153,31 +155,11 @@ class Unanswerable(Exception):
 
 
 class Refused(RedoneError):
-    """An error of the server that will not go away by retrying.
-
-    Attributes:
-        status: The HTTP status.
-    """
+    """An error of the server, with its HTTP status, that will not go away by retrying."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
-
-
-class Trouble(Exception):
-    """An attempt that failed and may succeed when retried.
-
-    Attributes:
-        slow_down: Whether the server may be overloaded.
-        wait: Seconds that it requests to wait.
-        tries: How many tries this one counts for.
-    """
-
-    def __init__(
-        self, reason: str, *, slow_down: bool = False, wait: float = 0.0, tries: int = 1
-    ) -> None:
-        super().__init__(reason)
-        self.slow_down, self.wait, self.tries = slow_down, wait, tries
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,14 +181,19 @@ class Reply:
         except (ValueError, RecursionError):
             raise Unusable("an answer that is not JSON") from None
 
+    def field(self, name: str) -> Any:
+        """A field of the body, None if it has none or is not a JSON object."""
+        try:
+            body = self.json()
+        except Unusable:
+            return None
+        return body.get(name) if isinstance(body, Mapping) else None
+
 
 class Client:
     """Sends requests to one server; all its coroutines run in one event loop.
 
-    Args:
-        url: With its `/v1`, without a slash at the end.
-        key: Sent as a bearer token, and removed from every message.
-        options: Concurrency, deadlines, patience.
+    The key is sent as a bearer token, and removed from every message.
     """
 
     def __init__(self, url: str, key: str | None, options: EndpointOptions) -> None:
@@ -214,8 +201,8 @@ class Client:
 
         self.url, self._key, self._options = url, key, options
         self._pace = Pace(options.concurrency)
-        self._signs = SignsOfLife(url, options.patience)
-        self._warned_at = -math.inf
+        self._last_answer, self._warned_at = 0.0, -math.inf
+        self._trouble_since: float | None = None
         # Redirects are not followed: the key is sent to no other server.
         self._http = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -252,21 +239,54 @@ class Client:
                     reply = await self.send(f"{self.url}{path}", body)
                     self._raise_for_status(reply)
                     answer = read(reply, monotonic() - sent)
-                except (Trouble, Unusable) as error:
-                    trouble = error if isinstance(error, Trouble) else Trouble(str(error))
+                except Trouble as error:
+                    trouble = error
                     if trouble.slow_down:
                         self._pace.slower(sent, trouble.wait)
                 else:
                     self._pace.faster()
-                    self._signs.answered()
+                    self._last_answer, self._trouble_since = monotonic(), None
                     return answer
             # Tries count only while other requests succeed: a restart must not use them up.
-            tries += trouble.tries if self._signs.last_answer > failed_at else 0
+            tries += trouble.tries if self._last_answer > failed_at else 0
             failures, failed_at = failures + 1, monotonic()
             if tries >= options.tries:
                 raise Unanswerable(str(trouble))
-            self._warn(str(trouble), self._signs.failed(str(trouble), trouble.wait))
-            await asyncio.sleep(back_off(failures, options.back_off, LONGEST_PAUSE))
+            self._lose_patience(trouble)
+            # Exponential with full jitter, so that clients who failed together do not return
+            # together (Brooker 2015, "Exponential Backoff and Jitter").
+            longest = min(LONGEST_PAUSE, options.back_off * 2.0 ** min(failures - 1, 32))
+            await asyncio.sleep(random.uniform(0.0, longest))
+
+    def _lose_patience(self, trouble: Trouble) -> None:
+        """Warn once a minute that no answer comes, and why; raise when patience is over."""
+        now, patience = monotonic(), self._options.patience
+        if self._trouble_since is None:
+            self._trouble_since = now
+        seconds = now - self._trouble_since
+        if trouble.wait > patience:
+            raise ServerGone(
+                f"{self.url} requests to wait {trouble.wait:.0f} s ({trouble}). Progress is saved: "
+                "rerun the same command then to resume."
+            )
+        if seconds > patience:
+            raise ServerGone(
+                f"{self.url} has given no usable answer for {seconds:.0f} s (last: {trouble}). "
+                "Progress is saved: rerun the same command to resume when it is back."
+            )
+        if seconds >= min(WARN_EVERY, patience) / 4 and now - self._warned_at > WARN_EVERY:
+            self._warned_at = now
+            _log.warning(
+                "No answer from %s for %.0f s (%s). Giving up after %.0f s.",
+                self.url, seconds, trouble, patience,
+            )  # fmt: skip
+
+    async def look_up(self, url: str, name: str, body: Mapping[str, Any] | None = None) -> Any:
+        """A field of the reply to one attempt, None if there is none."""
+        try:
+            return (await self.send(url, body)).field(name)
+        except Trouble:
+            return None
 
     async def send(self, url: str, body: Mapping[str, Any] | None = None) -> Reply:
         """One attempt: a POST of the body, a GET without one.
@@ -284,13 +304,12 @@ class Client:
                 asyncio.timeout(self._options.timeout),
                 self._http.stream(method, url, content=content, headers=headers) as response,
             ):
-                parts, size = [], 0
+                received = bytearray()
                 async for part in response.aiter_bytes():
-                    parts.append(part)
-                    size += len(part)
-                    if size > LARGEST:
+                    received += part
+                    if len(received) > LARGEST:
                         raise Trouble(f"a reply of more than {LARGEST >> 20} MB")
-                return Reply(response.status_code, response.headers, b"".join(parts))
+                return Reply(response.status_code, response.headers, bytes(received))
         except TimeoutError:
             reason = f"no answer within {self._options.timeout:g} s"
             raise Trouble(reason, slow_down=True, tries=SILENCE_COUNTS) from None
@@ -317,16 +336,15 @@ class Client:
         code, message = self._error_of(reply)
         reason = f"HTTP {status}" + (f": {message}" if message else "")
         if code == "insufficient_quota":
-            raise Refused(
-                status, f"{self.url} reports that the account has no quota left ({reason})."
-            )
+            text = f"{self.url} reports that the account has no quota left ({reason})."
+            raise Refused(status, text)
         if code.lower() in FILTERED or code == "DataInspectionFailed":
             raise Filtered(reason)
+        if status in OVERLOADED:  # not the fault of this request
+            raise Trouble(reason, slow_down=True, wait=_retry_after(reply.headers), tries=0)
         if status in AGAIN:
-            if status in OVERLOADED:  # not the fault of this request
-                raise Trouble(reason, slow_down=True, wait=retry_after(reply.headers), tries=0)
             raise Trouble(reason)
-        raise refusal(self.url, status, message, bool(self._key), reply.headers)
+        raise Refused(status, _advice(self.url, reply, message, bool(self._key)))
 
     def _clean(self, text: str) -> str:
         """A server's message on one line, without the key or control characters."""
@@ -334,58 +352,42 @@ class Client:
         line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return line[:300]
 
-    def _warn(self, reason: str, seconds: float) -> None:
-        """Warn once a minute that no answer comes, and why."""
-        now = monotonic()
-        if (
-            seconds >= min(WARN_EVERY, self._options.patience) / 4
-            and now - self._warned_at > WARN_EVERY
-        ):
-            self._warned_at = now
-            _log.warning(
-                "No answer from %s for %.0f s (%s). Giving up after %.0f s.",
-                self.url, seconds, reason, self._options.patience,
-            )  # fmt: skip
 
-
-def refusal(
-    url: str, status: int, message: str, with_key: bool, headers: Mapping[str, str]
-) -> Refused:
-    """The error for a status that will not go away by retrying, with what to change."""
+def _advice(url: str, reply: Reply, message: str, with_key: bool) -> str:
+    """What to change after a status that will not go away by retrying."""
+    status = reply.status
     says = f" The server says: {message.rstrip('.')}." if message else ""
     match status:
         # A server's message about a key may contain part of it: it is not quoted.
         case 401 | 403 if with_key:
-            text = (
+            return (
                 f"{url} rejects the key (HTTP {status}). The key comes from the environment: "
                 "REDONE_API_KEY, else OPENAI_API_KEY. Set the one for this server."
             )
         case 401 | 403:
-            text = (
+            return (
                 f"{url} requires a key (HTTP {status}). Put it into the environment: "
                 "export REDONE_API_KEY=..."
             )
         case 402:
-            text = f"{url} requires payment (HTTP 402).{says}"
+            return f"{url} requires payment (HTTP 402).{says}"
         case 404 | 405:
-            text = (
+            return (
                 f"{url} does not have this model or this path (HTTP {status}).{says} --model must "
                 "be the name that the server lists, and --base-url end where the API begins, "
                 "usually with /v1."
             )
         case _ if 300 <= status < 400:
-            place = headers.get("location", "")
-            text = f"{url} redirects to {place[:200]!r}. Pass the final address as --base-url."
-        case _:
-            text = (
-                f"{url} rejects a request (HTTP {status}).{says} If the prompt is too long: "
-                "with --tokenizer PATH prompts are counted and shortened. If a field is unknown: "
-                "docs/backends.md lists what --backend-args can change."
-            )
-    return Refused(status, text)
+            place = reply.headers.get("location", "")
+            return f"{url} redirects to {place[:200]!r}. Pass the final address as --base-url."
+    return (
+        f"{url} rejects a request (HTTP {status}).{says} If the prompt is too long: "
+        "with --tokenizer PATH prompts are counted and shortened. If a field is unknown: "
+        "docs/backends.md lists what --backend-args can change."
+    )
 
 
-def retry_after(headers: Mapping[str, str]) -> float:
+def _retry_after(headers: Mapping[str, str]) -> float:
     """Seconds in a Retry-After header (a number or a date), 0 where there is none."""
     value = headers.get("retry-after", "").strip()
     try:

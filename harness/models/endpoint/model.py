@@ -16,18 +16,9 @@ from ....tasks.schema import Completion, Message, Request, Settings
 from ..base import Thinking, check_thinking, first_line
 from ..output import opens_thinking
 from ..rendering import Renderer
-from .client import (
-    Client,
-    EndpointOptions,
-    Filtered,
-    Refused,
-    Reply,
-    Trouble,
-    Unanswerable,
-    checked_url,
-)
+from .client import Client, EndpointOptions, Filtered, Refused, Reply, Unanswerable, checked_url
 from .pace import Background
-from .wire import Unsupported, Unusable, completion, limits, sampling, scored, scoring
+from .wire import Trouble, Unsupported, Unusable, completion, limits, sampling, scored, scoring
 
 LOOKS, PAUSE, SILENCE = 3, 0.2, 20.0
 """Attempts to connect at the start, seconds between them, and seconds to wait for a reply."""
@@ -35,13 +26,11 @@ LOOKS, PAUSE, SILENCE = 3, 0.2, 20.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What a server reports about itself and a model.
+    """What a server reports about itself and a model: its version, where it has the model from.
 
     Attributes:
-        kind: `owned_by` of its models ("vllm", "sglang", "llamacpp", ...), "" if not reported.
-        version: Its version, None if not reported.
-        root: Where it has the model from, None if not reported.
-        context: Tokens of prompt and answer together, None if not reported.
+        kind: `owned_by` of its models: "vllm", "sglang", "llamacpp", ...
+        context: Tokens of prompt and answer together.
     """
 
     kind: str = ""
@@ -51,13 +40,10 @@ class Server:
 
 
 async def find_model(client: Client, model: str, path: str, probe: Mapping[str, Any]) -> Server:
-    """Find the model on the server.
+    """Find the model that the user named on the server.
 
-    Args:
-        client: Of this server.
-        model: The name that the user gave.
-        path: Of the requests.
-        probe: A request for one token: shows that a model exists that is not listed.
+    A model that is not listed exists if the server answers `probe` (posted to `path`), a request
+    for one token.
 
     Raises:
         RedoneError: No answer, a missing or wrong key, or not an OpenAI-compatible server.
@@ -70,8 +56,7 @@ async def find_model(client: Client, model: str, path: str, probe: Mapping[str, 
         if error.status not in (404, 405, 501):
             raise
         await _refuse_without_v1(client)
-        await _prove(client, model, path, probe, ())
-        return Server()
+        listed = []
     except Unusable:
         await _refuse_without_v1(client)
         raise RedoneError(
@@ -83,12 +68,12 @@ async def find_model(client: Client, model: str, path: str, probe: Mapping[str, 
         # Some servers have models, aliases or deployments that they do not list.
         await _prove(client, model, path, probe, [m["id"] for m in listed])
         entry = listed[0] if len(listed) == 1 else {}
-    kind, root, context = (entry.get(n) for n in ("owned_by", "root", "max_model_len"))
-    kind = kind[:40] if isinstance(kind, str) else ""
+    kind, context = _text(entry.get("owned_by"), 40) or "", entry.get("max_model_len")
+    address = f"{client.url.removesuffix('/v1')}/version"
     return Server(
         kind=kind,
-        version=await _version(client) if kind == "vllm" else None,
-        root=root[:400] if isinstance(root, str) else None,
+        version=_text(await client.look_up(address, "version") if kind == "vllm" else None, 40),
+        root=_text(entry.get("root"), 400),
         context=context if isinstance(context, int) and context > 0 else None,
     )
 
@@ -111,13 +96,10 @@ async def _reach(client: Client) -> None:
 
 async def _refuse_without_v1(client: Client) -> None:
     """Raise if the API begins at /v1 below the given address."""
-    if client.url.endswith("/v1"):
-        return
-    try:
-        _models(await client.send(f"{client.url}/v1/models"))
-    except (Trouble, Unusable):
-        return
-    raise RedoneError(f"The API begins at /v1: pass --base-url {client.url}/v1")
+    url = f"{client.url}/v1"
+    served = not client.url.endswith("/v1") and await client.look_up(f"{url}/models", "data")
+    if isinstance(served, list):
+        raise RedoneError(f"The API begins at /v1: pass --base-url {url}")
 
 
 async def _prove(
@@ -134,13 +116,8 @@ async def _prove(
         raise
 
 
-async def _version(client: Client) -> str | None:
-    try:
-        body = (await client.send(f"{client.url.removesuffix('/v1')}/version")).json()
-    except (Trouble, Unusable):
-        return None
-    version = body.get("version") if isinstance(body, Mapping) else None
-    return version[:40] if isinstance(version, str) else None
+def _text(value: Any, most: int) -> str | None:
+    return value[:most] if isinstance(value, str) else None
 
 
 def _whole(reply: Reply, _: float) -> Reply:
@@ -149,8 +126,7 @@ def _whole(reply: Reply, _: float) -> Reply:
 
 def _models(reply: Reply) -> list[Mapping[str, Any]]:
     """The entries of a list of models; raises `Unusable` if it is not one."""
-    body = reply.json()
-    listed = body.get("data") if isinstance(body, Mapping) else None
+    listed = reply.field("data")
     if not isinstance(listed, list):
         raise Unusable("no list of models")
     entries = [m for m in listed if isinstance(m, Mapping)]
@@ -243,18 +219,16 @@ class EndpointModel:
 
     def environment(self) -> dict[str, Any]:
         """What is recorded with the answers; the cost of a run is computed with these prices."""
-        found: dict[str, Any] = {
+        options, server = self._options, self._server
+        prices = {"input": options.price_in, "output": options.price_out}
+        return {
             "backend": self.backend,
             "url": self._url,
-            "server": " ".join(filter(None, (self._server.kind, self._server.version))) or None,
+            "server": " ".join(filter(None, (server.kind, server.version))) or None,
             "chat_template_by": "server" if self._chat else "redone",
             "context": self.context,
-            "concurrency": self._options.concurrency,
-        }
-        if self._options.price_in is not None:
-            prices = {"input": self._options.price_in, "output": self._options.price_out}
-            found["prices_per_million_tokens"] = prices
-        return found
+            "concurrency": options.concurrency,
+        } | ({} if options.price_in is None else {"prices_per_million_tokens": prices})
 
     def overflow(self, request: Request) -> int:
         """By how many tokens prompt and limits exceed the context; 0 or less: they fit.
@@ -302,12 +276,9 @@ class EndpointModel:
         self._background.close(last=self._client.close)
 
     async def _answer(self, request: Request) -> Completion | Unanswerable:
+        work = self._generate if request.kind == "generate" else self._loglikelihood
         try:
-            return await (
-                self._generate(request)
-                if request.kind == "generate"
-                else self._loglikelihood(request)
-            )
+            return await work(request)
         except Filtered:
             return Completion("")
         except Unanswerable as error:
@@ -332,10 +303,7 @@ class EndpointModel:
         prompt, settings = request.prompt, request.settings
         body = {"model": self.name, **sampling(settings, request.seed, self._server.kind)}
         if self._chat and not isinstance(prompt, str):
-            body["messages"] = [dict(m) for m in prompt]
-            if self._arguments:
-                body["chat_template_kwargs"] = self._arguments
-            body |= limits(settings, self._options.max_tokens_field)
+            body |= self._messages(prompt) | limits(settings, self._options.max_tokens_field)
             return "/chat/completions", body | self._options.extra_body, False
         if self._renderer is None:
             body["prompt"], opened = prompt, opens_thinking(str(prompt))
@@ -346,8 +314,11 @@ class EndpointModel:
         body |= limits(settings, "max_tokens")
         return "/completions", body | self._options.extra_body, opened
 
+    def _messages(self, prompt: Sequence[Message]) -> dict[str, Any]:
+        arguments = {"chat_template_kwargs": self._arguments} if self._arguments else {}
+        return {"messages": [dict(m) for m in prompt], **arguments}
+
     async def _loglikelihood(self, request: Request) -> Completion:
-        """A log-likelihood."""
         if self._renderer is None:
             raise Unsupported(
                 "These tasks need log-likelihoods, and so the model's tokenizer: --tokenizer PATH."
@@ -373,19 +344,12 @@ class EndpointModel:
 
     async def _count(self, prompt: Sequence[Message] | str) -> int | None:
         """Tokens of a prompt by the server's tokenizer and template, None if it cannot count."""
-        body: dict[str, Any] = {"model": self.name}
         if isinstance(prompt, str):
-            body["prompt"] = prompt
+            content: dict[str, Any] = {"prompt": prompt}
         else:
-            body |= {"messages": [dict(m) for m in prompt], "add_generation_prompt": True}
-            if self._arguments:
-                body["chat_template_kwargs"] = self._arguments
-        root = self._url.removesuffix("/v1")
-        try:
-            reply = (await self._client.send(f"{root}/tokenize", body)).json()
-        except (Trouble, Unusable):
-            return None
-        count = reply.get("count") if isinstance(reply, Mapping) else None
+            content = self._messages(prompt) | {"add_generation_prompt": True}
+        address = f"{self._url.removesuffix('/v1')}/tokenize"
+        count = await self._client.look_up(address, "count", {"model": self.name, **content})
         return count if isinstance(count, int) and count >= 0 else None
 
 

@@ -1,14 +1,12 @@
-"""Concurrency: how many requests are in flight, how long to wait after a failure, when to give up.
+"""Concurrency: how many requests are in flight (`Pace`), and the event loop that they run on.
 
-`Background` runs them on an event loop in a thread of its own, behind a plain generator: so it also
-works where the caller has a loop already (a notebook), and the caller's code never delays the
-network.
+`Background` is an event loop in a separate thread, behind a plain generator: so it also works where
+the caller has a loop already (a notebook), and the caller's code never delays the network.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
@@ -18,33 +16,19 @@ from queue import SimpleQueue
 from time import monotonic
 from typing import Any, TypeVar
 
-from ....tasks.errors import RedoneError
-
-FIRST = 8
-"""Requests in flight at the start."""
-
-
-class ServerGone(RedoneError):
-    """The server gave no usable answer for too long."""
-
-    exit_code = 69
+FIRST = 8  # requests in flight at the start
 
 
 class Pace:
-    """A bound on the requests in flight that adapts to the server's capacity.
+    """A bound, `most` or less, on the requests in flight that adapts to the server's capacity.
 
     Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain 1989; Jacobson 1988):
     until the server is first overloaded the bound doubles each time that many requests were
     answered, then it grows by one; an overload halves it.
-
-    Args:
-        most: Never more than this.
     """
 
     def __init__(self, most: int) -> None:
-        self.bound = float(min(FIRST, most))
-        self.in_flight = 0
-        self._most = most
+        self._bound, self._most, self._in_flight = float(min(FIRST, most)), float(most), 0
         self._growing_fast = True
         self._slowed = self._closed_until = 0.0
         self._changed = asyncio.Condition()
@@ -57,95 +41,36 @@ class Pace:
                 await self._changed.wait_for(lambda: self._free > 0)
                 closed = self._closed_until - monotonic()
                 if closed <= 0:
-                    self.in_flight += 1
+                    self._in_flight += 1
                     break
             await asyncio.sleep(closed)
         try:
             yield monotonic()
         finally:
-            self.in_flight -= 1
+            self._in_flight -= 1
             async with self._changed:
                 self._changed.notify(max(1, self._free))
 
     def faster(self) -> None:
         """An answer came."""
-        grown = self.bound + (1.0 if self._growing_fast else 1.0 / self.bound)
-        self.bound = min(float(self._most), grown)
+        step = 1.0 if self._growing_fast else 1.0 / self._bound
+        self._bound = min(self._most, self._bound + step)
 
-    def slower(self, sent: float, wait: float = 0.0) -> None:
-        """The server is overloaded.
+    def slower(self, sent: float, wait: float) -> None:
+        """The server is overloaded: send nothing new for `wait` seconds.
 
-        Args:
-            sent: When the request was sent that showed it. Those sent before the last decrease do
-                not count again.
-            wait: Seconds for which nothing new may be sent.
+        `sent` is when the request was sent that showed it; requests sent before the last decrease
+        do not count again.
         """
         now = monotonic()
         if sent >= self._slowed:
-            self.bound, self._slowed = max(1.0, self.bound / 2), now
+            self._bound, self._slowed = max(1.0, self._bound / 2), now
             self._growing_fast = False
         self._closed_until = max(self._closed_until, now + wait)
 
     @property
     def _free(self) -> int:
-        return int(self.bound) - self.in_flight
-
-
-def back_off(failures: int, base: float, most: float) -> float:
-    """Seconds to wait after the n-th failure in a row: exponential, with full jitter.
-
-    Drawn from all of 0..base * 2^(n-1), so that clients who failed together do not return together
-    (Brooker 2015, "Exponential Backoff and Jitter").
-    """
-    return random.uniform(0.0, min(most, base * 2.0 ** min(failures - 1, 32)))
-
-
-class SignsOfLife:
-    """Ends the run when a server gives no usable answer for too long.
-
-    Args:
-        url: For the message.
-        patience: Seconds without any usable answer, counted from the first failure.
-    """
-
-    def __init__(self, url: str, patience: float) -> None:
-        self.last_answer = 0.0
-        self._url, self._patience = url, patience
-        self._trouble_since: float | None = None
-
-    def answered(self) -> None:
-        """A usable answer came."""
-        self.last_answer = monotonic()
-        self._trouble_since = None
-
-    def failed(self, reason: str, wait: float = 0.0) -> float:
-        """An attempt failed.
-
-        Args:
-            reason: What happened.
-            wait: Seconds that the server requests to wait.
-
-        Returns:
-            For how many seconds there has been no answer.
-
-        Raises:
-            ServerGone: That is longer than patience allows, or the requested wait is.
-        """
-        now = monotonic()
-        if self._trouble_since is None:
-            self._trouble_since = now
-        trouble = now - self._trouble_since
-        if wait > self._patience:
-            raise ServerGone(
-                f"{self._url} requests to wait {wait:.0f} s ({reason}). Progress is saved: rerun "
-                "the same command then to resume."
-            )
-        if trouble > self._patience:
-            raise ServerGone(
-                f"{self._url} has given no usable answer for {trouble:.0f} s (last: {reason}). "
-                "Progress is saved: rerun the same command to resume when it is back."
-            )
-        return trouble
+        return int(self._bound) - self._in_flight
 
 
 A = TypeVar("A")
@@ -160,13 +85,9 @@ class Background:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
-    def start(self, work: Coroutine[Any, Any, A]) -> Future[A]:
-        """Start a coroutine; the future receives its result."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
-
     def wait(self, work: Coroutine[Any, Any, A]) -> A:
         """Run a coroutine and return its result."""
-        future = self.start(work)
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         finally:
@@ -186,10 +107,7 @@ class Background:
         self._loop.close()
 
     def each(
-        self,
-        items: Iterable[A],
-        work: Callable[[A], Coroutine[Any, Any, B]],
-        ahead: int,
+        self, items: Iterable[A], work: Callable[[A], Coroutine[Any, Any, B]], ahead: int
     ) -> Iterator[tuple[A, B]]:
         """Results of the work on every item, each as soon as it is done.
 
@@ -207,7 +125,7 @@ class Background:
 
         def pull() -> None:
             for item in islice(source, ahead - len(waiting)):
-                future = self.start(work(item))
+                future = asyncio.run_coroutine_threadsafe(work(item), self._loop)
                 waiting[future] = item
                 future.add_done_callback(done.put)
 

@@ -18,7 +18,7 @@ from ..output import CLOSE, OPEN, postprocess
 MOST_STOPS = 4
 """Stop texts that every server accepts; all are applied to the answer here in any case."""
 
-_SEED_BITS = 31
+_LARGEST_SEED = 2**31 - 1
 _CUT = {"length", "max_tokens", "model_length"}
 _ABORTED = {"abort", "error"}
 
@@ -31,7 +31,23 @@ NEUTRAL: Mapping[str, Mapping[str, Any]] = {
 generation configuration or their own defaults: the values that mean "off" are sent to them."""
 
 
-class Unusable(Exception):
+class Trouble(Exception):
+    """An attempt that failed and may succeed when retried.
+
+    Attributes:
+        slow_down: Whether the server may be overloaded.
+        wait: Seconds that it requests to wait.
+        tries: How many tries this one counts for.
+    """
+
+    def __init__(
+        self, reason: str, *, slow_down: bool = False, wait: float = 0.0, tries: int = 1
+    ) -> None:
+        super().__init__(reason)
+        self.slow_down, self.wait, self.tries = slow_down, wait, tries
+
+
+class Unusable(Trouble):
     """A reply without a usable answer; the text says why."""
 
 
@@ -40,12 +56,9 @@ class Unsupported(RedoneError):
 
 
 def sampling(settings: Settings, seed: int | None, server: str) -> dict[str, Any]:
-    """The fields of a request that say how to sample.
+    """The fields of a request that say how to sample, for a kind of server (`NEUTRAL`).
 
-    Args:
-        settings: Of the request.
-        seed: Of the draw, cut to 31 bits, the most that some servers accept.
-        server: Its kind, a key of `NEUTRAL` or any other word.
+    The seed is cut to 31 bits, the most that some servers accept.
     """
     fields: dict[str, Any] = {"temperature": settings.temperature, **NEUTRAL.get(server, {})}
     if settings.temperature > 0:
@@ -53,19 +66,15 @@ def sampling(settings: Settings, seed: int | None, server: str) -> dict[str, Any
         if settings.top_k:
             fields["top_k"] = settings.top_k
         if seed is not None:
-            fields["seed"] = seed & ((1 << _SEED_BITS) - 1)
+            fields["seed"] = seed & _LARGEST_SEED
     return fields
 
 
 def limits(settings: Settings, field: str) -> dict[str, Any]:
-    """The fields that end an answer.
+    """The fields that end an answer; `field` is the server's name of the token limit.
 
     A server applies stop texts to thinking too, we do not: where a model may think, `completion`
     applies them.
-
-    Args:
-        settings: Of the request.
-        field: The server's name of the token limit.
     """
     fields: dict[str, Any] = {field: settings.max_tokens + settings.max_thinking_tokens}
     stops = [s for s in settings.stop if s][:MOST_STOPS]
@@ -75,13 +84,7 @@ def limits(settings: Settings, field: str) -> dict[str, Any]:
 
 
 def completion(answer: Any, settings: Settings, opened: bool, seconds: float) -> Completion:
-    """The completion in the answer to a chat or text request.
-
-    Args:
-        answer: The decoded body.
-        settings: Of the request.
-        opened: Whether the prompt ended inside `<think>`.
-        seconds: From request to reply.
+    """The completion in the decoded body of a reply; `opened`: the prompt ended inside `<think>`.
 
     Raises:
         Unusable: It contains no answer.
@@ -92,15 +95,8 @@ def completion(answer: Any, settings: Settings, opened: bool, seconds: float) ->
         raise Unusable(f"an answer aborted by the server ({reason})")
     cut = reason in _CUT
     thinking, text, ended = postprocess(_text(choice, cut), settings.stop, opened, cut)
-    read, written = usage(answer)
-    return Completion(
-        text=text,
-        finish=ended,
-        thinking=thinking,
-        prompt_tokens=read,
-        tokens=written,
-        seconds=seconds,
-    )
+    read, written = _usage(answer)
+    return Completion(text, ended, thinking, read, written, seconds)
 
 
 def scoring(ids: Sequence[int]) -> dict[str, Any]:
@@ -122,11 +118,9 @@ def scored(answer: Any, tokens: int, count: int, seconds: float) -> Completion:
         Unsupported: It lacks the prompt's log-probabilities.
     """
     found = _choice(answer).get("logprobs")
-    chosen = found.get("token_logprobs") if isinstance(found, Mapping) else None
-    best = found.get("top_logprobs") if isinstance(found, Mapping) else None
-    if not (isinstance(chosen, list) and isinstance(best, list) and len(chosen) == len(best)) or (
-        len(chosen) != tokens
-    ):
+    tables = found if isinstance(found, Mapping) else {}
+    chosen, best = tables.get("token_logprobs"), tables.get("top_logprobs")
+    if not all(isinstance(part, list) and len(part) == tokens for part in (chosen, best)):
         raise Unsupported(
             "The server does not return the log-probabilities of a prompt (`echo` with `logprobs` "
             "on /completions), which tasks with log-likelihoods need. vLLM does; or use --backend "
@@ -139,18 +133,20 @@ def scored(answer: Any, tokens: int, count: int, seconds: float) -> Completion:
         others = [v for v in table.values() if _is_number(v)]
         total += value
         greedy = greedy and value >= max(others, default=value)
-    read, _ = usage(answer)
+    read, _ = _usage(answer)
     return Completion("", prompt_tokens=read, seconds=seconds, logprob=total, greedy=greedy)
 
 
-def usage(answer: Any) -> tuple[int, int]:
+def _usage(answer: Mapping[str, Any]) -> tuple[int, int]:
     """Prompt and completion tokens by the server's count, 0 if it reports none."""
-    counted = answer.get("usage") if isinstance(answer, Mapping) else None
-    if not isinstance(counted, Mapping):
-        return 0, 0
-    counts = (counted.get("prompt_tokens"), counted.get("completion_tokens"))
-    read, written = (c if isinstance(c, int) and 0 <= c < 1 << 40 else 0 for c in counts)
-    return read, written
+    counted = answer.get("usage")
+    counts = counted if isinstance(counted, Mapping) else {}
+    read, written = (counts.get(f"{kind}_tokens") for kind in ("prompt", "completion"))
+    return _count(read), _count(written)
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and 0 <= value < 1 << 40 else 0
 
 
 def _choice(answer: Any) -> Mapping[str, Any]:
@@ -172,17 +168,15 @@ def _text(choice: Mapping[str, Any], cut: bool) -> str:
         return text
     content = message.get("content")
     if isinstance(content, list):
-        content = "".join(
-            str(part.get("text") or "") for part in content if isinstance(part, Mapping)
-        )
+        parts = (part.get("text") for part in content if isinstance(part, Mapping))
+        content = "".join(str(text or "") for text in parts)
     if content is not None and not isinstance(content, str):
         raise Unusable("an answer whose content is not text")
     content = content or message.get("refusal") or ""
     thought = message.get("reasoning_content") or message.get("reasoning")
     if not isinstance(thought, str) or not thought:
         return str(content)
-    unclosed = cut and not content
-    return f"{OPEN}{thought}" if unclosed else f"{OPEN}{thought}{CLOSE}{content}"
+    return f"{OPEN}{thought}" if cut and not content else f"{OPEN}{thought}{CLOSE}{content}"
 
 
 def _is_number(value: Any) -> bool:

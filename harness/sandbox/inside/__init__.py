@@ -1,1 +1,1 @@
-"""What runs inside the sandbox, in a bare Python of its own: standard library only."""
+"""What runs inside the sandbox, in a separate, bare Python: standard library only."""

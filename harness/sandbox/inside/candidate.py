@@ -67,15 +67,15 @@ def run(channel: int, program: str) -> None:
     except BaseException as error:
         send(channel, raised(error))
         return
-    send(channel, {"names": {n: kind_of(v) for n, v in list(vars(module).items())}})
+    # The name of the module that a value is, "" for any other value.
+    names = {
+        name: value.__name__ if isinstance(value, types.ModuleType) else ""
+        for name, value in list(vars(module).items())
+    }
+    send(channel, {"names": names})
     while True:
         question = receive(channel)
         send(channel, answer(question, vars(module), objects))
-
-
-def kind_of(value: Any) -> str:
-    """The name of the module that a value is, "" for any other value."""
-    return value.__name__ if isinstance(value, types.ModuleType) else ""
 
 
 def answer(question: Any, names: dict[str, Any], objects: Objects) -> Any:
@@ -89,7 +89,8 @@ def answer(question: Any, names: dict[str, Any], objects: Objects) -> Any:
         value = OPERATIONS[operation](*args, **kwargs)
         reply = {"value": encoded(value, objects)}
         # Tests may look at a list that the function was to change in place.
-        after = [encoded(arg, objects) if is_mutable(arg) else None for arg in args]
+        mutable = list | dict | set | bytearray
+        after = [encoded(arg, objects) if isinstance(arg, mutable) else None for arg in args]
         changed = {
             str(i): new
             for i, (new, old) in enumerate(zip(after, question["args"], strict=True))
@@ -98,11 +99,6 @@ def answer(question: Any, names: dict[str, Any], objects: Objects) -> Any:
         return {**reply, "changed": changed} if changed else reply
     except BaseException as error:
         return raised(error)
-
-
-def is_mutable(value: Any) -> bool:
-    """Whether a function may have changed the value in place."""
-    return isinstance(value, list | dict | set | bytearray)
 
 
 def encoded(value: Any, objects: Objects) -> Any:

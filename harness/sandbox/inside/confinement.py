@@ -156,12 +156,7 @@ def readable_paths() -> list[str]:
     """The libraries that Python needs, parents before children, none inside another."""
     base = os.path.realpath(sys.base_prefix)
     wanted = {
-        "/lib",
-        "/lib64",
-        "/usr/lib",
-        "/usr/lib64",
-        "/usr/share/zoneinfo",
-        "/etc/ld.so.cache",
+        *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache"),
         os.path.join(base, "lib"),
         os.path.realpath(sysconfig.get_paths()["stdlib"]),
         os.path.join(os.path.realpath(sys.base_exec_prefix), "lib"),
@@ -178,7 +173,7 @@ class Guards:
     """Which mechanisms the children are put under.
 
     Attributes:
-        namespaces: The fork server has namespaces of its own.
+        namespaces: The fork server has separate namespaces.
         seccomp: Children get a system-call filter.
         ruleset: Descriptor of the Landlock ruleset, None without.
     """

@@ -18,19 +18,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from . import candidate, confinement, grader, linux
 from .protocol import read_exactly, receive, send
 
-JOBS, RESULTS = 0, 1
-"""Descriptors of the pipes to and from the harness."""
-NOT_HERE = 77
-"""Exit status of an attempt to make namespaces that did not succeed."""
-CHECK = 0.05
-"""Seconds between two looks at the clock of a program that is over its wall time."""
-IDLE = 0.02
-"""A program that used less of its wall time was waiting and not kept waiting."""
+JOBS, RESULTS = 0, 1  # descriptors of the pipes to and from the harness
+NOT_HERE = 77  # exit status of an attempt to make namespaces that did not succeed
+CHECK = 0.05  # seconds between two looks at the clock of a program that is over its wall time
+IDLE = 0.02  # a program that used less of its wall time was waiting and not kept waiting
 PRELOADED = (
     *("array", "bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions"),
     *("functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "random"),
@@ -67,11 +64,9 @@ def main(isolation: str) -> None:
 
 def _die_first() -> None:
     """If the machine's memory runs out, a program is killed and not its neighbors."""
-    try:
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")
-    except OSError:
-        return  # a courtesy to others; the address-space limit is what holds
+    # A courtesy to others: the address-space limit is what holds.
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
 
 
 def _in_child(work: Callable[[], int]) -> int:
@@ -175,11 +170,8 @@ def _run(job: dict[str, Any], guards: confinement.Guards) -> dict[str, Any]:
     def grade(tests: str) -> None:
         send(verdict_in, grader.grade(questions.fileno(), tests))
 
-    def run(program: str) -> None:
-        candidate.run(answers.fileno(), program)
-
     grading = start(job["tests"], [questions.fileno(), verdict_in], grade)
-    running = start(job["program"], [answers.fileno()], run)
+    running = start(job["program"], [answers.fileno()], partial(candidate.run, answers.fileno()))
     for inner in (questions, answers):
         inner.close()
     os.close(verdict_in)
@@ -255,7 +247,7 @@ def _workplace(guards: confinement.Guards) -> str:
 
 
 def _thread_limit(guards: confinement.Guards) -> int | None:
-    """The limit counts all threads of a user, but in namespaces of its own only the program's.
+    """The limit counts all threads of a user, but in separate namespaces only the program's.
 
     None where a filter allows no new process: then memory for their stacks limits the threads.
     """
@@ -267,17 +259,15 @@ def _thread_limit(guards: confinement.Guards) -> int | None:
 def _threads_of_user() -> int:
     """How many threads the user of the children has."""
     user = confinement.NOBODY if os.geteuid() == 0 else os.geteuid()
-    count = 0
     try:
-        for name in os.listdir("/proc"):
-            if name.isdecimal():
-                try:
-                    if os.stat(f"/proc/{name}").st_uid == user:
-                        count += len(os.listdir(f"/proc/{name}/task"))
-                except OSError:
-                    continue  # it has ended
+        names = [name for name in os.listdir("/proc") if name.isdecimal()]
     except OSError:
         return resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    count = 0
+    for name in names:
+        with contextlib.suppress(OSError):  # it has ended
+            if os.stat(f"/proc/{name}").st_uid == user:
+                count += len(os.listdir(f"/proc/{name}/task"))
     return count
 
 

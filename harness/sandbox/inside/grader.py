@@ -1,4 +1,4 @@
-"""The process of the tests: asks the program's process for values, and grades them itself.
+"""The process of the tests: requests values from the program's process, and grades them itself.
 
 The program never runs here, so it cannot read the tests, shadow a built-in, replace `assert`'s
 exception, leave before the end, or write the verdict.
@@ -33,7 +33,7 @@ class Link:
     Attributes:
         names: Module-level names of the program, and the module that a name refers to or "".
         calls: How often a test called into the program.
-        ended: Why nothing more can be asked, None while it can.
+        ended: Why nothing more can be requested, None while it can.
     """
 
     def __init__(self, channel: int) -> None:
@@ -186,7 +186,7 @@ def _plain(value: Any) -> Any:
 class Names(dict):
     """The global names of the tests: their own first, then Python's, then the program's.
 
-    A program may be asked for a function with a built-in's name (MBPP has one called `sum`). The
+    A task may require a function with a built-in's name (MBPP has one called `sum`). The
     program's is meant only if the tests use nothing else of the program; otherwise a program could
     shadow `sorted` or `abs` and so grade itself.
     """
@@ -267,9 +267,6 @@ def grade(channel: int, tests: str) -> dict[str, Any]:
 
 def _line(error: BaseException, tests: str) -> str:
     """The line of the tests that the exception came through last."""
-    lines = tests.splitlines()
-    found = [
-        f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == "tests.py"
-    ]
-    number = found[-1] if found else None
+    lines, frames = tests.splitlines(), traceback.extract_tb(error.__traceback__)
+    number = next((f.lineno for f in reversed(frames) if f.filename == "tests.py"), None)
     return lines[number - 1].strip() if number and number <= len(lines) else ""

@@ -8,6 +8,7 @@ system: it has no /proc, /home, /etc or /root to read, and nothing but /tmp to w
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -64,14 +65,8 @@ def prctl(option: int, *args: object) -> int:
 
 def mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
     """Mounts, binds or remounts."""
-    libc(
-        "mount",
-        source.encode(),
-        target.encode(),
-        kind.encode() if kind else None,
-        ctypes.c_ulong(flags),
-        data.encode() or None,
-    )
+    words = source.encode(), target.encode(), kind.encode() if kind else None
+    libc("mount", *words, ctypes.c_ulong(flags), data.encode() or None)
 
 
 def drop_bounding_set() -> None:
@@ -221,15 +216,8 @@ def _read_only(path: str) -> None:
 
 
 def empty_temporary() -> None:
-    """A new, empty /tmp with limits of its own; the old one and its content are gone."""
-    remove_temporary()
+    """A new, empty /tmp with separate limits; the old one and its content are gone."""
+    with contextlib.suppress(OSError):  # there was none
+        libc("umount2", TEMPORARY.encode(), _DETACH)
     limits = f"size={TEMPORARY_BYTES},nr_inodes={TEMPORARY_FILES},mode=1777"
     mount("tmpfs", TEMPORARY, "tmpfs", _NOSUID | _NODEV, limits)
-
-
-def remove_temporary() -> None:
-    """Takes the last program's /tmp away."""
-    try:
-        libc("umount2", TEMPORARY.encode(), _DETACH)
-    except OSError:
-        return  # there was none
