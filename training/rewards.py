@@ -21,7 +21,7 @@ from ..tasks.registry import by_name
 from ..tasks.schema import Completion, Failure, Sample, Scoring, Services
 from ..tasks.sources import DataPaths
 from ..tasks.task import Prompt, Task
-from .rows import TrainingRow
+from .rows import TrainingRow, behind, worded
 from .shaping import Shaping
 
 SPREAD: Mapping[str, float] = {"exact": 1e-6, "pattern": 1e-6, "sandbox": 1e-6, "metric": 0.02}
@@ -271,3 +271,26 @@ def columns_of(rows: Sequence[TrainingRow]) -> list[dict[str, Any]]:
 def _text(completion: Any) -> str:
     """The text of a completion in TRL's forms: a string, or a list of messages."""
     return completion if isinstance(completion, str) else str(completion[-1]["content"] or "")
+
+
+_PROBE = {"en": "First I look at what is asked.", "zh": "先看题目问的是什么。"}
+"""A rationale for rows without one, to find out whether their task could parse past it."""
+
+
+def reasonable(row: TrainingRow, rewards: Rewards | None = None) -> bool:
+    """Whether the row's task parses the answer as well behind a rationale as alone.
+
+    It does where answers are extracted from a text, and does not where the whole text is the answer
+    (copying, layouts, search queries): requesting reasons there would request failure.
+
+    Args:
+        row: Of the corpus.
+        rewards: The tasks' own scoring, with its services.
+    """
+    if not row.judgeable:
+        return bool(row.rationale)
+    text = behind(row.rationale or worded(_PROBE, row.language), row.answer, row.language)
+    alone, reasoned = (rewards or Rewards()).score([row] * 2, [row.answer, text])
+    if alone.value is None or reasoned.value is None:
+        return False
+    return reasoned.value >= alone.value - ROUNDING

@@ -22,7 +22,7 @@ import orjson
 
 from ..harness.run_folder import Journal, replacing
 from .corpus.preferences import Pair, write_pairs
-from .corpus.rationales import Rationales
+from .corpus.selection import Rationales
 from .corpus.sources import write_corpus
 from .manifest import Facts
 from .rows import RowDecision, TrainingRow, counted, write_decisions

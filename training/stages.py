@@ -22,8 +22,7 @@ from .corpus.difficulty import hard_rows, solvability
 from .corpus.draws import DrawSettings, RubricJudge, draw
 from .corpus.failures import failure_rows, share_table
 from .corpus.preferences import preferences
-from .corpus.rationales import assigned, written
-from .corpus.selection import SelectionSettings
+from .corpus.selection import SelectionSettings, assigned, written
 from .corpus.soft_labels import SoftLabelSettings, soft_labels
 from .corpus.sources import generated_rows, own_rows, read_corpus, registry_rows, write_corpus
 from .emphasis import emphasize, realized

@@ -1,8 +1,7 @@
 """Preference pairs: two answers of a model's own to one row, the better by the task's value.
 
-Several answers are sampled through a harness backend and judged as ever. The best and the worst
-become a pair where they differ by more than noise (`rewards.SPREAD`): a group whose answers are all
-alike prefers nothing.
+Several answers are sampled through a harness backend and scored by the task. The best and the worst
+become a pair where they differ by more than `rewards.SPREAD`: equal answers prefer nothing.
 """
 
 from __future__ import annotations
@@ -97,9 +96,9 @@ def preferences(
             pairs.append(pair)
             better, worse = pair.values
             text = f"An answer worth {better:.3g} against one worth {worse:.3g}."
-            decisions.append(RowDecision(row.id, row.task, 1, "pair", text))
+            decisions.append(row.decided(1, "pair", text))
         else:
-            decisions.append(RowDecision(row.id, row.task, 0, *pair))
+            decisions.append(row.decided(0, *pair))
     return Preferences(tuple(pairs), tuple(decisions))
 
 
@@ -147,30 +146,20 @@ def read_pairs(path: str | Path) -> list[Pair]:
     return [_read(raw, f"{path}, row {n}") for n, raw in enumerate(json_objects(path), 1)]
 
 
-_TEXTS = ("id", "task", "chosen", "rejected")
-
-
 def _read(raw: Any, where: str) -> Pair:
+    def check(name: str, right: bool, expected: str) -> None:
+        if not right:
+            raise BadRow(f"{where}, field {name!r}: {expected} expected.")
+
     if not isinstance(raw, dict):
         raise BadRow(f"{where}: an object is expected.")
-    for name in _TEXTS:
-        if not isinstance(raw.get(name), str):
-            raise BadRow(f"{where}, field {name!r}: a text is expected.")
-    turns = raw.get("messages")
-    if (
-        not isinstance(turns, list)
-        or not turns
-        or not all(isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in turns)
-    ):
-        raise BadRow(f"{where}, field 'messages': a list of turns is expected.")
-    values = raw.get("values", (1.0, 0.0))
-    if (
-        not isinstance(values, list | tuple)
-        or len(values) != 2
-        or not all(isinstance(value, int | float) for value in values)
-    ):
-        raise BadRow(f"{where}, field 'values': two numbers are expected.")
-    texts = {name: raw[name] for name in _TEXTS}
-    return Pair(
-        **texts, messages=tuple(turns), values=(values[0], values[1]), cut=bool(raw.get("cut"))
-    )
+    texts = {name: raw.get(name) for name in ("id", "task", "chosen", "rejected")}
+    for name, text in texts.items():
+        check(name, isinstance(text, str), "a text is")
+    turns, values = raw.get("messages"), raw.get("values", [1.0, 0.0])
+    right = isinstance(turns, list) and bool(turns)
+    right = right and all(isinstance(t, dict) and {"role", "content"} <= t.keys() for t in turns)
+    check("messages", right, "a list of turns is")
+    right = isinstance(values, list) and [isinstance(v, int | float) for v in values] == [True] * 2
+    check("values", right, "two numbers are")
+    return Pair(**texts, messages=tuple(turns), values=tuple(values), cut=bool(raw.get("cut")))

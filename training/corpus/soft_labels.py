@@ -14,7 +14,7 @@ sufficient quality keeps the one that it has.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ...harness.models.base import Model
@@ -127,10 +127,11 @@ def soft_labels(
     labelled: dict[str, TrainingRow] = {}
     decisions: list[RowDecision] = []
     for row in general:
-        best = _best(row, candidates[row.id], settings)
+        own = candidates[row.id]
+        best = _best(row, own, settings)
         labelled[row.id] = _labelled(row, best)
-        unusable = len(found.answers.get(row.id, ())) - len(candidates[row.id])
-        decisions.append(_decision(row, candidates[row.id], best, unusable))
+        unusable = len(found.answers.get(row.id, ())) - len(own)
+        decisions.append(_decision(row, own, best, unusable))
     done = tuple(labelled.get(row.id, row) for row in rows)
     return SoftLabels(done, tuple(decisions), replies, nonsense)
 
@@ -173,17 +174,14 @@ def _decision(
     more = {
         "unusable": unusable,
         "candidates": [
-            {"draw": c.draw, "value": c.value, "rating": c.rating, "quality": c.quality}
-            for c in candidates
+            {name: value for name, value in asdict(c).items() if name != "text"} for c in candidates
         ],
     }
     if best is not None:
         text = f"Draw {best.draw} has the highest quality, {best.quality:.3g}."
-        return RowDecision(
-            row.id, row.task, 1, "soft label", text, more={"taken": best.draw, **more}
-        )
+        return row.decided(1, "soft label", text, taken=best.draw, **more)
     if not candidates and not unusable:
         text = "Its question does not fit the model's context; it keeps its own answer."
-        return RowDecision(row.id, row.task, 1, "too long", text)
+        return row.decided(1, "too long", text)
     text = "No candidate is good enough; it keeps its own answer."
-    return RowDecision(row.id, row.task, 1, "own answer", text, more=more)
+    return row.decided(1, "own answer", text, **more)

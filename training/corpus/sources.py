@@ -28,9 +28,8 @@ from ...tasks.registry import BENCHMARKS, TASKS, by_name
 from ...tasks.schema import Message, Sample, Services
 from ...tasks.sources import DataPaths, cluster_of, kind, samples
 from ...tasks.task import Task
-from ..rewards import ROUNDING, Rewards
+from ..rewards import ROUNDING, Rewards, reasonable
 from ..rows import NAMES, TrainingRow
-from .rationales import reasonable
 
 
 def read_corpus(
