@@ -139,7 +139,7 @@ def behind(rationale: str, answer: str, language: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RowDecision:
-    """What became of one row.
+    """The outcome of one row.
 
     Attributes:
         row, task: Its id and task.
@@ -160,15 +160,36 @@ class RowDecision:
 
 
 def write_decisions(decisions: Iterable[RowDecision], path: str | Path) -> None:
-    """Writes a JSON line for each row, whole or not at all.
+    """Writes a JSON line for each row; what is empty is left out.
+
+    Raises:
+        DiskFull: As `write_lines`.
+    """
+    records = (asdict(decision) for decision in decisions)
+    write_lines(path, ({k: v for k, v in r.items() if v != "" and v != {}} for r in records))
+
+
+def write_lines(path: str | Path, records: Iterable[Any]) -> None:
+    """Writes JSON lines of records, or of texts that are JSON already: whole or not at all.
 
     Raises:
         DiskFull: No space; a file that was there is as before.
     """
     with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-        for decision in decisions:
-            record = {name: v for name, v in asdict(decision).items() if v != "" and v != {}}
-            file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+        for record in records:
+            line = record.encode() if isinstance(record, str) else orjson.dumps(record)
+            file.write(line + b"\n")
+
+
+def write_json(path: Path, record: Any, *, indent: bool = True, newline: bool = False) -> None:
+    """Writes a JSON file whole or not at all.
+
+    Raises:
+        DiskFull: As `write_lines`.
+    """
+    option = orjson.OPT_INDENT_2 * indent | orjson.OPT_APPEND_NEWLINE * newline
+    with replacing(path) as temporary:
+        temporary.write_bytes(orjson.dumps(record, option=option))
 
 
 def counted(decisions: Iterable[RowDecision]) -> dict[str, int]:

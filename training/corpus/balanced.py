@@ -52,12 +52,7 @@ class TaskShare:
 def balanced_rows(
     rows: Sequence[TrainingRow], settings: SelectionSettings, items: EvaluationItems
 ) -> Selection[TaskShare]:
-    """Draws a mixture; the same rows, settings and seed give the same one, bit for bit.
-
-    Args:
-        rows: Of the corpus, ids all different.
-        settings: How.
-        items: What must not be trained on.
+    """Draws a mixture of the corpus; same rows and settings give the same one, bit for bit.
 
     Raises:
         RedoneError: A row is an evaluation item, an id comes twice, a setting is not possible, or a

@@ -86,13 +86,7 @@ class HardShare:
 def solvability(
     rows: Sequence[TrainingRow], draws: Draws, rewards: Rewards | None = None
 ) -> dict[str, Solved]:
-    """How often each row was solved; rows without a scored answer are left out.
-
-    Args:
-        rows: That were asked.
-        draws: Their answers.
-        rewards: The tasks' own scoring, with its services.
-    """
+    """How often each row was solved by its answers; rows without a scored answer are left out."""
     pairs = [(row, answer) for row in rows for answer in draws.answers.get(row.id, ())]
     scored = (rewards or Rewards()).score([p[0] for p in pairs], [p[1] for p in pairs])
     limits = {row.task: threshold(by_name(row.task)) for row, _ in pairs}
@@ -111,11 +105,7 @@ def hard_rows(
 ) -> Selection[HardShare]:
     """Chooses the hardest rows; same rows, draws and settings give the same ones, bit for bit.
 
-    Args:
-        rows: Of the corpus, ids all different.
-        solved: As `solvability` gives it; rows that are not in it are left out.
-        settings: How.
-        items: What must not be trained on.
+    Rows that are not in `solved` (see `solvability`) are left out.
 
     Raises:
         RedoneError: A row is an evaluation item, an id comes twice, a setting is not possible, or

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from ...harness.diagnosis.schema import Bucket, Diagnosis
 from ...tasks.errors import RedoneError
 from ...tasks.sources import characters
-from ..errors import NothingToTarget
 from ..rows import RowDecision, TrainingRow
 from .contamination import EvaluationItems, only_diagnose
 from .selection import (
@@ -41,6 +40,10 @@ from .selection import (
 GENERAL_SHARE = 100 / 1800
 """100K general rows in 1.8M: 5.6 %."""
 LABEL_BALANCE = 0.5
+
+
+class NothingToTarget(RedoneError):
+    """A diagnosis gives a targeted stage nothing to learn: the stage is skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,7 @@ def failure_rows(
 ) -> Selection[BucketShare]:
     """Draws rows of failure buckets; same rows, diagnosis and settings give the same, bit for bit.
 
-    Args:
-        rows: Of the corpus, ids all different; general ones are not compared with buckets.
-        diagnosis: Of partition `diagnose`.
-        settings: How.
-        items: What must not be trained on.
+    The diagnosis is of partition `diagnose`; general rows are not compared with buckets.
 
     Raises:
         NothingToTarget: The diagnosis shows no bucket, or no row belongs to one.

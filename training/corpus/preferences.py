@@ -11,16 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from ...harness.models.base import Model
-from ...harness.run_folder import replacing
 from ...tasks.errors import BadRow
 from ...tasks.registry import by_name
 from ...tasks.schema import Completion, Message
 from ...tasks.sources import json_objects
 from ..rewards import SPREAD, Rewards, ScoredAnswer
-from ..rows import RowDecision, TrainingRow
+from ..rows import RowDecision, TrainingRow, write_lines
 from .draws import DrawSettings, OnAnswer, draw
 
 
@@ -30,9 +27,9 @@ class Pair:
 
     Attributes:
         id, task: Of the row.
-        messages: What was asked.
+        messages: The prompt.
         chosen, rejected: The answers, thinking taken off; the chosen one came to its end.
-        values: What the task gives for them, 0..1.
+        values: Their scores by the task, 0..1.
         cut: Whether a limit ended the rejected one, so that no end of the turn is part of it.
     """
 
@@ -67,30 +64,21 @@ def preferences(
     journal: Path | None = None,
     on_answer: OnAnswer = lambda tokens: None,
 ) -> Preferences:
-    """Makes pairs of a model's own answers.
+    """Makes pairs of a model's own answers; arguments and errors as of `draw`.
 
-    Args:
-        rows: What is asked; one that comes several times is asked once.
-        model: Any backend; in `redone1` the model that SFT made.
-        settings: Of the sampling.
-        rewards: The tasks' own scoring, with its services.
-        journal: Where answers are kept as they come, so that a stopped call can be resumed.
-        on_answer: Called for each answer.
-
-    Raises:
-        RedoneError: The settings are not possible.
-        DiskFull: The journal cannot grow; what it holds is intact.
+    A row that comes several times is used once. `rewards` is the tasks' own scoring, with its
+    services.
     """
-    asked = list({row.id: row for row in rows}.values())
-    drawn = draw(asked, model, settings, journal=journal, on_answer=on_answer)
-    given = [(row, done) for row in asked for done in drawn.answers.get(row.id, ())]
+    unique = list({row.id: row for row in rows}.values())
+    drawn = draw(unique, model, settings, journal=journal, on_answer=on_answer)
+    given = [(row, done) for row in unique for done in drawn.answers.get(row.id, ())]
     scored = (rewards or Rewards()).score([row for row, _ in given], [done for _, done in given])
-    groups: dict[str, list[tuple[Completion, ScoredAnswer]]] = {row.id: [] for row in asked}
+    groups: dict[str, list[tuple[Completion, ScoredAnswer]]] = {row.id: [] for row in unique}
     for (row, done), one in zip(given, scored, strict=True):
         groups[row.id].append((done, one))
     pairs: list[Pair] = []
     decisions: list[RowDecision] = []
-    for row in asked:
+    for row in unique:
         pair = _pair(row, groups[row.id])
         if isinstance(pair, Pair):
             pairs.append(pair)
@@ -130,9 +118,7 @@ def write_pairs(pairs: Iterable[Pair], path: str | Path) -> None:
     Raises:
         DiskFull: No space; a file that was there is as before.
     """
-    with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-        for pair in pairs:
-            file.write(orjson.dumps(asdict(pair), option=orjson.OPT_APPEND_NEWLINE))
+    write_lines(path, map(asdict, pairs))
 
 
 def read_pairs(path: str | Path) -> list[Pair]:

@@ -140,7 +140,7 @@ def shares_checked(**shares: float) -> None:
 
 
 def cell(row: TrainingRow) -> tuple[str, str]:
-    """Language and label of a row: rows that have both in common stand for one another."""
+    """Language and label of a row: rows that share both are interchangeable."""
     return row.language, row.tags.get("label", "")
 
 
