@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import webbrowser
 from collections.abc import Sequence
@@ -13,10 +14,7 @@ from ..tasks.command import Parser, run_command
 from ..tasks.errors import MissingData
 
 if TYPE_CHECKING:
-    from ..tasks.sources import DataPaths
-    from .job import ScoringOptions
     from .pipeline import Order
-    from .recipe import OnRegression, Recipe
 
 
 def parser() -> Parser:
@@ -34,66 +32,37 @@ def parser() -> Parser:
     p.add_argument("--output", metavar="DIR", help="folder of the pipeline")
     p.add_argument("--list", action="store_true", help="list the shipped recipes and exit")
     p.add_argument("--show-recipe", metavar="NAME", help="print a shipped recipe and exit")
-    p.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="STAGE.FIELD=VALUE",
-        help="change the recipe, such as exploratory.train.steps=50 or evaluation.limit=20",
+    text = "change the recipe, such as exploratory.train.steps=50 or evaluation.limit=20"
+    p.add_argument("--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", help=text)
+    add = p.add_argument_group("data").add_argument
+    text = "rows of your own in addition to the recipe's (docs/corpus.md); repeatable"
+    add("--corpus", action="append", default=[], metavar="FILE", help=text)
+    text = "benchmark files (default: $REDONE_DATA or the user's)"
+    add("--data-dir", metavar="DIR", help=text)
+    add("--mirror", metavar="PATH", help="mirror of general benchmarks, as in redone-eval")
+    add = p.add_argument_group("steps").add_argument
+    add("--stage", metavar="NAME", help="stop after this stage")
+    text = (
+        "when a model does not pass its gate: stop (exit code 1), continue anyway, or roll "
+        "back to the last model that passed (default: the recipe's)"
     )
-    data = p.add_argument_group("data")
-    data.add_argument(
-        "--corpus",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="rows of your own in addition to the recipe's (docs/corpus.md); repeatable",
+    add("--on-regression", choices=("stop", "continue", "rollback"), help=text)
+    add("--redo", metavar="STEP", help="drop this step and all after it, and do them again")
+    text = (
+        "output folder of another pipeline from the same base: its answers of the base model "
+        "are reused"
     )
-    data.add_argument(
-        "--data-dir", metavar="DIR", help="benchmark files (default: $REDONE_DATA or the user's)"
-    )
-    data.add_argument(
-        "--mirror", metavar="PATH", help="mirror of general benchmarks, as in redone-eval"
-    )
-    how = p.add_argument_group("steps")
-    how.add_argument("--stage", metavar="NAME", help="stop after this stage")
-    how.add_argument(
-        "--on-regression",
-        choices=("stop", "continue", "rollback"),
-        help="when a model does not pass its gate: stop (exit code 1), continue anyway, or roll "
-        "back to the last model that passed (default: the recipe's)",
-    )
-    how.add_argument(
-        "--redo", metavar="STEP", help="drop this step and all after it, and do them again"
-    )
-    how.add_argument(
-        "--reuse",
-        metavar="DIR",
-        help="output folder of another pipeline from the same base: its answers of the base model "
-        "are reused",
-    )
-    how.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="measure a warm-up of each stage, print steps, tokens, hours and bytes, and exit",
-    )
-    how.add_argument("--open", action="store_true", help="open the report in the browser")
-    engine = p.add_argument_group("engine")
-    engine.add_argument(
-        "--accelerate",
-        metavar="CONFIG",
-        help="train on several devices: fsdp, zero3, multi-cpu or a file of accelerate's",
-    )
-    engine.add_argument(
-        "--embedder",
-        metavar="PATH",
-        help="sentence-embedding model, for tasks scored by embeddings",
-    )
-    engine.add_argument(
-        "--allow-code",
-        action="store_true",
-        help="run programs that the model writes, in the sandbox",
-    )
+    add("--reuse", metavar="DIR", help=text)
+    text = "measure a warm-up of each stage, print steps, tokens, hours and bytes, and exit"
+    add("--dry-run", action="store_true", help=text)
+    add("--open", action="store_true", help="open the report in the browser")
+    add = p.add_argument_group("engine").add_argument
+    text = "train on several devices: fsdp, zero3, multi-cpu or a file of accelerate's"
+    add("--accelerate", metavar="CONFIG", help=text)
+    text = "sentence-embedding model, for tasks scored by embeddings"
+    add("--embedder", metavar="PATH", help=text)
+    text = "run programs that the model writes, in the sandbox"
+    add("--allow-code", action="store_true", help=text)
     return p
 
 
@@ -110,29 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name in ("recipe", "model", "output"):
             if not getattr(options, name):
                 p.error(f"--{name} is required")
-        from ..tasks.sources import DataPaths
-        from .job import ScoringOptions
-        from .recipe import load_recipe
-
-        order = order_of(
-            load_recipe(options.recipe, options.set),
-            name=Path(options.recipe).stem,
-            model=Path(options.model),
-            corpora=tuple(map(Path, options.corpus)),
-            until=options.stage,
-            on_regression=options.on_regression,
-            reuse=None if options.reuse is None else Path(options.reuse),
-        )
-        return run(
-            order,
-            Path(options.output),
-            data=DataPaths.resolve(options.data_dir, options.mirror),
-            scoring=ScoringOptions(embedder=options.embedder, allow_code=options.allow_code),
-            accelerate=options.accelerate,
-            redo=options.redo,
-            dry_run=options.dry_run,
-            open_report=options.open,
-        )
+        return run(options)
 
     without = " without --redo" if options.redo else ""
     return run_command(
@@ -160,47 +107,31 @@ def show_recipe(name: str) -> int:
     return 0
 
 
-def run(
-    order: Order,
-    output: Path,
-    *,
-    data: DataPaths,
-    scoring: ScoringOptions,
-    accelerate: str | None,
-    redo: str | None,
-    dry_run: bool,
-    open_report: bool,
-) -> int:
-    """Runs the pipeline, or its forecast; returns the exit code.
-
-    Args:
-        order: What to do.
-        output: Folder of the pipeline.
-        data: Where tasks find their data.
-        scoring: What scoring may use.
-        accelerate: Configuration of accelerate; None: one process.
-        redo: Step to do again.
-        dry_run: Only print the forecast.
-        open_report: Open the report in the browser.
-    """
+def run(options: argparse.Namespace) -> int:
+    """Runs the pipeline of the options, or its forecast; returns the exit code."""
+    from ..tasks.sources import DataPaths
     from .evaluations import Evaluator
-    from .job import config_of, launched, services_of, train
+    from .job import ScoringOptions, config_of, launched, services_of, train
     from .manifest import Manifest
     from .pipeline import Pipeline, Workers
     from .stages import choose, gather
 
-    trainer = launched(config_of(accelerate), data) if accelerate else partial(train, data=data)
+    order, output = order_of(options), Path(options.output)
+    data = DataPaths.resolve(options.data_dir, options.mirror)
+    scoring = ScoringOptions(embedder=options.embedder, allow_code=options.allow_code)
+    config = options.accelerate
+    trainer = launched(config_of(config), data) if config else partial(train, data=data)
     workers = Workers(gather, choose, lambda job, bar: trainer(job.with_scoring(scoring), bar))
     evaluator = Evaluator(order.recipe.evaluation, data, services_of(scoring))
     manifest = Manifest(output)
-    if dry_run:
+    if options.dry_run:
         from .forecast import forecast, show
 
         show(forecast(order, manifest, evaluator, workers), output)
         return 0
     with manifest:
-        if redo:
-            manifest.again(redo)
+        if options.redo:
+            manifest.again(options.redo)
         ending = Pipeline(order, manifest, evaluator, workers).run()
     for name in ending.regressed:
         print(f"Stage {name} did not pass its gate.")
@@ -210,29 +141,24 @@ def run(
             print(f"Not gated: {branch.last.named}")
     if ending.report:
         print(f"Report: {ending.report}")
-        if open_report:
+        if options.open:
             webbrowser.open(Path(ending.report).resolve().as_uri())
     return ending.exit_code
 
 
-def order_of(
-    recipe: Recipe,
-    *,
-    name: str,
-    model: Path,
-    corpora: tuple[Path, ...] = (),
-    until: str | None = None,
-    on_regression: OnRegression | None = None,
-    reuse: Path | None = None,
-) -> Order:
-    """What is to be done, checked before anything is begun.
+def order_of(options: argparse.Namespace) -> Order:
+    """The pipeline of the options, checked before anything begins.
 
     Raises:
-        MissingData: A file or folder that is named does not exist, or a corpus is needed.
+        MissingData: A named file or folder does not exist, or a corpus is needed.
         UnknownName: There is no such stage.
     """
     from .pipeline import Order
+    from .recipe import load_recipe
 
+    recipe, name = load_recipe(options.recipe, options.set), Path(options.recipe).stem
+    model, corpora = Path(options.model), tuple(map(Path, options.corpus))
+    reuse = None if options.reuse is None else Path(options.reuse)
     if not (model / "config.json").is_file():
         raise MissingData(f"--model {model} is no model folder: there is no config.json in it.")
     for file in (*map(Path, recipe.data.files), *corpora):
@@ -243,8 +169,8 @@ def order_of(
             f"The recipe {name} needs rows of your own: give --corpus FILE (docs/corpus.md has the "
             "format), or use redone2-laptop, which brings its data."
         )
-    if until:
-        recipe.stage(until)
+    if options.stage:
+        recipe.stage(options.stage)
     if reuse is not None and not (reuse / "runs" / "base").is_dir():
         raise MissingData(f"--reuse {reuse} is no pipeline's folder: there is no runs/base in it.")
     return Order(
@@ -252,7 +178,7 @@ def order_of(
         name=name,
         model=model,
         corpora=corpora,
-        until=until,
-        on_regression=on_regression or recipe.gates.on_regression,
+        until=options.stage,
+        on_regression=options.on_regression or recipe.gates.on_regression,
         reuse=reuse,
     )

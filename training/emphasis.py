@@ -11,13 +11,13 @@ The rule works on the hints of `diagnosis.json`, each of which belongs to a rewa
 be the lower 95 % bound of the share of a task's answers that failed in a hint's way, and `form` the
 sum over the task's hints. Failures exclude each other, so `form` is 0..1.
 
-(a) ratio = max(own, low * min(1, most / form)), `own` being what the recipe gives every task and
-    `most` the bound of the hinted ratios together (0.5): a right answer stays worth more than any
-    wrong one, whatever its form.
+(a) ratio = max(own, low * min(1, most / form)), `own` being the recipe's ratio of every task and
+    `most` the bound of the hinted ratios together (0.5): a right answer keeps a higher reward than
+    any wrong one, whatever its form.
 (b) share is multiplied by 1 + form, then scaled so that the tasks of the domain and the general
-    ones each keep their part of the whole: beside tasks without a hint, one of which every answer
-    fails in its form is asked twice as often. These are the target shares; where there are too few
-    rows another share results, and `realized` adds it to the record.
+    ones each keep their part of the whole: a task of which every answer fails in its form is
+    sampled twice as often as tasks without a hint. These are the target shares; where there are too
+    few rows another share results, and `realized` adds it to the record.
 (c) weight = (1 + form) / (its mean over the sampling), so that the learning rate means the same.
 
 Whatever the recipe sets by hand replaces the rule's figure.
@@ -77,7 +77,7 @@ class EmphasisSettings(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Emphasis:
-    """What stage 3 does differently.
+    """The changes of stage 3.
 
     Attributes:
         shaping: Of every task that is trained, for `Rewards`.
@@ -124,7 +124,8 @@ def emphasize(
         name: settings.set_shares.get(name, 1 + form[name] if settings.shares else 1.0)
         for name in shares
     }
-    before = _normalized(shares)
+    total = math.fsum(shares.values())
+    before = {name: share / total for name, share in shares.items()}
     sampled = _stressed(before, factors, general)
     weights = _weights(form, sampled, settings)
     result = {
@@ -148,11 +149,11 @@ def emphasize(
 
 
 def realized(record: Mapping[str, Any], counts: Mapping[str, int]) -> Mapping[str, Any]:
-    """The record with the shares that came out: `drawn`, 0..1, beside `share`, the rule's.
+    """The record with the resulting shares: `drawn`, 0..1, next to `share`, the rule's.
 
     Args:
         record: Of an emphasis; an empty one stays empty.
-        counts: SelectedRows rows by task.
+        counts: Selected rows by task.
     """
     if not record:
         return record
@@ -194,16 +195,10 @@ def _shaped(
 def _weights(
     form: Mapping[str, float], sampled: Mapping[str, float], settings: EmphasisSettings
 ) -> dict[str, float]:
-    found: dict[str, float] = {}
-    if settings.weights:
-        mean = math.fsum(share * (1 + form[name]) for name, share in sampled.items())
-        found = {name: (1 + form[name]) / mean for name in sampled}
-    return {**found, **settings.set_weights}
-
-
-def _normalized(shares: Mapping[str, float]) -> dict[str, float]:
-    total = math.fsum(shares.values())
-    return {name: share / total for name, share in shares.items()}
+    if not settings.weights:
+        return dict(settings.set_weights)
+    mean = math.fsum(share * (1 + form[name]) for name, share in sampled.items())
+    return {**{name: (1 + form[name]) / mean for name in sampled}, **settings.set_weights}
 
 
 def _stressed(
@@ -219,10 +214,5 @@ def _stressed(
 
 
 def _hint_record(hint: FailureHint) -> dict[str, Any]:
-    return {
-        "task": hint.task,
-        "term": term_of(hint),
-        "share": hint.share,
-        "low": hint.low,
-        "n": hint.n,
-    }
+    figures = {"share": hint.share, "low": hint.low, "n": hint.n}
+    return {"task": hint.task, "term": term_of(hint), **figures}

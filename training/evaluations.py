@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..harness.scored_run import ScoredRun
 from ..tasks.command import visible
@@ -23,23 +23,6 @@ if TYPE_CHECKING:
     from ..harness.models.base import Model
 
 Loader = Callable[[Path], "Model"]
-
-
-def loader(evaluation: Evaluation, data: DataPaths) -> Loader:
-    """Loads models with the backend of a recipe, as `redone-eval` would."""
-
-    def load(model: Path) -> Model:
-        from ..harness.models.loading import ModelConfig, load_model
-
-        config = ModelConfig(
-            str(model),
-            backend=evaluation.backend,
-            dtype=evaluation.dtype,
-            thinking=evaluation.thinking,
-        )
-        return load_model(config, evaluation.tasks(data), data.folder)
-
-    return load
 
 
 class Evaluator:
@@ -62,7 +45,7 @@ class Evaluator:
         self.evaluation = evaluation
         self.data = data
         self.services = services
-        self.load = load or loader(evaluation, data)
+        self.load = load or self._load
         self._loaded: tuple[Path, Model] | None = None
 
     def tasks(self, partition: Partition | None = None) -> list[Task]:
@@ -77,8 +60,18 @@ class Evaluator:
             self._loaded = (path, self.load(path))
         return self._loaded[1]
 
+    def _load(self, folder: Path) -> Model:
+        """Loads a model with the backend of the recipe, as `redone-eval` would."""
+        from ..harness.models.loading import ModelConfig, load_model
+
+        own = self.evaluation
+        config = ModelConfig(
+            str(folder), backend=own.backend, dtype=own.dtype, thinking=own.thinking
+        )
+        return load_model(config, self.tasks(), self.data.folder)
+
     def thinking_budget(self, model: Model) -> int:
-        """Tokens that a loaded model may think in, wherever the pipeline asks it."""
+        """Tokens of thinking that a loaded model may use, wherever the pipeline samples it."""
         from ..harness.models.base import thinking_budget
 
         settings = self.evaluation
@@ -117,22 +110,18 @@ class Evaluator:
         model = self.model(path)
         plan = plan.with_thinking(self.thinking_budget(model))
         results = evaluate(folder, plan, model, self.services, run_info(name, ["redone-train"]))
+        rows, tasks = results["tables"]["corrected"], results["tasks"].values()
         return {
-            "suites": suite_scores(results),
-            "answers": sum(task["answers"] for task in results["tasks"].values()),
-            "tokens": sum(task["tokens"] for task in results["tasks"].values()),
+            # The corrected score of every suite, in points.
+            "suites": {row["name"]: row["score"] for row in rows if row["level"] == "suite"},
+            "answers": sum(task["answers"] for task in tasks),
+            "tokens": sum(task["tokens"] for task in tasks),
             "seconds": round(sum(results["seconds"].values()), 3),
         }
 
 
-def suite_scores(results: Mapping[str, Any]) -> dict[str, float | None]:
-    """The corrected score of every suite of a run, in points."""
-    rows = results["tables"]["corrected"]
-    return {row["name"]: row["score"] for row in rows if row["level"] == "suite"}
-
-
 def scoring_inputs(services: Services) -> dict[str, str]:
-    """What scoring may use as inputs of a step: with it the same answer has another value."""
+    """The services of scoring as inputs of a step: with them an answer has another value."""
     found = {"allow_code": "true"} if services.sandbox is not None else {}
     if services.embedder is not None:
         found["embedder"] = services.embedder.identity

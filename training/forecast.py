@@ -1,9 +1,7 @@
 """`--dry-run`: what would run, and what it would cost, from a warm-up measured on this machine.
 
-Two optimizer steps of every stage are really made, on few rows and, for RL, few prompts, and some
-items are really evaluated; the rest is multiplication. Nothing is written to the output folder.
-
-The forecast, printed.
+Two optimizer steps of every stage are taken, on few rows and, for RL, few prompts, and some items
+are evaluated; the rest is multiplication. Nothing is written to the output folder.
 """
 
 from __future__ import annotations
@@ -56,40 +54,25 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the forecast.
-
-    Attributes:
-        step: Of the pipeline.
-        done: Whether the output folder has it already.
-        cost: None where it is done.
-        about: What it is, in a few words.
-    """
+    """A step of the pipeline, its cost (None where the output folder has it), and its size."""
 
     step: PipelineStep
-    done: bool
-    cost: Cost | None
+    cost: Cost | None = None
     about: str = ""
 
 
 def forecast(
     order: Order, manifest: Manifest, evaluator: Evaluator, workers: Workers
 ) -> list[Line]:
-    """Measures a warm-up and multiplies.
-
-    Args:
-        order: What would run.
-        manifest: Of the output folder, read only.
-        evaluator: Evaluates the base model on a few `diagnose` items.
-        workers: That would do the work.
-    """
+    """Measures a warm-up and multiplies; arguments as of `Pipeline`, the manifest is only read."""
     plan = steps_of(order.recipe)
-    open_ = [step for step in plan if not manifest.finished(step.name)]
-    place = _existing(manifest.folder)
+    # The nearest folder above the output that exists.
+    place = next(p for p in [manifest.folder, *manifest.folder.absolute().parents] if p.is_dir())
     with tempfile.TemporaryDirectory(prefix=".redone-warm-up-", dir=place) as name:
         warm = _WarmUp(order, manifest, evaluator, workers, Path(name))
         try:
             return [
-                Line(step, False, *warm.cost(step)) if step in open_ else Line(step, True, None)
+                Line(step) if manifest.finished(step.name) else Line(step, *warm.cost(step))
                 for step in plan
             ]
         finally:
@@ -100,12 +83,7 @@ class _WarmUp:
     """Measures once what several lines need."""
 
     def __init__(
-        self,
-        order: Order,
-        manifest: Manifest,
-        evaluator: Evaluator,
-        workers: Workers,
-        folder: Path,
+        self, order: Order, manifest: Manifest, evaluator: Evaluator, workers: Workers, folder: Path
     ) -> None:
         self.order = order
         self.recipe: Recipe = order.recipe
@@ -194,12 +172,9 @@ class _WarmUp:
 
 
 def planned_steps(stage: Any, budget: int | None, measured: Step) -> tuple[int, Cost]:
-    """Optimizer steps of a stage, and what one costs.
+    """Optimizer steps of a stage within a budget of tokens, and the cost of one.
 
-    Args:
-        stage: Of the recipe.
-        budget: Tokens that it may process.
-        measured: The last step of its warm-up.
+    `measured` is the last step of its warm-up.
     """
     train = stage.train
     scale = 1.0
@@ -240,11 +215,6 @@ def _small(stage: Any) -> Any:
     if stage.kind == "dapo":
         changes["reward"] = stage.reward.model_copy(update={"emphasis": None})
     return stage.model_copy(update=changes)
-
-
-def _existing(path: Path) -> Path:
-    """The nearest folder above a path that exists."""
-    return next(p for p in [path, *path.absolute().parents] if p.is_dir())
 
 
 def _size(path: Path) -> int:

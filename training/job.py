@@ -17,10 +17,9 @@ from typing import Any, Literal
 
 import orjson
 
-from ..harness.run_folder import replacing
 from ..tasks.errors import RedoneError, UnknownName
 from ..tasks.sources import DataPaths
-from .errors import LaunchFailed
+from .rows import write_json
 from .settings import DapoSettings, DpoSettings, SftSettings, Strict
 from .shaping import Shaping
 from .trainers.arguments import check_grpo, check_trl
@@ -31,42 +30,14 @@ SHOWN = 12
 """Lines of a failed launch's log that are shown."""
 
 
+class LaunchFailed(RedoneError):
+    """A stage that was started with accelerate failed."""
+
+    exit_code = 70
+
+
 JOB, RESULT = "job.json", "result.json"
 Train = Callable[["Job", Progress], StageResult]
-
-
-def accelerate(config: Path, job: Path, log: Path, data: DataPaths) -> None:
-    """Runs a job file on all processes of an accelerate configuration.
-
-    Args:
-        config: Of `accelerate launch`.
-        job: A job file.
-        log: What the processes print.
-        data: Where its tasks find their data.
-
-    Raises:
-        LaunchFailed: It failed; shows its last lines and names the log.
-    """
-    command = [
-        *(sys.executable, "-m", "accelerate.commands.launch"),
-        *("--config_file", str(config)),
-        *("-m", "redone.training.job", str(job)),
-    ]
-    with log.open("a", encoding="utf-8") as file:
-        done = subprocess.run(
-            command,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            check=False,
-            env=os.environ | data.variables(),
-        )
-    if done.returncode:
-        lines = log.read_text("utf-8", "replace").strip().splitlines()[-SHOWN:]
-        raise LaunchFailed(
-            f"accelerate launch ended with code {done.returncode}:\n"
-            + "\n".join(f"  {line}" for line in lines)
-            + f"\nLog: {log}"
-        )
 
 
 def config_of(name: str) -> Path:
@@ -98,16 +69,16 @@ class ScoringOptions(Strict):
 
 
 class Job(Strict):
-    """What a stage's training needs; everything it reads is in files.
+    """What the training of a stage needs; everything it reads is in files.
 
     Attributes:
         stage: Its name.
         kind: Which trainer.
-        dapo, sft, dpo: Its settings; the one of the kind.
-        model: Where it starts from.
+        dapo, sft, dpo: The settings; only the field of the kind is set.
+        model: Folder of the model to start from.
         rows: The chosen rows, a corpus; for dpo, pairs.
         output: The stage's folder: gets `model/`, `checkpoints/`, `steps.jsonl`.
-        rationales: Ids of the rows that are asked with their rationale.
+        rationales: Ids of the rows that reason before they answer.
         shaping: Of RL's reward, by task.
         weights: Of the loss, by task.
         means: For scoring.
@@ -143,8 +114,8 @@ def train(job: Job, progress: Progress, data: DataPaths | None = None) -> StageR
     """Runs the trainer of a job in this process, or resumes it.
 
     Args:
-        job: The stage's.
-        progress: Is called with each step.
+        job: Of the stage.
+        progress: Called after each step.
         data: Where its tasks find their data; None: as the environment says.
     """
     # Warned of by transformers: a setting that TRL still needs under its old name.
@@ -157,14 +128,13 @@ def train(job: Job, progress: Progress, data: DataPaths | None = None) -> StageR
 
         assert job.dpo is not None
         return train_dpo(job.dpo, job.model, read_pairs(job.rows), job.output, progress=progress)
+    from .corpus.selection import Rationales
     from .corpus.sources import read_corpus
 
     services = services_of(job.means)
     rows = read_corpus(job.rows, services, data)
 
-    def rationale(row: Any) -> bool:
-        return row.id in job.rationales
-
+    rationale = Rationales(job.rationales)
     if job.kind == "dapo":
         from .rewards import Rewards
         from .trainers.dapo import train_dapo
@@ -181,38 +151,52 @@ def train(job: Job, progress: Progress, data: DataPaths | None = None) -> StageR
 
 
 def launched(config: Path, data: DataPaths) -> Train:
-    """Trains jobs on all processes of an accelerate configuration."""
+    """Trains jobs on all processes of an accelerate configuration.
+
+    Raises:
+        LaunchFailed: By the trainer, if the launch fails; shows its last lines and names the log.
+    """
 
     def train_there(job: Job, progress: Progress) -> StageResult:
-        path = job.output / JOB
+        path, log = job.output / JOB, job.output / "launch.log"
         (job.output / RESULT).unlink(missing_ok=True)
         save_job(job, path)
-        accelerate(config, path, job.output / "launch.log", data)
+        command = [
+            *(sys.executable, "-m", "accelerate.commands.launch"),
+            *("--config_file", str(config)),
+            *("-m", "redone.training.job", str(path)),
+        ]
+        env = os.environ | data.variables()
+        with log.open("a", encoding="utf-8") as file:
+            done = subprocess.run(
+                command, stdout=file, stderr=subprocess.STDOUT, check=False, env=env
+            )
+        if done.returncode:
+            lines = log.read_text("utf-8", "replace").strip().splitlines()[-SHOWN:]
+            shown = "".join(f"\n  {line}" for line in lines)
+            raise LaunchFailed(
+                f"accelerate launch ended with code {done.returncode}:{shown}\nLog: {log}"
+            )
         return load_result(job.output / RESULT)
 
     return train_there
 
 
 def services_of(options: ScoringOptions) -> Any:
-    """The services that the options of a job stand for."""
+    """The services that the options of a job enable."""
+    from ..harness.embedder import FolderEmbedder
+    from ..harness.sandbox.service import ForkSandbox
     from ..tasks.schema import Services
 
-    embedder = sandbox = None
-    if options.embedder:
-        from ..harness.embedder import FolderEmbedder
-
-        embedder = FolderEmbedder(options.embedder)
-    if options.allow_code:
-        from ..harness.sandbox.service import ForkSandbox
-
-        sandbox = ForkSandbox()
-    return Services(embedder=embedder, sandbox=sandbox)
+    return Services(
+        embedder=FolderEmbedder(options.embedder) if options.embedder else None,
+        sandbox=ForkSandbox() if options.allow_code else None,
+    )
 
 
 def save_job(job: Job, path: Path) -> None:
     """Writes a job file."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(orjson.dumps(job.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
+    write_json(path, job.model_dump(mode="json"))
 
 
 def load_job(path: Path) -> Job:
@@ -221,14 +205,12 @@ def load_job(path: Path) -> Job:
 
 
 def save_result(result: StageResult, path: Path) -> None:
-    """Writes what came of a job."""
-    record = asdict(result) | {"model": str(result.model)}
-    with replacing(path) as temporary:
-        temporary.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
+    """Writes the result of a job."""
+    write_json(path, asdict(result) | {"model": str(result.model)})
 
 
 def load_result(path: Path) -> StageResult:
-    """Reads what came of a job."""
+    """Reads the result of a job."""
     record = orjson.loads(path.read_bytes())
     return StageResult(**(record | {"model": Path(record["model"])}))
 

@@ -1,8 +1,7 @@
-"""The record of an output folder: every step with the hashes of what it read and what it made.
+"""DIR/manifest.json: every step of an output folder with the hashes of its inputs and outputs.
 
 A step that is recorded as finished is not done again. It is refused where the record no longer
 holds: an input has another hash than when the step ran, or an output was changed or removed.
-`ManifestFile` is DIR/manifest.json.
 """
 
 from __future__ import annotations
@@ -18,14 +17,26 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from ..harness.run_folder import flatten, replacing, shown
+from ..harness.run_folder import flatten, shown
 from ..tasks.errors import RedoneError
-from .errors import FolderInUse, StepChanged
+from .rows import write_json
 
 SCHEMA_VERSION = 1
 Facts = dict[str, Any]
 RENAMED = {"rows.rarity": "rows.label_balance", "rows.contrast": "rows.background_weight"}
 """Inputs of steps that were recorded under an older name of a recipe's field."""
+
+
+class StepChanged(RedoneError):
+    """The inputs of a finished or begun step have changed; resuming would mix two pipelines."""
+
+    exit_code = 3
+
+
+class FolderInUse(RedoneError):
+    """Another process works on the output folder."""
+
+    exit_code = 75
 
 
 class OutputFile(BaseModel):
@@ -34,7 +45,7 @@ class OutputFile(BaseModel):
     Attributes:
         sha256: Of its content.
         bytes: Its size.
-        modified: In nanoseconds; a file of the same size and time is not hashed again.
+        modified: In nanoseconds; a file with the same size and time is not hashed again.
     """
 
     sha256: str
@@ -49,16 +60,16 @@ class OutputFile(BaseModel):
 
 
 class StepRecord(BaseModel):
-    """A step in the manifest; what follows `owns` is there when it is finished.
+    """A step in the manifest; the fields after `owns` are set when it is finished.
 
     Attributes:
         state: `begun` or `finished`.
         inputs: All that its result depends on, by name.
-        owns: What it makes and what it needs to resume, relative to the folder.
+        owns: Paths that it makes or needs to resume, relative to the folder.
         finished: When, in ISO 8601.
-        seconds: It took.
+        seconds: Wall time.
         outputs: By path relative to the folder.
-        facts: What is worth knowing.
+        facts: Figures for the user.
     """
 
     state: Literal["begun", "finished"]
@@ -83,13 +94,7 @@ class ManifestFile(BaseModel):
 
     def write(self, path: Path) -> None:
         """Writes the file whole or not at all."""
-        with replacing(path) as temporary:
-            temporary.write_bytes(
-                orjson.dumps(
-                    self.model_dump(exclude_unset=True),
-                    option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
-                )
-            )
+        write_json(path, self.model_dump(exclude_unset=True), newline=True)
 
     @classmethod
     def read(cls, path: Path) -> ManifestFile:
@@ -173,11 +178,11 @@ class Manifest:
             step: Its name.
             inputs: All that its result depends on: hashes of files, settings as text, by name.
             outputs: Files and folders inside the folder that it makes.
-            work: Makes them; returns what is worth knowing. May find its own half-done work.
-            workspace: What else it makes and needs to resume; dropped with it, not checked.
+            work: Makes them, resuming its own half-done work; returns facts.
+            workspace: Other paths that it needs to resume; dropped with it, not checked.
 
         Returns:
-            What `work` returned, now or then.
+            The facts that `work` returned, now or then.
 
         Raises:
             StepChanged: The step was begun or finished with other inputs, or its outputs were
@@ -189,8 +194,9 @@ class Manifest:
             self._again = None
             print("Dropped:", ", ".join(self.forget(step)), file=sys.stderr)
         record = self.steps.get(step)
-        if record is not None and record.state == "begun" and not self._left(record):
-            record = None
+        if record is not None and record.state == "begun":
+            left = any((self.folder / owned).exists() for owned in record.owns)
+            record = record if left else None  # nothing to resume from
         if record is not None:
             self._refuse_changed_inputs(step, record, inputs)
             if record.state == "finished":
@@ -258,10 +264,6 @@ class Manifest:
     def save(self) -> None:
         """Writes the file whole or not at all."""
         ManifestFile(schema_version=SCHEMA_VERSION, steps=self.steps).write(self.path)
-
-    def _left(self, record: StepRecord) -> bool:
-        """Whether a step that was begun left anything to resume from."""
-        return any((self.folder / owned).exists() for owned in record.owns)
 
     def _refuse_changed_inputs(
         self, step: str, record: StepRecord, inputs: Mapping[str, str]

@@ -15,8 +15,8 @@ from typing import Any
 from ..harness.display import ProgressBar, duration
 from ..harness.models.files import fingerprint
 from ..harness.run_folder import RunMismatch
+from ..tasks.errors import RedoneError
 from ..tasks.schema import Partition
-from .errors import GateStopped
 from .evaluations import (
     Evaluator,
     diagnose_run,
@@ -41,12 +41,20 @@ GATE_PAGE = "report-gate.html"
 """All stages on the items that the gates used, where `report.html` has others."""
 
 
+class GateStopped(RedoneError):
+    """A model did not pass its gate; the exit code is 1 for a regression, 2 for undecided."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 @dataclass(frozen=True)
 class Order:
-    """What one start of the pipeline does.
+    """The settings of one start of the pipeline.
 
     Attributes:
-        recipe: What to do.
+        recipe: Has the stages.
         name: Of the recipe.
         model: The base model.
         corpora: The user's own, in addition to the recipe's.
@@ -67,13 +75,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Workers:
-    """The functions that do the work: replaced in tests, and by `accelerate`.
-
-    Attributes:
-        gather: Makes the corpus.
-        choose: Chooses a stage's rows.
-        train: Runs a job.
-    """
+    """The functions that make the corpus, choose a stage's rows, and run a job."""
 
     gather: Gatherer
     choose: Chooser
@@ -81,14 +83,7 @@ class Workers:
 
 
 class Pipeline:
-    """One start of a pipeline.
-
-    Args:
-        order: What to do.
-        manifest: Of the output folder, locked.
-        evaluator: Evaluates models.
-        workers: Do the rest.
-    """
+    """One start of a pipeline, its manifest locked."""
 
     def __init__(
         self, order: Order, manifest: Manifest, evaluator: Evaluator, workers: Workers
@@ -103,7 +98,7 @@ class Pipeline:
         self._scoring = scoring_inputs(evaluator.services)
 
     def run(self) -> Ending:
-        """Does what is not done yet.
+        """Runs the steps that are not finished.
 
         Raises:
             GateStopped: A model did not pass its gate, and the pipeline is to stop.

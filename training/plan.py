@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -35,30 +35,21 @@ class PipelineStep:
 
 def steps_of(recipe: Recipe) -> list[PipelineStep]:
     """Every step, if every gate passes."""
-    return list(_steps(recipe))
-
-
-def _steps(recipe: Recipe) -> Iterator[PipelineStep]:
-    yield PipelineStep("", "corpus")
-    yield PipelineStep("base", "evaluate")
-    diagnosed: set[str] = set()
+    steps = [PipelineStep("", "corpus"), PipelineStep("base", "evaluate")]
     before = "base"
     for stage in recipe.stages:
-        start = "base" if stage.start == "base" else before
-        if needs_diagnosis(stage) and start not in diagnosed:
-            diagnosed.add(start)
-            yield PipelineStep(start, "diagnose")
-        yield PipelineStep(stage.name, "select")
-        yield PipelineStep(stage.name, "train")
-        yield PipelineStep(stage.name, "evaluate")
-        if stage.gate:
-            yield PipelineStep(stage.name, "gate")
+        diagnosis = PipelineStep("base" if stage.start == "base" else before, "diagnose")
+        if needs_diagnosis(stage) and diagnosis not in steps:
+            steps.append(diagnosis)
+        verbs: list[Verb] = ["select", "train", "evaluate", *(["gate"] if stage.gate else [])]
+        steps += [PipelineStep(stage.name, verb) for verb in verbs]
         before = stage.name
     if any("report" in task.partitions for task in recipe.evaluation.tasks()):
-        yield PipelineStep("final", "measure")
-    yield PipelineStep("final", "report")
+        steps.append(PipelineStep("final", "measure"))
+    steps.append(PipelineStep("final", "report"))
     if has_board():
-        yield PipelineStep("final", "row")
+        steps.append(PipelineStep("final", "row"))
+    return steps
 
 
 def has_board() -> bool:
@@ -76,12 +67,9 @@ def needs_diagnosis(stage: Any) -> bool:
 
 
 def leaves(recipe: Recipe) -> list[str]:
-    """Stages whose model no other stage starts from: what the pipeline is for."""
-    names = [stage.name for stage in recipe.stages]
-    followed = {
-        names[n - 1] for n, stage in enumerate(recipe.stages) if n and stage.start == "previous"
-    }
-    return [name for name in names if name not in followed]
+    """Stages whose model no other stage starts from: the results of the pipeline."""
+    after = [*(stage.start for stage in recipe.stages[1:]), "base"]
+    return [s.name for s, start in zip(recipe.stages, after, strict=True) if start == "base"]
 
 
 @dataclass(frozen=True)

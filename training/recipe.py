@@ -18,26 +18,19 @@ from ..tasks.registry import find, suite_tasks
 from ..tasks.schema import Partition
 from ..tasks.sources import DataPaths
 from ..tasks.task import Task
-from .errors import RecipeInvalid
 from .recipe_stages import Count, Stage
 from .settings import Strict
 
 
-def explained(
-    error: ValidationError,
-    raw: Mapping[str, Any],
-    path: Path,
-    model: type[BaseModel],
-) -> str:
-    """The message for a recipe that is not valid.
+class RecipeInvalid(RedoneError):
+    """A recipe is not valid; the message names file, field and fix."""
 
-    Args:
-        error: pydantic's.
-        raw: What the file says, for the stages' names.
-        path: Of the file.
-        model: Of a whole recipe, for names near an unknown one.
-    """
-    known = sorted(_names(model.model_json_schema()))
+
+def explained(error: ValidationError, raw: Mapping[str, Any], path: Path) -> str:
+    """The message for a recipe that is not valid, by the stages' names in the `raw` file."""
+    schema = Recipe.model_json_schema()
+    tables = [schema, *schema["$defs"].values()]
+    known = sorted({name for table in tables for name in table.get("properties", {})})
     errors = error.errors()
     if len(errors) > 1:
         # A stage that is not valid counts as missing, too: said once is enough.
@@ -73,15 +66,10 @@ def _where(loc: tuple[int | str, ...], raw: Mapping[str, Any]) -> str:
         return ".".join(map(str, loc))
     stages = raw.get("stages")
     stage = stages[loc[1]] if isinstance(stages, list) and loc[1] < len(stages) else {}
-    name = stage.get("name", f"number {loc[1] + 1}") if isinstance(stage, dict) else loc[1]
-    rest = loc[3:] if isinstance(stage, dict) and loc[2:3] == (stage.get("kind"),) else loc[2:]
+    stage = stage if isinstance(stage, dict) else {"name": loc[1]}
+    name = stage.get("name", f"number {loc[1] + 1}")
+    rest = loc[3:] if loc[2:3] == (stage.get("kind"),) else loc[2:]
     return f"stage {name}" + (f", {'.'.join(map(str, rest))}" if rest else "")
-
-
-def _names(schema: Mapping[str, Any]) -> set[str]:
-    """Every field of every table of a schema."""
-    tables = [schema, *schema.get("$defs", {}).values()]
-    return {name for table in tables for name in table.get("properties", {})}
 
 
 RENAMED = {"rarity": "label_balance", "contrast": "background_weight"}
@@ -91,17 +79,17 @@ OnRegression = Literal["stop", "continue", "rollback"]
 
 
 class Evaluation(Strict):
-    """What every model of the pipeline is asked.
+    """The tasks that every model of the pipeline is evaluated on.
 
     Attributes:
-        domain: Suites that training is for.
-        robustness: Suites that must not fall.
+        domain: Suites that training is to improve.
+        robustness: Suites that must not get worse.
         limit: Items per task and partition, a seeded choice; None for all.
         report_limit: The same for the final figures; None: `limit`.
         seed: Of that choice.
         backend: `hf` or `vllm`.
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
-        thinking: Mode of a model whose chat template knows of thinking: `auto`, `on` or `off`.
+        thinking: Mode of a model whose chat template supports thinking: `auto`, `on` or `off`.
         max_thinking_tokens: Budget of `<think>...</think>` on top of an answer's, also where rows
             are chosen by answers; None: 4096 for a model that thinks, as `redone-eval`.
     """
@@ -177,11 +165,10 @@ class Recipe(Strict):
 
     Attributes:
         title: One line.
-        about: What it is for, and what it was written for (model, machine).
-        tokens: Processed tokens of all stages together, prompts among them; what pipelines that are
-            compared must share within 5 %. None: as many as the stages come to.
-        seed: Of every stage's choice of rows and of its training, where a stage has none of its
-            own.
+        about: Its purpose, and the model and machine that it was written for.
+        tokens: Processed tokens of all stages together, prompts included; pipelines that are
+            compared must have the same number within 5 %. None: no limit.
+        seed: Of every stage's choice of rows and of its training, unless the stage sets one.
         evaluation, gates, data: See there.
         stages: In order.
     """
@@ -219,22 +206,18 @@ class Recipe(Strict):
         for name in ("gates", "partition"):
             if name in self.gates.policy:
                 raise ValueError(f"gates.policy.{name} cannot be set: the pipeline does")
-        settings = {
-            **self.gates.policy,
-            "gates": max(1, self._comparisons()),
-            "partition": partition,
-        }
-        policy = policy_of(settings, "gates.policy")
+        own = {"gates": max(1, self._comparisons()), "partition": partition}
+        policy = policy_of({**self.gates.policy, **own}, "gates.policy")
         absent = {task.name for task in self.evaluation.tasks() if partition not in task.partitions}
-        update = {
-            "suites": {
-                name: rules
-                for name, rules in policy.suites.items()
-                if not absent.issuperset(task.name for task in suite_tasks(name))
-            },
-            "protected": {n: m for n, m in policy.protected.items() if n not in absent},
+        suites = {
+            name: rules
+            for name, rules in policy.suites.items()
+            if not absent.issuperset(task.name for task in suite_tasks(name))
         }
-        return policy.model_copy(update=update)
+        protected = {
+            name: margin for name, margin in policy.protected.items() if name not in absent
+        }
+        return policy.model_copy(update={"suites": suites, "protected": protected})
 
     def _comparisons(self) -> int:
         """How many the gates make if all stages pass; the first of a branch follows the base."""
@@ -248,12 +231,10 @@ class Recipe(Strict):
 
     def stage(self, name: str) -> Any:
         """A stage by name."""
-        for stage in self.stages:
-            if stage.name == name:
-                return stage
-        raise UnknownName(
-            "stage", name, [s.name for s in self.stages], "the recipe names its stages."
-        )
+        stages = {stage.name: stage for stage in self.stages}
+        if name not in stages:
+            raise UnknownName("stage", name, stages, "the recipe names its stages.")
+        return stages[name]
 
     def budget(self, stage: Any) -> int | None:
         """Tokens that a stage may process."""
@@ -273,10 +254,10 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     Args:
         name: Of a shipped one, or the path of a file.
         changes: `STAGE.FIELD=VALUE` or `SECTION.FIELD=VALUE`, fields nested by dots, values as in
-            TOML; a value that is none is a text.
+            TOML; anything else is a string.
 
     Raises:
-        RecipeInvalid: No TOML, or not a recipe; names the file, each field and what is known.
+        RecipeInvalid: No TOML, or not a recipe; names the file, each field and the known ones.
         UnknownName: Neither a shipped recipe nor a file.
     """
     path = RECIPES / f"{name}.toml"
@@ -297,15 +278,14 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     try:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
-        raise RecipeInvalid(explained(error, raw, path, Recipe)) from None
+        raise RecipeInvalid(explained(error, raw, path)) from None
     except RedoneError as error:
         raise RecipeInvalid(f"The recipe {path}: {error}") from None
-    return recipe.model_copy(
-        update={
-            "data": _beside(recipe.data, path.parent),
-            "stages": tuple(_seeded(stage, recipe.seed) for stage in recipe.stages),
-        }
-    )
+    # File names of a recipe are relative to it.
+    files = (str((path.parent / Path(name).expanduser()).resolve()) for name in recipe.data.files)
+    data = recipe.data.model_copy(update={"files": tuple(files)})
+    stages = tuple(_seeded(stage, recipe.seed) for stage in recipe.stages)
+    return recipe.model_copy(update={"data": data, "stages": stages})
 
 
 def _renamed(table: dict[str, Any], where: str) -> None:
@@ -330,21 +310,11 @@ def _rename_fields(raw: Mapping[str, Any], path: Path) -> None:
 
 
 def _seeded(stage: Any, seed: int) -> Any:
-    """The stage with the recipe's seed wherever it has none of its own."""
-    parts = {name: getattr(stage, name) for name in ("rows", "train")}
-    return stage.model_copy(
-        update={
-            name: part.model_copy(update={"seed": seed})
-            for name, part in parts.items()
-            if "seed" not in part.model_fields_set
-        }
-    )
-
-
-def _beside(data: Sources, folder: Path) -> Sources:
-    """File names of a recipe are relative to it."""
-    files = tuple(str((folder / Path(name).expanduser()).resolve()) for name in data.files)
-    return data.model_copy(update={"files": files})
+    """The stage with the recipe's seed wherever it sets none."""
+    parts = {"rows": stage.rows, "train": stage.train}
+    unset = {name: part for name, part in parts.items() if "seed" not in part.model_fields_set}
+    update = {name: part.model_copy(update={"seed": seed}) for name, part in unset.items()}
+    return stage.model_copy(update=update)
 
 
 def _change(raw: dict[str, Any], change: str) -> None:
@@ -369,10 +339,8 @@ def _change(raw: dict[str, Any], change: str) -> None:
     if first in stages and steps[:-1] == ["rows"]:
         _renamed(last, f"--set {change}")
     place |= last
-    # Of these two a table has one: setting it takes the other's place.
-    for one, other in (("steps", "epochs"), ("epochs", "steps")):
-        if steps[-1] == one:
-            place.pop(other, None)
+    # Of these two a table has one: setting it replaces the other.
+    place.pop({"steps": "epochs", "epochs": "steps"}.get(steps[-1], ""), None)
 
 
 def _value(text: str) -> Any:

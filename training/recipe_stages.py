@@ -44,25 +44,25 @@ class Difficulty(Strict):
 
 
 class Rows(Strict):
-    """What a stage learns from.
+    """The rows that a stage learns from.
 
     Attributes:
         choose: `balanced` (tasks share by `balance`), `failures` (rows of the failure buckets of
             the diagnosis of the model that the stage starts from), or `difficulty` (tasks share by
-            `balance`; of each, what that model solves sometimes comes first).
+            `balance`; of each, rows that this model solves sometimes come first).
         domain: Rows of the domain.
         general: General rows.
         tasks: Only rows of these domain tasks; empty: of all.
-        rationales: Which rows are asked to reason before they answer: `written` (general rows
+        rationales: Which rows have to reason before they answer: `written` (general rows
             that have a rationale, and no other general rows are drawn), or a share of all rows,
-            0 to 1, by a seeded order, tasks skipped that could not parse an answer behind it.
+            0 to 1, by a seeded order, without tasks that could not parse an answer behind it.
             Where the rationale is learned (sft, pretrain), only rows that have one count.
         balance: Of `balanced` and `difficulty`: a task's share is its size to this power; 0 even,
             1 proportional.
         label_balance: How far rare labels of a task are preferred, from 0 (as frequent as in the
             corpus) to 1 (all equal); None: 0, with `failures` 0.5, where it counts for small
             buckets too. Called `rarity` before.
-        background_weight: Of `failures`: what the rest of a task counts beside its weak slices,
+        background_weight: Of `failures`: weight of the rest of a task relative to its weak slices,
             above 0 up to 1; None: 0.5. With 1 and a label_balance of 1 labels are equally frequent
             even where one is weak: a small model that gets more of the weak one learns to give it
             always. Called `contrast` before.
@@ -123,7 +123,7 @@ class Shapes(Strict):
         pattern: For an answer that cannot be parsed, 0 to 1.
         answer: For an empty answer or a refusal, 0 to 1.
         language: For letters of a foreign script, 0 to 1.
-        emphasis: The diagnosis' hints change ratios, sampling and, where asked for, loss weights;
+        emphasis: The diagnosis' hints change ratios, sampling and, if requested, loss weights;
             None: they do not.
     """
 
@@ -161,18 +161,14 @@ class DapoStage(BaseStage):
     @model_validator(mode="after")
     def _sampled(self) -> Self:
         _no_soft_labels(self.rows, self.kind)
-        emphasis = self.reward.emphasis
-        if emphasis and self.rows.choose != "difficulty":
+        emphasis, choose = self.reward.emphasis, self.rows.choose
+        if emphasis and choose != "difficulty":
+            only = 'changes the sampling of choose = "difficulty" alone'
             if emphasis.shares:
-                raise ValueError(
-                    'emphasis changes the sampling of choose = "difficulty" alone; say '
-                    "emphasis = { shares = false }"
-                )
+                raise ValueError(f"emphasis {only}; say emphasis = {{ shares = false }}")
             if emphasis.set_shares:
-                raise ValueError(
-                    'emphasis.set_shares changes the sampling of choose = "difficulty" alone, and '
-                    f'the stage has "{self.rows.choose}": leave it out'
-                )
+                stage = f'the stage has "{choose}": leave it out'
+                raise ValueError(f"emphasis.set_shares {only}, and {stage}")
         return self
 
 
@@ -219,7 +215,7 @@ class Pairs(Strict):
 
 
 class DpoStage(BaseStage):
-    """Direct preference optimisation."""
+    """Direct preference optimization."""
 
     kind: Literal["dpo"]
     train: DpoSettings

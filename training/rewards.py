@@ -2,9 +2,9 @@
 
     reward = task.scorings["corrected"].score(sample, [completion], services).value + shaping
 
-Four kinds of task (exact, metric, sandbox, pattern; RedOne 2.0, section 3.1), one way: each row
-goes to the scoring of its task, the same parser and score that `redone-eval` uses, and shaping
-terms are added to it. A text that cannot be scored has no reward, which is not a reward of 0.
+All kinds of task (exact, metric, sandbox, pattern; RedOne 2.0, section 3.1) work alike: the scoring
+of the row's task, the same that `redone-eval` uses, plus shaping terms (`Rewards._reward`). A text
+that cannot be scored has no reward, which is not a reward of 0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..tasks.registry import by_name
 from ..tasks.schema import Completion, Failure, Sample, Scoring, Services
 from ..tasks.sources import DataPaths
 from ..tasks.task import Prompt, Task
-from .rows import TrainingRow
+from .rows import TrainingRow, behind, worded
 from .shaping import Shaping
 
 SPREAD: Mapping[str, float] = {"exact": 1e-6, "pattern": 1e-6, "sandbox": 1e-6, "metric": 0.02}
@@ -42,14 +42,14 @@ CONCURRENT = 8
 
 @dataclass(frozen=True, slots=True)
 class ScoredAnswer:
-    """What an answer is worth.
+    """The score of an answer.
 
     Attributes:
         value: The task's own value, 0..1; None where it cannot be scored: the row belongs to no
             task here, does not fit its task, or a service is missing.
-        failure: What went wrong, in the words of the evaluation.
+        failure: The evaluation's failure kind.
         reward: Value and shaping; None where the value is.
-        parts: What each shaping term adds, -ratio..0; `reward = value + sum(parts)`.
+        parts: The amount of each shaping term, -ratio..0; `reward = value + sum(parts)`.
         weight: Of the answer's loss, after advantages are normalized; 1 unless requested.
     """
 
@@ -61,7 +61,6 @@ class ScoredAnswer:
 
 
 NOT_SCORED = ScoredAnswer(None)
-_UNSHAPED = Shaping()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ class _RowScoring:
         """Whether the row is one of its task: the task's gold answer to it is a perfect one.
 
         A row with another task's target would give 0 to every answer, or fail on each. A task that
-        asks for several answers, or for none in words, cannot be scored by one text.
+        needs several answers, or none in words, cannot be scored by one text.
         """
         try:
             if self.task.requests is not None:
@@ -106,7 +105,7 @@ class _RowScoring:
             return False
 
     def parsed(self, answer: Completion | RawAnswer | str) -> Completion:
-        """An answer as an evaluation would have it."""
+        """An answer as an evaluation parses it."""
         if isinstance(answer, Completion):
             return answer
         raw = RawAnswer(answer) if isinstance(answer, str) else answer
@@ -140,18 +139,12 @@ class Rewards:
         data: DataPaths | None = None,
     ) -> None:
         self.services = services or Services()
-        self.shaping = shaping if shaping is not None else {}
+        self.shaping = {} if shaping is None else shaping
         self.weights = dict(weights or {})
         self.tasks = None if tasks is None else frozenset(tasks)
         self.ends = frozenset(ends)
         self.data = data
         self.__name__ = "redone"  # under which TRL logs it
-
-    def shaping_of(self, task: str) -> Shaping:
-        """The terms of a task's reward."""
-        if isinstance(self.shaping, Shaping):
-            return self.shaping
-        return self.shaping.get(task, _UNSHAPED)
 
     def score(
         self,
@@ -169,17 +162,15 @@ class Rewards:
         Returns:
             In the order of the answers.
         """
-        known = {id(row): row for row in rows}
-        scorings = {key: self._scoring(row) for key, row in known.items()}
-
+        scorings = {key: self._scoring(row) for key, row in {id(row): row for row in rows}.items()}
         own = [scorings[id(row)] for row in rows]
-        asked = list(zip(own, answers, limits or [None] * len(rows), strict=True))
+        given = list(zip(own, answers, limits or [None] * len(rows), strict=True))
 
         def scored(number: int) -> ScoredAnswer:
-            scoring, answer, limit = asked[number]
+            scoring, answer, limit = given[number]
             return NOT_SCORED if scoring is None else self._reward(scoring, answer, limit)
 
-        numbers = range(len(asked))
+        numbers = range(len(given))
         slow = [n for n in numbers if (one := own[n]) and "sandbox" in one.scoring.needs]
         with ThreadPoolExecutor(CONCURRENT) as threads:  # none is started where none is slow
             ran = dict(zip(slow, threads.map(scored, slow), strict=True))
@@ -194,10 +185,11 @@ class Rewards:
         if not score.scored or math.isnan(score.value):
             return NOT_SCORED
         gold = (own.row.answer, own.row.rationale)
-        shaping = self.shaping_of(own.task.name).parts(completion, score.failure, gold, limit)
-        reward = score.value + math.fsum(shaping.values())
-        weight = self.weights.get(own.task.name, 1.0)
-        return ScoredAnswer(score.value, score.failure, reward, shaping, weight)
+        name, terms = own.task.name, self.shaping
+        shaping = terms if isinstance(terms, Shaping) else terms.get(name, Shaping())
+        parts = shaping.parts(completion, score.failure, gold, limit)
+        reward = score.value + math.fsum(parts.values())
+        return ScoredAnswer(score.value, score.failure, reward, parts, self.weights.get(name, 1.0))
 
     def _scoring(self, row: TrainingRow) -> _RowScoring | None:
         """The row with its scoring; None if there is none, or the row is not its task's."""
@@ -240,10 +232,12 @@ class Rewards:
             text: TrainingRow.from_json(text) for text in {r for r in row if isinstance(r, str)}
         }
         rows = [read[r] if isinstance(r, str) else r for r in row]
+        # TRL has strings, or lists of messages.
+        texts = [c if isinstance(c, str) else str(c[-1]["content"] or "") for c in completions]
         ids = completion_ids if completion_ids is not None else [()] * len(rows)
         answers = [
-            self._raw(_text(completion), tokens)
-            for completion, tokens in zip(completions, ids, strict=True)
+            RawAnswer(text, bool(self.ends and tokens) and tokens[-1] not in self.ends, len(tokens))
+            for text, tokens in zip(texts, ids, strict=True)
         ]
         names = task if task is not None else [r.task for r in rows]
         return [
@@ -251,23 +245,32 @@ class Rewards:
             for r, name, scored in zip(rows, names, self.score(rows, answers), strict=True)
         ]
 
-    def _raw(self, text: str, tokens: Sequence[int]) -> RawAnswer:
-        cut = bool(self.ends) and bool(tokens) and tokens[-1] not in self.ends
-        return RawAnswer(text, cut, len(tokens))
-
 
 def columns_of(rows: Sequence[TrainingRow]) -> list[dict[str, Any]]:
     """The records of a data set for a plain TRL trainer with `Rewards` as its reward function."""
     return [
-        {
-            "prompt": [dict(m) for m in row.messages],
-            "task": row.task,
-            "row": row.to_json(),
-        }
-        for row in rows
+        {"prompt": [dict(m) for m in r.messages], "task": r.task, "row": r.to_json()} for r in rows
     ]
 
 
-def _text(completion: Any) -> str:
-    """The text of a completion in TRL's forms: a string, or a list of messages."""
-    return completion if isinstance(completion, str) else str(completion[-1]["content"] or "")
+_PROBE = {"en": "First I look at what is asked.", "zh": "先看题目问的是什么。"}
+"""A rationale for rows without one, to find out whether their task could parse past it."""
+
+
+def reasonable(row: TrainingRow, rewards: Rewards | None = None) -> bool:
+    """Whether the row's task parses the answer as well behind a rationale as alone.
+
+    It does where answers are extracted from a text, and does not where the whole text is the answer
+    (copying, layouts, search queries): requesting reasons there would request failure.
+
+    Args:
+        row: Of the corpus.
+        rewards: The tasks' own scoring, with its services.
+    """
+    if not row.judgeable:
+        return bool(row.rationale)
+    text = behind(row.rationale or worded(_PROBE, row.language), row.answer, row.language)
+    alone, reasoned = (rewards or Rewards()).score([row] * 2, [row.answer, text])
+    if alone.value is None or reasoned.value is None:
+        return False
+    return reasoned.value >= alone.value - ROUNDING

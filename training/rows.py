@@ -27,14 +27,15 @@ class TrainingRow:
 
     Attributes:
         id: Unique within a corpus.
-        task: The task whose judgement applies.
-        messages: What is asked, before any chat template: a system turn at most, then turns of user
+        task: The task that scores it.
+        messages: The prompt before any chat template: one system turn at most, then turns of user
             and assistant, a user's last.
         answer: The text of a perfect answer: what SFT learns.
-        rationale: The way to the answer; "" for none. The task reads the same answer behind it.
+        rationale: The reasoning before the answer; "" for none. The task parses the same answer
+            behind it.
         language: ISO 639-1 code.
-        weight: How often the row is to be drawn beside others of its task, above 0.
-        fields, target, tags: As of `tasks.schema.Sample`. Without a target nothing can be judged:
+        weight: How often the row is drawn relative to others of its task, above 0.
+        fields, target, tags: As of `tasks.schema.Sample`. Without a target no answer can be scored:
             such a row is for SFT only.
         general: General data, not of social networks.
         cluster: Hash of the source text, as of a sample.
@@ -55,11 +56,11 @@ class TrainingRow:
 
     @property
     def judgeable(self) -> bool:
-        """Whether an answer to this row can be judged."""
+        """Whether an answer to this row can be scored."""
         return self.target is not None
 
     def sample(self) -> Sample:
-        """The row as the item that its task judges.
+        """The row as the sample that its task scores.
 
         Raises:
             RedoneError: The row has no target.
@@ -81,8 +82,14 @@ class TrainingRow:
             tags=self.tags,
         )
 
+    def decided(
+        self, kept: int, why: str, reason: str, bucket: str = "", **more: Any
+    ) -> RowDecision:
+        """A decision about this row."""
+        return RowDecision(self.id, self.task, kept, why, reason, bucket, more)
+
     def asked(self, rationale: bool) -> tuple[Message, ...]:
-        """The messages; with `rationale` a sentence more, which asks for the reasoning first."""
+        """The messages; with `rationale` one more sentence requests the reasoning first."""
         if not rationale:
             return self.messages
         last = self.messages[-1]
@@ -90,7 +97,7 @@ class TrainingRow:
         return (*self.messages[:-1], {**last, "content": wanted})
 
     def learnt(self, rationale: bool) -> str:
-        """What the assistant is to say; with `rationale`, where there is one, that comes first."""
+        """The assistant's text to learn; with `rationale`, the row's own comes first."""
         if not rationale or not self.rationale:
             return self.answer
         return behind(self.rationale, self.answer, self.language)
@@ -132,7 +139,7 @@ def behind(rationale: str, answer: str, language: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RowDecision:
-    """One row's fate.
+    """The outcome of one row.
 
     Attributes:
         row, task: Its id and task.
@@ -153,15 +160,36 @@ class RowDecision:
 
 
 def write_decisions(decisions: Iterable[RowDecision], path: str | Path) -> None:
-    """Writes a JSON line for each row, whole or not at all.
+    """Writes a JSON line for each row; what is empty is left out.
+
+    Raises:
+        DiskFull: As `write_lines`.
+    """
+    records = (asdict(decision) for decision in decisions)
+    write_lines(path, ({k: v for k, v in r.items() if v != "" and v != {}} for r in records))
+
+
+def write_lines(path: str | Path, records: Iterable[Any]) -> None:
+    """Writes JSON lines of records, or of texts that are JSON already: whole or not at all.
 
     Raises:
         DiskFull: No space; a file that was there is as before.
     """
     with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-        for decision in decisions:
-            record = {name: v for name, v in asdict(decision).items() if v != "" and v != {}}
-            file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+        for record in records:
+            line = record.encode() if isinstance(record, str) else orjson.dumps(record)
+            file.write(line + b"\n")
+
+
+def write_json(path: Path, record: Any, *, indent: bool = True, newline: bool = False) -> None:
+    """Writes a JSON file whole or not at all.
+
+    Raises:
+        DiskFull: As `write_lines`.
+    """
+    option = orjson.OPT_INDENT_2 * indent | orjson.OPT_APPEND_NEWLINE * newline
+    with replacing(path) as temporary:
+        temporary.write_bytes(orjson.dumps(record, option=option))
 
 
 def counted(decisions: Iterable[RowDecision]) -> dict[str, int]:

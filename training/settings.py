@@ -36,7 +36,7 @@ class LoraSettings(Strict):
     target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
 
 
-class Optimised(Strict):
+class Optimized(Strict):
     """What every trainer has: AdamW, its batches in memory, and its checkpoints.
 
     Attributes:
@@ -69,7 +69,7 @@ class Optimised(Strict):
     token_budget: int | None = Field(default=None, ge=1)
 
 
-class DapoSettings(Optimised):
+class DapoSettings(Optimized):
     """Reinforcement learning of stages 1 and 3 (DAPO, Yu et al., 2025; no KL term).
 
     The loss is the mean over tokens, not over answers. The learning rate is constant after the
@@ -134,7 +134,7 @@ class DapoSettings(Optimised):
         return self
 
 
-class Supervised(Optimised):
+class Supervised(Optimized):
     """What SFT and DPO share: passes over fixed rows.
 
     Attributes:
@@ -177,7 +177,7 @@ class SftSettings(Supervised):
 
 
 class DpoSettings(Supervised):
-    """Direct preference optimisation (Rafailov et al., 2023), the last stage of `redone1`.
+    """Direct preference optimization (Rafailov et al., 2023), the last stage of `redone1`.
 
     Attributes:
         beta: Strength of the pull to the starting model, above 0.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
@@ -42,7 +42,7 @@ def term_of(hint: Any) -> Term:
 class Shaping(Strict):
     """The ratios of one task's terms; a ratio of 0 switches its term off.
 
-    The paper (RedOne 2.0) has the over-long penalty only, so the others are off unless asked for.
+    The paper (RedOne 2.0) has the over-long penalty only, so the others are off by default.
 
     Attributes:
         pattern: For an answer that cannot be parsed; 0..1.
@@ -73,7 +73,7 @@ class Shaping(Strict):
 
     @classmethod
     def of(cls, settings: DapoSettings) -> Self:
-        """What the settings of a stage request: the over-long penalty, nothing else."""
+        """The over-long penalty of a stage's settings, nothing else."""
         return cls(
             length=settings.overlong_penalty,
             max_tokens=settings.max_new_tokens,
@@ -87,35 +87,27 @@ class Shaping(Strict):
         models: Sequence[str],
         limit: int | None = None,
     ) -> dict[str, float]:
-        """What each term that is switched on adds to the value: -ratio..0.
+        """The amount that each term that is switched on adds to the value: -ratio..0.
 
         Args:
             completion: The answer, thinking taken off.
-            failure: What the task found wrong with it.
+            failure: Its failure kind, by the task.
             models: The texts (gold answer, rationale) whose scripts are the right ones.
-            limit: Tokens that this answer could have; it takes the place of a higher `max_tokens`,
-                and the buffer stays the same share of the limit.
+            limit: Tokens that this answer could have; it replaces a higher `max_tokens`, and the
+                buffer stays the same share of the limit.
         """
-        terms = self._terms(completion, failure, models, limit)
-        return {term: -ratio * objection for term, ratio, objection in terms}
-
-    def _terms(
-        self,
-        completion: Completion,
-        failure: Failure | None,
-        models: Sequence[str],
-        limit: int | None,
-    ) -> Iterator[tuple[Term, float, float]]:
+        found: dict[str, float] = {}
         if self.pattern:
-            yield "pattern", self.pattern, float(failure == "format")
+            found["pattern"] = self.pattern * float(failure == "format")
         if self.answer:
-            yield "answer", self.answer, float(failure in ("empty", "refusal"))
+            found["answer"] = self.answer * float(failure in ("empty", "refusal"))
         if self.language:
-            yield "language", self.language, foreign_share(completion.text, models)
+            found["language"] = self.language * foreign_share(completion.text, models)
         if self.length and self.max_tokens is not None:
             most = min(self.max_tokens, limit or self.max_tokens)
             buffer = self.buffer * most / self.max_tokens
-            yield "length", self.length, overlong(completion.tokens, most, buffer)
+            found["length"] = self.length * overlong(completion.tokens, most, buffer)
+        return {term: -penalty for term, penalty in found.items()}
 
 
 def overlong(tokens: int, max_tokens: int, buffer: float) -> float:

@@ -20,12 +20,12 @@ from typing import Any
 
 import orjson
 
-from ..harness.run_folder import Journal, replacing
+from ..harness.run_folder import Journal
 from .corpus.preferences import Pair, write_pairs
-from .corpus.rationales import Rationales
+from .corpus.selection import Rationales
 from .corpus.sources import write_corpus
 from .manifest import Facts
-from .rows import RowDecision, TrainingRow, counted, write_decisions
+from .rows import RowDecision, TrainingRow, counted, write_decisions, write_json
 from .shaping import Shaping
 from .trainers.steps import StageResult
 
@@ -42,7 +42,7 @@ class SelectedRows:
         rows: In the order of training.
         decisions: For every row that was offered.
         facts: Of the choice, for the record; `nothing` says why there is no row.
-        rationale: Which are asked to reason.
+        rationale: Which have to reason.
         pairs: For dpo: what is learned instead of the rows.
     """
 
@@ -116,16 +116,10 @@ def read(folder: Path) -> dict[str, Any]:
     return orjson.loads((folder / CHOICE).read_bytes())
 
 
-def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Writes a JSON file whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
-
-
 def _tokens_of_a_pass(chosen: SelectedRows, raw: bool, model: Path) -> int:
     """Tokens that one pass over the rows reads and trains on."""
     from ..harness.models.checkpoint import Checkpoint
-    from .trainers.tokenization import RowTokenizer, token_rows
+    from .trainers.packing import RowTokenizer, token_rows
 
     rows, _ = token_rows(
         RowTokenizer.of(Checkpoint(str(model), "float32", "cpu")),
@@ -148,12 +142,9 @@ def tokens_of_choosing(folder: Path) -> int:
 
 
 def training_facts(result: StageResult, budget: int | None, choosing: int) -> Facts:
-    """Of a stage's training, for the manifest.
+    """Figures of a stage's training for the manifest: its result, token budget, and `choosing`.
 
-    Args:
-        result: What came of it.
-        budget: Tokens that it may process; None: unlimited.
-        choosing: Tokens of the answers that its rows were chosen by, which no budget holds.
+    The tokens of the answers by which its rows were chosen do not count against the budget.
     """
     return {
         "steps": result.steps,

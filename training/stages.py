@@ -1,7 +1,7 @@
-"""What a stage learns from: the corpus of the pipeline, the rows chosen from it, and its job.
+"""The corpus of the pipeline, the rows that a stage learns from, and its job.
 
 The ways of choosing are in `corpus/`; this file calls those that the recipe names, and
-`stage_files.py` writes what they decided.
+`stage_files.py` writes their decisions.
 """
 
 from __future__ import annotations
@@ -20,30 +20,28 @@ from .corpus.balanced import balanced_rows, task_shares
 from .corpus.contamination import EvaluationItems, tasks_of
 from .corpus.difficulty import hard_rows, solvability
 from .corpus.draws import DrawSettings, RubricJudge, draw
-from .corpus.failures import failure_rows, share_table
+from .corpus.failures import NothingToTarget, failure_rows, share_table
 from .corpus.preferences import preferences
-from .corpus.rationales import assigned, written
-from .corpus.selection import SelectionSettings
+from .corpus.selection import SelectionSettings, assigned, written
 from .corpus.soft_labels import SoftLabelSettings, soft_labels
 from .corpus.sources import generated_rows, own_rows, read_corpus, registry_rows, write_corpus
 from .emphasis import emphasize, realized
-from .errors import NothingToTarget
 from .evaluations import Evaluator
 from .job import Job
 from .manifest import Facts
 from .recipe import Recipe
 from .recipe_stages import Rows
 from .rewards import Rewards
-from .rows import TrainingRow, counted
+from .rows import TrainingRow, counted, write_json
 from .shaping import Shaping
-from .stage_files import ROWS, RewardPlan, SelectedRows, read, write, write_json
+from .stage_files import ROWS, RewardPlan, SelectedRows, read, write
 
 Gatherer = Callable[[Recipe, Sequence[Path], Evaluator, Path], Facts]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is to be chosen.
+    """The input of choosing a stage's rows.
 
     Attributes:
         stage: Of the recipe.
@@ -66,20 +64,19 @@ Chooser = Callable[[Choice, Evaluator], Facts]
 
 
 def gather(recipe: Recipe, files: Sequence[Path], evaluator: Evaluator, path: Path) -> Facts:
-    """Writes the pipeline's corpus: every source, without what repeats an evaluation item.
+    """Writes the pipeline's corpus: every source, without rows that repeat an evaluation item.
 
     Args:
-        recipe: Whose sources.
+        recipe: Has the sources.
         files: Corpora.
-        evaluator: Whose items are never learned.
-        path: The corpus; what was left out, and why, is in the `.json` file of the same name.
+        evaluator: Its items are never learned.
+        path: The corpus; the `.json` file of the same name has the rows left out, and why.
     """
     data = recipe.data
     rows: list[TrainingRow] = []
     if data.tasks:
-        rows += registry_rows(
-            find(None, ",".join(data.tasks), evaluator.data), evaluator.data.folder
-        )
+        tasks = find(None, ",".join(data.tasks), evaluator.data)
+        rows += registry_rows(tasks, evaluator.data.folder)
     if data.generated:
         rows += generated_rows(None, data.seed, data.generated)
     rows += own_rows(files, evaluator.services, evaluator.data)
@@ -129,13 +126,7 @@ def choose(choice: Choice, evaluator: Evaluator) -> Facts:
 
 
 class _Selector:
-    """The ways of choosing, and what is done to the rows that were chosen.
-
-    Args:
-        choice: What is to be chosen.
-        evaluator: Of the pipeline.
-        rows: That are offered.
-    """
+    """The ways of choosing among offered rows, and what is done to the chosen ones."""
 
     def __init__(self, choice: Choice, evaluator: Evaluator, rows: Sequence[TrainingRow]) -> None:
         self.choice, self.evaluator, self.rows = choice, evaluator, rows
@@ -194,14 +185,9 @@ class _Selector:
         )
         rows = balanced_rows(self.rows, pool, self.items).rows
         settings = self._sampling(draws=wanted.draws, temperature=wanted.temperature)
+        journal = self.choice.folder / "draws.jsonl"
         with Progress(len(rows) * settings.draws) as bar:
-            answers = draw(
-                rows,
-                self._model,
-                settings,
-                journal=self.choice.folder / "draws.jsonl",
-                on_answer=bar.answered,
-            )
+            answers = draw(rows, self._model, settings, journal=journal, on_answer=bar.answered)
         shares = {task: s * reward.factors.get(task, 1.0) for task, s in self.shares.items()}
         solved = solvability(rows, answers, self.rewards)
         found = hard_rows(rows, solved, replace(self.settings, shares=shares), self.items)
@@ -228,7 +214,7 @@ class _Selector:
         return RewardPlan(found.shaping, found.weights, factors, found.record)
 
     def with_soft_labels(self, chosen: SelectedRows) -> SelectedRows:
-        """The general rows with answers of the model's own."""
+        """The general rows with answers of the model itself."""
         wanted = self.wanted.soft_labels
         assert wanted is not None
         sampling = self._sampling(
@@ -262,7 +248,7 @@ class _Selector:
         return replace(chosen, rows=found.rows, decisions=decisions, facts=facts)
 
     def with_pairs(self, chosen: SelectedRows) -> SelectedRows:
-        """Preference pairs of the model's own answers to the rows."""
+        """Preference pairs of the model's answers to the rows."""
         pairs = self.choice.stage.pairs
         settings = self._sampling(
             draws=pairs.candidates, temperature=pairs.temperature, max_tokens=pairs.max_tokens
@@ -295,8 +281,8 @@ def job_of(choice: Choice) -> Job:
     """The training of a stage whose rows are chosen.
 
     Where the stage has a token budget, supervised training gets as many steps as process it, so
-    that its schedule comes to its end, and no more than the recipe's own; the others end when they
-    have processed it.
+    that its schedule ends with it, and no more than the recipe has; the others end when they have
+    processed it.
     """
     stage, record = choice.stage, read(choice.folder)
     train = stage.train

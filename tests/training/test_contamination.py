@@ -69,7 +69,6 @@ def test_planted_overlaps_of_every_partition_are_dropped_and_told(items, evaluat
 def test_rows_of_the_train_split_and_generated_ones_stay(items, data):
     rows = [*registry_rows([IRONY], data), *generated_rows("animals")]
     assert items.clean(rows).rows == tuple(rows)
-    items.refuse(rows)
 
 
 def test_a_row_that_comes_twice_is_kept_once(items):
@@ -79,12 +78,12 @@ def test_a_row_that_comes_twice_is_kept_once(items):
 
 
 def test_refusing_names_the_rows_and_the_way_out(items, evaluated):
-    sample, text = evaluated[1]
-    near = row("near", messages=({"role": "user", "content": f"{text} Yes or no?"},))
+    sample, _ = evaluated[1]
+    near = row("near", cluster=sample.cluster)
     with pytest.raises(
         RedoneError, match=r"1 training row\(s\) repeat.*near.*partition gate.*clean"
     ):
-        items.refuse([row(0), near])
+        items.refuse_named([row(0), near])
     with pytest.raises(RedoneError, match="It is an evaluation item"):
         items.refuse_named([row(0, id=sample.id)])
 

@@ -9,7 +9,6 @@ from corpora import LABELS, row, write_tweets
 from redone.tasks.errors import BadRow, MissingData, RedoneError
 from redone.tasks.registry import by_name, find
 from redone.tasks.schema import Completion, Services
-from redone.training.corpus.rationales import reasonable
 from redone.training.corpus.sources import (
     generated_rows,
     own_rows,
@@ -18,7 +17,7 @@ from redone.training.corpus.sources import (
     trainable_tasks,
     write_corpus,
 )
-from redone.training.rewards import Rewards
+from redone.training.rewards import Rewards, reasonable
 from redone.training.rows import TrainingRow
 
 GOOD = {

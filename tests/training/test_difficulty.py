@@ -15,8 +15,7 @@ from redone.tasks.sources import samples
 from redone.training.corpus.contamination import EvaluationItems
 from redone.training.corpus.difficulty import Solved, hard_rows, solvability
 from redone.training.corpus.draws import Draws, DrawSettings, draw
-from redone.training.corpus.rationales import RATIONALE_SHARE, assigned
-from redone.training.corpus.selection import SelectionSettings
+from redone.training.corpus.selection import SelectionSettings, assigned
 from redone.training.corpus.sources import generated_rows
 from redone.training.rows import counted
 
@@ -135,10 +134,10 @@ def test_the_rationale_share_is_assigned_by_seed(solved, items):
     found = hard_rows(ROWS, solved, SelectionSettings(budget=200), items)
     again = hard_rows(ROWS[::-1], solved, SelectionSettings(budget=200), items)
     assert [r.to_json() for r in again.rows] == [r.to_json() for r in found.rows]
-    asked = assigned(found.rows, RATIONALE_SHARE, seed=0)
-    assert len(asked.ids) / len(found.rows) == pytest.approx(RATIONALE_SHARE, abs=1 / 200)
-    assert asked == assigned(again.rows, RATIONALE_SHARE, seed=0)
-    assert asked != assigned(found.rows, RATIONALE_SHARE, seed=1)
+    asked = assigned(found.rows, 0.5718, seed=0)
+    assert len(asked.ids) / len(found.rows) == pytest.approx(0.5718, abs=1 / 200)
+    assert asked == assigned(again.rows, 0.5718, seed=0)
+    assert asked != assigned(found.rows, 0.5718, seed=1)
     # Both sources are there, and both are asked for reasons.
     for general in (True, False):
         assert any(asked(r) for r in found.rows if r.general == general)

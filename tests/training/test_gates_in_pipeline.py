@@ -12,10 +12,9 @@ from redone.tasks.registry import find
 from redone.tasks.schema import Services
 from redone.tasks.sources import DataPaths, samples
 from redone.training import pipeline as module
-from redone.training.errors import GateStopped, StepChanged
 from redone.training.evaluations import Evaluator
-from redone.training.manifest import Manifest
-from redone.training.pipeline import Order, Pipeline, Workers
+from redone.training.manifest import Manifest, StepChanged
+from redone.training.pipeline import GateStopped, Order, Pipeline, Workers
 from redone.training.plan import steps_of
 from redone.training.recipe import load_recipe
 from redone.training.trainers.steps import StageResult

@@ -7,9 +7,8 @@ from redone.harness.gate.policy import load_policy
 from redone.tasks.errors import RedoneError, UnknownName
 from redone.tasks.sources import DataPaths
 from redone.training.corpus.sources import generated_rows, write_corpus
-from redone.training.errors import LaunchFailed
 from redone.training.evaluations import write_report
-from redone.training.job import JOB, Job, config_of, launched, load_job, save_job
+from redone.training.job import JOB, Job, LaunchFailed, config_of, launched, load_job, save_job
 from redone.training.settings import SftSettings
 from redone.training.trainers.steps import read_steps
 

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from redone.tasks.errors import RedoneError
-from redone.training.errors import FolderInUse, StepChanged
-from redone.training.manifest import Manifest
+from redone.training.manifest import FolderInUse, Manifest, StepChanged
 
 
 @pytest.fixture

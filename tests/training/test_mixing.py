@@ -6,17 +6,18 @@ from pathlib import Path
 import pytest
 from corpora import row
 
-from redone.tasks.errors import BadRow, MissingData, RedoneError
+from redone.tasks.errors import RedoneError
 from redone.tasks.registry import by_name
 from redone.training.corpus.balanced import balanced_rows
 from redone.training.corpus.contamination import EvaluationItems
-from redone.training.corpus.rationales import Rationales, assigned, written
 from redone.training.corpus.selection import (
     GENERAL_SHARE,
     SelectionSettings,
     apportioned,
+    assigned,
     drawn,
     parted,
+    written,
 )
 from redone.training.corpus.sources import generated_rows
 from redone.training.rows import counted, write_decisions
@@ -220,15 +221,13 @@ def test_both_kinds_keep_their_share():
 # --- rationales ----------------------------------------------------------------------------------
 
 
-def test_a_share_of_rows_is_asked_for_reasons_where_their_task_can_read_them(tmp_path):
+def test_a_share_of_rows_is_asked_for_reasons_where_their_task_can_read_them():
     rows = [*SOCIAL, *GENERAL]
     found = assigned(rows, 0.5718, seed=1)
     assert len(found.ids) == round(0.5718 * len(rows))
     unreadable = {r.id for r in GENERAL if not r.rationale}
     assert not found.ids & unreadable and unreadable
     assert found == assigned(rows[::-1], 0.5718, seed=1) != assigned(rows, 0.5718, seed=2)
-    found.write(tmp_path / "r.json")
-    assert Rationales.read(tmp_path / "r.json") == found
     # Rows that cannot are passed over, so with few that can the share stays below.
     copying = [r for r in GENERAL if r.id in unreadable]
     assert assigned([*copying, row(1)], 0.9, seed=1).ids == {row(1).id}
@@ -241,11 +240,6 @@ def test_where_rationales_are_learnt_only_rows_that_have_one_are_asked_for_it():
     assert all(row.rationale for row in rows if found(row))
 
 
-def test_rationales_that_cannot_be_read_are_told(tmp_path):
+def test_an_impossible_share_of_rationales_is_refused():
     with pytest.raises(RedoneError, match="rationale share of 2"):
         assigned([row(1)], 2, seed=0)
-    with pytest.raises(MissingData, match="cannot be read"):
-        Rationales.read(tmp_path / "nowhere.json")
-    (tmp_path / "r.json").write_text('{"a": 1}')
-    with pytest.raises(BadRow, match="a list of row ids"):
-        Rationales.read(tmp_path / "r.json")

@@ -3,9 +3,8 @@
 import pytest
 
 from redone.tasks.errors import RedoneError, UnknownName
-from redone.training.errors import RecipeInvalid
 from redone.training.plan import has_board, leaves, needs_diagnosis, steps_of
-from redone.training.recipe import RECIPES, load_recipe, shipped
+from redone.training.recipe import RECIPES, RecipeInvalid, load_recipe, shipped
 from redone.training.settings import DapoSettings, SftSettings
 
 TABLE_3 = ("redone2-laptop", "sft-only", "sft-then-rl", "exploratory-only", "exploratory-targeted")

@@ -13,10 +13,9 @@ from redone.harness.run_folder import DiskFull
 from redone.tasks.errors import RedoneError
 from redone.training.rows import TrainingRow
 from redone.training.settings import LoraSettings, SftSettings
-from redone.training.trainers.packing import packed_logprobs, packs_of, padded_logprobs
+from redone.training.trainers.packing import TokenRow, packed_logprobs, packs_of, padded_logprobs
 from redone.training.trainers.sft import train_sft
 from redone.training.trainers.steps import read_steps
-from redone.training.trainers.tokenization import TokenRow
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
@@ -79,7 +78,7 @@ def load(folder):
 
 def as_tokens(folder, given, raw_text=False, rationale=lambda row: False):
     from redone.harness.models.checkpoint import Checkpoint
-    from redone.training.trainers.tokenization import RowTokenizer, token_rows
+    from redone.training.trainers.packing import RowTokenizer, token_rows
 
     tokenizer = RowTokenizer.of(Checkpoint(str(folder), "float32", "cpu"))
     found, _ = token_rows(

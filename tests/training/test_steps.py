@@ -42,7 +42,7 @@ def test_a_resumed_stage_drops_what_came_after_its_checkpoint(tmp_path):
     resumed.append(step(4, skipped="no group varied"))
     resumed.close()
     assert [s.step for s in read_steps(tmp_path)] == [1, 2, 3, 4]
-    assert resumed.result(Path("m"), "stopped early") == StageResult(
+    assert StageResult.of(resumed.steps, Path("m"), "stopped early") == StageResult(
         model=Path("m"), steps=4, skipped=1, tokens_read=80, tokens_generated=40, tokens_trained=32, seconds=8.0,
         stopped="stopped early",
     )  # fmt: skip

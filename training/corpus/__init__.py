@@ -1,1 +1,1 @@
-"""What is learnt from: rows, where they come from, and how they are chosen."""
+"""The rows to learn from: their sources, and how they are chosen."""

@@ -9,18 +9,19 @@ evenly as `label_balance` says: RL on a task with a frequent label learns that l
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...tasks.errors import RedoneError
 from ..rows import RowDecision, TrainingRow
 from .contamination import EvaluationItems
 from .selection import (
+    Part,
     Selection,
     SelectionSettings,
+    by_task,
     checked,
     draw_kinds,
-    grouped,
     mixed,
     shares_checked,
     sizes,
@@ -51,12 +52,7 @@ class TaskShare:
 def balanced_rows(
     rows: Sequence[TrainingRow], settings: SelectionSettings, items: EvaluationItems
 ) -> Selection[TaskShare]:
-    """Draws a mixture; the same rows, settings and seed give the same one, bit for bit.
-
-    Args:
-        rows: Of the corpus, ids all different.
-        settings: How.
-        items: What must not be trained on.
+    """Draws a mixture of the corpus; same rows and settings give the same one, bit for bit.
 
     Raises:
         RedoneError: A row is an evaluation item, an id comes twice, a setting is not possible, or a
@@ -72,31 +68,41 @@ def balanced_rows(
             )
     refused = {row.id: why for row in rows if (why := _unfit(row, settings))}
     fit = [row for row in rows if row.id not in refused]
-    draws = {row.task: weighted(label_balance, f"{settings.seed}|mix|{row.task}") for row in fit}
-    domain, general = (
-        task_parts(
-            [row for row in fit if row.general == kind], settings.balance, draws, settings.emphasis
+
+    def leaves(general: bool) -> list[Part]:
+        return task_parts(
+            [row for row in fit if row.general == general],
+            settings.balance,
+            lambda task: weighted(label_balance, f"{settings.seed}|mix|{task}"),
+            settings.emphasis,
         )
-        for kind in (False, True)
-    )
+
+    domain, general = leaves(False), leaves(True)
     ids = draw_kinds(domain, general, settings)
     shares = [
-        TaskShare(part.key, kind, part.size, count, count / max(1, len(ids)))
-        for kind, parts in ((False, domain), (True, general))
-        for part in parts
+        TaskShare(part.key, part.rows[0].general, part.size, count, count / max(1, len(ids)))
+        for part in (*domain, *general)
         for count in (sum(row.id in ids for row in part.rows),)
     ]
+
+    def decided(row: TrainingRow) -> RowDecision:
+        if row.id in refused:
+            return row.decided(0, *refused[row.id])
+        if row.id in ids:
+            return row.decided(1, "drawn", "Drawn for its task's share.")
+        return row.decided(0, "share", "The share of its task is full without it.")
+
     return Selection(
         rows=tuple(mixed(fit, ids, f"{settings.seed}|order")),
         shares=tuple(sorted(shares, key=lambda line: (line.general, -line.drawn, line.task))),
-        decisions=tuple(_balanced_decision(row, refused, ids) for row in rows),
+        decisions=tuple(decided(row) for row in rows),
     )
 
 
 def task_shares(
     rows: Sequence[TrainingRow], balance: float, general_share: float
 ) -> dict[str, float]:
-    """What each task is to have of a mixture; their sum is 1 where both kinds have rows.
+    """The share of each task in a mixture; their sum is 1 where both kinds have rows.
 
     Args:
         rows: Of the corpus; a kind of row that gets no share is left out with its tasks.
@@ -106,7 +112,7 @@ def task_shares(
     found: dict[str, float] = {}
     for kind, part in ((False, 1 - general_share), (True, general_share)):
         wanted = [row for row in rows if part > 0 and row.general == kind]
-        own = sizes(grouped(wanted, lambda row: row.task), balance)
+        own = sizes(by_task(wanted), balance)
         whole = math.fsum(own.values())
         for task, weight in own.items():
             found[task] = found.get(task, 0.0) + part * weight / whole
@@ -119,13 +125,3 @@ def _unfit(row: TrainingRow, settings: SelectionSettings) -> tuple[str, str] | N
     if settings.reasoned and row.general and not row.rationale:
         return "rationale", "General rows must have a rationale, and it has none."
     return None
-
-
-def _balanced_decision(
-    row: TrainingRow, refused: Mapping[str, tuple[str, str]], ids: set[str]
-) -> RowDecision:
-    if row.id in refused:
-        return RowDecision(row.id, row.task, 0, *refused[row.id])
-    if row.id in ids:
-        return RowDecision(row.id, row.task, 1, "drawn", "Drawn for its task's share.")
-    return RowDecision(row.id, row.task, 0, "share", "The share of its task is full without it.")

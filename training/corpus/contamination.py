@@ -1,8 +1,9 @@
 """Nothing that is evaluated is trained on, and nothing is decided on what must stay unseen.
 
-Rows: an evaluation item of *any* partition may not be learnt, neither as itself nor as a copy, a
-near copy or a part of a longer row (`tasks.overlap` has the measure). Decisions: what to train on,
-and how, may follow from the `diagnose` partition alone; `gate` and `report` judge the outcome.
+Rows: an evaluation item of *any* partition may not be learned, neither as itself nor as a copy, a
+near copy or a part of a longer row (`tasks.contamination` has the measure). Decisions: what to
+train on, and how, may follow from the `diagnose` partition alone; `gate` and `report` measure the
+outcome.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class EvaluationItems:
     """What must not be trained on: the items of some tasks, of all evaluation partitions.
 
     Args:
-        tasks: Whose items; `tasks_of` gives those that a corpus has to be held against.
+        tasks: Whose items; `tasks_of` gives those that a corpus has to be compared with.
         folder: The data folder.
         threshold: Share of an item's n-grams from which on a row is a near copy.
 
@@ -69,51 +70,40 @@ class EvaluationItems:
         dropped: list[RowDecision] = []
         seen: set[str] = set()
         for row in rows:
-            decision = self._decision(row)
             if row.id in seen:
-                text = "A row with this id is there already."
-                decision = RowDecision(row.id, row.task, 0, "repeated", text)
-            seen.add(row.id)
-            if decision is None:
-                kept.append(row)
-            else:
+                dropped.append(row.decided(0, "repeated", "A row with this id is there already."))
+            elif decision := self._decision(row):
                 dropped.append(decision)
+            else:
+                kept.append(row)
+            seen.add(row.id)
         return Cleaned(tuple(kept), tuple(dropped))
 
-    def refuse(self, rows: Iterable[TrainingRow]) -> None:
-        """Stops where a row repeats an evaluation item.
+    def refuse_named(self, rows: Sequence[TrainingRow]) -> None:
+        """Stops where a row's id or cluster is an evaluation item's: `clean`, but instant.
 
         Raises:
-            RedoneError: Some do; names the first of them.
+            RedoneError: Some are, or a row's own task is not among those compared with.
         """
-        _stop([found for row in rows if (found := self._decision(row))])
-
-    def refuse_named(self, rows: Iterable[TrainingRow]) -> None:
-        """Stops where a row's id or cluster is an evaluation item's: `refuse`, but instant.
-
-        Raises:
-            RedoneError: Some are, or a row's own task is not among those held against.
-        """
-        rows = list(rows)
         if absent := sorted({row.task for row in rows} - self.tasks):
             raise RedoneError(
                 f"The corpus was not held against the evaluation items of {', '.join(absent)}, of "
                 "which it has rows. `tasks_of` names the tasks that belong to a corpus."
             )
-        _stop([found for row in rows if (found := self._named(row))])
+        if found := [named for row in rows if (named := self._named(row))]:
+            named = "; ".join(f"{d.row} ({d.task}): {d.reason}" for d in found[:_NAMED])
+            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            raise RedoneError(
+                f"{len(found)} training row(s) repeat evaluation items: {named}{more}. Nothing "
+                "that is evaluated is trained on: clean the corpus (`EvaluationItems.clean`) first."
+            )
 
     def _named(self, row: TrainingRow) -> RowDecision | None:
         if row.id in self._texts.ids:
-            return RowDecision(row.id, row.task, 0, "item", "It is an evaluation item.")
+            return row.decided(0, "item", "It is an evaluation item.")
         for task, sample, partition in self._texts.about(row.cluster):
-            return RowDecision(
-                row.id,
-                row.task,
-                0,
-                "cluster",
-                f"It is about the text of evaluation item {sample} of {task}, partition "
-                f"{partition}.",
-            )
+            item = f"evaluation item {sample} of {task}, partition {partition}"
+            return row.decided(0, "cluster", f"It is about the text of {item}.")
         return None
 
     def _decision(self, row: TrainingRow) -> RowDecision | None:
@@ -124,15 +114,9 @@ class EvaluationItems:
             return None
         worst = max(found, key=lambda overlap: (overlap.kind == "exact", overlap.share))
         repeated = "repeats" if worst.kind == "exact" else f"holds {worst.share:.0%} of"
-        return RowDecision(
-            row.id,
-            row.task,
-            0,
-            worst.kind,
-            f"It {repeated} evaluation item {worst.sample} of {worst.task}, partition "
-            f"{worst.partition}.",
-            more={"share": round(worst.share, 4), "items": len(found)},
-        )
+        item = f"evaluation item {worst.sample} of {worst.task}, partition {worst.partition}"
+        text = f"It {repeated} {item}."
+        return row.decided(0, worst.kind, text, share=round(worst.share, 4), items=len(found))
 
     def _system(self, row: TrainingRow) -> list[Overlap]:
         """Overlaps of the system text, which thousands of rows may share."""
@@ -148,17 +132,13 @@ class EvaluationItems:
 
 
 def tasks_of(rows: Iterable[TrainingRow], evaluated: Iterable[Task]) -> list[Task]:
-    """The tasks that a corpus is held against: those that are evaluated, and the rows' own."""
+    """The tasks that a corpus is compared with: those that are evaluated, and the rows' own."""
     named = dict.fromkeys(row.task for row in rows)
     return list({t.name: t for t in [*evaluated, *map(by_name, named)]}.values())
 
 
 def only_diagnose(partition: str, what: str) -> None:
-    """Refuses a training decision that was taken on another partition than `diagnose`.
-
-    Args:
-        partition: On which the decision rests.
-        what: What was decided or read ("the diagnosis of run X"), for the message.
+    """Refuses a decision on another partition than `diagnose`; `what` names it in the message.
 
     Raises:
         RedoneError: It is another partition.
@@ -166,7 +146,7 @@ def only_diagnose(partition: str, what: str) -> None:
     if partition != TRAINABLE:
         raise RedoneError(
             f"{what} is of partition {partition!r}, and training may follow {TRAINABLE!r} alone: "
-            "what is tuned on the items that judge the outcome proves nothing. Diagnose with "
+            "what is tuned on the items that measure the outcome proves nothing. Diagnose with "
             f"`--partition {TRAINABLE}`."
         )
 
@@ -180,13 +160,3 @@ def _texts(row: TrainingRow) -> TrainingTexts:
     clusters = [cluster_of(max(shown, key=len))] if shown else []
     hidden = [text for text in shown if not any(text in question for question in asked)]
     return TrainingTexts(asked, [*answered, row.answer, row.rationale, *hidden], clusters)
-
-
-def _stop(found: Sequence[RowDecision]) -> None:
-    if found:
-        named = "; ".join(f"{d.row} ({d.task}): {d.reason}" for d in found[:_NAMED])
-        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-        raise RedoneError(
-            f"{len(found)} training row(s) repeat evaluation items: {named}{more}. Nothing that is "
-            "evaluated is trained on: clean the corpus (`EvaluationItems.clean`) first."
-        )

@@ -17,7 +17,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ...harness.diagnosis.measure import threshold
 from ...tasks.errors import RedoneError
@@ -30,6 +30,7 @@ from .selection import (
     Part,
     Selection,
     SelectionSettings,
+    by_task,
     cell,
     checked,
     draw_kinds,
@@ -85,23 +86,15 @@ class HardShare:
 def solvability(
     rows: Sequence[TrainingRow], draws: Draws, rewards: Rewards | None = None
 ) -> dict[str, Solved]:
-    """How often each row was solved; rows without a scored answer are left out.
-
-    Args:
-        rows: That were asked.
-        draws: Their answers.
-        rewards: The tasks' own scoring, with its services.
-    """
+    """How often each row was solved by its answers; rows without a scored answer are left out."""
     pairs = [(row, answer) for row in rows for answer in draws.answers.get(row.id, ())]
     scored = (rewards or Rewards()).score([p[0] for p in pairs], [p[1] for p in pairs])
     limits = {row.task: threshold(by_name(row.task)) for row, _ in pairs}
-    found: dict[str, Solved] = {}
+    values: dict[str, list[bool]] = {}
     for (row, _), one in zip(pairs, scored, strict=True):
         if one.value is not None:
-            old = found.get(row.id, Solved(0, 0))
-            solved = old.solved + (one.value >= limits[row.task])
-            found[row.id] = Solved(old.draws + 1, solved)
-    return found
+            values.setdefault(row.id, []).append(one.value >= limits[row.task])
+    return {row: Solved(len(right), sum(right)) for row, right in values.items()}
 
 
 def hard_rows(
@@ -112,11 +105,7 @@ def hard_rows(
 ) -> Selection[HardShare]:
     """Chooses the hardest rows; same rows, draws and settings give the same ones, bit for bit.
 
-    Args:
-        rows: Of the corpus, ids all different.
-        solved: As `solvability` gives it; rows that are not in it are left out.
-        settings: How.
-        items: What must not be trained on.
+    Rows that are not in `solved` (see `solvability`) are left out.
 
     Raises:
         RedoneError: A row is an evaluation item, an id comes twice, a setting is not possible, or
@@ -142,10 +131,17 @@ def hard_rows(
     )
     ids = draw_kinds(domain, general, settings)
     chosen = mixed(offered, ids, f"{settings.seed}|order")
+    own = by_task(chosen)
+
+    def share(task: str, count: int) -> HardShare:
+        drawn = own.get(task, ())
+        return HardShare(task, count, len(drawn), _kinds(drawn, solved), len(drawn) / len(chosen))
+
+    shares = [share(*pair) for pair in Counter(row.task for row in offered).items()]
     return Selection(
         rows=tuple(chosen),
-        shares=tuple(_hard_shares(offered, chosen, solved)),
-        decisions=tuple(_hard_decision(row, solved.get(row.id), row.id in ids) for row in rows),
+        shares=tuple(sorted(shares, key=lambda line: (-line.drawn, line.task))),
+        decisions=tuple(_decision(row, solved.get(row.id), row.id in ids) for row in rows),
         offered=_kinds(offered, solved),
         chosen=_kinds(chosen, solved),
     )
@@ -156,31 +152,26 @@ def _hard_tasks(
 ) -> list[Part]:
     """The tree of one kind of rows: tasks, and in each its labels if they are looked at."""
 
-    def leaf(key: Any, own: Sequence[TrainingRow], seed: str) -> Part:
-        def hardest(rows: Sequence[TrainingRow], count: int) -> set[str]:
-            ranked = sorted(rows, key=lambda row: _rank(row, solved[row.id], seed))
-            return {row.id for row in ranked[:count]}
+    def rank(row: TrainingRow) -> tuple[int, float, bytes]:
+        found = solved[row.id]
+        order = place(f"{settings.seed}|hard|{row.task}", row.id)
+        return ORDER.index(found.kind), found.solved / found.draws, order
 
-        return Part(key, len(own) ** (1 - (settings.label_balance or 0.0)), own, hardest)
+    def hardest(rows: Sequence[TrainingRow], count: int) -> set[str]:
+        return {row.id for row in sorted(rows, key=rank)[:count]}
 
-    def cell_of(row: TrainingRow) -> tuple[str, str]:
-        return ("", "") if settings.label_balance is None else cell(row)
+    def leaves(rows: Sequence[TrainingRow]) -> list[Part]:
+        balance = settings.label_balance
+        cells = {("", ""): rows} if balance is None else grouped(rows, cell)
+        return [
+            Part(key, len(own) ** (1 - (balance or 0.0)), own, hardest)
+            for key, own in cells.items()
+        ]
 
     return [
-        Part(
-            task,
-            settings.shares.get(task, len(own)),
-            parts=[
-                leaf(key, part, f"{settings.seed}|hard|{task}")
-                for key, part in grouped(own, cell_of).items()
-            ],
-        )
-        for task, own in grouped(rows, lambda row: row.task).items()
+        Part(task, settings.shares.get(task, len(own)), parts=leaves(own))
+        for task, own in by_task(rows).items()
     ]
-
-
-def _rank(row: TrainingRow, solved: Solved, seed: str) -> tuple[int, float, bytes]:
-    return ORDER.index(solved.kind), solved.solved / solved.draws, place(seed, row.id)
 
 
 def _kinds(rows: Sequence[TrainingRow], solved: Mapping[str, Solved]) -> dict[Class, int]:
@@ -188,25 +179,13 @@ def _kinds(rows: Sequence[TrainingRow], solved: Mapping[str, Solved]) -> dict[Cl
     return {kind: found[kind] for kind in ORDER}
 
 
-def _hard_shares(
-    offered: Sequence[TrainingRow], chosen: Sequence[TrainingRow], solved: Mapping[str, Solved]
-) -> list[HardShare]:
-    drawn = grouped(chosen, lambda row: row.task)
-    found = [
-        HardShare(task, count, len(own), _kinds(own, solved), len(own) / len(chosen))
-        for task, count in Counter(row.task for row in offered).items()
-        for own in (drawn.get(task, ()),)
-    ]
-    return sorted(found, key=lambda line: (-line.drawn, line.task))
-
-
-def _hard_decision(row: TrainingRow, solved: Solved | None, kept: bool) -> RowDecision:
+def _decision(row: TrainingRow, solved: Solved | None, kept: bool) -> RowDecision:
     if solved is None:
         text = "No answer to it was scored: it has no target, or its question is too long."
-        return RowDecision(row.id, row.task, 0, "not judged", text)
+        return row.decided(0, "not judged", text)
     text = f"It was solved in {solved.solved} of {solved.draws} draws"
-    more = {"draws": solved.draws, "solved": solved.solved}
+    figures = {"draws": solved.draws, "solved": solved.solved}
     if kept:
-        return RowDecision(row.id, row.task, 1, solved.kind, f"{text}.", more=more)
+        return row.decided(1, solved.kind, f"{text}.", **figures)
     text += ", and its task's share is full of harder ones."
-    return RowDecision(row.id, row.task, 0, f"{solved.kind}, left", text, more=more)
+    return row.decided(0, f"{solved.kind}, left", text, **figures)

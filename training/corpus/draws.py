@@ -28,12 +28,12 @@ from ..rows import TrainingRow
 def answer_limit(row: TrainingRow, most: int | None = None) -> int:
     """The tokens of a plain answer to a row, thinking not counted.
 
-    An answer that an evaluation would cut must be neither rewarded nor learned. So what samples
-    answers may set a lower limit than the task has, but no higher one.
+    An answer that an evaluation would cut must be neither rewarded nor learned. So callers may set
+    a lower limit than the task has, but no higher one.
 
     Args:
-        row: Asked without a rationale.
-        most: Of whoever samples, 1 or more; None: the task's limit alone.
+        row: Without a rationale prompt.
+        most: Of the caller, 1 or more; None: the task's limit alone.
 
     Returns:
         1 or more.
@@ -44,7 +44,7 @@ def answer_limit(row: TrainingRow, most: int | None = None) -> int:
     task = by_name(row.task)
     limit = task.settings.max_tokens
     if task.limit is not None and row.judgeable:
-        # A row that is not its task's has none of its own, and `Rewards` does not score it.
+        # A row that does not fit its task has no limit there, and `Rewards` does not score it.
         with contextlib.suppress(LookupError, TypeError, ValueError, AttributeError):
             limit = min(limit, task.limit(row.sample()))
     return limit if most is None else min(limit, most)
@@ -89,7 +89,7 @@ class DrawSettings:
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """What was answered.
+    """Sampled answers.
 
     Attributes:
         answers: By row id, in the order of the draws.
@@ -108,13 +108,13 @@ def draw(
     journal: Path | None = None,
     on_answer: OnAnswer = lambda tokens: None,
 ) -> Draws:
-    """Asks a model several times for each row.
+    """Samples several answers of a model to each row.
 
-    An answer depends on model, row, settings and seed only, so a call that was stopped goes on with
+    An answer depends on model, row, settings and seed only, so a call that was stopped resumes from
     the same journal and ends with the same answers.
 
     Args:
-        rows: To be asked, each id once.
+        rows: Each id once.
         model: Any backend.
         settings: How.
         journal: Where every answer is kept as it comes; None: nowhere.
@@ -129,7 +129,7 @@ def draw(
             f"{settings.draws} draws at temperature {settings.temperature} are not possible: 1 or "
             "more, and a temperature above 0, are expected."
         )
-    identity = orjson.dumps(model.identity(), option=orjson.OPT_SORT_KEYS)
+    identity = _packed(model.identity())
     requests: list[Request] = []
     too_long: list[str] = []
     for row in rows:
@@ -137,7 +137,7 @@ def draw(
         if model.overflow(request) > 0:
             too_long.append(row.id)
             continue
-        digest = _hash(identity, request)
+        digest = _hash(identity + _packed([request.prompt, asdict(request.settings)]))
         requests += [
             replace(request, hash=digest, draw=n, seed=seed_of(settings.seed, row.id, digest, n))
             for n in range(settings.draws)
@@ -174,11 +174,12 @@ def answered(
             kept.close()
 
 
-def _hash(identity: bytes, request: Request) -> str:
-    packed: Any = [request.prompt, asdict(request.settings)]
-    digest = hashlib.sha256(identity)
-    digest.update(orjson.dumps(packed, option=orjson.OPT_SORT_KEYS))
-    return digest.hexdigest()[:16]
+def _packed(content: Any) -> bytes:
+    return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 BEST = 10
@@ -200,11 +201,11 @@ _ENOUGH = 16
 
 @dataclass(frozen=True, slots=True)
 class Ratings:
-    """What a judge said.
+    """The ratings of a judge.
 
     Attributes:
         values: 0..1 for each answer; None where the judge's reply was no score.
-        replies: How many there were; the same answer to the same row is asked about once.
+        replies: How many there were; the same answer to the same row is rated once.
         nonsense: How many of them were no score.
     """
 
@@ -217,7 +218,7 @@ class RubricJudge:
     """Rates answers by a rubric.
 
     Args:
-        model: Any backend; it is asked greedily.
+        model: Any backend; decoded greedily.
         rubric: What gets how many of 10 points, as an instruction to the judge.
         max_thinking_tokens: Budget of a judge that thinks.
     """
@@ -268,8 +269,7 @@ class RubricJudge:
             {"role": "system", "content": f"{self.rubric}\n\n{_FORM}"},
             {"role": "user", "content": f"{shown}\n{_MARK} END {_MARK}\n\n{_FORM}"},
         )
-        whole = [self.model.identity(), prompt]
-        digest = hashlib.sha256(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+        digest = _hash(_packed([self.model.identity(), prompt]))
         return Request(row.id, prompt, self._settings, hash=digest)
 
     def _stop_if_useless(self, nonsense: int, replies: int, last: str) -> None:

@@ -7,7 +7,7 @@ A bucket is (task, slice), the slice in terms of what a row has too. Domain rows
     bucket b of c:  p(b) * rows(b) ** (1 - label_balance)
 
 p(b) is the bucket's priority. A slice takes that of its whole task if that is higher (it has fewer
-items, so a wider interval); what is left of a task beside its weak slices has `background_weight`
+items, so a wider interval); the rest of a task outside its weak slices has `background_weight`
 times the priority: such rows are no weakness, but without them one label would be learned for all.
 C is the number of capabilities with a bucket to fill, P(c) the sum over tasks of their highest p.
 So every capability is represented, important buckets get more, and a larger part of a small bucket
@@ -16,13 +16,12 @@ is drawn. Rare labels of a bucket are preferred as far as `label_balance` says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...harness.diagnosis.schema import Bucket, Diagnosis
 from ...tasks.errors import RedoneError
 from ...tasks.sources import characters
-from ..errors import NothingToTarget
 from ..rows import RowDecision, TrainingRow
 from .contamination import EvaluationItems, only_diagnose
 from .selection import (
@@ -41,6 +40,10 @@ from .selection import (
 GENERAL_SHARE = 100 / 1800
 """100K general rows in 1.8M: 5.6 %."""
 LABEL_BALANCE = 0.5
+
+
+class NothingToTarget(RedoneError):
+    """A diagnosis gives a targeted stage nothing to learn: the stage is skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,7 @@ def failure_rows(
 ) -> Selection[BucketShare]:
     """Draws rows of failure buckets; same rows, diagnosis and settings give the same, bit for bit.
 
-    Args:
-        rows: Of the corpus, ids all different; general ones are not compared with buckets.
-        diagnosis: Of partition `diagnose`.
-        settings: How.
-        items: What must not be trained on.
+    The diagnosis is of partition `diagnose`; general rows are not compared with buckets.
 
     Raises:
         NothingToTarget: The diagnosis shows no bucket, or no row belongs to one.
@@ -103,32 +102,41 @@ def failure_rows(
             "significantly below its reference. There is nothing to target; leave stage 2 out, or "
             "diagnose more items."
         )
-    places = {
-        row.id: found
-        for row in rows
-        if not row.general and (found := bucket_of(row, buckets)) is not None
-    }
+    domain_rows = [row for row in rows if not row.general]
+    places = {r.id: found for r in domain_rows if (found := bucket_of(r, buckets)) is not None}
     if not places and settings.share_or(GENERAL_SHARE) < 1:
         raise NothingToTarget(
             f"No row of the corpus belongs to one of the {len(buckets)} failure buckets, of "
             f"{', '.join(sorted({b.task for b in buckets}))}. Add rows of these tasks."
         )
     filled = grouped((row for row in rows if row.id in places), lambda row: places[row.id])
-    beside = [row for row in rows if row.general]
-    draws = {row.task: weighted(0.0, f"{settings.seed}|general|{row.task}") for row in beside}
-    general = task_parts(beside, 0.5, draws)
-    ids = draw_kinds(
-        _capabilities(filled, buckets, settings, label_balance),
-        general,
-        settings,
-        settings.share_or(GENERAL_SHARE),
+    general = task_parts(
+        [row for row in rows if row.general],
+        0.5,
+        lambda task: weighted(0.0, f"{settings.seed}|general|{task}"),
     )
+    domain = _capabilities(filled, buckets, settings, label_balance)
+    ids = draw_kinds(domain, general, settings, GENERAL_SHARE)
+
+    def count(rows: Sequence[TrainingRow]) -> tuple[int, int, float]:
+        number = sum(row.id in ids for row in rows)
+        return len(rows), number, number / max(1, len(ids))
+
+    shares = [
+        *(
+            BucketShare(
+                *(name_of(b), b.capability, b.failure, b.gap.value, b.priority, False),
+                *count(filled.get(number, ())),
+            )
+            for number, b in enumerate(buckets)
+        ),
+        *(BucketShare(p.key, "", None, None, 0.0, True, *count(p.rows)) for p in general),
+    ]
     return Selection(
         rows=tuple(mixed(rows, ids, f"{settings.seed}|order")),
-        shares=tuple(_bucket_shares(buckets, filled, general, ids)),
+        shares=tuple(shares),
         decisions=tuple(
-            _failure_decision(row, diagnosis, buckets, places.get(row.id), row.id in ids)
-            for row in rows
+            _decision(row, diagnosis, buckets, places.get(row.id), row.id in ids) for row in rows
         ),
     )
 
@@ -137,11 +145,7 @@ def bucket_of(row: TrainingRow, buckets: Sequence[Bucket]) -> int | None:
     """The number of the bucket that a row belongs to, None where it matches none.
 
     The slice of the highest priority among those that it matches, else the bucket of its whole
-    task.
-
-    Args:
-        row: Of the corpus.
-        buckets: By falling priority, as a diagnosis has them.
+    task; buckets come by falling priority, as a diagnosis has them.
     """
     own = [(number, b.slice) for number, b in enumerate(buckets) if b.task == row.task]
     for number, part in own:
@@ -186,10 +190,9 @@ def _capabilities(
     within: dict[str, list[int]] = {}
     highest: dict[tuple[str, str], float] = {}
     for number in filled:
-        bucket = buckets[number]
-        within.setdefault(bucket.capability, []).append(number)
-        key = (bucket.capability, bucket.task)
-        highest[key] = max(highest.get(key, 0.0), importance[number])
+        of = (buckets[number].capability, buckets[number].task)
+        within.setdefault(of[0], []).append(number)
+        highest[of] = max(highest.get(of, 0.0), importance[number])
     whole = sum(highest.values())
     need = {c: sum(p for (of, _), p in highest.items() if of == c) / whole for c in within}
 
@@ -211,55 +214,36 @@ def _capabilities(
 def _importance(buckets: Sequence[Bucket], background_weight: float) -> list[float]:
     whole = {b.task: b.priority for b in buckets if b.slice is None}
     sliced = {b.task for b in buckets if b.slice is not None}
-    return [
-        max(b.priority, whole.get(b.task, 0.0))
-        if b.slice is not None
-        else b.priority * (background_weight if b.task in sliced else 1.0)
-        for b in buckets
-    ]
+
+    def of(bucket: Bucket) -> float:
+        if bucket.slice is not None:
+            return max(bucket.priority, whole.get(bucket.task, 0.0))
+        return bucket.priority * (background_weight if bucket.task in sliced else 1.0)
+
+    return list(map(of, buckets))
 
 
-def _failure_decision(
+def _decision(
     row: TrainingRow,
     diagnosis: Diagnosis,
     buckets: Sequence[Bucket],
     number: int | None,
     kept: bool,
 ) -> RowDecision:
+    if row.general and kept:
+        return row.decided(1, "general", "Drawn for the general share.")
     if row.general:
-        if kept:
-            return RowDecision(row.id, row.task, 1, "general", "Drawn for the general share.")
-        text = "The general share is full without it."
-        return RowDecision(row.id, row.task, 0, "general share", text)
+        return row.decided(0, "general share", "The general share is full without it.")
     if number is None:
         if any(bucket.task == row.task for bucket in buckets):
-            why, text = "outside", f"It lies outside the weak slices of {row.task}."
-        elif row.task not in diagnosis.tasks:
-            why, text = "not diagnosed", f"The diagnosis does not cover {row.task}."
-        else:
-            why, text = "not weak", f"{row.task} shows no significant gap."
-        return RowDecision(row.id, row.task, 0, why, text)
+            return row.decided(0, "outside", f"It lies outside the weak slices of {row.task}.")
+        if row.task not in diagnosis.tasks:
+            return row.decided(0, "not diagnosed", f"The diagnosis does not cover {row.task}.")
+        return row.decided(0, "not weak", f"{row.task} shows no significant gap.")
     bucket = buckets[number]
-    name, more = name_of(bucket), {"priority": round(bucket.priority, 6)}
-    if kept:
-        text = f"Drawn for the bucket {name}" + (f" ({bucket.failure})." if bucket.failure else ".")
-        return RowDecision(row.id, row.task, 1, "bucket", text, name, more)
-    text = f"The quota of the bucket {name} is full without it."
-    return RowDecision(row.id, row.task, 0, "quota", text, name, more)
-
-
-def _bucket_shares(
-    buckets: Sequence[Bucket],
-    filled: Mapping[int, Sequence[TrainingRow]],
-    general: Sequence[Part],
-    ids: set[str],
-) -> Iterator[BucketShare]:
-    def count(rows: Sequence[TrainingRow]) -> tuple[int, int, float]:
-        number = sum(row.id in ids for row in rows)
-        return len(rows), number, number / max(1, len(ids))
-
-    for number, b in enumerate(buckets):
-        known = (name_of(b), b.capability, b.failure, b.gap.value, b.priority)
-        yield BucketShare(*known, False, *count(filled.get(number, ())))
-    for part in general:
-        yield BucketShare(part.key, "", None, None, 0.0, True, *count(part.rows))
+    name, priority = name_of(bucket), round(bucket.priority, 6)
+    if not kept:
+        text = f"The quota of the bucket {name} is full without it."
+        return row.decided(0, "quota", text, name, priority=priority)
+    text = f"Drawn for the bucket {name}" + (f" ({bucket.failure})." if bucket.failure else ".")
+    return row.decided(1, "bucket", text, name, priority=priority)

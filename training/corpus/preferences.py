@@ -1,8 +1,7 @@
 """Preference pairs: two answers of a model's own to one row, the better by the task's value.
 
-Several answers are sampled through a harness backend and judged as ever. The best and the worst
-become a pair where they differ by more than noise (`rewards.SPREAD`): a group whose answers are all
-alike prefers nothing.
+Several answers are sampled through a harness backend and scored by the task. The best and the worst
+become a pair where they differ by more than `rewards.SPREAD`: equal answers prefer nothing.
 """
 
 from __future__ import annotations
@@ -12,16 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from ...harness.models.base import Model
-from ...harness.run_folder import replacing
 from ...tasks.errors import BadRow
 from ...tasks.registry import by_name
 from ...tasks.schema import Completion, Message
 from ...tasks.sources import json_objects
 from ..rewards import SPREAD, Rewards, ScoredAnswer
-from ..rows import RowDecision, TrainingRow
+from ..rows import RowDecision, TrainingRow, write_lines
 from .draws import DrawSettings, OnAnswer, draw
 
 
@@ -31,9 +27,9 @@ class Pair:
 
     Attributes:
         id, task: Of the row.
-        messages: What was asked.
+        messages: The prompt.
         chosen, rejected: The answers, thinking taken off; the chosen one came to its end.
-        values: What the task gives for them, 0..1.
+        values: Their scores by the task, 0..1.
         cut: Whether a limit ended the rejected one, so that no end of the turn is part of it.
     """
 
@@ -68,38 +64,29 @@ def preferences(
     journal: Path | None = None,
     on_answer: OnAnswer = lambda tokens: None,
 ) -> Preferences:
-    """Makes pairs of a model's own answers.
+    """Makes pairs of a model's own answers; arguments and errors as of `draw`.
 
-    Args:
-        rows: What is asked; one that comes several times is asked once.
-        model: Any backend; in `redone1` the model that SFT made.
-        settings: Of the sampling.
-        rewards: The tasks' own scoring, with its services.
-        journal: Where answers are kept as they come, so that a stopped call can be resumed.
-        on_answer: Called for each answer.
-
-    Raises:
-        RedoneError: The settings are not possible.
-        DiskFull: The journal cannot grow; what it holds is intact.
+    A row that comes several times is used once. `rewards` is the tasks' own scoring, with its
+    services.
     """
-    asked = list({row.id: row for row in rows}.values())
-    drawn = draw(asked, model, settings, journal=journal, on_answer=on_answer)
-    given = [(row, done) for row in asked for done in drawn.answers.get(row.id, ())]
+    unique = list({row.id: row for row in rows}.values())
+    drawn = draw(unique, model, settings, journal=journal, on_answer=on_answer)
+    given = [(row, done) for row in unique for done in drawn.answers.get(row.id, ())]
     scored = (rewards or Rewards()).score([row for row, _ in given], [done for _, done in given])
-    groups: dict[str, list[tuple[Completion, ScoredAnswer]]] = {row.id: [] for row in asked}
+    groups: dict[str, list[tuple[Completion, ScoredAnswer]]] = {row.id: [] for row in unique}
     for (row, done), one in zip(given, scored, strict=True):
         groups[row.id].append((done, one))
     pairs: list[Pair] = []
     decisions: list[RowDecision] = []
-    for row in asked:
+    for row in unique:
         pair = _pair(row, groups[row.id])
         if isinstance(pair, Pair):
             pairs.append(pair)
             better, worse = pair.values
             text = f"An answer worth {better:.3g} against one worth {worse:.3g}."
-            decisions.append(RowDecision(row.id, row.task, 1, "pair", text))
+            decisions.append(row.decided(1, "pair", text))
         else:
-            decisions.append(RowDecision(row.id, row.task, 0, *pair))
+            decisions.append(row.decided(0, *pair))
     return Preferences(tuple(pairs), tuple(decisions))
 
 
@@ -131,9 +118,7 @@ def write_pairs(pairs: Iterable[Pair], path: str | Path) -> None:
     Raises:
         DiskFull: No space; a file that was there is as before.
     """
-    with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-        for pair in pairs:
-            file.write(orjson.dumps(asdict(pair), option=orjson.OPT_APPEND_NEWLINE))
+    write_lines(path, map(asdict, pairs))
 
 
 def read_pairs(path: str | Path) -> list[Pair]:
@@ -147,30 +132,20 @@ def read_pairs(path: str | Path) -> list[Pair]:
     return [_read(raw, f"{path}, row {n}") for n, raw in enumerate(json_objects(path), 1)]
 
 
-_TEXTS = ("id", "task", "chosen", "rejected")
-
-
 def _read(raw: Any, where: str) -> Pair:
+    def check(name: str, right: bool, expected: str) -> None:
+        if not right:
+            raise BadRow(f"{where}, field {name!r}: {expected} expected.")
+
     if not isinstance(raw, dict):
         raise BadRow(f"{where}: an object is expected.")
-    for name in _TEXTS:
-        if not isinstance(raw.get(name), str):
-            raise BadRow(f"{where}, field {name!r}: a text is expected.")
-    turns = raw.get("messages")
-    if (
-        not isinstance(turns, list)
-        or not turns
-        or not all(isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in turns)
-    ):
-        raise BadRow(f"{where}, field 'messages': a list of turns is expected.")
-    values = raw.get("values", (1.0, 0.0))
-    if (
-        not isinstance(values, list | tuple)
-        or len(values) != 2
-        or not all(isinstance(value, int | float) for value in values)
-    ):
-        raise BadRow(f"{where}, field 'values': two numbers are expected.")
-    texts = {name: raw[name] for name in _TEXTS}
-    return Pair(
-        **texts, messages=tuple(turns), values=(values[0], values[1]), cut=bool(raw.get("cut"))
-    )
+    texts = {name: raw.get(name) for name in ("id", "task", "chosen", "rejected")}
+    for name, text in texts.items():
+        check(name, isinstance(text, str), "a text is")
+    turns, values = raw.get("messages"), raw.get("values", [1.0, 0.0])
+    right = isinstance(turns, list) and bool(turns)
+    right = right and all(isinstance(t, dict) and {"role", "content"} <= t.keys() for t in turns)
+    check("messages", right, "a list of turns is")
+    right = isinstance(values, list) and [isinstance(v, int | float) for v in values] == [True] * 2
+    check("values", right, "two numbers are")
+    return Pair(**texts, messages=tuple(turns), values=tuple(values), cut=bool(raw.get("cut")))

@@ -10,7 +10,7 @@ recipe) differ in tree, weights and draw only:
 - `difficulty.py`: tasks, then labels; a leaf gives its hardest rows first.
 
 All of it is arithmetic on a seed: the same rows, weights and seed give the same draw, bit for bit,
-whatever the order of the rows.
+whatever the order of the rows. `assigned` then says which rows reason before they answer.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from ...tasks.errors import RedoneError
+from ..rewards import Rewards, reasonable
 from ..rows import RowDecision, TrainingRow
 from .contamination import EvaluationItems
 
 GENERAL_SHARE = 50 / 800
-"""Stages 1 and 3: 750K domain rows beside 50K general ones."""
+"""Stages 1 and 3: 750K domain rows and 50K general ones."""
 
 Share = TypeVar("Share")
 Key = TypeVar("Key")
@@ -37,13 +38,11 @@ Draw = Callable[[Sequence[TrainingRow], int], set[str]]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A node of the tree; a leaf has rows, any other node has parts.
+    """A node of the tree; a leaf has `rows` and `draw`, any other node has `parts`.
 
     Attributes:
         key: Different from its siblings'; decides between equal remainders.
-        weight: What it is to have beside its siblings, above 0.
-        rows, draw: Of a leaf.
-        parts: Of another node.
+        weight: Its share relative to its siblings', above 0.
     """
 
     key: Any
@@ -79,40 +78,53 @@ def grouped(
     return groups
 
 
+def by_task(rows: Iterable[TrainingRow]) -> dict[str, list[TrainingRow]]:
+    """The rows by task, in the order in which tasks are first seen."""
+    return grouped(rows, lambda row: row.task)
+
+
+def _filled(
+    weights: Mapping[Key, float], capacities: Mapping[Key, int], total: int
+) -> dict[Key, float]:
+    """A total in proportion to weights, none above its capacity (water-filling).
+
+    What a full key cannot take goes to the others in proportion.
+    """
+    exact: dict[Key, float] = {}
+    open_, left = dict(weights), total
+    while open_:
+        whole = math.fsum(open_.values())
+        full = [key for key, weight in open_.items() if left * weight / whole >= capacities[key]]
+        if not full:
+            exact |= {key: left * weight / whole for key, weight in open_.items()}
+            break
+        for key in full:
+            exact[key] = capacities[key]
+            left -= capacities[key]
+            del open_[key]
+    return exact
+
+
 def apportioned(
     weights: Mapping[Key, float], capacities: Mapping[Key, int], total: int
 ) -> dict[Key, int]:
-    """Parts a total in proportion to weights, none above its capacity.
+    """Splits a total in proportion to weights, in whole numbers and none above its capacity.
 
-    What one group cannot take goes to the others in proportion (water-filling); fractions go to
-    the largest remainders, the first by name among equals.
+    Fractions go to the largest remainders, the first by name among equals.
 
     Args:
         weights: Above 0 each.
         capacities: Of the same keys.
-        total: To be parted; what exceeds all capacities together is left.
+        total: What exceeds all capacities together is left.
     """
     total = min(total, sum(capacities.values()))
-    filled: dict[Key, int] = {}
-    open_ = {key: weight for key, weight in weights.items() if capacities[key] > 0}
-    left = total
-    while open_:
-        whole = math.fsum(open_.values())
-        over = [k for k, weight in open_.items() if left * weight / whole >= capacities[k]]
-        if not over:
-            break
-        for key in over:
-            filled[key] = capacities[key]
-            left -= filled[key]
-            del open_[key]
-    whole = math.fsum(open_.values())
-    exact = {key: left * weight / whole for key, weight in open_.items()}
-    floors = {key: math.floor(value) for key, value in exact.items()}
-    rest = left - sum(floors.values())
-    order = sorted(exact, key=lambda key: (floors[key] - exact[key], str(key)))
-    for key in order[:rest]:
-        floors[key] += 1
-    return {key: filled.get(key, floors.get(key, 0)) for key in weights}
+    exact = _filled(weights, capacities, total)
+    counts = {key: math.floor(exact[key]) for key in weights}
+    partial = [key for key in exact if exact[key] < capacities[key]]
+    partial.sort(key=lambda key: (counts[key] - exact[key], str(key)))
+    for key in partial[: total - sum(counts.values())]:
+        counts[key] += 1
+    return counts
 
 
 def shares_checked(**shares: float) -> None:
@@ -128,12 +140,12 @@ def shares_checked(**shares: float) -> None:
 
 
 def cell(row: TrainingRow) -> tuple[str, str]:
-    """Language and label of a row: rows that have both in common stand for one another."""
+    """Language and label of a row: rows that share both are interchangeable."""
     return row.language, row.tags.get("label", "")
 
 
 def by_label(rows: Sequence[TrainingRow], label_balance: float) -> list[float]:
-    """What each row weighs in a draw: its weight times `n ** -label_balance`, n rows in its cell.
+    """The weight of each row in a draw: its own times `n ** -label_balance`, n rows in its cell.
 
     So 0 leaves labels as frequent as they are, and 1 draws each equally often.
 
@@ -161,35 +173,19 @@ def drawn(rows: Sequence[TrainingRow], weights: Sequence[float], count: int, see
     Returns:
         The ids of the rows that are drawn.
     """
+    if count >= len(rows):
+        return {row.id for row in rows}
+    chances = _filled(dict(enumerate(weights)), dict.fromkeys(range(len(rows)), 1), count)
     found: set[str] = set()
     ranks = []
-    for row, chance in zip(rows, _chances(weights, count), strict=True):
+    for number, row in enumerate(rows):
+        chance = chances[number]
         if chance >= 1:
             found.add(row.id)
         elif chance > 0:
-            number = (int.from_bytes(place(seed, row.id)[:6], "big") + 0.5) / (1 << 48)
-            ranks.append((number / (1 - number) * (1 - chance) / chance, row.id))
+            random = (int.from_bytes(place(seed, row.id)[:6], "big") + 0.5) / (1 << 48)
+            ranks.append((random / (1 - random) * (1 - chance) / chance, row.id))
     return found | {identity for _, identity in sorted(ranks)[: count - len(found)]}
-
-
-def _chances(weights: Sequence[float], count: int) -> list[float]:
-    """In proportion to weights, none above 1, `count` together."""
-    if count >= len(weights):
-        return [1.0] * len(weights)
-    chances = [0.0] * len(weights)
-    open_, left = list(range(len(weights))), count
-    while open_:
-        whole = math.fsum(weights[i] for i in open_)
-        over = {i for i in open_ if left * weights[i] / whole >= 1}
-        if not over:
-            for i in open_:
-                chances[i] = left * weights[i] / whole
-            break
-        for i in over:
-            chances[i] = 1.0
-        left -= len(over)
-        open_ = [i for i in open_ if i not in over]
-    return chances
 
 
 def weighted(label_balance: float, seed: str) -> Draw:
@@ -198,7 +194,7 @@ def weighted(label_balance: float, seed: str) -> Draw:
 
 
 def place(seed: str, identity: str) -> bytes:
-    """Where a row stands in the order of a seed."""
+    """The position of a row in the order of a seed."""
     return hashlib.sha256(f"{seed}|{identity}".encode()).digest()
 
 
@@ -220,8 +216,7 @@ def parted(domain: int, general: int, share: float, budget: int | None) -> tuple
         Rows to draw of each kind.
 
     Raises:
-        RedoneError: The share or the budget is not possible, or a kind that the share asks for has
-            no row.
+        RedoneError: The share or the budget is not possible, or a required kind has no row.
     """
     shares_checked(general_share=share)
     if budget is not None and budget < 1:
@@ -244,9 +239,6 @@ def parted(domain: int, general: int, share: float, budget: int | None) -> tuple
     return min(domain, total - of_general), of_general
 
 
-# --- what all ways of choosing have --------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class SelectionSettings:
     """How rows are chosen; each way of choosing uses what belongs to it.
@@ -258,17 +250,16 @@ class SelectionSettings:
         seed: Of the draw.
         label_balance: How far rare labels of a task are preferred (with `failures` small buckets
             too), 0 (not) to 1 (all equal); None: 0, with `failures` 0.5; with `difficulty` labels
-            are not looked at then.
+            are ignored then.
         balance: Of `balanced`: power of a task's size, 0..1.
-        emphasis: Of `balanced`, by task: what its share is multiplied by, above 0; 1 where it is
-            not named.
+        emphasis: Of `balanced`, by task: factor of its share, above 0; 1 where it is not named.
         reasoned: Of `balanced`: whether general rows without a rationale are left out, as in the
             paper.
         judgeable: Of `balanced`: whether rows without a target are left out: RL needs one, SFT
             does not.
         evenness: Of `failures`: how far capabilities share equally, 0 (by priority) to 1 (the same
             for each).
-        background_weight: Of `failures`: what the rest of a task counts beside its weak slices,
+        background_weight: Of `failures`: weight of the rest of a task relative to its weak slices,
             above 0 and up to 1.
         shares: Of `difficulty`: of the tasks among domain rows and among general ones, any scale,
             above 0; empty: in proportion to the rows that are offered.
@@ -293,7 +284,7 @@ class SelectionSettings:
 
 @dataclass(frozen=True, slots=True)
 class Selection(Generic[Share]):
-    """What a stage learns from.
+    """The rows that a stage learns from.
 
     Attributes:
         rows: In the order of training, mixed.
@@ -321,40 +312,37 @@ def checked(rows: Sequence[TrainingRow], items: EvaluationItems) -> None:
         RedoneError: A row is an evaluation item, or an id comes twice.
     """
     items.refuse_named(rows)
-    seen: set[str] = set()
-    for row in rows:
-        if row.id in seen:
-            raise RedoneError(
-                f"Two rows have the id {row.id!r}. Ids name rows in reports and seeds, so they "
-                "must differ: rename one, or leave the copy out."
-            )
-        seen.add(row.id)
+    identity, count = Counter(row.id for row in rows).most_common(1)[0] if rows else ("", 0)
+    if count > 1:
+        raise RedoneError(
+            f"Two rows have the id {identity!r}. Ids name rows in reports and seeds, so they "
+            "must differ: rename one, or leave the copy out."
+        )
 
 
 def draw_kinds(
     domain: Sequence[Part],
     general: Sequence[Part],
     settings: SelectionSettings,
-    general_share: float | None = None,
+    default: float = GENERAL_SHARE,
 ) -> set[str]:
-    """The ids of the rows that are drawn of both kinds."""
-    share = settings.share_or(GENERAL_SHARE) if general_share is None else general_share
-    available = (sum(part.size for part in domain), sum(part.size for part in general))
-    counts = parted(available[0], available[1], share, settings.budget)
+    """The ids of the rows drawn of both kinds; `default` is the general share if none is set."""
+    sizes = (sum(part.size for part in parts) for parts in (domain, general))
+    counts = parted(*sizes, settings.share_or(default), settings.budget)
     return draw_tree(domain, counts[0]) | draw_tree(general, counts[1])
 
 
 def task_parts(
     rows: Sequence[TrainingRow],
     balance: float,
-    draw: Mapping[str, Draw],
+    draw: Callable[[str], Draw],
     factors: Mapping[str, float] | None = None,
 ) -> list[Part]:
     """A leaf for each task, weighted by a power of its size so that the long tail stays visible."""
-    groups = grouped(rows, lambda row: row.task)
+    groups = by_task(rows)
     weights = sizes(groups, balance)
     return [
-        Part(task, weights[task] * (factors or {}).get(task, 1.0), own, draw[task])
+        Part(task, weights[task] * (factors or {}).get(task, 1.0), own, draw(task))
         for task, own in groups.items()
     ]
 
@@ -362,3 +350,62 @@ def task_parts(
 def sizes(groups: Mapping[str, Sequence[TrainingRow]], balance: float) -> dict[str, float]:
     """The sum of the rows' weights to a power, by task."""
     return {t: math.fsum(row.weight for row in own) ** balance for t, own in groups.items()}
+
+
+# --- rationales ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rationales:
+    """Whether a row reasons before its answer: a predicate of rows that can be pickled.
+
+    Attributes:
+        ids: Of the rows that do.
+    """
+
+    ids: frozenset[str] = frozenset()
+
+    def __call__(self, row: TrainingRow) -> bool:
+        return row.id in self.ids
+
+
+def written(rows: Sequence[TrainingRow]) -> Rationales:
+    """Every general row that has a rationale: stage 1."""
+    return Rationales(frozenset(row.id for row in rows if row.general and row.rationale))
+
+
+def assigned(
+    rows: Sequence[TrainingRow],
+    share: float,
+    seed: int,
+    rewards: Rewards | None = None,
+    learnt: bool = False,
+) -> Rationales:
+    """A share of the rows, by a seeded order: stage 3 (0.5718 in RedOne 2.0, section 3.3).
+
+    Rows come in the order of a hash of seed and id until the share is reached. Tasks that cannot
+    parse an answer behind its reasons are skipped. Where rationales are learned, rows without one
+    are skipped too: they would teach to leave out the requested reasons.
+
+    Args:
+        rows: All that are trained on; a row may come several times.
+        share: Of the rows, 0..1; with too few that can, it stays below.
+        seed: Of the order.
+        rewards: The tasks' own scoring, with its services.
+        learnt: Whether the row's own rationale is learned; else the model finds one.
+
+    Raises:
+        RedoneError: The share is not possible.
+    """
+    shares_checked(rationale_share=share)
+    times = Counter(row.id for row in rows)
+    unique = {row.id: row for row in rows}.values()
+    left, ids = round(share * len(rows)), set()
+    for row in sorted(unique, key=lambda row: place(f"{seed}|rationale", row.id)):
+        if left <= 0:
+            break
+        usable = row.rationale or not learnt
+        if usable and times[row.id] <= left and reasonable(row, rewards):
+            ids.add(row.id)
+            left -= times[row.id]
+    return Rationales(frozenset(ids))

@@ -1,20 +1,20 @@
 """Soft labels: general rows answered in the model's own words (RedOne 2.0, section 3.2).
 
-The stage-1 model answers each general row several times; the best answer becomes what SFT learns.
-That keeps the general part of stage 2 close to what the model says anyway, so that it forgets
-little. How good an answer is, its *quality*, is
+The stage-1 model answers each general row several times, and SFT learns the best answer. That keeps
+the general part of stage 2 close to the model's own outputs, so that it forgets little. The
+*quality* of an answer is
 
     value_weight * value + (1 - value_weight) * rating
 
-with the value by the task's own scoring and the rating by a judge; where one of them is missing
-it is the other alone. An answer that is empty or was cut off is none. A row without an answer of
-sufficient quality keeps the one that it has.
+with the value by the task's own scoring and the rating by a judge; where one of them is missing,
+the other alone. Answers that are empty or cut off are left out. A row without an answer of
+sufficient quality keeps its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ...harness.models.base import Model
@@ -22,17 +22,17 @@ from ...tasks.errors import RedoneError
 from ...tasks.schema import Completion
 from ..rewards import ROUNDING, Rewards
 from ..rows import RowDecision, TrainingRow
-from .draws import DrawSettings, OnAnswer, RubricJudge, draw
+from .draws import DrawSettings, OnAnswer, Ratings, RubricJudge, draw
 from .selection import place
 
 
 @dataclass(frozen=True, slots=True)
 class SoftLabelSettings:
-    """How soft labels are made.
+    """Settings of soft labels.
 
     Attributes:
         sampling: Of the candidates, 8 a row in the paper.
-        value_weight: Of the task's own value beside the judge's rating, 0..1.
+        value_weight: Of the task's own value against the judge's rating, 0..1.
         least: Quality that the best candidate must have to replace the row's answer, 0..1.
     """
 
@@ -86,8 +86,7 @@ def soft_labels(
         settings: How.
         rewards: The tasks' own scoring, with its services.
         judge: A second opinion; None: the tasks' own value alone.
-        folder: Where answers and replies are kept as they come, so that a stopped call can
-            be resumed.
+        folder: Gets answers and replies as they come; a stopped call resumes from them.
         on_answer: Called for each answer.
 
     Raises:
@@ -112,27 +111,25 @@ def soft_labels(
         if completion.text.strip() and completion.finish == "stop"
     ]
     scored = (rewards or Rewards()).score([p[0] for p in pairs], [p[2] for p in pairs])
-    values = [one.value for one in scored]
-    ratings: Sequence[float | None] = [None] * len(pairs)
-    replies = nonsense = 0
+    rated = Ratings((None,) * len(pairs), 0, 0)
     if judge is not None:
         answers = [(row, completion.text) for row, _, completion in pairs]
-        said = judge.rate(answers, journal=_in(folder, "ratings"), on_answer=on_answer)
-        ratings, nonsense, replies = said.values, said.nonsense, said.replies
+        rated = judge.rate(answers, journal=_in(folder, "ratings"), on_answer=on_answer)
     candidates: dict[str, list[_Candidate]] = {row.id: [] for row in general}
-    for (row, number, completion), value, rating in zip(pairs, values, ratings, strict=True):
-        quality = _quality(value, rating, settings.value_weight)
+    for (row, number, completion), one, rating in zip(pairs, scored, rated.values, strict=True):
+        quality = _quality(one.value, rating, settings.value_weight)
         text = completion.text.strip()
-        candidates[row.id].append(_Candidate(number, text, value, rating, quality))
+        candidates[row.id].append(_Candidate(number, text, one.value, rating, quality))
     labelled: dict[str, TrainingRow] = {}
     decisions: list[RowDecision] = []
     for row in general:
-        best = _best(row, candidates[row.id], settings)
+        own = candidates[row.id]
+        best = _best(row, own, settings)
         labelled[row.id] = _labelled(row, best)
-        unusable = len(found.answers.get(row.id, ())) - len(candidates[row.id])
-        decisions.append(_decision(row, candidates[row.id], best, unusable))
+        unusable = len(found.answers.get(row.id, ())) - len(own)
+        decisions.append(_decision(row, own, best, unusable))
     done = tuple(labelled.get(row.id, row) for row in rows)
-    return SoftLabels(done, tuple(decisions), replies, nonsense)
+    return SoftLabels(done, tuple(decisions), rated.replies, rated.nonsense)
 
 
 def _in(folder: Path | None, name: str) -> Path | None:
@@ -173,17 +170,14 @@ def _decision(
     more = {
         "unusable": unusable,
         "candidates": [
-            {"draw": c.draw, "value": c.value, "rating": c.rating, "quality": c.quality}
-            for c in candidates
+            {name: value for name, value in asdict(c).items() if name != "text"} for c in candidates
         ],
     }
     if best is not None:
         text = f"Draw {best.draw} has the highest quality, {best.quality:.3g}."
-        return RowDecision(
-            row.id, row.task, 1, "soft label", text, more={"taken": best.draw, **more}
-        )
+        return row.decided(1, "soft label", text, taken=best.draw, **more)
     if not candidates and not unusable:
         text = "Its question does not fit the model's context; it keeps its own answer."
-        return RowDecision(row.id, row.task, 1, "too long", text)
+        return row.decided(1, "too long", text)
     text = "No candidate is good enough; it keeps its own answer."
-    return RowDecision(row.id, row.task, 1, "own answer", text, more=more)
+    return row.decided(1, "own answer", text, **more)

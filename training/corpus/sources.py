@@ -1,10 +1,8 @@
 """Where training rows come from: train splits of the registry, generated items, users' files.
 
-A row asks exactly what the evaluation asks: the task's own prompt, filled with the row's fields. A
-corpus file is JSON lines of rows, read with every row checked.
-
-A row belongs to a task of the registry, and what an answer to it is worth is that task's own
-`corrected` score: evaluation and reward are one. Every row that is read is checked against it, so a
+A row has exactly the evaluation's prompt: the task's own, filled with the row's fields. It belongs
+to a task of the registry, and the value of an answer is that task's own `corrected` score:
+evaluation and reward are one. Every row of a corpus file (JSON lines) is checked against it, so a
 corpus never teaches an answer that would not count, nor a rationale behind which the answer cannot
 be parsed. `docs/corpus.md` describes the format.
 """
@@ -20,7 +18,6 @@ from typing import Any
 
 import orjson
 
-from ...harness.run_folder import replacing
 from ...tasks.errors import BadRow, MissingData, RedoneError, UnknownName
 from ...tasks.general_mini.tasks import ITEMS, FamilyReader, training_rows
 from ...tasks.prompts import messages, places, prompt_for
@@ -28,9 +25,8 @@ from ...tasks.registry import BENCHMARKS, TASKS, by_name
 from ...tasks.schema import Message, Sample, Services
 from ...tasks.sources import DataPaths, cluster_of, kind, samples
 from ...tasks.task import Task
-from ..rewards import ROUNDING, Rewards
-from ..rows import NAMES, TrainingRow
-from .rationales import reasonable
+from ..rewards import ROUNDING, Rewards, reasonable
+from ..rows import NAMES, TrainingRow, write_lines
 
 
 def read_corpus(
@@ -59,8 +55,7 @@ def write_corpus(rows: Iterable[TrainingRow], path: str | Path) -> None:
     Raises:
         DiskFull: No space; a file that was there is as before.
     """
-    with replacing(Path(path)) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(f"{row.to_json()}\n" for row in rows)
+    write_lines(path, (row.to_json() for row in rows))
 
 
 def is_general(task: Task) -> bool:
@@ -102,7 +97,15 @@ def _bad(where: str, name: str, message: str) -> BadRow:
     return BadRow(f"{where}, field {name!r}: {message}")
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
 def _row(line: bytes, where: str) -> TrainingRow:
+    def check(name: str, right: bool, message: str) -> None:
+        if not right:
+            raise _bad(where, name, message)
+
     try:
         raw: Any = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -113,59 +116,47 @@ def _row(line: bytes, where: str) -> TrainingRow:
         if name not in _NAMES:
             raise BadRow(f"{where}: {UnknownName('field', name, _NAMES, '')}".rstrip())
     for name in ("id", "task", "answer"):
-        if not isinstance(raw.get(name), str) or not raw[name].strip():
-            raise _bad(where, name, "a text is expected that is not empty.")
-    task = _task(raw["task"], where)
-    texts = {n: raw.get(n, d) for n, d in (("rationale", ""), ("language", "en"), ("cluster", ""))}
-    for name, value in texts.items():
-        if not isinstance(value, str):
-            raise _bad(where, name, f"a text is expected, not {kind(value)}.")
-    if not _LANGUAGE.fullmatch(texts["language"]):
-        raise _bad(where, "language", f"{texts['language']!r} is no ISO 639 code such as 'en'.")
-    if texts["cluster"] and not _HASH.fullmatch(texts["cluster"]):
-        raise _bad(where, "cluster", "16 hexadecimal digits are expected; it may be left out.")
-    weight = raw.get("weight", 1.0)
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
-        raise _bad(where, "weight", f"a number above 0 is expected, not {weight!r}.")
-    general = raw.get("general", is_general(task))
-    if not isinstance(general, bool):
-        raise _bad(where, "general", "true or false is expected.")
-    shown, tags = _object(raw, "fields", where), _object(raw, "tags", where)
-    if not all(isinstance(value, str) for value in tags.values()):
-        raise _bad(where, "tags", "an object of texts is expected.")
-    asked = _messages(raw, task, texts["language"], shown, where)
+        check(name, _is_text(raw.get(name)), "a text is expected that is not empty.")
+    try:
+        task = by_name(raw["task"])
+    except RedoneError as error:
+        raise _bad(where, "task", str(error)) from None
+    check("task", not task.held_out, f"{task.name} is held out: it is never trained on.")
+    given = {"rationale": "", "language": "en", "weight": 1.0, "fields": {}, "tags": {}}
+    given |= {"general": is_general(task), "cluster": "", **raw}
+    for name in ("rationale", "language", "cluster"):
+        value = given[name]
+        check(name, isinstance(value, str), f"a text is expected, not {kind(value)}.")
+    language, cluster, weight = given["language"], given["cluster"], given["weight"]
+    code = bool(_LANGUAGE.fullmatch(language))
+    check("language", code, f"{language!r} is no ISO 639 code such as 'en'.")
+    digits = not cluster or bool(_HASH.fullmatch(cluster))
+    check("cluster", digits, "16 hexadecimal digits are expected; it may be left out.")
+    number = isinstance(weight, int | float) and not isinstance(weight, bool)
+    above = number and 0 < weight < math.inf
+    check("weight", above, f"a number above 0 is expected, not {weight!r}.")
+    check("general", isinstance(given["general"], bool), "true or false is expected.")
+    for name in ("fields", "tags"):
+        value = given[name]
+        check(name, isinstance(value, dict), f"an object is expected, not {kind(value)}.")
+    texts = all(isinstance(value, str) for value in given["tags"].values())
+    check("tags", texts, "an object of texts is expected.")
+    asked = _messages(raw, task, language, given["fields"], where)
     question = asked[-1]["content"]
     return TrainingRow(
         id=raw["id"],
         task=raw["task"],
         messages=asked,
         answer=raw["answer"],
-        rationale=texts["rationale"].strip(),
-        language=texts["language"],
+        rationale=given["rationale"].strip(),
+        language=language,
         weight=float(weight),
-        fields=shown or {"question": question},
+        fields=given["fields"] or {"question": question},
         target=raw.get("target"),
-        tags=tags,
-        general=general,
-        cluster=texts["cluster"] or cluster_of(question),
+        tags=given["tags"],
+        general=given["general"],
+        cluster=cluster or cluster_of(question),
     )
-
-
-def _task(name: str, where: str) -> Task:
-    try:
-        task = by_name(name)
-    except RedoneError as error:
-        raise _bad(where, "task", str(error)) from None
-    if task.held_out:
-        raise _bad(where, "task", f"{name} is held out: it is never trained on.")
-    return task
-
-
-def _object(raw: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
-    value = raw.get(name, {})
-    if not isinstance(value, dict):
-        raise _bad(where, name, f"an object is expected, not {kind(value)}.")
-    return value
 
 
 def _messages(
@@ -175,7 +166,7 @@ def _messages(
     if "question" in raw and "messages" in raw:
         raise _bad(where, "question", "`messages` is there too; give one of the two.")
     if "question" in raw:
-        if not isinstance(raw["question"], str) or not raw["question"].strip():
+        if not _is_text(raw["question"]):
             raise _bad(where, "question", "a text is expected that is not empty.")
         return ({"role": "user", "content": raw["question"]},)
     if "messages" not in raw:
@@ -195,13 +186,9 @@ def _messages(
         if not isinstance(turn, dict) or set(turn) != {"role", "content"}:
             raise _bad(where, place, "an object of `role` and `content` is expected.")
         if turn["role"] not in _ROLES or (turn["role"] == "system" and number):
-            raise _bad(
-                where,
-                place,
-                f"{turn['role']!r} is not allowed here: a system turn may come first, then those "
-                "of user and assistant.",
-            )
-        if not isinstance(turn["content"], str) or not turn["content"].strip():
+            text = "a system turn may come first, then those of user and assistant."
+            raise _bad(where, place, f"{turn['role']!r} is not allowed here: {text}")
+        if not _is_text(turn["content"]):
             raise _bad(where, place, "the content must be a text that is not empty.")
     if turns[-1]["role"] != "user":
         raise _bad(where, "messages", "the last turn must be the user's.")
@@ -215,28 +202,17 @@ def _check_against_its_task(row: TrainingRow, where: str, rewards: Rewards) -> N
     if rewards.services.missing(scoring.needs):
         return
     value = rewards.score([row], [row.answer])[0].value
+    sft = "without a target the row is for SFT only."
     if value is None:
-        raise _bad(
-            where,
-            "target",
-            f"{row.task} cannot score answers by this target and these fields. "
-            f"`redone-tasks show {row.task}` shows their form; without a target the row is for SFT "
-            "only.",
-        )
+        text = f"{row.task} cannot score answers by this target and these fields."
+        form = f"`redone-tasks show {row.task}` shows their form"
+        raise _bad(where, "target", f"{text} {form}; {sft}")
     if value < 1 - ROUNDING:
-        raise _bad(
-            where,
-            "answer",
-            f"{row.task} counts it as worth {value:.3g}, not 1. Fix answer or target; without a "
-            "target the row is for SFT only.",
-        )
+        text = f"{row.task} counts it as worth {value:.3g}, not 1. Fix answer or target"
+        raise _bad(where, "answer", f"{text}; {sft}")
     if row.rationale and not reasonable(row, rewards):
-        raise _bad(
-            where,
-            "rationale",
-            f"{row.task} cannot parse the answer behind it, since the whole text is the answer. "
-            "Leave the rationale out.",
-        )
+        text = f"{row.task} cannot parse the answer behind it, since the whole text is the answer."
+        raise _bad(where, "rationale", f"{text} Leave the rationale out.")
 
 
 def trainable_tasks() -> list[Task]:
@@ -297,9 +273,7 @@ def generated_rows(
 
 
 def own_rows(
-    paths: Iterable[str | Path],
-    services: Services | None = None,
-    data: DataPaths | None = None,
+    paths: Iterable[str | Path], services: Services | None = None, data: DataPaths | None = None
 ) -> list[TrainingRow]:
     """The rows of users' own files (`docs/corpus.md`), whose ids must differ across files.
 

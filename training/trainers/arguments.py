@@ -1,4 +1,4 @@
-"""What TRL's trainers are given: version checks, arguments, adapters."""
+"""Arguments of TRL's trainers, adapters, and checks of the installed version."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...tasks.errors import RedoneError
-from ..settings import LoraSettings, Optimised
+from ..settings import LoraSettings, Optimized
 from .checkpoints import CHECKPOINTS, KEPT
 
 PINNED: Mapping[str, tuple[str, ...]] = {
@@ -43,16 +43,14 @@ def check_grpo() -> None:
         import trl
         from trl.trainer.grpo_trainer import GRPOTrainer
     except ImportError as error:
-        raise RedoneError(
-            f"Reinforcement learning needs TRL ({error}). Install it: pip install 'redone[train]'."
-        ) from error
+        raise _not_installed("Reinforcement learning", error) from error
     for name, parameters in PINNED.items():
         method = getattr(GRPOTrainer, name, None)
         found = tuple(inspect.signature(method).parameters)[: len(parameters)] if method else ()
         if found != parameters:
             raise RedoneError(
                 f"TRL {trl.__version__} has no GRPOTrainer.{name}({', '.join(parameters)}): this "
-                "trainer is made for TRL 1.16. Install that: pip install 'trl>=1.16,<1.17'."
+                f"trainer is made for TRL 1.16. {_INSTALL}"
             )
 
 
@@ -65,26 +63,26 @@ def check_trl() -> None:
     try:
         import trl
     except ImportError as error:
-        raise RedoneError(
-            f"Training needs TRL ({error}). Install it: pip install 'redone[train]'."
-        ) from error
+        raise _not_installed("Training", error) from error
     if not trl.__version__.startswith("1.16."):
         raise RedoneError(
-            f"TRL {trl.__version__} is installed; this trainer is made for 1.16. Install that: pip "
-            "install 'trl>=1.16,<1.17'."
+            f"TRL {trl.__version__} is installed; this trainer is made for 1.16. {_INSTALL}"
         )
 
 
+_INSTALL = "Install that: pip install 'trl>=1.16,<1.17'."
+
+
+def _not_installed(what: str, error: ImportError) -> RedoneError:
+    return RedoneError(f"{what} needs TRL ({error}). Install it: pip install 'redone[train]'.")
+
+
 def trainer_arguments(
-    settings: Optimised, output: Path, steps: int, warmup_steps: int
+    settings: Optimized, output: Path, steps: int, warmup_steps: int
 ) -> dict[str, Any]:
     """The arguments that all trainers share.
 
-    Args:
-        settings: Of the stage.
-        output: Of the stage.
-        steps: Optimizer steps in all.
-        warmup_steps: Over which the learning rate rises from 0.
+    There are `steps` optimizer steps; over the first `warmup_steps` the learning rate rises from 0.
     """
     import torch
 
@@ -128,7 +126,7 @@ def lora_config(settings: LoraSettings | None) -> Any:
     )
 
 
-def mixed(settings: Optimised) -> bool:
+def mixed(settings: Optimized) -> bool:
     """Whether forward and backward passes are in bfloat16.
 
     On a CPU they are only where it has matrix units for it (AMX). Others convert back and forth:
@@ -150,7 +148,7 @@ def quietly() -> Iterator[None]:
 
 
 def placeholder(**columns: Any) -> Any:
-    """A data set for a constructor that asks for one; a step finds its rows itself."""
+    """A data set for a constructor that requires one; a step finds its rows itself."""
     from datasets import Dataset
 
     return Dataset.from_dict({name: [value] for name, value in (columns or {"row": 0}).items()})

@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 
-from ...harness.run_folder import DiskFull, disk_full, replacing
+from ...harness.run_folder import DiskFull, disk_full
 from ...tasks.errors import RedoneError
+from ..rows import write_json
 
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
@@ -29,8 +30,7 @@ def mark_complete(checkpoint: Path, record: Mapping[str, Any]) -> None:
     Raises:
         DiskFull: No space left.
     """
-    with replacing(checkpoint / MARK) as temporary:
-        temporary.write_bytes(orjson.dumps(dict(record)))
+    write_json(checkpoint / MARK, dict(record), indent=False)
 
 
 def newest_complete(folder: Path) -> tuple[Path, dict[str, Any]] | None:
@@ -59,7 +59,7 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder` that takes its place if the block ends well.
+    """A temporary folder next to `folder` that replaces it if the block ends well.
 
     Raises:
         DiskFull: No space left; what was at `folder` before is still there.
@@ -81,7 +81,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def out_of_space(error: BaseException) -> bool:
-    """Whether an error says that the disk is full, in the words of whoever was writing."""
+    """Whether an error says that the disk is full, in the words of any library."""
     if isinstance(error, OSError):
         return disk_full(error)
     text = str(error).casefold()

@@ -34,10 +34,10 @@ from ..rows import TrainingRow
 from ..settings import DapoSettings
 from .arguments import check_grpo, lora_config, placeholder, quietly, trainer_arguments
 from .checkpoints import CHECKPOINTS, check_mergeable, newest_complete
-from .loop import StepTrainer, clipped, report_left_out, run, trained, within_memory
+from .loop import StepTrainer, report_left_out, run, trained
 from .packing import micro_batches, supports_trees, tree_logprobs
 from .rollouts import Asking, FastWriter, TrainerWriter, Writer
-from .sampler import Group, Part, PromptOrder, SampledBatch, loss_inputs, parts_of, sample_batch
+from .sampler import Group, Part, PromptOrder, loss_inputs, parts_of, sample_batch
 from .steps import Progress, StageResult, Step, StepLog
 
 
@@ -56,15 +56,15 @@ def train_dapo(
     Args:
         settings: Of the stage.
         model: Folder of the model to start from.
-        rows: What is asked; each needs a target. Those whose prompts are too long are left out, and
-            named in `left_out.json`.
+        rows: The prompts; each row needs a target. Those whose prompts are too long are left out,
+            and named in `left_out.json`.
         rewards: Scores the answers, shaping terms and loss weights included.
         output: Gets `model/`, `checkpoints/`, `steps.jsonl` and `tensorboard/`.
-        rationale: Whether a row is asked to reason first.
+        rationale: Whether a row has to reason first.
         progress: Called after each optimizer step.
 
     Returns:
-        What came of it; `stopped` says why it ended early.
+        The result; `stopped` says why it ended early.
 
     Raises:
         RedoneError: The model cannot be read, no row fits, memory does not suffice for one answer.
@@ -91,17 +91,9 @@ def make_trainer(
     step: int = 0,
     place: int = 0,
 ) -> DapoTrainer:
-    """The trainer of a stage, before its first step.
+    """The trainer of a stage, before its first step; arguments as of `train_dapo`.
 
-    Args:
-        settings: Of the stage.
-        model: Folder of the model to start from.
-        rows: Whose questions are asked.
-        rewards: Scores the answers.
-        output: Gets the step log.
-        rationale: Whether a row is asked to reason first.
-        step: Optimizer steps that an earlier start has made.
-        place: Prompts that it has drawn.
+    An earlier start has made `step` optimizer steps and drawn `place` prompts.
     """
     check_grpo()
     logging.disable_progress_bar()  # they would break up our own
@@ -161,33 +153,33 @@ def _choose_ways(trainer: DapoTrainer, source: Checkpoint) -> None:
     plain: Any = trainer.accelerator.unwrap_model(trainer.model)
     inner = plain.get_base_model() if settings.lora else plain
     on_cpu = trainer.args.device.type == "cpu"
+    size, seed = settings.group_size, settings.seed
     trainer.shares_prefixes = on_cpu and supports_trees(inner)
     engine = None
     if on_cpu and settings.engine == "hf" and unsupported(inner) is None:
         engine = FastEngine.of(inner, FAST_BATCH, inner.dtype, keep=True)
     if engine is not None:
-        trainer.writer = FastWriter(engine, renderer, eos, settings.group_size, settings.seed)
+        trainer.writer = FastWriter(engine, renderer, eos, size, seed)
         return
-    size = settings.group_size
 
     def generate(prompts: Any) -> Any:
         return trainer._generate_single_turn(prompts, None, {}, size)
 
     rank = trainer.accelerator.process_index
-    trainer.writer = TrainerWriter(generate, renderer, eos, size, settings.seed, rank)
+    trainer.writer = TrainerWriter(generate, renderer, eos, size, seed, rank)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a stage is made of.
+    """Everything a stage consists of.
 
     Attributes:
         settings: Of the stage.
         rows: Those that fit.
         rewards: Scores answers.
-        asking: Makes questions of rows.
-        log: The steps so far, of which the trainer adds its own.
-        place: In the order of prompts, where to go on.
+        asking: Turns rows into questions.
+        log: The steps so far; the trainer appends to it.
+        place: In the order of prompts, where to resume.
     """
 
     settings: DapoSettings
@@ -235,15 +227,26 @@ class DapoTrainer(StepTrainer, GRPOTrainer):
         Raises:
             RedoneError: A ruined gradient under DeepSpeed, where it cannot be dropped.
         """
-        self._started = time.perf_counter()
+        self.started = time.perf_counter()
         step = Step(self.state.global_step + 1, learning_rate=self.learning_rate_now())
         if not self._waiting:
             step = self._roll_out(model, step)
         parts = self._waiting.popleft()
         began = time.perf_counter()
-        loss = self._learn(model, parts) if parts else torch.zeros((), device=self.args.device)
+        loss = torch.zeros((), device=self.args.device)
         if parts:
-            step = self._checked(model, step, parts, float(loss))
+            loss = self._learn(model, parts)
+            # The answers of a group follow each other and have one prompt.
+            prompts = sum(len(prompt) for prompt, _ in groupby(part.prompt for part in parts))
+            step = replace(
+                step,
+                loss=float(loss),
+                entropy=self._seen["entropy"],
+                clipped=self._seen["clip_ratio/region_mean"],
+                tokens_read=step.tokens_read + prompts,
+                tokens_trained=sum(len(part.answer) for part in parts),
+            )
+            step = self.clipped(model, step)
         elif step.skipped is None:
             step = replace(step, skipped="no group was left for it")
         self.step = replace(step, seconds_training=time.perf_counter() - began)
@@ -269,7 +272,14 @@ class DapoTrainer(StepTrainer, GRPOTrainer):
             self._waiting = deque(self._with_old(model, parts) for parts in self._waiting)
         return replace(
             step,
-            **_sampled(found),
+            reward=found.reward(),
+            parts=found.parts(),
+            tasks=found.tasks(),
+            kept=len(found.kept),
+            dropped=found.dropped,
+            surplus=found.surplus or None,
+            rounds=found.rounds,
+            skipped=None if found.kept else found.barren,
             completion_length=sum(len(r.answer) for r in answers) / len(answers),
             truncated=sum(r.completion.finish == "length" for r in answers) / len(answers),
             tokens_read=sum(len(group.rollouts[0].prompt) for group in found.groups),
@@ -312,7 +322,7 @@ class DapoTrainer(StepTrainer, GRPOTrainer):
         return [group for _, group in sorted(everyone, key=lambda pair: pair[0])]
 
     def _with_old(self, model: Any, parts: list[Part]) -> list[Part]:
-        """The parts, this process's share with the log-probabilities that they have now."""
+        """The parts, this process's share with their current log-probabilities."""
         first, end = self.own_share(len(parts))
         out = list(parts)
         for batch in self._batches(parts):
@@ -333,8 +343,8 @@ class DapoTrainer(StepTrainer, GRPOTrainer):
     def _batches(self, parts: Sequence[Part]) -> list[list[int]]:
         """The passes of this process over its share, as numbers of parts.
 
-        Forward passes are collective when weights are sharded, so every process makes as many: what
-        some have fewer of their own is filled up with a part that is not theirs, or not anew.
+        Every process makes as many (see `filled_up`): the filling is a part that is not its own, or
+        a repeated one.
         """
         first, end = self.own_share(len(parts))
         tokens = [part.tokens for part in parts[first:end]]
@@ -345,17 +355,9 @@ class DapoTrainer(StepTrainer, GRPOTrainer):
     # --- learning --------------------------------------------------------------------------------
 
     def _learn(self, model: Any, parts: Sequence[Part]) -> Tensor:
-        """Gradients of the loss over parts; the loss of all processes together.
-
-        Raises:
-            RedoneError: Out of memory with a single answer, or in one process of several.
-        """
-        return within_memory(
-            self,
-            model,
-            lambda: self._passes(model, parts),
-            "it, max_prompt_tokens or max_new_tokens",
-        )
+        """Gradients of the loss over parts; the loss of all processes together."""
+        lower = "it, max_prompt_tokens or max_new_tokens"
+        return self.within_memory(model, lambda: self._passes(model, parts), lower)
 
     def _passes(self, model: Any, parts: Sequence[Part]) -> Tensor:
         first, end = self.own_share(len(parts))
@@ -401,43 +403,13 @@ class DapoTrainer(StepTrainer, GRPOTrainer):
         sequences = [row[mask].tolist() for row, mask in zip(input_ids, seen, strict=True)]
         with self.accelerator.autocast():
             found, entropies = tree_logprobs(model, sequences, prompts, self.temperature)
-        both = (
+        logprobs, spread = (
             torch.stack([torch.nn.functional.pad(x, (0, logits_to_keep - len(x))) for x in rows])
             for rows in (found, entropies)
         )
-        logprobs, spread = both
         return logprobs, spread, None
-
-    def _checked(self, model: Any, step: Step, parts: Sequence[Part], loss: float) -> Step:
-        """The step with its gradient clipped; a gradient that is not to be used is dropped."""
-        limit, before = self.work.settings.max_grad_norm, self.work.log.steps
-        norm, reason = clipped(self, model, loss, limit, before, step.step)
-        return replace(
-            step,
-            loss=loss,
-            grad_norm=norm,
-            entropy=self._seen["entropy"],
-            clipped=self._seen["clip_ratio/region_mean"],
-            # The answers of a group stand together and have one prompt.
-            tokens_read=step.tokens_read + sum(len(p) for p, _ in groupby(p.prompt for p in parts)),
-            tokens_trained=sum(len(part.answer) for part in parts),
-            skipped=reason,
-        )
 
 
 def _weightless(part: Part) -> Part:
     """A part that teaches nothing, in the form of one that does."""
     return replace(part, advantage=0.0, old=part.old or [0.0] * len(part.answer))
-
-
-def _sampled(found: SampledBatch) -> dict[str, Any]:
-    return {
-        "reward": found.reward(),
-        "parts": found.parts(),
-        "tasks": found.tasks(),
-        "kept": len(found.kept),
-        "dropped": found.dropped,
-        "surplus": found.surplus or None,
-        "rounds": found.rounds,
-        "skipped": None if found.kept else found.barren,
-    }

@@ -17,14 +17,13 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from ...harness.models.checkpoint import Checkpoint
 from ...tasks.errors import RedoneError
-from ..corpus.preferences import Pair, read_pairs, write_pairs
+from ..corpus.preferences import Pair
 from ..settings import DpoSettings
 from .arguments import check_trl, lora_config, placeholder, quietly
 from .loop import report_left_out, trained
-from .packing import micro_batches, padded_logprobs
+from .packing import RowTokenizer, TokenRow, micro_batches, padded_logprobs
 from .steps import Progress, StageResult
 from .supervised import Order, WholeBatches, arguments, train
-from .tokenization import RowTokenizer, TokenRow
 
 
 class DpoTrainer(WholeBatches, DPOTrainer):
@@ -89,9 +88,6 @@ class DpoTrainer(WholeBatches, DPOTrainer):
         return list(zip(found[::2], found[1::2], strict=True))
 
 
-__all__ = ["Pair", "read_pairs", "train_dpo", "write_pairs"]
-
-
 def train_dpo(
     settings: DpoSettings,
     model: Path,
@@ -102,20 +98,9 @@ def train_dpo(
 ) -> StageResult:
     """Trains a model on preferences, or resumes where an earlier start stopped.
 
-    Args:
-        settings: Of the stage.
-        model: Folder of the model to start from; it is the reference, too.
-        pairs: Those with an answer that is too long are left out, and named in `left_out.json`.
-        output: Gets `model/`, `checkpoints/`, `steps.jsonl` and `tensorboard/`.
-        progress: Called after each optimizer step.
-
-    Returns:
-        What came of it; `stopped` says why it ended early.
-
-    Raises:
-        RedoneError: The model cannot be read, there is no pair that fits, memory does not suffice
-            for one pair.
-        DiskFull: No space left; the last complete checkpoint is intact.
+    Arguments, result and errors are those of `train_sft`. The model that it starts from is the
+    reference, too; pairs with an answer that is too long are left out, and named in
+    `left_out.json`.
     """
     check_trl()
     if (done := trained(output, settings.token_budget)) is not None:

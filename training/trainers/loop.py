@@ -2,8 +2,8 @@
 
 The Trainer of transformers cuts a batch into micro-batches before anything is known of them. Here a
 step is one call, so that rows of similar length share a pass, running out of memory halves the
-passes instead of ending the stage, and a ruined gradient can be dropped before the optimizer sees
-it. Imports torch and transformers.
+passes instead of ending the stage, and a ruined gradient is dropped before the optimizer sees it.
+Imports torch and transformers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import orjson
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -26,8 +25,8 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from ...harness.machine import is_out_of_memory
-from ...harness.run_folder import replacing
 from ...tasks.errors import RedoneError
+from ..rows import write_json
 from .arguments import quietly
 from .checkpoints import (
     CHECKPOINTS,
@@ -39,17 +38,7 @@ from .checkpoints import (
     out_of_space,
     save_model,
 )
-from .steps import (
-    Progress,
-    StageResult,
-    Step,
-    StepLog,
-    expected,
-    fault,
-    read_steps,
-    stop,
-    taken_already,
-)
+from .steps import Progress, StageResult, Step, expected, fault, read_steps, stop
 
 TENSORBOARD = "tensorboard"
 WANDB = "WANDB_PROJECT"
@@ -66,6 +55,7 @@ class StepTrainer(Trainer):
         step: The latest one.
         place: Where the order of rows resumes.
         between_rollouts: Whether all that was sampled has been trained on.
+        started: When the step began.
     """
 
     work: Any
@@ -73,17 +63,11 @@ class StepTrainer(Trainer):
     step: Step | None = None
     place: int
     between_rollouts: bool = True
-    _started = 0.0
+    started = 0.0
 
     def get_train_dataloader(self) -> DataLoader:
         """One empty batch per step, the same in every process: a step finds its rows itself."""
         return DataLoader(range(self.args.max_steps), batch_size=1, collate_fn=list)  # type: ignore[arg-type]
-
-    def finish_step(self) -> Step:
-        """The step just taken, with its time."""
-        assert self.step is not None
-        self.step = replace(self.step, seconds=time.perf_counter() - self._started)
-        return self.step
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """TRL's figures and the step's own."""
@@ -133,83 +117,73 @@ class StepTrainer(Trainer):
             total += loss.detach()
         return self.accelerator.reduce(total, reduction="mean")  # type: ignore[return-value]
 
+    def within_memory(self, model: Any, passes: Callable[[], Tensor], lower: str) -> Tensor:
+        """The loss of `passes`; where memory runs out, `micro_batch` is halved for good.
 
-def within_memory(trainer: Any, model: Any, passes: Callable[[], Tensor], lower: str) -> Tensor:
-    """What `passes` returns; where memory runs out, `trainer.micro_batch` is halved for good.
+        Args:
+            model: Its gradients are dropped before another try.
+            passes: All forward and backward passes of a step, by `micro_batch`.
+            lower: What the message advises to lower.
 
-    Args:
-        trainer: transformers' Trainer, with a `micro_batch` that `passes` goes by.
-        model: Whose gradients are dropped before another try.
-        passes: All forward and backward passes of a step.
-        lower: What the message advises to lower.
+        Raises:
+            RedoneError: Out of memory with a single row, or in one process of several.
+        """
+        while True:
+            try:
+                return passes()
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.micro_batch == 1 or self.accelerator.num_processes > 1:
+                    raise RedoneError(
+                        f"Out of memory with micro_batch {self.micro_batch}: lower {lower}, or "
+                        "switch gradient_checkpointing on."
+                    ) from error
+            self.micro_batch //= 2
+            model.zero_grad(set_to_none=True)
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
 
-    Raises:
-        RedoneError: Out of memory with a single row, or in one process of several.
-    """
-    while True:
-        try:
-            return passes()
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            if trainer.micro_batch == 1 or trainer.accelerator.num_processes > 1:
-                raise RedoneError(
-                    f"Out of memory with micro_batch {trainer.micro_batch}: lower {lower}, or "
-                    "switch gradient_checkpointing on."
-                ) from error
-        trainer.micro_batch //= 2
-        model.zero_grad(set_to_none=True)
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    def clipped(self, model: Any, step: Step) -> Step:
+        """The step with its gradient clipped, or dropped where it is not to be used.
 
+        Its norm is None under DeepSpeed, which clips by itself.
 
-def clipped(
-    trainer: Any, model: Any, loss: float, limit: float, before: Sequence[Step], step: int
-) -> tuple[float | None, str | None]:
-    """Clips the gradients, and drops them where they are not to be used.
-
-    Args:
-        trainer: transformers' Trainer.
-        model: Whose gradients they are.
-        loss: Of the step.
-        limit: Of their norm.
-        before: The steps so far.
-        step: Number of this one, from 1.
-
-    Returns:
-        Their norm before clipping (None under DeepSpeed, which clips by itself), and why they were
-        dropped, None if they were not.
-
-    Raises:
-        RedoneError: They are not to be used, and DeepSpeed has used them already.
-    """
-    norm = None
-    if not trainer.is_deepspeed_enabled:
-        norm = float(trainer.accelerator.clip_grad_norm_(model.parameters(), limit))
-    reason = fault(loss, norm, before)
-    if reason and trainer.is_deepspeed_enabled:
-        raise taken_already(step, reason)
-    if reason:
-        model.zero_grad(set_to_none=True)
-    return norm, reason
+        Raises:
+            RedoneError: The gradient is not to be used, and DeepSpeed has used it already.
+        """
+        norm, log = None, self.work.log
+        if not self.is_deepspeed_enabled:
+            limit = self.work.settings.max_grad_norm
+            norm = float(self.accelerator.clip_grad_norm_(model.parameters(), limit))  # type: ignore[arg-type]
+        reason = fault(float(step.loss or 0.0), norm, log.steps)
+        if reason and self.is_deepspeed_enabled:
+            raise RedoneError(
+                f"Stopped at step {step.step}: {reason}. DeepSpeed had taken the step before that "
+                "was detected, so the current weights are not kept: rerun the same command to "
+                "resume from the last complete checkpoint. A lower learning_rate or a longer "
+                "warm-up may help."
+            )
+        if reason:
+            model.zero_grad(set_to_none=True)
+        return replace(step, grad_norm=norm, skipped=reason)
 
 
 def report_left_out(
-    output: Path, ids: list[str], count: int, most: int, part: str = "tokens"
+    output: Path, ids: Sequence[str], count: int, most: int, part: str = "tokens"
 ) -> None:
     """Reports the rows that are too long, in a file and in a line.
 
     Args:
         output: Of the stage.
-        ids: Of the rows.
+        ids: Of the rows, out of `count`.
         count: Rows in all.
-        most: Limit.
-        part: What is limited.
+        most: Limit of what `part` names.
+        part: For the message.
     """
     output.mkdir(parents=True, exist_ok=True)
-    with replacing(output / LEFT_OUT) as temporary:
-        temporary.write_bytes(orjson.dumps({"max_tokens": most, "rows": ids}))
+    write_json(output / LEFT_OUT, {"max_tokens": most, "rows": ids}, indent=False)
     if ids:
         print(
             f"{len(ids)} of {count} rows have more than {most} {part} and are left out; "
@@ -219,13 +193,7 @@ def report_left_out(
 
 
 class Watch(TrainerCallback):
-    """Writes the step log, requests checkpoints where all rollouts are used up, and stops.
-
-    Args:
-        trainer: The stage's.
-        total: Optimizer steps in all.
-        progress: Called after each.
-    """
+    """Writes the step log, requests checkpoints where all rollouts are used up, and stops."""
 
     def __init__(self, trainer: StepTrainer, total: int, progress: Progress) -> None:
         self._trainer, self._total, self._progress = trainer, total, progress
@@ -233,17 +201,17 @@ class Watch(TrainerCallback):
         self.stopped: str | None = None
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        trainer = self._trainer
-        step = trainer.finish_step()
-        trainer.work.log.append(step)
-        steps, budget = trainer.work.log.steps, trainer.work.settings.token_budget
+        trainer, work = self._trainer, self._trainer.work
+        assert trainer.step is not None
+        step = replace(trainer.step, seconds=time.perf_counter() - trainer.started)
+        trainer.step = step
+        work.log.append(step)
+        steps, budget = work.log.steps, work.settings.token_budget
         self._progress(step.step, expected(steps, self._total, budget), progress_line(step))
         self.stopped = stop(steps, budget)
-        if self.stopped:
-            control.should_training_stop = True
-        due = step.step - self._saved >= trainer.work.settings.save_every
-        if due and trainer.between_rollouts and step.step < self._total:
-            control.should_save = True
+        control.should_training_stop |= self.stopped is not None
+        due = step.step - self._saved >= work.settings.save_every
+        control.should_save |= due and trainer.between_rollouts and step.step < self._total
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         trainer = self._trainer
@@ -296,37 +264,27 @@ def progress_line(step: Step) -> str:
     """A step in one line: the mean value of each task and its chance level."""
     if step.skipped:
         return f"skipped: {step.skipped}"
-    tasks = (
+    if step.reward is None:
+        return "" if step.loss is None else f"loss {step.loss:.3f}"
+    tasks = ", ".join(
         f"{name} {mean.value:.2f} (chance {mean.chance:.2f})" for name, mean in step.tasks.items()
     )
     groups = "" if step.kept is None else f"  {step.kept} groups, {step.dropped} dropped"
-    if step.reward is None:
-        return "" if step.loss is None else f"loss {step.loss:.3f}"
-    reward = f"reward {step.reward:.2f}  "
-    return f"{reward}{', '.join(tasks)}{groups}"
+    return f"reward {step.reward:.2f}  {tasks}{groups}"
 
 
 def trained(output: Path, budget: int | None) -> StageResult | None:
-    """What came of a stage that has its model already; None if it has not."""
+    """The result of a stage that has its model already; None if it has not."""
     if not (output / MODEL).is_dir():
         return None
     steps = list(read_steps(output))
-    log = StepLog(output, len(steps), writes=False)
-    log.close()
-    return log.result(output / MODEL, stop(steps, budget) if steps else None)
+    return StageResult.of(steps, output / MODEL, stop(steps, budget) if steps else None)
 
 
 def run(
     trainer: StepTrainer, resumed: Path | None, output: Path, total: int, progress: Progress
 ) -> StageResult:
-    """Trains to the end and writes the model.
-
-    Args:
-        trainer: Before its first step.
-        resumed: Checkpoint to resume from.
-        output: Of the stage.
-        total: Optimizer steps in all.
-        progress: Called after each.
+    """Trains for `total` optimizer steps from a checkpoint, if any, and writes the model.
 
     Raises:
         DiskFull: No space left; the last complete checkpoint is intact.
@@ -345,4 +303,4 @@ def run(
     finally:
         trainer.work.log.close()
     save_model(trainer, output / MODEL)
-    return trainer.work.log.result(output / MODEL, watch.stopped)
+    return StageResult.of(trainer.work.log.steps, output / MODEL, watch.stopped)

@@ -1,10 +1,10 @@
-"""Answers to train on: token by token what the model wrote, and what an evaluation reads in it."""
+"""Answers to train on: the sampled tokens, and the completion as an evaluation parses it."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,8 +29,8 @@ class Rollout:
     Attributes:
         prompt: Its tokens.
         answer: The tokens that were sampled, the one that ended it included; never empty.
-        completion: What an evaluation would have of it.
-        logprobs: Of the tokens when they were sampled, from an engine of its own arithmetic.
+        completion: As an evaluation parses it.
+        logprobs: Of the tokens when they were sampled, by an engine with different arithmetic.
     """
 
     prompt: Sequence[int]
@@ -41,7 +41,7 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A row as it is asked.
+    """A row as a prompt.
 
     Attributes:
         place: In the order of all prompts of the stage: decides the draws.
@@ -62,7 +62,7 @@ class Question:
         return Traced(self.settings, decode, eos, self.opened)
 
     def limit(self, completion: Completion) -> int:
-        """Tokens that this answer could have in all: thinking has a room of its own."""
+        """Tokens that this answer could have in all, thinking included."""
         thought = self.settings.max_thinking_tokens if completion.thinking else 0
         return self.settings.max_tokens + thought
 
@@ -107,13 +107,13 @@ class Asking:
 
     A plain answer is cut where the evaluation of its task cuts it, or at `max_new_tokens` if that
     is less, and a model that thinks may think up to `max_new_tokens` in all. An answer behind its
-    reasons, which no evaluation asks for, may be `max_new_tokens` long.
+    reasons, which no evaluation requests, may be `max_new_tokens` long.
 
     Args:
         renderer: The model's chat template and tokenizer.
         settings: Of the stage.
         context: Tokens that the model can hold, None: no bound.
-        rationale: Whether a row is asked to reason first.
+        rationale: Whether a row has to reason first.
 
     Attributes:
         most: Tokens that a prompt may have.
@@ -135,7 +135,7 @@ class Asking:
         """The rows whose prompts are short enough, and the ids of the others.
 
         Raises:
-            RedoneError: None is, or one cannot be judged.
+            RedoneError: None is, or one cannot be scored.
         """
         for row in rows:
             row.sample()  # refuses a row without target
@@ -152,7 +152,7 @@ class Asking:
         return kept, [row.id for row, n in zip(rows, lengths, strict=True) if n > self.most]
 
     def question(self, place: int, row: TrainingRow) -> Question:
-        """The row as it is asked at a place."""
+        """The prompt of a row at a place in the order."""
         settings, reasoned = self._settings, self._rationale(row)
         rendered = self.renderer.render(row.asked(reasoned))
         (ids,) = self.renderer.encode([rendered])
@@ -192,20 +192,13 @@ class FastWriter:
     def write(self, questions: Sequence[Question]) -> list[list[Rollout]]:
         from ...harness.models.rows import Row, generator
 
-        rows: list[list[Row]] = []
-        for question in questions:
+        def row(question: Question, draw: int) -> Row:
             request = Request(question.row.id, question.row.messages, question.settings)
-            rows.append(
-                [
-                    Row(
-                        request,
-                        list(question.prompt),
-                        question.answer(self._renderer.decode, self._eos),
-                        source=generator(question.seed(self._seed, draw)),
-                    )
-                    for draw in range(self._group)
-                ]
-            )
+            answer = question.answer(self._renderer.decode, self._eos)
+            source = generator(question.seed(self._seed, draw))
+            return Row(request, list(question.prompt), answer, source=source)
+
+        rows = [[row(question, draw) for draw in range(self._group)] for question in questions]
         self._engine.refresh()
         for _ in self._engine.generate([row for group in rows for row in group]):
             pass
@@ -230,7 +223,7 @@ class TrainerWriter:
         renderer: For turning tokens to text.
         eos: Tokens that end a text.
         group: Answers to one question.
-        seed: Of the draws; vLLM has draws of its own.
+        seed: Of the draws; vLLM draws by itself.
         rank: Of this process.
     """
 
@@ -266,24 +259,20 @@ class TrainerWriter:
                     ) from error
                 raise
         seconds = (time.perf_counter() - started) / len(prompts)
-        out: list[list[Rollout]] = []
-        for number, question in enumerate(questions):
-            group = []
-            for i in range(number * self._group, (number + 1) * self._group):
-                answer = _read(question.answer(self._renderer.decode, self._eos), texts[i])
-                completion = answer.completion(len(question.prompt), seconds)
-                sampled = None if logprobs is None else logprobs[i]
-                group.append(_rollout(question, answer, completion, sampled))
-            out.append(group)
-        return out
 
+        def read(question: Question, i: int) -> Rollout:
+            answer = question.answer(self._renderer.decode, self._eos)
+            for token in texts[i]:
+                if answer.add(int(token)):
+                    break  # what follows the end of the answer counts as not sampled
+            completion = answer.completion(len(question.prompt), seconds)
+            return _rollout(question, answer, completion, None if logprobs is None else logprobs[i])
 
-def _read(answer: Traced, tokens: Iterable[int]) -> Traced:
-    """Take tokens up to the one that ends the answer; the rest is as if it had not been sampled."""
-    for token in tokens:
-        if answer.add(int(token)):
-            break
-    return answer
+        size = self._group
+        return [
+            [read(question, i) for i in range(number * size, (number + 1) * size)]
+            for number, question in enumerate(questions)
+        ]
 
 
 def _rollout(

@@ -33,13 +33,7 @@ _EPSILON = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The answers to one prompt, scored.
-
-    Attributes:
-        task: Of the row.
-        rollouts: The answers.
-        answers: What each is worth.
-    """
+    """The answers to one prompt of a task, and the score of each."""
 
     task: str
     rollouts: Sequence[Rollout]
@@ -48,10 +42,8 @@ class Group:
     @property
     def teaches(self) -> bool:
         """Whether the task's own values differ enough."""
-        values = [j.value for j in self.answers if _usable(j)]
-        if len(values) < 2:
-            return False
-        return max(values) - min(values) > SPREAD[by_name(self.task).reward]  # type: ignore[type-var,operator]
+        values = [_value(answer) for answer in self.answers if _usable(answer)]
+        return len(values) > 1 and max(values) - min(values) > SPREAD[by_name(self.task).reward]
 
     def advantages(self) -> list[float | None]:
         """Each answer's shaped reward relative to the group's, in standard deviations of the group.
@@ -60,9 +52,9 @@ class Group:
             None for an answer that could not be scored: it is not trained on. Others are multiplied
             by the weight of their loss.
         """
-        rewards = [j.reward for j in self.answers if _usable(j)]
-        mean = math.fsum(rewards) / len(rewards)  # type: ignore[arg-type]
-        squares = math.fsum((r - mean) ** 2 for r in rewards)  # type: ignore[operator]
+        rewards = [float(j.reward) for j in self.answers if _usable(j)]  # type: ignore[arg-type]
+        mean = _mean(rewards)
+        squares = math.fsum((r - mean) ** 2 for r in rewards)
         deviation = math.sqrt(squares / (len(rewards) - 1)) + _EPSILON
         return [
             j.weight * (j.reward - mean) / deviation if _usable(j) else None  # type: ignore[operator]
@@ -107,7 +99,8 @@ class SampledBatch:
 
     def reward(self) -> float | None:
         """Mean of value and shaping, None where nothing was scored."""
-        return _mean([j.reward for _, j in self.scored()])
+        rewards = [float(j.reward) for _, j in self.scored()]  # type: ignore[arg-type]
+        return _mean(rewards) if rewards else None
 
     def parts(self) -> dict[str, float]:
         """Mean of each shaping term over the answers that have it."""
@@ -115,31 +108,35 @@ class SampledBatch:
         for _, answer in self.scored():
             for name, value in answer.parts.items():
                 found.setdefault(name, []).append(value)
-        return {name: math.fsum(values) / len(values) for name, values in found.items()}
+        return {name: _mean(values) for name, values in found.items()}
 
     def tasks(self) -> dict[str, TaskMean]:
         """Mean value of each task, with its chance level."""
         found: dict[str, list[float]] = {}
         for task, answer in self.scored():
-            found.setdefault(task, []).append(float(answer.value))  # type: ignore[arg-type]
+            found.setdefault(task, []).append(_value(answer))
         return {
-            name: TaskMean(math.fsum(v) / len(v), by_name(name).chance.value, len(v))
-            for name, v in sorted(found.items())
+            name: TaskMean(_mean(values), by_name(name).chance.value, len(values))
+            for name, values in sorted(found.items())
         }
 
     @property
     def barren(self) -> str:
         """Why nothing was kept, in a few words."""
-        values = [j.value for _, j in self.scored()]
+        values = [_value(answer) for _, answer in self.scored()]
         if not values:
             return "no answer could be scored"
-        if max(values) <= 0:  # type: ignore[type-var,operator]
+        if max(values) <= 0:
             return "every answer was worth 0"
         return "the answers of every group were worth alike"
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    return math.fsum(values) / len(values) if values else None  # type: ignore[arg-type]
+def _value(answer: ScoredAnswer) -> float:
+    return float(answer.value)  # type: ignore[arg-type]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
 
 
 def sample_batch(draw: Callable[[int], list[Group]], wanted: int, resamples: int) -> SampledBatch:
@@ -162,9 +159,9 @@ def sample_batch(draw: Callable[[int], list[Group]], wanted: int, resamples: int
 
 
 class PromptOrder:
-    """The endless order in which rows are asked: epoch by epoch, each in an order of its own.
+    """The endless order of prompts: epoch by epoch, each in a different order.
 
-    In an epoch a row comes once on average over the rows of its task; a row of weight 2 beside
+    In an epoch a row comes once on average over the rows of its task; a row of weight 2 among
     others of weight 1 comes about twice as often as they do. The order depends on rows and seed
     alone, so a place in it is all that a resumed stage needs to know.
 
@@ -177,7 +174,7 @@ class PromptOrder:
         totals: dict[str, list[float]] = {}
         for row in rows:
             totals.setdefault(row.task, []).append(row.weight)
-        means = {task: math.fsum(w) / len(w) for task, w in totals.items()}
+        means = {task: _mean(weights) for task, weights in totals.items()}
         self._times = [row.weight / means[row.task] for row in rows]
         self._seed = seed
         self._epoch, self._start = -1, 0
@@ -231,7 +228,7 @@ class Part:
 
 
 def parts_of(group: Group) -> list[Part]:
-    """The answers of a group that can be learnt from, with their advantages."""
+    """The answers of a group that can be learned from, with their advantages."""
     return [
         Part(rollout.prompt, rollout.answer, advantage, rollout.logprobs)
         for rollout, advantage in zip(group.rollouts, group.advantages(), strict=True)

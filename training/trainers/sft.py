@@ -1,7 +1,7 @@
 """Stage 2: supervised fine-tuning on TRL's SFTTrainer; continued pre-training with `raw_text`.
 
 The answer's tokens are learned and the prompt's are only read; with `raw_text` the whole text is
-learned. A row is rendered as an evaluation asks it, so that training and use see the same prompt.
+learned. A row is rendered as in an evaluation, so that training and use see the same prompt.
 Imports TRL.
 """
 
@@ -22,16 +22,18 @@ from ..settings import SftSettings
 from .arguments import check_trl, lora_config, placeholder, quietly
 from .loop import report_left_out, trained
 from .packing import (
+    RowTokenizer,
+    TokenRow,
     micro_batches,
     packed_logprobs,
     packs_of,
     padded_logprobs,
     supports_trees,
+    token_rows,
     tree_logprobs,
 )
 from .steps import Progress, StageResult
 from .supervised import Order, WholeBatches, arguments, train
-from .tokenization import RowTokenizer, TokenRow, token_rows
 
 
 class SftTrainer(WholeBatches, SFTTrainer):
@@ -109,7 +111,7 @@ def train_sft(
         progress: Called after each optimizer step.
 
     Returns:
-        What came of it; `stopped` says why it ended early.
+        The result; `stopped` says why it ended early.
 
     Raises:
         RedoneError: The model cannot be read, no row fits, memory does not suffice for one row.

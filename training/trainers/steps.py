@@ -1,4 +1,4 @@
-"""The step log: a line for every optimizer step, what came of the stage, and when to stop."""
+"""The step log: a line for every optimizer step, the result of a stage, and when to stop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from statistics import median
 from typing import Any
 
 from ...harness.run_folder import DiskFull, Journal, disk_full
-from ...tasks.errors import RedoneError
 
 Progress = Callable[[int, int, str], None]
 """Called after each step with steps done, steps in all as far as can be seen, and a line about the
@@ -21,7 +20,7 @@ STEPS = "steps.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """What came of one stage of training.
+    """The result of one stage of training.
 
     Attributes:
         model: Folder of the trained model.
@@ -43,15 +42,27 @@ class StageResult:
     seconds: float
     stopped: str | None = None
 
+    @classmethod
+    def of(cls, steps: Sequence[Step], model: Path, stopped: str | None) -> StageResult:
+        """The sums over all steps."""
+        sums = ("tokens_read", "tokens_generated", "tokens_trained", "seconds")
+        return cls(
+            model=model,
+            steps=len(steps),
+            skipped=sum(step.skipped is not None for step in steps),
+            **{name: sum(getattr(step, name) for step in steps) for name in sums},
+            stopped=stopped,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class TaskMean:
-    """How the rollouts of one task were judged in one step.
+    """The scores of one task's rollouts in one step.
 
     Attributes:
         value: Mean of the task's own value, 0..1, before any shaping, over all groups.
-        chance: What the best answer sheet without skill reaches: below it, nothing is learnt yet.
-        n: Rollouts that were judged.
+        chance: Score of the best trivial baseline: below it, nothing is learned yet.
+        n: Rollouts that were scored.
     """
 
     value: float
@@ -65,10 +76,10 @@ class Step:
 
     Attributes:
         step: 1, 2, ...
-        loss: What was minimised, over the tokens trained on.
+        loss: Of the tokens trained on.
         grad_norm: Of all gradients together, before clipping.
         learning_rate: Used in this step.
-        reward: Mean of value and shaping, over all judged rollouts of all groups.
+        reward: Mean of value and shaping, over all scored rollouts of all groups.
         parts: Mean of each shaping term.
         tasks: By task.
         kept, dropped: Groups that entered the loss, and those that were alike and did not.
@@ -117,18 +128,16 @@ class Step:
 
     def scalars(self) -> dict[str, float]:
         """The numbers by name, nested ones joined by `/`: what TensorBoard draws."""
-        flat: dict[str, float] = {}
-        for name, value in asdict(self).items():
-            if name in ("parts", "tasks"):
-                for key, entry in value.items():
-                    if isinstance(entry, dict):
-                        flat |= {f"{name}/{key}/{part}": float(x) for part, x in entry.items()}
-                    else:
-                        flat[f"{name}/{key}"] = float(entry)
-            elif isinstance(value, int | float) and name != "step":
-                flat[name] = float(value)
-        flat["skipped"] = float(self.skipped is not None)
-        return flat
+        numbers = _leaves({k: v for k, v in asdict(self).items() if k not in ("step", "skipped")})
+        return {**dict(numbers), "skipped": float(self.skipped is not None)}
+
+
+def _leaves(record: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{above}{name}/")
+        elif value is not None:
+            yield f"{above}{name}", float(value)
 
 
 class StepLog:
@@ -136,8 +145,8 @@ class StepLog:
 
     Args:
         folder: Of the stage; made if it is not there.
-        after: The step that training goes on from: lines of later steps, left by a start that did
-            not come to its next checkpoint, are dropped.
+        after: The step that training resumes from: lines of later steps, left by a start that did
+            not reach its next checkpoint, are dropped.
         writes: False in the other processes of a launch: they only remember.
 
     Raises:
@@ -151,11 +160,17 @@ class StepLog:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise (_full(folder) if disk_full(error) else error) from error
+                if disk_full(error):
+                    message = f"No space left for {folder}. Free some and rerun the same command"
+                    raise DiskFull(f"{message} to resume.") from error
+                raise
             self._journal.repair()
         self.steps: list[Step] = [s for s in read_steps(folder) if s.step <= after] if after else []
         if writes:
-            self._keep_to(after)
+            later = (at for at, record in self._journal.located() if record["step"] > after)
+            if (offset := next(later, None)) is not None:
+                with self._journal.path.open("rb+") as file:
+                    file.truncate(offset)
 
     def append(self, step: Step) -> None:
         """Add a line.
@@ -170,27 +185,6 @@ class StepLog:
     def close(self) -> None:
         self._journal.close()
 
-    def result(self, model: Path, stopped: str | None = None) -> StageResult:
-        """The sums over all steps so far."""
-        return StageResult(
-            model=model,
-            steps=len(self.steps),
-            skipped=sum(s.skipped is not None for s in self.steps),
-            tokens_read=sum(s.tokens_read for s in self.steps),
-            tokens_generated=sum(s.tokens_generated for s in self.steps),
-            tokens_trained=sum(s.tokens_trained for s in self.steps),
-            seconds=sum(s.seconds for s in self.steps),
-            stopped=stopped,
-        )
-
-    def _keep_to(self, after: int) -> None:
-        """Cut the file behind the last line that stays."""
-        for offset, record in self._journal.located():
-            if record["step"] > after:
-                with self._journal.path.open("rb+") as file:
-                    file.truncate(offset)
-                return
-
 
 def read_steps(folder: Path) -> Iterator[Step]:
     """The steps of a stage, in order; fields of newer versions are passed over."""
@@ -199,10 +193,6 @@ def read_steps(folder: Path) -> Iterator[Step]:
         kept = {name: value for name, value in record.items() if name in known}
         tasks: Mapping[str, Any] = kept.pop("tasks", {})
         yield Step(**kept, tasks={name: TaskMean(**entry) for name, entry in tasks.items()})
-
-
-def _full(folder: Path) -> DiskFull:
-    return DiskFull(f"No space left for {folder}. Free some and rerun the same command to resume.")
 
 
 BAD = 3
@@ -222,7 +212,7 @@ def fault(loss: float, norm: float | None, before: Sequence[Step]) -> str | None
 
     Args:
         loss: Of the step.
-        norm: Of its gradient, before clipping; None where it is not known.
+        norm: Of its gradient, before clipping; None if unknown.
         before: The steps so far.
     """
     if not math.isfinite(loss) or (norm is not None and not math.isfinite(norm)):
@@ -233,28 +223,8 @@ def fault(loss: float, norm: float | None, before: Sequence[Step]) -> str | None
     return None
 
 
-def taken_already(step: int, reason: str) -> RedoneError:
-    """The error for a fault under DeepSpeed: the backward pass has moved the weights by then.
-
-    Args:
-        step: In which it was found, from 1.
-        reason: As of `fault`.
-    """
-    return RedoneError(
-        f"Stopped at step {step}: {reason}. DeepSpeed had taken the step before that was seen, "
-        "so the current weights are not kept: rerun the same command to resume from the last "
-        "complete checkpoint. A lower learning_rate or a longer warm-up may help."
-    )
-
-
 def expected(steps: Sequence[Step], total: int, budget: int | None = None) -> int:
-    """How many steps there will be, by what those so far have processed.
-
-    Args:
-        steps: So far, one or more.
-        total: Steps, if the budget lets them all be taken.
-        budget: Tokens that may be processed, over all steps.
-    """
+    """How many of `total` steps a budget of tokens allows, by what `steps` have processed."""
     spent = sum(step.tokens for step in steps)
     if budget is None or not spent:
         return total
@@ -262,12 +232,7 @@ def expected(steps: Sequence[Step], total: int, budget: int | None = None) -> in
 
 
 def stop(steps: Sequence[Step], budget: int | None = None) -> str | None:
-    """Why training should end after these steps, None if it should go on.
-
-    Args:
-        steps: So far.
-        budget: Tokens that may be processed, over all steps.
-    """
+    """Why training should end after these steps, by a budget of tokens; None if it should not."""
     spent = sum(step.tokens for step in steps)
     if budget is not None and spent >= budget:
         return f"Ended at step {steps[-1].step}: its {budget:,} tokens are processed ({spent:,})."
@@ -287,7 +252,7 @@ def stop(steps: Sequence[Step], budget: int | None = None) -> str | None:
         )
     if any(bad):
         skipped = skipped[: bad.index(True)]
-    # A rollout is told with the first of its updates; the others have nothing of their own to say.
+    # A rollout is logged with the first of its updates, the only one to have `kept`.
     barren = [s.skipped for s in steps[len(steps) - len(skipped) :] if s.kept is not None]
     if len(barren) >= BARREN:
         return (

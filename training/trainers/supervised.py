@@ -18,7 +18,7 @@ from torch import Tensor
 from ..settings import Supervised
 from .arguments import trainer_arguments
 from .checkpoints import CHECKPOINTS, check_mergeable, newest_complete
-from .loop import StepTrainer, clipped, run, within_memory
+from .loop import StepTrainer, run
 from .steps import Progress, StageResult, Step, StepLog
 
 
@@ -41,11 +41,10 @@ class Order:
     @staticmethod
     def of(settings: Supervised, size: int) -> Order:
         """The order of a stage; `epochs` may end in the middle of one."""
-        batch = settings.batch
-        last = settings.steps * batch if settings.steps else 0
+        last = (settings.steps or 0) * settings.batch
         if settings.epochs:
             last = max(1, round(settings.epochs * size))
-        return Order(size, batch, last, settings.seed)
+        return Order(size, settings.batch, last, settings.seed)
 
     @property
     def steps(self) -> int:
@@ -65,13 +64,7 @@ def _shuffled(size: int, seed: int, epoch: int) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a stage is made of.
-
-    Attributes:
-        settings: Of the stage.
-        order: Which rows each step learns from.
-        log: The steps so far, to which the trainer adds its own.
-    """
+    """Everything a stage consists of; the trainer appends to the log."""
 
     settings: Supervised
     order: Order
@@ -86,10 +79,6 @@ class WholeBatches(StepTrainer):
     """
 
     work: Work
-
-    def begin(self, work: Work) -> None:
-        """Sets what is to be trained."""
-        self.work, self.micro_batch = work, work.settings.micro_batch
 
     @abstractmethod
     def loss_of(self, model: Any, chosen: Sequence[int], whole: Sequence[int]) -> Tensor:
@@ -123,24 +112,19 @@ class WholeBatches(StepTrainer):
             RedoneError: A ruined gradient under DeepSpeed, where it cannot be dropped; or out of
                 memory with a single row, or in one process of several.
         """
-        self._started = time.perf_counter()
+        self.started = time.perf_counter()
         chosen = self.work.order[self.state.global_step]
-        loss = within_memory(
-            self, model, lambda: self._all_passes(model, chosen), "it or max_tokens"
-        )
-        limit, before = self.work.settings.max_grad_norm, self.work.log.steps
-        number = self.state.global_step + 1
-        norm, reason = clipped(self, model, float(loss), limit, before, number)
-        self.step = Step(
-            number,
+        lower = "it or max_tokens"
+        loss = self.within_memory(model, lambda: self._all_passes(model, chosen), lower)
+        step = Step(
+            self.state.global_step + 1,
             loss=float(loss),
-            grad_norm=norm,
             learning_rate=self.learning_rate_now(),
             tokens_read=self.read(chosen),
             tokens_trained=self.learned(chosen),
-            skipped=reason,
         )
-        return torch.zeros_like(loss) if reason else loss
+        self.step = self.clipped(model, step)
+        return torch.zeros_like(loss) if self.step.skipped else loss
 
     def _all_passes(self, model: Any, chosen: Sequence[int]) -> Tensor:
         first, end = self.own_share(len(chosen))
@@ -178,5 +162,5 @@ def train(
     found = newest_complete(output / CHECKPOINTS)
     step = int(found[1]["step"]) if found else 0
     log = StepLog(output, step, writes=trainer.is_world_process_zero())
-    trainer.begin(Work(settings, order, log))
+    trainer.work, trainer.micro_batch = Work(settings, order, log), settings.micro_batch
     return run(trainer, found[0] if found else None, output, order.steps, progress)
