@@ -81,8 +81,8 @@ def packed(content: bytes, level: int = 9) -> str:
 
 
 def packed_json(value: Any) -> str:
-    """A JSON value, packed."""
-    return packed(orjson.dumps(value))
+    """A JSON value, numbers and arrays of NumPy included, packed."""
+    return packed(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
 def unpacked(text: str) -> bytes:
