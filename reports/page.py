@@ -13,8 +13,7 @@ from ..tasks.registry import TASKS, category_title
 from ..tasks.schema import FAILURES
 from .examples import Examples
 from .seesaw import Seesaw
-from .seesaw_plotly import seesaw_figure
-from .seesaw_svg import svg
+from .seesaw_draw import seesaw_figure, svg
 from .stages import ReportRuns, notes_of
 from .summary import (
     BADGES,

@@ -14,7 +14,7 @@ from . import markdown
 from .examples import LIMIT, examples
 from .page import page
 from .seesaw import seesaw
-from .seesaw_svg import SUFFIXES, write_picture
+from .seesaw_draw import SUFFIXES, write_picture
 from .stages import compare_runs
 from .summary import provenance, verdict
 from .training import training_logs

@@ -259,7 +259,7 @@ def _progress(log: TrainingLog) -> Iterator[TaskProgress]:
 def _mean(values: Values) -> float:
     """The mean of the known values; NaN where none is known."""
     known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else math.nan
+    return math.fsum(known) / len(known) if len(known) else math.nan
 
 
 def picture(title: str, steps: Values, series: Mapping[str, Values]) -> str:
