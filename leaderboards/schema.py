@@ -143,15 +143,8 @@ class Submission(_Strict):
 
     def signed_request(self) -> dict[str, Any]:
         """The request in the form that signatures are computed from."""
-        tasks = {
-            name: {
-                "version": task.version,
-                "prompt": task.prompt,
-                "data": task.data,
-                "settings": task.settings.model_dump(),
-            }
-            for name, task in self.tasks.items()
-        }
+        signed = {"version", "prompt", "data", "settings"}
+        tasks = {name: task.model_dump(include=signed) for name, task in self.tasks.items()}
         return self.request.model_dump() | {"tasks": tasks}
 
     @property
