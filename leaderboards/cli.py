@@ -103,11 +103,11 @@ def show(
         suite: Only this suite's sheet.
         check: Only recompute what papers print; 1 if something does not hold.
     """
+    from ..harness.html import write
     from ..harness.published.paper import load_paper, path_of, shipped
     from ..tasks.registry import SUITES
     from .board import board, findings
     from .display import findings_text, markdown, page, print_board, spreadsheet
-    from .schema import write
 
     form = output.suffix.removeprefix(".") if output else ""
     if output and form not in FORMATS:

@@ -113,41 +113,32 @@ def conditions(submission: Submission, role: Role, of: Sequence[str]) -> tuple[C
     records = {name: task.scorings[role] for name, task in tasks.items()}
     settings = {name: task.settings for name, task in tasks.items()}
     services = {n: sorted(services_of(r.signature).items()) for n, r in records.items()}
-    request = submission.request
     scored = {name: task.samples - records[name].not_scored for name, task in tasks.items()}
+    samples = {n: (t.data, scored[n]) for n, t in tasks.items()}
     words = [r.scoring for r in records.values()]
     words += [f"{need} {name}" for found in services.values() for need, name in found]
-    return (
-        _condition("tasks", list(tasks), f"{len(tasks)} tasks"),
-        _condition("task versions", {n: t.version for n, t in tasks.items()}),
-        _condition(
-            "samples",
-            {n: (t.data, scored[n]) for n, t in tasks.items()},
-            f"{sum(scored.values()):,} samples",
-        ),
-        _condition("prompts", {n: t.prompt for n, t in tasks.items()}),
-        _condition(
-            "scoring",
+    request, thinking = submission.request, submission.model.thinking or "auto"
+    found: dict[str, tuple[Any, str]] = {
+        "tasks": (list(tasks), f"{len(tasks)} tasks"),
+        "task versions": ({n: t.version for n, t in tasks.items()}, ""),
+        "samples": (samples, f"{sum(scored.values()):,} samples ({digest(samples)})"),
+        "prompts": ({n: t.prompt for n, t in tasks.items()}, ""),
+        "scoring": (
             {n: (records[n].scoring, services[n]) for n in tasks},
             ", ".join(dict.fromkeys(words)),
         ),
-        _condition(
-            "limits",
+        "limits": (
             {n: (s.max_tokens, list(s.stop), s.max_thinking_tokens) for n, s in settings.items()},
+            "",
         ),
-        _condition("sampling", {n: (s.temperature, s.top_p, s.top_k) for n, s in settings.items()}),
-        _condition("partition", request.partition, request.partition),
-        _condition("draws", request.draws, str(request.draws)),
-        _condition("system text", request.system),
-        _condition(
-            "thinking", submission.model.thinking or "auto", submission.model.thinking or "auto"
-        ),
-    )
-
-
-def _condition(field: str, value: Any, display: str = "") -> Condition:
-    mark = digest(value)
-    return Condition(field, mark, f"{display} ({mark})" if field == "samples" else display or mark)
+        "sampling": ({n: (s.temperature, s.top_p, s.top_k) for n, s in settings.items()}, ""),
+        "partition": (request.partition, request.partition),
+        "draws": (request.draws, str(request.draws)),
+        "system text": (request.system, ""),
+        "thinking": (thinking, thinking),
+    }
+    marks = {field: digest(value) for field, (value, _) in found.items()}
+    return tuple(Condition(f, marks[f], display or marks[f]) for f, (_, display) in found.items())
 
 
 def differences(main: Sequence[Condition], other: Sequence[Condition]) -> list[str]:

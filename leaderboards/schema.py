@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from ..harness.run_folder import replacing
+from ..harness.html import write
 from ..tasks.errors import RedoneError
 
 SCHEMA_VERSION = 1
@@ -188,22 +188,6 @@ def save(submission: Submission, folder: Path) -> Path:
     path = folder / submission.file_name
     write(path, orjson.dumps(submission.model_dump(), option=options))
     return path
-
-
-def write(path: Path, content: bytes) -> None:
-    """Writes a file, its folder too if need be, in one step.
-
-    Raises:
-        RedoneError: It cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
-    except OSError as error:
-        raise RedoneError(
-            f"{path} cannot be written: {error.strerror}. Name another --output."
-        ) from None
 
 
 def first_problem(error: ValidationError) -> str:

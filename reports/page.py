@@ -16,7 +16,6 @@ from .seesaw import Seesaw
 from .seesaw_draw import seesaw_figure, svg
 from .stages import ReportRuns, notes_of
 from .summary import (
-    BADGES,
     Provenance,
     diagnosis_of,
     diagnosis_tables,
@@ -93,7 +92,6 @@ def page(
         verdict=verdict(report, found),
         notes=notes_of(report),
         verdicts=[verdict_on(stage, report.base, found) for stage in report.stages],
-        badges=BADGES,
         seesaw=found,
         picture=svg(found) if found.placed else "",
         forests=[(stage, forest(report, stage)) for stage in report.compared],

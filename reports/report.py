@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ..harness import html
 from ..harness.gate.policy import Policy, load_policy
-from ..harness.run_folder import replacing
 from ..tasks.errors import RedoneError
 from . import markdown
 from .examples import LIMIT, examples
@@ -87,14 +87,7 @@ def make_report(config: ReportConfig) -> Report:
     kept = examples(report.compared, None if config.all_examples else limit, config.seed)
     write = page if form == "html" else markdown.markdown
     content = write(report, found, kept, origin, logs)
-    try:
-        config.output.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(config.output) as temporary:
-            temporary.write_text(content, "utf-8")
-    except OSError as error:
-        raise RedoneError(
-            f"{config.output} cannot be written: {error.strerror}. Name another --output."
-        ) from None
+    html.write(config.output, content.encode("utf-8"))
     if config.seesaw:
         write_picture(found, config.seesaw)
     made = verdict(report, found)
