@@ -1,4 +1,4 @@
-"""Training curves: the step log of each stage, found beside the runs, read and drawn as SVG.
+"""Training curves: the step log of each stage, found beside the runs, and what is drawn of it.
 
 `redone-train` writes `DIR/runs/STAGE` (the evaluation) and `DIR/stages/STAGE/steps.jsonl` (one line
 per optimizer step). Logs of other or newer trainers are read as far as their fields are known; what
@@ -10,19 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 
-from ..harness.display import MINUS
 from ..tasks.command import visible
 from ..tasks.errors import RedoneError
-from . import plot
-from .plot import Place, svg_line, svg_text
+from .plot import Values, mean, picture
 from .stages import ReportRuns
 from .tables import Table
 
@@ -47,17 +43,8 @@ PANELS = (
     ("Learning rate", "", {"learning_rate": "rate"}),
 )
 """Title, unit, and the name of each scalar's line."""
-WIDTH, HEIGHT = 360, 190
-LEFT, RIGHT, TOP, BOTTOM = 52, 10, 12, 26
-MAX_POINTS = 240
-"""Points of a line; of more steps, each point is the mean of neighboring steps."""
-DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 2", "10 4")
 EDGE = 0.1
 """Share of the steps that "start" and "end" are the mean of."""
-
-Values = np.ndarray
-"""A value for each step, NaN where there is none."""
-Points = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -252,99 +239,8 @@ def _progress(log: TrainingLog) -> Iterator[TaskProgress]:
     for name, task in log.tasks.items():
         values = task["value"][~np.isnan(task["value"])]
         edge = max(1, math.ceil(EDGE * len(values)))
-        start, end, chance = map(_mean, (values[:edge], values[-edge:], task["chance"]))
+        start, end, chance = map(mean, (values[:edge], values[-edge:], task["chance"]))
         yield TaskProgress(name, start, end, chance, round(np.nansum(task["n"])))
-
-
-def _mean(values: Values) -> float:
-    """The mean of the known values; NaN where none is known."""
-    known = values[~np.isnan(values)]
-    return math.fsum(known) / len(known) if len(known) else math.nan
-
-
-def picture(title: str, steps: Values, series: Mapping[str, Values]) -> str:
-    """Lines over the steps, as SVG.
-
-    Args:
-        title: What is shown.
-        steps: Ascending.
-        series: By name, with a value in at least one of the steps.
-    """
-    drawn = {name: _binned(steps, values) for name, values in series.items()}
-    ys = [y for points in drawn.values() for _, y in points if not math.isnan(y)]
-    (left, right), (low, high) = _span(steps), _span(ys)
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = LEFT + (x - left) / (right - left) * (WIDTH - LEFT - RIGHT)
-        return across, TOP + (high - y) / (high - low) * (HEIGHT - TOP - BOTTOM)
-
-    words = "; ".join(f"{name} {_in_words(points)}" for name, points in drawn.items())
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'font-family="system-ui, sans-serif" font-size="11"><title>{escape(title)}: '
-        f"{escape(words)}</title>{''.join(_axes((left, right), (low, high), place))}"
-        f"{''.join(_lines(drawn.values(), place))}</svg>"
-    )
-
-
-def _binned(steps: Values, values: Values) -> Points:
-    """At most `MAX_POINTS` points, each the mean of its neighbors."""
-    width = math.ceil(len(steps) / MAX_POINTS) or 1
-    bins = [slice(k, k + width) for k in range(0, len(steps), width)]
-    return [(_mean(steps[near]), _mean(values[near])) for near in bins]
-
-
-def _span(values: Sequence[float] | Values) -> tuple[float, float]:
-    """Minimum and maximum with padding; never empty."""
-    low, high = (float(min(values)), float(max(values))) if len(values) else (0.0, 1.0)
-    padding = 0.05 * (high - low) or max(0.05 * abs(high), 1e-12)
-    return low - padding, high + padding
-
-
-def _axes(xs: tuple[float, float], ys: tuple[float, float], place: Place) -> Iterator[str]:
-    left, bottom = place(xs[0], ys[0])
-    right, _ = place(xs[1], ys[1])
-    # Ticks are round numbers also where the values are far smaller than 1.
-    scale = 10.0 ** math.floor(math.log10(ys[1] - ys[0]))
-    for y in (tick * scale for tick in plot.ticks(ys[0] / scale, ys[1] / scale, most=5)):
-        _, at = place(0, y)
-        yield svg_line(left, at, right, at, plot.GRID, "s-grid")
-        yield svg_text(left - 6, at + 4, _short(y), anchor="end", size=11, faint=True)
-    for x in (x for x in plot.ticks(*xs, most=5) if x == int(x)):
-        at, _ = place(x, 0)
-        yield svg_text(at, bottom + 16, _short(x), anchor="middle", size=11, faint=True)
-    yield svg_line(left, bottom, right, bottom, plot.FAINT, "s-faint-line")
-
-
-def _lines(drawn: Iterable[Points], place: Place) -> Iterator[str]:
-    for index, points in enumerate(drawn):
-        color, dash = line_style(index)
-        dashes = f' stroke-dasharray="{dash}"' if dash else ""
-        # A step without a value is a gap in the line.
-        for gap, segment in groupby(points, key=lambda point: math.isnan(point[1])):
-            spots = ["{:.1f},{:.1f}".format(*place(*point)) for point in segment]
-            if len(spots) > 1 and not gap:
-                yield (
-                    f'<polyline points="{" ".join(spots)}" fill="none" stroke="{color}" '
-                    f'stroke-width="1.8" stroke-linejoin="round"{dashes}/>'
-                )
-            elif not gap:
-                x, y = spots[0].split(",")
-                yield f'<circle cx="{x}" cy="{y}" r="2.5" fill="{color}"/>'
-
-
-def line_style(index: int) -> tuple[str, str]:
-    """Color and dash pattern of a line: either one alone tells it from the others."""
-    return plot.STAGES[index % len(plot.STAGES)], DASHES[index % len(DASHES)]
-
-
-def _in_words(points: Points) -> str:
-    known = [y for _, y in points if not math.isnan(y)]
-    return f"from {_short(known[0])} to {_short(known[-1])}" if known else "without values"
-
-
-def _short(value: float) -> str:
-    return f"{value:.4g}".replace("-", MINUS)
 
 
 def steps_table(logs: Sequence[TrainingLog]) -> Table:

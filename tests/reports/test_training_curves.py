@@ -7,7 +7,8 @@ import pytest
 from step_logs import dapo, logged, sft
 
 from redone.reports.cli import main
-from redone.reports.training import MAX_POINTS, curves_of, read_log, steps_table
+from redone.reports.plot import MAX_POINTS
+from redone.reports.training import curves_of, read_log, steps_table
 from redone.tasks.errors import RedoneError
 
 
