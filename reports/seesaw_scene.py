@@ -73,7 +73,7 @@ class Scene:
 
     xs: Range
     ys: Range
-    titles: tuple[str, str]
+    titles: tuple[str, ...]
     margins: tuple[tuple[str, float], ...]
     regions: tuple[tuple[str, np.ndarray, np.ndarray], ...]
     path: tuple[Segment, ...]
