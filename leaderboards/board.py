@@ -23,7 +23,6 @@ from .rows import (
     measured_rows,
     printed_columns,
     printed_row,
-    untabled,
 )
 from .schema import Submission
 
@@ -72,27 +71,41 @@ def ranks(rows: Sequence[BoardRow], columns: Sequence[Column]) -> Ranks:
     The main group of a column is that of the printed scores, else the largest. Every other group is
     marked, and its footnote says what differs, column by column.
     """
-    groups: dict[str, dict[Under, list[int]]] = {}
-    for column in columns:
-        found = groups[column.key] = {}
-        for number, row in enumerate(rows):
-            if cell := row.cells.get(column.key):
-                found.setdefault(cell.under, []).append(number)
     places: dict[tuple[int, str], Place] = {}
     marks: dict[tuple[int, ...], str] = {}
+    marked: dict[str, list[str]] = {}
     reasons: dict[str, dict[str, list[str]]] = {}
     for column in columns:
-        main = _main(groups[column.key])
-        for under, members in groups[column.key].items():
+        cells = {n: row.cells[column.key] for n, row in enumerate(rows) if column.key in row.cells}
+        groups: dict[Under, list[int]] = {}
+        for number, cell in cells.items():
+            groups.setdefault(cell.under, []).append(number)
+        main = _main(groups)
+        for under, members in groups.items():
             mark = ""
             if under != main:
                 mark = marks.setdefault(tuple(members), _letter(len(marks)))
-                for reason in _reasons(rows, groups[column.key], column.key, under, main):
+                marked.setdefault(mark, []).append(column.title)
+                why = differences(main, under) if main else cells[members[0]].apart
+                for reason in why:
                     reasons.setdefault(mark, {}).setdefault(reason, []).append(column.title)
-            for number, rank in _ordered({m: rows[m].cells[column.key] for m in members}).items():
-                alone = len(members) == 1
-                places[number, column.key] = Place(None if alone else rank, len(members), mark)
-    return Ranks(places, tuple(_notes(rows, columns, marks, reasons, places)))
+            values = {number: round(cells[number].value, 2) for number in members}
+            ordered = sorted(values.values(), reverse=True)
+            for number, value in values.items():
+                rank = ordered.index(value) + 1 if len(members) > 1 else None
+                places[number, column.key] = Place(rank, len(members), mark)
+    notes = [
+        Note(
+            mark,
+            tuple(f"{rows[m].label}, {rows[m].scoring}" for m in members),
+            tuple(
+                reason if where == marked[mark] else f"{reason} ({', '.join(where)})"
+                for reason, where in reasons[mark].items()
+            ),
+        )
+        for members, mark in marks.items()
+    ]
+    return Ranks(places, tuple(notes))
 
 
 def _main(groups: Mapping[Under, Sequence[int]]) -> Under:
@@ -105,46 +118,6 @@ def _letter(number: int) -> str:
     """a, b, ..., z, aa, ab, ..."""
     first, second = divmod(number, len(ascii_lowercase))
     return (ascii_lowercase[first - 1] if first else "") + ascii_lowercase[second]
-
-
-def _ordered(cells: Mapping[int, Cell]) -> dict[int, int]:
-    values = sorted((round(cell.value, 2) for cell in cells.values()), reverse=True)
-    return {number: values.index(round(cell.value, 2)) + 1 for number, cell in cells.items()}
-
-
-def _reasons(
-    rows: Sequence[BoardRow],
-    groups: Mapping[Under, Sequence[int]],
-    column: str,
-    under: Under,
-    main: Under,
-) -> list[str]:
-    """How a group of a column differs from the column's main group."""
-    cell = rows[groups[under][0]].cells[column]
-    if not main:
-        return list(cell.apart)
-    return differences(rows[groups[main][0]].cells[column].under, cell.under)
-
-
-def _notes(
-    rows: Sequence[BoardRow],
-    columns: Sequence[Column],
-    marks: Mapping[tuple[int, ...], str],
-    reasons: Mapping[str, Mapping[str, Sequence[str]]],
-    places: Mapping[tuple[int, str], Place],
-) -> list[Note]:
-    notes = []
-    for members, mark in marks.items():
-        marked = [
-            c for c in columns if places.get((members[0], c.key), Place(None, 0)).mark == mark
-        ]
-        differing = [
-            reason if len(where) == len(marked) else f"{reason} ({', '.join(where)})"
-            for reason, where in reasons[mark].items()
-        ]
-        labels = tuple(f"{rows[m].label}, {rows[m].scoring}" for m in members)
-        notes.append(Note(mark, labels, tuple(differing)))
-    return notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,29 +228,16 @@ class Sheet:
     demonstration: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Board:
-    """All sheets, those with both papers and runs first."""
-
-    sheets: tuple[Sheet, ...]
-
-
-def board(papers: Sequence[Paper], submissions: Sequence[Submission]) -> Board:
-    """Builds the board.
+def board(papers: Sequence[Paper], submissions: Sequence[Submission]) -> tuple[Sheet, ...]:
+    """The sheets of the board, those with both papers and runs first.
 
     Args:
         papers: Whose rows it shows.
         submissions: Validated ones.
     """
-    sheets = [
-        sheet
-        for suite in SUITES
-        if (sheet := _suite(suite, papers if suite == PAPERS_SUITE else (), submissions))
-    ]
-    if other := _other(submissions):
-        sheets.append(other)
+    suites = [_suite(name, papers if name == PAPERS_SUITE else (), submissions) for name in SUITES]
     further = [_further(paper, table) for paper in papers for table in paper.tables]
-    return Board((*sheets, *further))
+    return tuple(sheet for sheet in (*suites, _other(submissions), *further) if sheet)
 
 
 def _suite(suite: str, papers: Sequence[Paper], submissions: Sequence[Submission]) -> Sheet | None:
@@ -327,7 +287,7 @@ def _other(submissions: Sequence[Submission]) -> Sheet | None:
         for row in s.tables["corrected"]
         if row.level == "category" and row.name not in known
     )
-    columns = untabled(list(names))
+    columns = tuple(Column(name, name, "category") for name in names)
     rows = [row for s in submissions for row in measured_rows(s, columns, None)]
     if not rows:
         return None

@@ -103,13 +103,11 @@ def show(
         suite: Only this suite's sheet.
         check: Only recompute what papers print; 1 if something does not hold.
     """
-    from dataclasses import replace
-
+    from ..harness.html import write
     from ..harness.published.paper import load_paper, path_of, shipped
     from ..tasks.registry import SUITES
     from .board import board, findings
     from .display import findings_text, markdown, page, print_board, spreadsheet
-    from .schema import write
 
     form = output.suffix.removeprefix(".") if output else ""
     if output and form not in FORMATS:
@@ -119,21 +117,20 @@ def show(
     if check:
         print("\n".join(findings_text(found)))
         return int(any(f.expected and not f.holds for f in found))
-    whole = board(papers, _submissions(results, runs))
+    sheets = board(papers, _submissions(results, runs))
     if suite:
         if suite not in SUITES:
             raise UnknownName("suite", suite, SUITES)
-        kept = tuple(sheet for sheet in whole.sheets if sheet.name == suite)
-        if not kept:
+        sheets = tuple(sheet for sheet in sheets if sheet.name == suite)
+        if not sheets:
             raise RedoneError(f"No row has scores on suite {suite}: add one with --run RUN.")
-        whole = replace(whole, sheets=kept)
     if output is None:
-        print_board(whole, found)
+        print_board(sheets, found)
         return 0
     if form == "csv":
-        content = spreadsheet(whole)
+        content = spreadsheet(sheets)
     else:
-        content = (page if form == "html" else markdown)(whole, found)
+        content = (page if form == "html" else markdown)(sheets, found)
     write(output, content.encode("utf-8"))
     print(output)
     return 0

@@ -12,7 +12,7 @@ from ..harness import html
 from ..harness.display import cell as markdown_cell
 from ..harness.display import interval, score
 from ..tasks.command import visible
-from .board import Board, Finding, Place, Sheet
+from .board import Finding, Place, Sheet
 from .rows import BoardRow, Cell, Column
 
 TEMPLATE = Path(__file__).with_name("templates") / "board.html"
@@ -22,24 +22,10 @@ MARKS = {True: "●", False: "○"}
 NAME_WIDTH = 40
 """Characters of a model's name in the terminal; the other formats have all of it."""
 CSV_COLUMNS = (
-    "sheet",
-    "model",
-    "origin",
-    "scoring",
-    "samples",
-    "column",
-    "level",
-    "score",
-    "low",
-    "high",
-    "printed_otherwise",
-    "rank",
-    "ranked_among",
-    "not_ranked_with_others_because",
-    "source",
-    "demonstration",
-    "signatures",
-)
+    "sheet", "model", "origin", "scoring", "samples", "column", "level", "score", "low", "high",
+    "printed_otherwise", "rank", "ranked_among", "not_ranked_with_others_because", "source",
+    "demonstration", "signatures",
+)  # fmt: skip
 
 
 def score_text(cell: Cell) -> str:
@@ -87,23 +73,18 @@ def findings_text(findings: Sequence[Finding]) -> Iterator[str]:
         yield from (f"  {finding_text(found)}" for found in findings)
 
 
-def _title(sheet: Sheet) -> tuple[str, str]:
-    """The title of a sheet, and "(demonstration)" where it is one."""
-    return sheet.title, " (demonstration)" if sheet.demonstration else ""
-
-
 def _place(sheet: Sheet, number: int, column: Column) -> Place | None:
     return sheet.ranks.of(number, column.key) if sheet.ranks else None
 
 
-def print_board(board: Board, findings: Sequence[Finding]) -> None:
+def print_board(sheets: Sequence[Sheet], findings: Sequence[Finding]) -> None:
     """Prints every sheet: a table of the means, and one of the categories."""
     from ..tasks.command import console
 
     terminal = console()
-    for sheet in board.sheets:
-        title, demonstration = _title(sheet)
-        terminal.print(f"[bold]{_escaped(title)}[/][yellow]{demonstration}[/]")
+    for sheet in sheets:
+        demonstration = "[yellow] (demonstration)[/]" if sheet.demonstration else ""
+        terminal.print(f"[bold]{_escaped(sheet.title)}[/]{demonstration}")
         totals = [c for c in sheet.columns if c.total]
         split = {c.key.rpartition(":")[0] for c in sheet.columns if c.kind == "part"}
         parts = [c for c in sheet.columns if not c.total and c.key not in split]
@@ -157,10 +138,10 @@ def _escaped(text: str) -> str:
     return escape(" ".join(visible(text).split()))
 
 
-def markdown(board: Board, findings: Sequence[Finding]) -> str:
+def markdown(sheets: Sequence[Sheet], findings: Sequence[Finding]) -> str:
     """The whole document, for a repository's page or a pull request."""
     lines = ["# Leaderboard", ""]
-    for sheet in board.sheets:
+    for sheet in sheets:
         lines += _markdown_sheet(sheet)
     if findings:
         lines += ["## Recomputed from the printed scores", ""]
@@ -169,8 +150,8 @@ def markdown(board: Board, findings: Sequence[Finding]) -> str:
 
 
 def _markdown_sheet(sheet: Sheet) -> Iterator[str]:
-    title, demonstration = _title(sheet)
-    yield from (f"## {markdown_cell(title)}{demonstration}", "")
+    demonstration = " (demonstration)" if sheet.demonstration else ""
+    yield from (f"## {markdown_cell(sheet.title)}{demonstration}", "")
     titles = [markdown_cell(column.title) for column in sheet.columns]
     yield f"| model | origin | {' | '.join(titles)} |"
     yield f"|---|---|{'|'.join('--:' for _ in titles)}|"
@@ -196,12 +177,12 @@ def _markdown_sheet(sheet: Sheet) -> Iterator[str]:
         yield ""
 
 
-def spreadsheet(board: Board) -> str:
+def spreadsheet(sheets: Sequence[Sheet]) -> str:
     """CSV, a line per score: full precision, an empty field for what is unknown."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\r\n")
     writer.writerow(CSV_COLUMNS)
-    for sheet in board.sheets:
+    for sheet in sheets:
         reasons = {n.mark: "; ".join(n.reasons) for n in (sheet.ranks.notes if sheet.ranks else ())}
         for number, row in enumerate(sheet.rows):
             for column in sheet.columns:
@@ -210,24 +191,12 @@ def spreadsheet(board: Board) -> str:
                     continue
                 place = _place(sheet, number, column)
                 fields = (
-                    sheet.name,
-                    row.label,
-                    ORIGINS[row.measured],
-                    row.scoring,
-                    row.samples,
-                    column.key,
-                    column.kind,
-                    round(cell.value, 6),
-                    cell.low,
-                    cell.high,
-                    cell.printed,
-                    place and place.rank,
-                    place and place.of,
-                    place and reasons.get(place.mark, ""),
-                    row.source,
-                    "yes" if sheet.demonstration else "",
-                    " ".join(row.signatures),
-                )
+                    sheet.name, row.label, ORIGINS[row.measured], row.scoring, row.samples,
+                    column.key, column.kind, round(cell.value, 6), cell.low, cell.high,
+                    cell.printed, place and place.rank, place and place.of,
+                    place and reasons.get(place.mark, ""), row.source,
+                    "yes" if sheet.demonstration else "", " ".join(row.signatures),
+                )  # fmt: skip
                 writer.writerow(map(_safe, fields))
     return file.getvalue()
 
@@ -238,16 +207,14 @@ def _safe(value: object) -> object:
     return f"'{value}" if risky else value
 
 
-def page(board: Board, findings: Sequence[Finding]) -> str:
+def page(sheets: Sequence[Sheet], findings: Sequence[Finding]) -> str:
     """One self-contained HTML page: sortable, light and dark, down to the width of a phone."""
-    functions = {
-        "score_text": score_text,
-        "interval_text": interval_text,
-        "rank_text": rank_text,
-        "origin_text": origin_text,
-        "notes_of": notes_of,
-        "finding_text": finding_text,
-    }
+    functions = (score_text, interval_text, rank_text, origin_text, notes_of, finding_text)
     return html.render(
-        TEMPLATE, functions, board=board, findings=findings, marks=MARKS, origins=ORIGINS
+        TEMPLATE,
+        {function.__name__: function for function in functions},
+        sheets=sheets,
+        findings=findings,
+        marks=MARKS,
+        origins=ORIGINS,
     )

@@ -12,7 +12,6 @@ from typing import Any, Literal, NamedTuple
 from ..harness.published.paper import Paper, mean, why_not_comparable
 from ..harness.records import digest, services_of
 from ..tasks.registry import BENCHMARKS, SUITES, TASKS
-from ..tasks.task import Category
 from .schema import Role, Submission, TaskSettings
 
 MEAN = "mean"
@@ -79,28 +78,18 @@ def mean_column(over: int) -> Column:
     return Column(MEAN, "Mean of the three" if over == 3 else "Mean of all", "mean")
 
 
-def untabled(categories: Sequence[str]) -> tuple[Column, ...]:
-    """Columns of categories that are in no suite (any task of lm-eval)."""
-    return tuple(Column(name, name, "category") for name in categories)
-
-
 def printed_columns(paper: Paper, names: Sequence[str]) -> tuple[Column, ...]:
     """Columns of a further table of a paper, in its order."""
-    titles = dict(paper.outside)
-    found = [
-        Column(name, titles[name], "outside")
-        if name in titles
-        else _benchmark(name)
-        if name in BENCHMARKS
-        else Column(name, _published_category(name).title, "category")
-        for name in names
-    ]
-    return tuple(found)
 
+    def column(name: str) -> Column:
+        if name in paper.outside:
+            return Column(name, paper.outside[name], "outside")
+        key, _, category = name.partition("/")
+        if not category:
+            return _benchmark(key)
+        return Column(name, BENCHMARKS[key].categories[category].title, "category")
 
-def _published_category(name: str) -> Category:
-    key, _, category = name.partition("/")
-    return BENCHMARKS[key].categories[category]
+    return tuple(map(column, names))
 
 
 def _benchmark(key: str) -> Column:
@@ -124,41 +113,32 @@ def conditions(submission: Submission, role: Role, of: Sequence[str]) -> tuple[C
     records = {name: task.scorings[role] for name, task in tasks.items()}
     settings = {name: task.settings for name, task in tasks.items()}
     services = {n: sorted(services_of(r.signature).items()) for n, r in records.items()}
-    request = submission.request
     scored = {name: task.samples - records[name].not_scored for name, task in tasks.items()}
+    samples = {n: (t.data, scored[n]) for n, t in tasks.items()}
     words = [r.scoring for r in records.values()]
     words += [f"{need} {name}" for found in services.values() for need, name in found]
-    return (
-        _condition("tasks", list(tasks), f"{len(tasks)} tasks"),
-        _condition("task versions", {n: t.version for n, t in tasks.items()}),
-        _condition(
-            "samples",
-            {n: (t.data, scored[n]) for n, t in tasks.items()},
-            f"{sum(scored.values()):,} samples",
-        ),
-        _condition("prompts", {n: t.prompt for n, t in tasks.items()}),
-        _condition(
-            "scoring",
+    request, thinking = submission.request, submission.model.thinking or "auto"
+    found: dict[str, tuple[Any, str]] = {
+        "tasks": (list(tasks), f"{len(tasks)} tasks"),
+        "task versions": ({n: t.version for n, t in tasks.items()}, ""),
+        "samples": (samples, f"{sum(scored.values()):,} samples ({digest(samples)})"),
+        "prompts": ({n: t.prompt for n, t in tasks.items()}, ""),
+        "scoring": (
             {n: (records[n].scoring, services[n]) for n in tasks},
             ", ".join(dict.fromkeys(words)),
         ),
-        _condition(
-            "limits",
+        "limits": (
             {n: (s.max_tokens, list(s.stop), s.max_thinking_tokens) for n, s in settings.items()},
+            "",
         ),
-        _condition("sampling", {n: (s.temperature, s.top_p, s.top_k) for n, s in settings.items()}),
-        _condition("partition", request.partition, request.partition),
-        _condition("draws", request.draws, str(request.draws)),
-        _condition("system text", request.system),
-        _condition(
-            "thinking", submission.model.thinking or "auto", submission.model.thinking or "auto"
-        ),
-    )
-
-
-def _condition(field: str, value: Any, display: str = "") -> Condition:
-    mark = digest(value)
-    return Condition(field, mark, f"{display} ({mark})" if field == "samples" else display or mark)
+        "sampling": ({n: (s.temperature, s.top_p, s.top_k) for n, s in settings.items()}, ""),
+        "partition": (request.partition, request.partition),
+        "draws": (request.draws, str(request.draws)),
+        "system text": (request.system, ""),
+        "thinking": (thinking, thinking),
+    }
+    marks = {field: digest(value) for field, (value, _) in found.items()}
+    return tuple(Condition(f, marks[f], display or marks[f]) for f, (_, display) in found.items())
 
 
 def differences(main: Sequence[Condition], other: Sequence[Condition]) -> list[str]:
@@ -263,37 +243,38 @@ class BoardRow:
 def printed_row(paper: Paper, model: str, columns: Sequence[Column]) -> BoardRow:
     """A row of a paper's first table."""
     figures, averages = paper.figures(model), paper.averages(model)
-    cells: dict[str, Cell] = {}
-    again: dict[str, float] = {}
-    for column in columns:
-        if column.kind == "category" and column.key in figures:
-            cells[column.key] = Cell(figures[column.key])
-        elif column.kind == "part":
-            name = column.key.rpartition(":")[0]
-            found = paper.rows[model].get(name)
-            if isinstance(found, list):
-                cells[column.key] = Cell(found[paper.parts[name].index(column.metric)])
-        elif column.kind == "outside" and column.key in averages:
-            again[column.key] = averages[column.key]
+    totals = {key: averages[key] for key in paper.outside if key in averages}
     wrong: dict[str, float] = {}
     for key in dict.fromkeys(name.partition("/")[0] for name in figures):
-        parts = [figures.get(f"{key}/{c}") for c in BENCHMARKS[key].categories]
-        if None in parts:
+        parts = [figures.get(f"{key}/{category}") for category in BENCHMARKS[key].categories]
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
             continue
-        again[key] = mean([p for p in parts if p is not None])
-        if (printed := averages.get(key)) is not None:
-            if abs(printed - again[key]) > AGREES:
-                wrong[key] = printed
-            else:
-                again[key] = printed
-    for column in columns:
-        if column.kind in ("benchmark", "outside") and column.key in again:
-            cells[column.key] = Cell(again[column.key], printed=wrong.get(column.key))
-        elif column.kind in ("suite", "mean"):
-            over = [c.key for c in columns if c.kind == "benchmark"]
-            over += [c.key for c in columns if c.kind == "outside" and column.kind == MEAN]
-            if over and all(key in again for key in over):
-                cells[column.key] = Cell(mean([again[key] for key in over]))
+        again = mean(known)
+        printed = averages.get(key, again)
+        if abs(printed - again) > AGREES:
+            wrong[key] = printed
+        totals[key] = again if key in wrong else printed
+
+    def value_of(column: Column) -> float | None:
+        if column.kind == "category":
+            return figures.get(column.key)
+        if column.kind == "part":
+            name = column.key.rpartition(":")[0]
+            found = paper.rows[model].get(name)
+            several = isinstance(found, list)
+            return found[paper.parts[name].index(column.metric)] if several else None
+        if column.kind in ("benchmark", "outside"):
+            return totals.get(column.key)
+        kinds = ("benchmark", "outside") if column.kind == MEAN else ("benchmark",)
+        over = [c.key for c in columns if c.kind in kinds]
+        return mean([totals[k] for k in over]) if over and totals.keys() >= set(over) else None
+
+    cells = {
+        column.key: Cell(value, printed=wrong.get(column.key))
+        for column in columns
+        if (value := value_of(column)) is not None
+    }
     size = next((s for s, models in paper.size_classes.items() if model in models), "")
     facts = (("size", size),) if size else ()
     return BoardRow(model, False, "official", "", paper.source, cells, facts)
@@ -330,14 +311,16 @@ def _cells(
     cells = {}
     for column in columns:
         of = [name for name in submission.tasks if _counts(name, column)]
-        if column.kind in ("outside", "mean") or not _whole(of, column):
+        whole = of and {name.partition("+")[0] for name in of} >= column.tasks
+        if column.kind in ("outside", "mean") or not whole:
             continue
-        record: Any = rows.get(column.key)
-        value = None if record is None else record.score
-        low, high = (None, None) if record is None else (record.low, record.high)
+        low = high = None
         if column.kind == "part":
             value = submission.tasks[of[0]].scorings[role].metrics.get(column.metric)
-            low = high = None
+        else:
+            record = rows.get(column.key)
+            value = record.score if record else None
+            low, high = (record.low, record.high) if record else (None, None)
         if value is None:
             continue
         why = apart(submission, role, of, paper) if paper else ()
@@ -349,10 +332,6 @@ def _cells(
 def _counts(task: str, column: Column) -> bool:
     base = task.partition("+")[0]
     return base in column.tasks or (not column.tasks and task.startswith(column.key))
-
-
-def _whole(of: Sequence[str], column: Column) -> bool:
-    return bool(of) and {name.partition("+")[0] for name in of} >= column.tasks
 
 
 def _samples(submission: Submission, columns: Sequence[Column]) -> str:
@@ -380,14 +359,11 @@ def _facts(submission: Submission) -> tuple[tuple[str, str], ...]:
 
 
 def _signatures(submission: Submission, role: Role, columns: Sequence[Column]) -> tuple[str, ...]:
+    """Of the means on the sheet; without any, of its tasks."""
     keys = {c.key for c in columns if c.kind in ("suite", "benchmark")}
-    rows = [row for row in submission.tables[role] if row.level in ("suite", "benchmark")]
-    found = [row.signature for row in rows if row.name in keys]
+    table = submission.tables[role]
+    found = [r for r in table if r.level in ("suite", "benchmark") and r.name in keys]
     if not found:
-        names = {name for name in submission.tasks if any(_counts(name, c) for c in columns)}
-        found = [
-            row.signature
-            for row in submission.tables[role]
-            if row.level == "task" and row.name in names
-        ]
-    return tuple(dict.fromkeys(found))
+        tasks = [row for row in table if row.level == "task"]
+        found = [row for row in tasks if any(_counts(row.name, c) for c in columns)]
+    return tuple(dict.fromkeys(row.signature for row in found))

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from ..harness.run_folder import replacing
+from ..harness.html import write
 from ..tasks.errors import RedoneError
 
 SCHEMA_VERSION = 1
@@ -143,15 +143,8 @@ class Submission(_Strict):
 
     def signed_request(self) -> dict[str, Any]:
         """The request in the form that signatures are computed from."""
-        tasks = {
-            name: {
-                "version": task.version,
-                "prompt": task.prompt,
-                "data": task.data,
-                "settings": task.settings.model_dump(),
-            }
-            for name, task in self.tasks.items()
-        }
+        signed = {"version", "prompt", "data", "settings"}
+        tasks = {name: task.model_dump(include=signed) for name, task in self.tasks.items()}
         return self.request.model_dump() | {"tasks": tasks}
 
     @property
@@ -195,22 +188,6 @@ def save(submission: Submission, folder: Path) -> Path:
     path = folder / submission.file_name
     write(path, orjson.dumps(submission.model_dump(), option=options))
     return path
-
-
-def write(path: Path, content: bytes) -> None:
-    """Writes a file, its folder too if need be, in one step.
-
-    Raises:
-        RedoneError: It cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
-    except OSError as error:
-        raise RedoneError(
-            f"{path} cannot be written: {error.strerror}. Name another --output."
-        ) from None
 
 
 def first_problem(error: ValidationError) -> str:

@@ -82,20 +82,19 @@ def submission_of(
             f"{run.path} has scripted answers ({run.model}), not the completions of a model."
         )
     request: Mapping[str, Any] = run.request
-    results: Mapping[str, Any] = run.results
     identity: Mapping[str, Any] = request["model"]
     prints = [identity.get(key) for key in ("model", "fingerprint")]
     environment: Mapping[str, Any] = run.run.get("environment", {})
     served = environment.get("backend") == "endpoint"
+    packed = orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)
+    tasks: Mapping[str, Any] = run.results["tasks"]
     content = {
         "schema_version": SCHEMA_VERSION,
         "created": run.run.get("created"),
         "model": {
             "name": run.model if name is None else name,
-            "fingerprint": None if served else next((p for p in prints if p), None),
-            "identity": hashlib.sha256(
-                orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)
-            ).hexdigest()[:16],
+            "fingerprint": None if served else next(filter(None, prints), None),
+            "identity": hashlib.sha256(packed).hexdigest()[:16],
             "chat_template": identity.get("chat_template"),
             "thinking": identity.get("thinking"),
         },
@@ -104,19 +103,18 @@ def submission_of(
         "request": {key: request.get(key) for key in Request.model_fields},
         "tasks": {
             task: {
-                **{key: request["tasks"][task][key] for key in ("version", "prompt", "data")},
-                "settings": request["tasks"][task]["settings"],
+                **{k: request["tasks"][task][k] for k in ("version", "prompt", "data", "settings")},
                 "samples": found["samples"],
                 "scorings": {
                     role: {key: record[key] for key in ScoringResult.model_fields}
                     for role, record in found["scorings"].items()
                 },
             }
-            for task, found in results["tasks"].items()
+            for task, found in tasks.items()
         },
         "tables": {
             role: [{key: row[key] for key in ScoreRow.model_fields} for row in rows]
-            for role, rows in results["tables"].items()
+            for role, rows in run.results["tables"].items()
         },
     }
     try:
@@ -163,6 +161,14 @@ def problems(submission: Submission) -> Iterator[str]:
     if redone is None:
         yield "versions: the version of redone is missing"
     request = submission.signed_request()
+
+    def signed(record: ScoringResult | ScoreRow, name: str, parts: Sequence[Counted]) -> str:
+        """What is wrong with a signature; "" if nothing."""
+        expected = signature(name, request, parts, redone or "")
+        if record.signature == expected:
+            return ""
+        return f"the signature does not match the score; {expected} is expected"
+
     counted: dict[Role, dict[str, Counted]] = {"corrected": {}, "official": {}}
     for name, task in submission.tasks.items():
         if task.scorings.keys() != counted.keys():
@@ -170,22 +176,35 @@ def problems(submission: Submission) -> Iterator[str]:
             return
         known = _registered(name, task)
         if isinstance(known, str):
-            yield known
+            yield f"{name}: {known}"
             continue
         for role, record in task.scorings.items():
-            part = Counted(
-                name,
-                task.version,
-                record.scoring,
-                max(0, task.samples - record.not_scored),
-                services_of(record.signature),
-            )
-            counted[role][name] = part
-            yield from _signature(name, f"{name}, {role}", record, request, [part], redone)
-            yield from _scores(f"{name}, {role}", known, role, task, record)
-    for role in counted:
-        if len(counted[role]) == len(submission.tasks):
-            yield from _table(submission, role, counted[role], request, redone)
+            n = max(0, task.samples - record.not_scored)
+            services = services_of(record.signature)
+            counted[role][name] = Counted(name, task.version, record.scoring, n, services)
+            found = [signed(record, name, [counted[role][name]])]
+            found += _scores(known, role, task, record)
+            yield from (f"{name}, {role}: {problem}" for problem in found if problem)
+    for role, parts in counted.items():
+        if len(parts) < len(submission.tasks):
+            continue
+        rows, expected = submission.tables.get(role, []), table_of(list(submission.tasks))
+        if [(row.level, row.name) for row in rows] != [(row.level, row.name) for row in expected]:
+            yield f"the rows of the {role} table do not follow from the tasks"
+            continue
+        scores = {name: task.scorings[role].score for name, task in submission.tasks.items()}
+        points = {name: math.nan if score is None else score for name, score in scores.items()}
+        for row, made in zip(rows, expected, strict=True):
+            again = float(nested_mean(made.groups, points))
+            found = [
+                ""
+                if _same(row.score, again)
+                else f"{row.score}, but the mean of its parts is {again:.6g}",
+                *_range(role, row),
+                signed(row, row.name, [parts[task] for task in made.of]),
+            ]
+            where = f"{row.level} {row.name}, {role}"
+            yield from (f"{where}: {problem}" for problem in found if problem)
 
 
 def _registered(name: str, task: TaskResult) -> Task | str:
@@ -193,54 +212,40 @@ def _registered(name: str, task: TaskResult) -> Task | str:
     try:
         known = by_name(name)
     except RedoneError as error:
-        return f"{name}: {error}"
-    if known.version != task.version:
-        return (
-            f"{name}: version {task.version}, but this redone has version {known.version}. "
-            "Rerun the evaluation, or remove the result"
-        )
-    return known
+        return str(error)
+    if known.version == task.version:
+        return known
+    return (
+        f"version {task.version}, but this redone has version {known.version}. "
+        "Rerun the evaluation, or remove the result"
+    )
 
 
-def _signature(
-    name: str,
-    where: str,
-    record: ScoringResult | ScoreRow,
-    request: dict[str, Any],
-    counted: Sequence[Counted],
-    redone: str | None,
-) -> Iterator[str]:
-    expected = signature(name, request, counted, redone or "")
-    if record.signature != expected:
-        yield f"{where}: the signature does not match the score; {expected} is expected"
-
-
-def _scores(
-    where: str, known: Task, role: str, task: TaskResult, record: ScoringResult
-) -> Iterator[str]:
-    yield from _range(where, role, record)
+def _scores(known: Task, role: str, task: TaskResult, record: ScoringResult) -> Iterator[str]:
+    """What is wrong with the scores of a task under one scoring."""
+    yield from _range(role, record)
     scoring = _scoring(known, role, record.scoring)
     if scoring is None:
-        yield f"{where}: there is no scoring {record.scoring!r}"
+        yield f"there is no scoring {record.scoring!r}"
         return
-    needs = set(services_of(record.signature))
-    if needs != set(scoring.needs):
+    if set(services_of(record.signature)) != set(scoring.needs):
         needs = ", ".join(scoring.needs) or "no service"
-        yield f"{where}: scoring {scoring.name!r} needs {needs}, the signature says otherwise"
+        yield f"scoring {scoring.name!r} needs {needs}, the signature says otherwise"
     if record.not_scored > task.samples:
-        yield f"{where}: {record.not_scored} of {task.samples} samples not scored"
+        yield f"{record.not_scored} of {task.samples} samples not scored"
     names = [metric.name for metric in scoring.metrics]
     if record.primary != names[0] or list(record.metrics) != names:
-        yield f"{where}: the metrics {', '.join(names)} are expected, the first as the score"
+        yield f"the metrics {', '.join(names)} are expected, the first as the score"
         return
     if not _same(record.score, record.metrics[record.primary]):
-        yield f"{where}: the score is not its primary metric"
-    if task.samples == record.not_scored:
+        yield "the score is not its primary metric"
+    scored = task.samples - record.not_scored
+    if scored == 0:
         if record.sums is not None or record.score is not None:
-            yield f"{where}: a score, although no sample was scored"
+            yield "a score, although no sample was scored"
         return
     if record.sums is None or len(record.sums) != len(scoring.statistics):
-        yield f"{where}: {len(scoring.statistics)} summed statistics are expected"
+        yield f"{len(scoring.statistics)} summed statistics are expected"
         return
     total = np.array(record.sums)
     for metric in scoring.metrics:
@@ -248,17 +253,13 @@ def _scores(
             continue
         with np.errstate(all="ignore"):
             again = metric.point(total)
-        if not _same(record.metrics[metric.name], None if math.isnan(again) else again):
-            yield (
-                f"{where}: {metric.name} is {record.metrics[metric.name]}, but {again:.6g} follows "
-                "from the summed statistics"
-            )
+        given = record.metrics[metric.name]
+        if not _same(given, again):
+            yield (f"{metric.name} is {given}, but {again:.6g} follows from the summed statistics")
         if metric.proportion is not None:
             hits, count = total[list(metric.proportion)]
-            if not (0 <= hits <= count) or not math.isclose(
-                count, task.samples - record.not_scored
-            ):
-                yield f"{where}: {hits:g} of {count:g} is not a share of its samples"
+            if not (0 <= hits <= count) or not math.isclose(count, scored):
+                yield f"{hits:g} of {count:g} is not a share of its samples"
 
 
 def _scoring(task: Task, role: str, name: str) -> Scoring | None:
@@ -269,43 +270,22 @@ def _scoring(task: Task, role: str, name: str) -> Scoring | None:
     return scoring
 
 
-def _table(
-    submission: Submission,
-    role: Role,
-    counted: dict[str, Counted],
-    request: dict[str, Any],
-    redone: str | None,
-) -> Iterator[str]:
-    rows = submission.tables.get(role, [])
-    expected = table_of(list(submission.tasks))
-    if [(row.level, row.name) for row in rows] != [(row.level, row.name) for row in expected]:
-        yield f"the rows of the {role} table do not follow from the tasks"
-        return
-    points = {
-        name: math.nan if (score := task.scorings[role].score) is None else score
-        for name, task in submission.tasks.items()
-    }
-    for row, made in zip(rows, expected, strict=True):
-        where = f"{row.level} {row.name}, {role}"
-        again = float(nested_mean(made.groups, points))
-        if not _same(row.score, None if math.isnan(again) else again):
-            yield f"{where}: {row.score}, but the mean of its parts is {again:.6g}"
-        yield from _range(where, role, row)
-        parts = [counted[task] for task in made.of]
-        yield from _signature(row.name, where, row, request, parts, redone)
-
-
-def _range(where: str, role: str, record: ScoringResult | ScoreRow) -> Iterator[str]:
-    low, high = record.low, record.high
-    if (low is None) != (high is None) or (low is not None and high is not None and low > high):
-        yield f"{where}: [{low}, {high}] is not an interval"
-    elif low is not None and high is not None and (low < 0 or record.score is None):
-        yield f"{where}: [{low}, {high}] cannot be the interval of {record.score}"
-    if role == "corrected" and record.score is not None and record.score < 0:
-        yield f"{where}: {record.score} is below 0"
+def _range(role: str, record: ScoringResult | ScoreRow) -> Iterator[str]:
+    low, high, score = record.low, record.high, record.score
+    if low is None or high is None:
+        if low is not high:
+            yield f"[{low}, {high}] is not an interval"
+    elif low > high:
+        yield f"[{low}, {high}] is not an interval"
+    elif low < 0 or score is None:
+        yield f"[{low}, {high}] cannot be the interval of {score}"
+    if role == "corrected" and score is not None and score < 0:
+        yield f"{score} is below 0"
 
 
 def _same(one: float | None, two: float | None) -> bool:
-    if one is None or two is None:
-        return one is two
+    """Whether two scores agree; None and NaN are both undefined."""
+    one, two = (math.nan if value is None else value for value in (one, two))
+    if math.isnan(one) or math.isnan(two):
+        return math.isnan(one) and math.isnan(two)
     return math.isclose(one, two, rel_tol=1e-9, abs_tol=NEAR)

@@ -162,7 +162,7 @@ def _diagnoses(report: ReportRuns) -> list[str]:
 
 def _training(logs: Sequence[TrainingLog]) -> list[str]:
     def first_to_last(log: TrainingLog, name: str) -> str:
-        known = [value for value in log.scalars.get(name, ()) if value is not None]
+        known = [value for value in log.scalars.get(name, ()) if value == value]
         return f"{score(known[0], 3)} → {score(known[-1], 3)}" if known else UNKNOWN
 
     rows = [

@@ -1,4 +1,4 @@
-"""What the pictures share: colors, ticks, SVG parts, and the placement of labels on the seesaw.
+"""SVG pictures: lines over steps, and the colors, ticks and parts that the seesaw uses too.
 
 The colors are ones that everyone can tell apart (Okabe and Ito 2008), and never the only sign of
 anything: stages also have a marker shape of their own and their name beside it.
@@ -6,18 +6,30 @@ anything: stages also have a marker shape of their own and their name beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
+from itertools import groupby
 
 import numpy as np
 
 from ..harness.display import MINUS
-from .seesaw import Seesaw, frame, shows_published
 
-UP, DOWN = "#0072B2", "#D55E00"
+DOWN = "#D55E00"
 INK, FAINT, GRID, PAPER = "#1c2127", "#6b7480", "#dfe3e8", "#ffffff"
 STAGES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+
+WIDTH, HEIGHT = 360, 190
+LEFT, RIGHT, TOP, BOTTOM = 52, 10, 12, 26
+MAX_POINTS = 240
+"""Points of a line; of more steps, each point is the mean of neighboring steps."""
+DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 2", "10 4")
+Values = np.ndarray
+"""A value for each step, NaN where there is none."""
+Points = list[tuple[float, float]]
+Place = Callable[[float, float], tuple[float, float]]
+"""Maps data coordinates to pixels, to the right and down."""
 
 
 def of_stage(place: int) -> tuple[str, str]:
@@ -37,13 +49,6 @@ def ticks(low: float, high: float, most: int = 8) -> list[float]:
 def tick_label(value: float) -> str:
     """A change without needless digits; plain 0."""
     return f"{value:+g}".replace("-", MINUS) if value else "0"
-
-
-def axis_title(found: Seesaw, which: str) -> str:
-    """The title of an axis, `x` or `y`."""
-    axis = found.x if which == "x" else found.y
-    word = "domain skill" if which == "x" else "robustness"
-    return f"Change in {word}, points" + ("" if axis is None else f" ({axis.title})")
 
 
 def svg_line(
@@ -71,92 +76,92 @@ def svg_text(
     )
 
 
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom in pixels."""
-Place = Callable[[float, float], tuple[float, float]]
-"""Maps data coordinates to pixels, to the right and down."""
-
-PLANE = (676, 446)
-"""Width and height of the plane in the SVG picture, in pixels; the chart's are similar."""
-MARK = 8.0
-"""Half the width of a marker."""
-LETTER, LINE = 8.0, 16.0
-"""Width of a letter and height of a line of a label."""
+def mean(values: Values) -> float:
+    """The mean of the known values; NaN where none is known."""
+    known = values[~np.isnan(values)]
+    return math.fsum(known) / len(known) if len(known) else math.nan
 
 
-def inside(xs: tuple[float, float], ys: tuple[float, float]) -> Place:
-    """Maps points of change to pixels from the upper left corner of the plane."""
-
-    def pixels(x: float, y: float) -> tuple[float, float]:
-        across, down = (x - xs[0]) / (xs[1] - xs[0]), (ys[1] - y) / (ys[1] - ys[0])
-        return across * PLANE[0], down * PLANE[1]
-
-    return pixels
-
-
-def sides(found: Seesaw) -> list[str]:
-    """`top`, `bottom`, `right` or `left`: where the label of each placed point goes, in order.
-
-    The first of these on which the label overlaps no marker, not the word "base" and no earlier
-    label, and stays inside the axes; otherwise the one with the smallest overlap.
+def picture(title: str, steps: Values, series: Mapping[str, Values]) -> str:
+    """Lines over the steps, as SVG.
 
     Args:
-        found: With at least one stage that has both axes.
+        title: What is shown.
+        steps: Ascending.
+        series: By name, with a value in at least one of the steps.
     """
-    xs, ys = frame(found, shows_published(found))
-    pixels = inside(xs, ys)
-    drawn = [(point.label, pixels(x, y)) for _, point, x, y in found.placed]
-    published = [pixels(m.x, m.y) for m in found.moves] if shows_published(found) else []
-    origin = pixels(0, 0)
-    taken = [_around(at) for at in (origin, *published, *(at for _, at in drawn))]
-    taken.append(_base(origin, base_label_right(xs)))
-    chosen = []
-    for label, at in drawn:
-        boxes = _boxes(label, at)
-        side = min(boxes, key=lambda name: _hidden(boxes[name], taken))
-        taken.append(boxes[side])
-        chosen.append(side)
-    return chosen
+    drawn = {name: _binned(steps, values) for name, values in series.items()}
+    ys = [y for points in drawn.values() for _, y in points if not math.isnan(y)]
+    (left, right), (low, high) = _span(steps), _span(ys)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = LEFT + (x - left) / (right - left) * (WIDTH - LEFT - RIGHT)
+        return across, TOP + (high - y) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+    words = "; ".join(f"{name} {_in_words(points)}" for name, points in drawn.items())
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'font-family="system-ui, sans-serif" font-size="11"><title>{escape(title)}: '
+        f"{escape(words)}</title>{''.join(_axes((left, right), (low, high), place))}"
+        f"{''.join(_lines(drawn.values(), place))}</svg>"
+    )
 
 
-def base_label_right(span: tuple[float, float]) -> bool:
-    """Whether the origin is so near the left end of the x range that "base" goes to its right."""
-    return -span[0] < 0.15 * (span[1] - span[0])
+def _binned(steps: Values, values: Values) -> Points:
+    """At most `MAX_POINTS` points, each the mean of its neighbors."""
+    width = math.ceil(len(steps) / MAX_POINTS) or 1
+    bins = [slice(k, k + width) for k in range(0, len(steps), width)]
+    return [(mean(steps[near]), mean(values[near])) for near in bins]
 
 
-def _base(origin: tuple[float, float], left: bool) -> Box:
-    """Where the word "base" is written."""
-    x, y = origin
-    start = x + MARK if left else x - MARK - 4 * LETTER
-    return start, y + MARK, start + 4 * LETTER, y + MARK + LINE
+def _span(values: Sequence[float] | Values) -> tuple[float, float]:
+    """Minimum and maximum with padding; never empty."""
+    low, high = (float(min(values)), float(max(values))) if len(values) else (0.0, 1.0)
+    padding = 0.05 * (high - low) or max(0.05 * abs(high), 1e-12)
+    return low - padding, high + padding
 
 
-def _around(at: tuple[float, float]) -> Box:
-    return at[0] - MARK, at[1] - MARK, at[0] + MARK, at[1] + MARK
+def _axes(xs: tuple[float, float], ys: tuple[float, float], place: Place) -> Iterator[str]:
+    left, bottom = place(xs[0], ys[0])
+    right, _ = place(xs[1], ys[1])
+    # Ticks are round numbers also where the values are far smaller than 1.
+    scale = 10.0 ** math.floor(math.log10(ys[1] - ys[0]))
+    for y in (tick * scale for tick in ticks(ys[0] / scale, ys[1] / scale, most=5)):
+        _, at = place(0, y)
+        yield svg_line(left, at, right, at, GRID, "s-grid")
+        yield svg_text(left - 6, at + 4, _short(y), anchor="end", size=11, faint=True)
+    for x in (x for x in ticks(*xs, most=5) if x == int(x)):
+        at, _ = place(x, 0)
+        yield svg_text(at, bottom + 16, _short(x), anchor="middle", size=11, faint=True)
+    yield svg_line(left, bottom, right, bottom, FAINT, "s-faint-line")
 
 
-def _boxes(label: str, at: tuple[float, float]) -> dict[str, Box]:
-    """Where the label would be, by side, the preferred one first."""
-    from rich.cells import cell_len
-
-    (x, y), wide = at, LETTER * cell_len(label)
-    near, far = MARK + 1, MARK + 1 + LINE
-    return {
-        "top": (x - wide / 2, y - far, x + wide / 2, y - near),
-        "bottom": (x - wide / 2, y + near, x + wide / 2, y + far),
-        "right": (x + near, y - LINE / 2, x + near + wide, y + LINE / 2),
-        "left": (x - near - wide, y - LINE / 2, x - near, y + LINE / 2),
-    }
-
-
-def _hidden(box: Box, taken: Sequence[Box]) -> float:
-    """The area of a box that overlaps others, or lies outside the axes."""
-    inside = _shared(box, (0.0, 0.0, *PLANE))
-    outside = (box[2] - box[0]) * (box[3] - box[1]) - inside
-    return round(outside + sum(_shared(box, other) for other in taken), 6)
+def _lines(drawn: Iterable[Points], place: Place) -> Iterator[str]:
+    for index, points in enumerate(drawn):
+        color, dash = line_style(index)
+        dashes = f' stroke-dasharray="{dash}"' if dash else ""
+        # A step without a value is a gap in the line.
+        for gap, segment in groupby(points, key=lambda point: math.isnan(point[1])):
+            spots = ["{:.1f},{:.1f}".format(*place(*point)) for point in segment]
+            if len(spots) > 1 and not gap:
+                yield (
+                    f'<polyline points="{" ".join(spots)}" fill="none" stroke="{color}" '
+                    f'stroke-width="1.8" stroke-linejoin="round"{dashes}/>'
+                )
+            elif not gap:
+                x, y = spots[0].split(",")
+                yield f'<circle cx="{x}" cy="{y}" r="2.5" fill="{color}"/>'
 
 
-def _shared(one: Box, two: Box) -> float:
-    wide = min(one[2], two[2]) - max(one[0], two[0])
-    high = min(one[3], two[3]) - max(one[1], two[1])
-    return max(wide, 0.0) * max(high, 0.0)
+def line_style(index: int) -> tuple[str, str]:
+    """Color and dash pattern of a line: either one alone tells it from the others."""
+    return STAGES[index % len(STAGES)], DASHES[index % len(DASHES)]
+
+
+def _in_words(points: Points) -> str:
+    known = [y for _, y in points if not math.isnan(y)]
+    return f"from {_short(known[0])} to {_short(known[-1])}" if known else "without values"
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}".replace("-", MINUS)

@@ -87,10 +87,9 @@ class Point:
 
     def ellipse(self, steps: int = 72) -> np.ndarray | None:
         """The closed outline of the joint 95 % region, shape [steps + 1, 2]."""
-        covariance = self.covariance
-        if covariance is None or self.x is None or self.y is None:
+        if self.covariance is None or self.x is None or self.y is None:
             return None
-        values, vectors = np.linalg.eigh(covariance)
+        values, vectors = np.linalg.eigh(self.covariance)
         angle = np.linspace(0, 2 * np.pi, steps + 1)
         circle = np.stack([np.cos(angle), np.sin(angle)])
         outline = vectors @ (np.sqrt(np.maximum(values, 0))[:, None] * circle)
@@ -181,14 +180,8 @@ def seesaw(report: ReportRuns) -> Seesaw:
     moves, source = published_moves()
     alpha = report.policy.level
     points = tuple(
-        Point(
-            stage.label,
-            _change(stage, x, alpha),
-            _change(stage, y, alpha),
-            stage.outcome,
-            stage.partial,
-        )
-        for stage in report.compared
+        Point(s.label, _change(s, x, alpha), _change(s, y, alpha), s.outcome, s.partial)
+        for s in report.compared
     )
     return Seesaw(x, y, points, report.chain, moves, source)
 
@@ -236,22 +229,19 @@ def published_moves() -> tuple[tuple[Move, ...], str]:
     """
     paper = load_paper(MOVES)
     base, *recipes = paper.table(MOVES_TABLE).rows
-    origin = _place(base)
-    moves = tuple(_move(row, origin, base.name) for row in recipes)
+
+    def place(row: TableRow) -> np.ndarray:
+        """Domain (the mean of both benchmarks, as the suite `sns` takes it), general ability."""
+        domain = (row.figures["sns_bench"] + row.figures["sns_trans"]) / 2
+        return np.array([domain, row.figures["general_bench"]])
+
+    moves = []
+    for row in recipes:
+        x, y = (place(row) - place(base)).round(3).tolist()
+        after = "" if row.after == base.name else row.after
+        moves.append(Move(row.name, x, y, after, SIDES.get(row.name, "bottom")))
     where = f"{MOVES_TABLE.capitalize()} ({paper.paper}{paper.version})"
-    return moves, f"{paper.title}, {where}, base {base.name}"
-
-
-def _move(row: TableRow, origin: np.ndarray, base: str) -> Move:
-    x, y = (_place(row) - origin).round(3).tolist()
-    after = "" if row.after == base else row.after
-    return Move(row.name, x, y, after, SIDES.get(row.name, "bottom"))
-
-
-def _place(row: TableRow) -> np.ndarray:
-    """Domain (the mean of both benchmarks, as the suite `sns` takes it) and general ability."""
-    domain = (row.figures["sns_bench"] + row.figures["sns_trans"]) / 2
-    return np.array([domain, row.figures["general_bench"]])
+    return tuple(moves), f"{paper.title}, {where}, base {base.name}"
 
 
 def frame(found: Seesaw, published: bool) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -261,9 +251,7 @@ def frame(found: Seesaw, published: bool) -> tuple[tuple[float, float], tuple[fl
         found: What is drawn.
         published: Whether the published moves, with their names, are included.
     """
-    spots = [outline for p in found.points if (outline := p.ellipse()) is not None]
-    if published:
-        spots.append(_places(found.moves))
+    spots = _outlines(found) + (_places(found) if published else [])
     (left, right), (bottom, top) = _span(spots)
     wide, high = max(0.12 * (right - left), 0.5), max(0.12 * (top - bottom), 0.5)
     return (left - wide, right + wide * (2 if published else 1)), (bottom - high, top + high)
@@ -271,8 +259,7 @@ def frame(found: Seesaw, published: bool) -> tuple[tuple[float, float], tuple[fl
 
 def shows_published(found: Seesaw) -> bool:
     """Whether runs and published moves fit in one picture without one dwarfing the other."""
-    runs = _span([outline for p in found.points if (outline := p.ellipse()) is not None])
-    moves = _span([_places(found.moves)])
+    runs, moves = _span(_outlines(found)), _span(_places(found))
     return all(
         (a[1] - a[0]) < 3 * (b[1] - b[0])
         for one, two in zip(runs, moves, strict=True)
@@ -280,8 +267,12 @@ def shows_published(found: Seesaw) -> bool:
     )
 
 
-def _places(moves: Sequence[Move]) -> np.ndarray:
-    return np.array([[move.x, move.y] for move in moves]).reshape(-1, 2)
+def _outlines(found: Seesaw) -> list[np.ndarray]:
+    return [outline for p in found.points if (outline := p.ellipse()) is not None]
+
+
+def _places(found: Seesaw) -> list[np.ndarray]:
+    return [np.array([[move.x, move.y]]) for move in found.moves]
 
 
 def _span(spots: Sequence[np.ndarray]) -> tuple[tuple[float, float], tuple[float, float]]:

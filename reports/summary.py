@@ -152,40 +152,34 @@ def diagnosis_of(stage: Stage) -> RunDiagnosis:
 
 def diagnosis_tables(found: Sequence[RunDiagnosis]) -> list[Table]:
     """The data of the diagnoses, for download."""
-    capabilities, weaknesses, slices, hints = [], [], [], []
-    for d in found:
-        for c in d.content.capabilities if d.content else ():
-            capabilities.append((d.label, c.name, len(c.tasks), *_bounds(c.skill)))
-        for w in d.content.weaknesses if d.content else ():
-            where = (w.rank, w.task, str(w.slice) if w.slice else "", w.failure)
-            weaknesses.append((d.label, *where, *_bounds(w.gap), w.priority))
-        for task, s in d.slices:
-            slices.append(
-                (d.label, task, str(s.slice), s.n, *_bounds(s.difference), s.p, s.failure)
-            )
-        for h in d.content.hints if d.content else ():
-            hints.append((d.label, h.task, h.observed, h.share, h.low))
-    return [
-        Table(
-            "capabilities",
-            ("run", "capability", "tasks", "skill", "skill_low", "skill_high"),
-            capabilities,
-        ),
-        Table(
-            "weaknesses",
-            ("run", "rank", "task", "slice", "failure", "gap", "gap_low", "gap_high", "priority"),
-            weaknesses,
-        ),
-        Table(
-            "slices",
-            (
-                "run", "task", "slice", "count", "difference", "difference_low",
-                "difference_high", "p", "failure",
-            ),
-            slices,
-        ),
-        Table("hints", ("run", "task", "observed", "share", "low"), hints),
-    ]  # fmt: skip
+    known = [(d, d.content) for d in found if d.content]
+    rows = {
+        "capabilities run capability tasks skill skill_low skill_high": [
+            (d.label, c.name, len(c.tasks), *_bounds(c.skill))
+            for d, content in known
+            for c in content.capabilities
+        ],
+        "weaknesses run rank task slice failure gap gap_low gap_high priority": [
+            (d.label, w.rank, w.task, str(w.slice or ""), w.failure, *_bounds(w.gap), w.priority)
+            for d, content in known
+            for w in content.weaknesses
+        ],
+        "slices run task slice count difference difference_low difference_high p failure": [
+            (d.label, task, str(s.slice), s.n, *_bounds(s.difference), s.p, s.failure)
+            for d, _ in known
+            for task, s in d.slices
+        ],
+        "hints run task observed share low": [
+            (d.label, h.task, h.observed, h.share, h.low)
+            for d, content in known
+            for h in content.hints
+        ],
+    }
+    tables = []
+    for words, lines in rows.items():
+        name, *columns = words.split()
+        tables.append(Table(name, columns, lines))
+    return tables
 
 
 def _bounds(found: Estimate) -> tuple[float | None, float | None, float | None]:
@@ -235,16 +229,17 @@ def provenance(report: ReportRuns, command: Sequence[str]) -> Provenance:
     """
     policy = report.policy
     base = _facts(report.base)
-    origins = []
-    for stage in report.runs:
+
+    def origin(stage: Stage) -> RunOrigin:
         facts = _facts(stage)
         rows = stage.run.results["tables"][policy.scoring]
         signatures = tuple(row["signature"] for row in rows if row["level"] == "suite")
         differs = frozenset(name for name in facts if facts[name] != base.get(name))
-        origins.append(RunOrigin(stage.label, facts, signatures, differs))
+        return RunOrigin(stage.label, facts, signatures, differs)
+
     return Provenance(
         command=shlex.join(["redone-report", *command]),
-        origins=tuple(origins),
+        origins=tuple(map(origin, report.runs)),
         policy=json.dumps(policy.model_dump(mode="json"), indent=2, ensure_ascii=False),
         method=(
             f"Paired bootstrap over clusters, {policy.resamples:,} resamples, seed {policy.seed}; "

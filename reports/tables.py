@@ -167,26 +167,23 @@ def forest(report: ReportRuns, stage: Stage) -> list[Line]:
     """The forest plot of one stage: its tasks, the largest drop first."""
     limit = change_limit(report)
     track = (-limit, limit)
-    whole = report.policy.partition == "all"
-    base = _intervals(report.base, report.policy.scoring) if whole else {}
-    own = _intervals(stage, report.policy.scoring) if whole else {}
+    base, own = {}, {}
+    if report.policy.partition == "all":
+        base, own = (_intervals(run, report.policy.scoring) for run in (report.base, stage))
     unknown = (None, None)
-    lines = []
-    for j in stage.by_effect:
-        task = TASKS[j.row.name]
-        lines.append(
-            Line(
-                j,
-                category_title(task),
-                task.capability,
-                Span.of(j.row.base, *base.get(task.name, unknown)),
-                Span.of(j.row.candidate, *own.get(task.name, unknown)),
-                Span.of(j.row.difference, j.low, j.high, track),
-                _place(-j.margin, track) if j.margin < limit else None,
-                significant(j, report.policy.level),
-            )
+    return [
+        Line(
+            j,
+            category_title(TASKS[j.row.name]),
+            TASKS[j.row.name].capability,
+            Span.of(j.row.base, *base.get(j.row.name, unknown)),
+            Span.of(j.row.candidate, *own.get(j.row.name, unknown)),
+            Span.of(j.row.difference, j.low, j.high, track),
+            _place(-j.margin, track) if j.margin < limit else None,
+            significant(j, report.policy.level),
         )
-    return lines
+        for j in stage.by_effect
+    ]
 
 
 def change_limit(report: ReportRuns) -> float:
@@ -279,11 +276,10 @@ def lines_of(names: list[str]) -> list[TableRow]:
     every = table_of(names)
     suites = [line for line in every if line.level == "suite"]
     whole = {line.of for line in suites}
-    rest = [
-        line
-        for line in every
-        if line.level == "task"
-        or (line.level == "category" and len(line.of) > 1)
-        or (line.level == "benchmark" and line.of not in whole)
-    ]
-    return suites + rest
+
+    def repeats(line: TableRow) -> bool:
+        if line.level == "category":
+            return len(line.of) == 1
+        return line.level == "benchmark" and line.of in whole
+
+    return suites + [line for line in every if line.level != "suite" and not repeats(line)]

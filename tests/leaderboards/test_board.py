@@ -9,7 +9,7 @@ from redone.leaderboards.submission import submission_of
 
 
 def sheet(found, name):
-    return next(s for s in found.sheets if s.name == name)
+    return next(s for s in found if s.name == name)
 
 
 def row(found, label, scoring=None):
@@ -42,7 +42,7 @@ class TestPrinted:
 
     def test_every_table_is_there_in_its_own_order_and_without_ranks(self, paper):
         found = board([paper], [])
-        assert [s.name for s in found.sheets] == ["sns", "table 2", "table 3", "table 4"]
+        assert [s.name for s in found] == ["sns", "table 2", "table 3", "table 4"]
         third = sheet(found, "table 3")
         assert third.ranks is None and third.rows[0].label == "Qwen3-4B"
 
@@ -120,7 +120,7 @@ class TestMeasured:
         assert [c.key for c in found.columns] == ["sns_bench_mini/ner"]
 
     def test_demonstrations_say_so(self, submission):
-        assert all(s.demonstration and s.notes for s in board([], [submission]).sheets)
+        assert all(s.demonstration and s.notes for s in board([], [submission]))
 
     def test_a_subset_of_the_samples_is_named_as_one(self, submission):
         _, found = row(sheet(board([], [submission]), "sns-mini"), "finished.jsonl")

@@ -57,7 +57,7 @@ def whole(paper, submission):
 
 def test_the_page_has_every_figure_of_the_board(whole, paper):
     shown = Cells(page(whole, findings(paper))).values
-    for sheet in whole.sheets:
+    for sheet in whole:
         by_model = {}
         for row in sheet.rows:
             values = [row.cells[c.key].value for c in sheet.columns if c.key in row.cells]
@@ -68,7 +68,7 @@ def test_the_page_has_every_figure_of_the_board(whole, paper):
 
 def test_the_spreadsheet_has_every_figure_of_the_board(whole):
     lines = list(csv.DictReader(io.StringIO(spreadsheet(whole))))
-    assert len(lines) == sum(len(row.cells) for sheet in whole.sheets for row in sheet.rows)
+    assert len(lines) == sum(len(row.cells) for sheet in whole for row in sheet.rows)
     wrong = [line for line in lines if line["printed_otherwise"]]
     assert {(w["model"], w["score"], w["printed_otherwise"]) for w in wrong} == {
         ("Qwen3-30B-A3B", "43.4075", "37.05")

@@ -9,7 +9,7 @@ import pytest
 from redone.harness.gate.policy import load_policy
 from redone.reports.plot import tick_label, ticks
 from redone.reports.seesaw import Change, Point, frame, published_moves, quadrant, seesaw
-from redone.reports.seesaw_svg import png, svg, write_picture
+from redone.reports.seesaw_draw import png, svg, write_picture
 from redone.reports.stages import compare_runs
 from redone.tasks.errors import RedoneError
 

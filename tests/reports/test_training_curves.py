@@ -2,11 +2,13 @@
 
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 from step_logs import dapo, logged, sft
 
 from redone.reports.cli import main
-from redone.reports.training import MAX_POINTS, curves_of, read_log, steps_table
+from redone.reports.plot import MAX_POINTS
+from redone.reports.training import curves_of, read_log, steps_table
 from redone.tasks.errors import RedoneError
 
 
@@ -31,7 +33,7 @@ class TestLog:
         log = read_log(trained / "stages" / "exploratory" / "steps.jsonl")
         assert len(log.steps) == 40 and log.skipped == 4 and log.label == "exploratory"
         assert log.total("tokens_generated") == 3600
-        assert log.scalars["reward"][9] is None and "entropy" not in log.scalars
+        assert np.isnan(log.scalars["reward"][9]) and "entropy" not in log.scalars
 
     @pytest.mark.parametrize("line", ["{", "[]", '{"loss": 1}', '{"step": true}'])
     def test_a_line_that_is_no_step_is_named(self, tmp_path, line):
@@ -54,7 +56,7 @@ class TestPictures:
             "Reward and its parts", "Value of the completions", "Loss", "Groups",
         ]  # fmt: skip
         reward = found.panels[0]
-        assert [s.name for s in reward.series][:2] == ["reward", "shaping: length"]
+        assert list(reward.series)[:2] == ["reward", "shaping: length"]
         for panel in found.panels:
             root = ET.fromstring(panel.picture)
             assert root.find("{*}title").text.startswith(panel.title)
@@ -64,9 +66,9 @@ class TestPictures:
 
     def test_value_and_chance_are_means_over_answers(self, trained):
         found = curves_of(read_log(trained / "stages" / "exploratory" / "steps.jsonl"))
-        value, chance = found.panels[1].series
-        assert value.values[4] == pytest.approx(0.05 * 30 / 40)
-        assert chance.values[4] == pytest.approx((0.5 * 30 + 0.1 * 10) / 40)
+        value, chance = found.panels[1].series["value"], found.panels[1].series["chance"]
+        assert value[4] == pytest.approx(0.05 * 30 / 40)
+        assert chance[4] == pytest.approx((0.5 * 30 + 0.1 * 10) / 40)
         irony = found.tasks[0]
         assert irony.task == "tweeteval/irony" and irony.rollouts == 36 * 30
         assert irony.start == pytest.approx(0.025) and irony.end == pytest.approx(0.375)
