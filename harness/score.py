@@ -59,7 +59,7 @@ class Tally:
         self.clusters.append(cluster)
         if self.keeps_items:
             self.items.append([s.parsed for s in scored])
-        self.stats.append(np.mean([s.stats for s in scored], axis=0, dtype=np.float64))
+        self.stats.append(np.asarray(np.mean([s.stats for s in scored], axis=0, dtype=np.float64)))
         self.values.append(math.fsum(s.value for s in scored) / len(scored))
 
 

@@ -162,7 +162,7 @@ class ScoredRun:
         table = self.table(role, COLUMNS)
         found = {}
         for name, task in self.tasks.items():
-            own = table.filter(pc.equal(table["task"], name))
+            own = table.filter(pc.equal(table["task"], name))  # pyright: ignore[reportAttributeAccessIssue]
             if len(own):
                 scores = _task_scores(task, self.scoring(name, role), own)
                 if partition != "all":

@@ -262,11 +262,10 @@ def hints_of(items: TaskItems) -> list[FailureHint]:
     """The hints of a task, the largest share first."""
     if items.independent < SMALLEST_TASK:
         return []
-    shares = ((observed, kinds, share(items, kinds)) for observed, kinds in OBSERVED.items())
     hints = [
         FailureHint(items.task.name, observed, kinds, found.share, found.low, len(items))
-        for observed, kinds, found in shares
-        if found.low >= HINT_SHARE
+        for observed, kinds in OBSERVED.items()
+        if (found := share(items, kinds)).low >= HINT_SHARE
     ]
     return sorted(hints, key=lambda hint: -hint.share)
 

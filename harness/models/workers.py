@@ -249,7 +249,8 @@ class WorkersModel:
                         piece = pieces.take()
                         call = self._actors[number].answer.options(num_returns="streaming")
                         busy[call.remote(piece)] = number, piece
-                for done in ray.wait([*busy, *self._loading])[0]:
+                finished: Any = ray.wait([*busy, *self._loading])[0]
+                for done in finished:
                     if done in self._loading:
                         self._loaded(done)
                         continue

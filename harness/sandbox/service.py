@@ -226,9 +226,10 @@ def probe(worker: Worker, memory: int) -> Isolation:
         outcomes = {n: worker.run(text, _TESTS, PROBE_SECONDS) for n, text in programs.items()}
     free = tuple(name for name, outcome in outcomes.items() if not outcome.passed)
     strong: tuple[Level, ...] = ("namespaces", "landlock")
-    in_use = [level for level in strong if worker.mechanisms.get(level)]
+    in_use: list[Level] = [level for level in strong if worker.mechanisms.get(level)]
     held = in_use and worker.mechanisms.get("seccomp") and not free
-    return Isolation(in_use[0] if held else "limits", free)
+    level: Level = in_use[0] if held else "limits"
+    return Isolation(level, free)
 
 
 @contextmanager

@@ -184,8 +184,6 @@ def _decision(row: TrainingRow, solved: Solved | None, kept: bool) -> RowDecisio
         text = "No answer to it was scored: it has no target, or its question is too long."
         return row.decided(0, "not judged", text)
     text = f"It was solved in {solved.solved} of {solved.draws} draws"
-    figures = {"draws": solved.draws, "solved": solved.solved}
-    if kept:
-        return row.decided(1, solved.kind, f"{text}.", **figures)
-    text += ", and its task's share is full of harder ones."
-    return row.decided(0, f"{solved.kind}, left", text, **figures)
+    why = solved.kind if kept else f"{solved.kind}, left"
+    text += "." if kept else ", and its task's share is full of harder ones."
+    return row.decided(int(kept), why, text, draws=solved.draws, solved=solved.solved)

@@ -139,10 +139,11 @@ def _read(raw: Any, where: str) -> Pair:
 
     if not isinstance(raw, dict):
         raise BadRow(f"{where}: an object is expected.")
-    texts = {name: raw.get(name) for name in ("id", "task", "chosen", "rejected")}
+    texts: dict[str, Any] = {n: raw.get(n) for n in ("id", "task", "chosen", "rejected")}
     for name, text in texts.items():
         check(name, isinstance(text, str), "a text is")
-    turns, values = raw.get("messages"), raw.get("values", [1.0, 0.0])
+    turns: Any = raw.get("messages")
+    values: Any = raw.get("values", [1.0, 0.0])
     right = isinstance(turns, list) and bool(turns)
     right = right and all(isinstance(t, dict) and {"role", "content"} <= t.keys() for t in turns)
     check("messages", right, "a list of turns is")

@@ -327,8 +327,8 @@ def draw_kinds(
     default: float = GENERAL_SHARE,
 ) -> set[str]:
     """The ids of the rows drawn of both kinds; `default` is the general share if none is set."""
-    sizes = (sum(part.size for part in parts) for parts in (domain, general))
-    counts = parted(*sizes, settings.share_or(default), settings.budget)
+    own, other = (sum(part.size for part in parts) for parts in (domain, general))
+    counts = parted(own, other, settings.share_or(default), settings.budget)
     return draw_tree(domain, counts[0]) | draw_tree(general, counts[1])
 
 

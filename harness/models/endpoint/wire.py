@@ -120,7 +120,9 @@ def scored(answer: Any, tokens: int, count: int, seconds: float) -> Completion:
     found = _choice(answer).get("logprobs")
     tables = found if isinstance(found, Mapping) else {}
     chosen, best = tables.get("token_logprobs"), tables.get("top_logprobs")
-    if not all(isinstance(part, list) and len(part) == tokens for part in (chosen, best)):
+    if not (isinstance(chosen, list) and isinstance(best, list)) or (
+        {len(chosen), len(best)} != {tokens}
+    ):
         raise Unsupported(
             "The server does not return the log-probabilities of a prompt (`echo` with `logprobs` "
             "on /completions), which tasks with log-likelihoods need. vLLM does; or use --backend "
