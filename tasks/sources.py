@@ -296,12 +296,7 @@ def _rule(task: Task, split: str) -> Any:
 
 
 def samples(
-    task: Task,
-    folder: Path,
-    *,
-    partition: str = "all",
-    limit: int | None = None,
-    seed: int = 0,
+    task: Task, folder: Path, *, partition: str = "all", limit: int | None = None, seed: int = 0
 ) -> Iterator[Sample]:
     """The samples of a task in file order, streamed.
 

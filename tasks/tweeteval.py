@@ -285,11 +285,7 @@ EMOTION = _task(
 SENTIMENT = _task(
     "sentiment",
     "The sentiment of a tweet",
-    {
-        "negative": ("negative",),
-        "neutral": ("neutral", "mixed"),
-        "positive": ("positive",),
-    },
+    {"negative": ("negative",), "neutral": ("neutral", "mixed"), "positive": ("positive",)},
     Metric("macro_recall", macro_recall),
     Prompt(
         "You judge the sentiment of tweets: negative if the writer disapproves or feels bad about "

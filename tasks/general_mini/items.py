@@ -281,9 +281,7 @@ FORMS: Mapping[str, Form] = {
         lambda answer, language: ("、" if language == "zh" else ", ").join(answer),
     ),
     "record": Form(
-        _read_record,
-        _same_record,
-        lambda answer, language: json.dumps(answer, ensure_ascii=False),
+        _read_record, _same_record, lambda answer, language: json.dumps(answer, ensure_ascii=False)
     ),
 }
 """Closed answers by name. The form `rules` is scored by the checkers instead."""

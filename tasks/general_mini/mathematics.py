@@ -133,11 +133,7 @@ _MEASURES = (
     ("dozen", "pieces", "打", "件", 12),
 )
 
-_UNIT_ASKS = (
-    "How many {} are there in {}?",
-    "How many {} are in {}?",
-    "How many {} make {}?",
-)
+_UNIT_ASKS = ("How many {} are there in {}?", "How many {} are in {}?", "How many {} make {}?")
 
 
 def _quantity(question: str, answer: int) -> Item:

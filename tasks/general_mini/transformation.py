@@ -19,10 +19,7 @@ _THINGS = pairs(
 def _ask(items: list[str], answer: list[str], language: str, english: str, chinese: str) -> Item:
     ask, separator = (english, ", ") if language == "en" else (chinese, "、")
     return Item(
-        question=ask.format(separator.join(items)),
-        form="list",
-        answer=answer,
-        options=tuple(items),
+        question=ask.format(separator.join(items)), form="list", answer=answer, options=tuple(items)
     )
 
 
@@ -217,10 +214,7 @@ _DEMANDS = {
         "small letters": "Make every letter small.\n{}",
         "brackets": "Wrap the following in square brackets.\n{}",
     },
-    "zh": {
-        "copy": "请一字不差地跟我念：\n{}",
-        "brackets": "请给下面的话套上方括号[]：\n{}",
-    },
+    "zh": {"copy": "请一字不差地跟我念：\n{}", "brackets": "请给下面的话套上方括号[]：\n{}"},
 }
 _WAYS = {
     "copy": ("I write the line down as it is.", "照原样抄写这句话。"),
@@ -237,11 +231,7 @@ def _copy(random: Random, language: str) -> Item:
     parts = [random.choice(choices) for choices in _PARTS[language]]
     line = " ".join(["The", *parts]) if english else "".join(parts)
     skill = random.choice(list(_DEMANDS[language]))
-    answer = {
-        "copy": line,
-        "small letters": line.lower(),
-        "brackets": f"[{line}]",
-    }[skill]
+    answer = {"copy": line, "small letters": line.lower(), "brackets": f"[{line}]"}[skill]
     return Item(
         skill=skill,
         question=_DEMANDS[language][skill].format(line),

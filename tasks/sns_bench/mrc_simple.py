@@ -313,10 +313,7 @@ TASK = Task(
             (*_metrics(_official_f1, _official_text), Metric("readable", readable)),
         ),
         "corrected": Scoring(
-            "corrected",
-            (*OUTCOMES, *_TEXTS),
-            _corrected,
-            _metrics(answerability, _corrected_text),
+            "corrected", (*OUTCOMES, *_TEXTS), _corrected, _metrics(answerability, _corrected_text)
         ),
     },
     gold=lambda sample: _written(sample.target),
