@@ -133,7 +133,7 @@ def task(
 # Known quirk: the letters "end" cut an answer inside words too.
 _CHOICE = re.compile(r"[\n.,<>]|endofresponse|end|im_end")
 _YES_NO = re.compile(r"[\n.,<>]|endofresponse")
-_LIST = re.compile(r"[\n<>]|endofresponse")
+LIST_END = re.compile(r"[\n<>]|endofresponse")
 
 
 def _before(cut: re.Pattern[str], text: str) -> str:
@@ -148,7 +148,7 @@ def official_choice(text: str) -> str:
 
 def official_list(text: str) -> frozenset[str]:
     """The set of a comma-separated list."""
-    return frozenset(p.strip() for p in _before(_LIST, text).split(",") if p)
+    return frozenset(p.strip() for p in _before(LIST_END, text).split(",") if p)
 
 
 def read_official_choice(sample: object, completion: Completion) -> Extraction:
