@@ -174,10 +174,10 @@ def check_tasks(
     """Checks tasks, and prints why one fails."""
     from rich.console import Console
 
-    from .chance import store_chance
     from .check import check, measured_chance
     from .registry import TASKS, find
     from .sources import DataPaths
+    from .task import store_chance
 
     data = DataPaths.resolve(data_dir)
     # Tasks of lm-eval are scored by its own code; benchmarks/ compares the results with lm-eval's.

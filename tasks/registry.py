@@ -21,11 +21,10 @@ from functools import cache, partial
 from importlib import import_module
 from typing import Any, TypeVar, cast
 
-from .chance import stored_chance
 from .datasets import datasets
 from .errors import IncompleteTask, UnknownName
 from .sources import DataPaths
-from .task import LM_EVAL, Benchmark, Category, Task
+from .task import LM_EVAL, Benchmark, Category, Task, stored_chance
 
 
 @dataclass(frozen=True, slots=True)
