@@ -13,8 +13,9 @@ import math
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -114,20 +115,23 @@ def check(
         return report
     _check_samples(report, items, folder)
     _check_prompts(report, items)
-    scoring = task.scorings["corrected"].given(services)
-    _check_gold(report, scoring, items, services)
-    _check_empty(report, scoring, items, services)
+    corrected = task.scorings["corrected"]
+    scoring = corrected.given(services)
+    _check_gold_and_empty(report, scoring, items, services)
     report.baselines = list(_baselines(task, scoring, items, services, seed))
     report.whole = scoring.name == "corrected"
     if not report.whole:
         report.notes.append(
             f"checked under {scoring.name}; the chance level is that of the whole scoring, which "
-            f"needs {', '.join(task.scorings['corrected'].needs)}"
+            f"needs {', '.join(corrected.needs)}"
         )
-    if not task.chance.known and not measure:
-        report.notes.append("its chance level is unknown: `redone-tasks check --write` measures it")
-    elif not measure:
-        report.problems += chance_problems(report)
+    if not measure:
+        if task.chance.known:
+            report.problems += chance_problems(report)
+        else:
+            report.notes.append(
+                "its chance level is unknown: `redone-tasks check --write` measures it"
+            )
     for each in task.scorings.values():
         _check_fuzz(report, each.given(services), items, services, fuzz, seed)
     return report
@@ -180,33 +184,29 @@ def _score(
     return (metric if math.isfinite(metric) else 0.0), values, [s.failure for s in scores]
 
 
-def _check_gold(
+def _check_gold_and_empty(
     report: Report, scoring: Scoring, items: Sequence[Sample], services: Services
 ) -> None:
+    """Gold predictions score 100 and have no failure, empty answers score 0 and fail as empty."""
     gold = [report.task.gold(sample) for sample in items]
     metric, values, failures = _score(scoring, items, gold, services)
     if abs(metric - 100) > 1e-3:
         report.problems.append(f"the gold predictions score {metric:.4f}, not 100")
-    for sample, value, failure in zip(items, values, failures, strict=True):
-        if abs(value - 1) > 1e-5 or failure is not None:
-            report.problems.append(
-                f"a gold answer has value {value:.4f} and failure {failure} (sample {sample.id})"
-            )
-            break
-
-
-def _check_empty(
-    report: Report, scoring: Scoring, items: Sequence[Sample], services: Services
-) -> None:
+    wrong = (
+        f"a gold answer has value {value:.4f} and failure {failure} (sample {sample.id})"
+        for sample, value, failure in zip(items, values, failures, strict=True)
+        if abs(value - 1) > 1e-5 or failure is not None
+    )
+    report.problems += islice(wrong, 1)
     for text in ("", " \n\t"):
         _, values, failures = _score(scoring, items, [text] * len(items), services)
-        for sample, value, failure in zip(items, values, failures, strict=True):
-            if value != 0 or failure != "empty":
-                report.problems.append(
-                    f"the answer {text!r} has value {value:.4f} and failure {failure}, not 0 and "
-                    f"empty (sample {sample.id})"
-                )
-                break
+        wrong = (
+            f"the answer {text!r} has value {value:.4f} and failure {failure}, not 0 and empty "
+            f"(sample {sample.id})"
+            for sample, value, failure in zip(items, values, failures, strict=True)
+            if value != 0 or failure != "empty"
+        )
+        report.problems += islice(wrong, 1)
 
 
 def _baselines(
@@ -224,17 +224,14 @@ def _baselines(
         bests = {max(constants, key=lambda s: s.metric), max(constants, key=lambda s: s.value)}
         yield from sorted(bests, key=lambda s: -s.metric)
     rounds = min(200, max(10, RANDOM_ANSWERS // len(items)))
-    drawn = [
-        baseline(
-            "random",
-            [task.baselines.random(sample, Random(f"{seed}|{n}|{sample.id}")) for sample in items],
-        )
-        for n in range(rounds)
-    ]
-    metrics, values = [s.metric for s in drawn], [s.value for s in drawn]
-    error = tuple(statistics.stdev(x) / math.sqrt(rounds) for x in (metrics, values))
+    drawn = []
+    for n in range(rounds):
+        answers = [task.baselines.random(s, Random(f"{seed}|{n}|{s.id}")) for s in items]
+        drawn.append(baseline("random", answers))
+    metrics, values = [b.metric for b in drawn], [b.value for b in drawn]
+    errors = [statistics.stdev(x) / math.sqrt(rounds) for x in (metrics, values)]
     means = statistics.fmean(metrics), statistics.fmean(values)
-    yield Baseline("random", *means, (error[0], error[1]))
+    yield Baseline("random", *means, (errors[0], errors[1]))
 
 
 def _constants(task: Task, items: Sequence[Sample]) -> list[str]:
@@ -292,11 +289,8 @@ def _check_fuzz(
 ) -> None:
     random = Random(f"{seed}|{report.task.name}")
     some = random.sample(list(items), min(40, len(items)))
-    own = [
-        text
-        for s in some
-        for text in (report.task.gold(s), report.task.baselines.all_candidates(s))
-    ]
+    all_candidates = report.task.baselines.all_candidates
+    own = [text for s in some for text in (report.task.gold(s), all_candidates(s))]
     for number, text in enumerate(hostile_texts(count, random, own)):
         completion = Completion(text, finish=random.choice(("stop", "length")))
         started = time.perf_counter()
@@ -397,15 +391,9 @@ def _broken(random: Random, own: Sequence[str]) -> str:
     """An answer that was cut, doubled, wrapped or peppered."""
     text = random.choice(own)
     at = random.randrange(len(text) + 1)
-    piece = random.choice(_PIECES)
+    piece, head, tail = random.choice(_PIECES), text[:at], text[at:]
     return random.choice(
-        (
-            text[:at],
-            text[at:],
-            text[:at] + piece + text[at:],
-            text + piece + text,
-            piece + text + piece,
-        )
+        (head, tail, head + piece + tail, text + piece + text, piece + text + piece)
     )
 
 
@@ -428,13 +416,8 @@ def _long(random: Random, own: Sequence[str]) -> str:
     return (piece * (1_000_000 // len(piece) + 1))[:1_000_000]
 
 
-_KINDS: tuple[tuple[Callable[[Random, Sequence[str]], str], float], ...] = (
-    (_soup, 0.45),
-    (_broken, 0.3),
-    (_characters, 0.13),
-    (_repeated, 0.1),
-    (_nested, 0.02),
-)
+_KINDS = {_soup: 0.45, _broken: 0.3, _characters: 0.13, _repeated: 0.1, _nested: 0.02}
+"""Maker of hostile outputs -> its share."""
 
 
 def hostile_texts(count: int, random: Random, own: Sequence[str]) -> Iterator[str]:
@@ -445,6 +428,6 @@ def hostile_texts(count: int, random: Random, own: Sequence[str]) -> Iterator[st
         random: Decides all.
         own: Texts of the task (golds, lists of candidates), to be mixed in and mangled.
     """
-    kinds, weights = zip(*_KINDS, strict=True)
-    for number, kind in enumerate(random.choices(kinds, weights, k=count), 1):
+    kinds = random.choices(list(_KINDS), list(_KINDS.values()), k=count)
+    for number, kind in enumerate(kinds, 1):
         yield (_long if number % 1000 == 0 else kind)(random, own)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from .command import Parser, console, run_command, visible
 from .errors import MissingData, RedoneError, UnknownName
-from .general.cli import add_verbs
 
 if TYPE_CHECKING:
     from .check import Report
@@ -103,7 +102,35 @@ def parser() -> Parser:
             else fetch_data(o.names, o.data_dir, base_url=o.base_url, accept=o.yes)
         )
     )
-    add_verbs(verbs)
+
+    v = verbs.add_parser(
+        "mirror",
+        help="write a mirror of general benchmarks",
+        description="On a machine with internet access, writes the data sets of lm-eval's tasks "
+        "into a folder, with a manifest, for machines that have none.",
+    )
+    v.add_argument("folder", type=Path, metavar="DIR", help="created if missing; progress is saved")
+    v.add_argument(
+        "names", nargs="*", metavar="NAME", help="lm-eval's tasks (default: suite general)"
+    )
+    v.add_argument(
+        "--manifest",
+        action="store_true",
+        help="download nothing: write the manifest of the files in DIR",
+    )
+    v.set_defaults(run=lambda o: mirror(o.folder.expanduser(), o.names, o.manifest))
+
+    v = verbs.add_parser(
+        "lm-eval",
+        help="write our tasks as lm-eval tasks",
+        description="Writes definitions of our tasks for lm-eval, and prints the folder: "
+        'lm_eval run --include_path "$(redone-tasks lm-eval DIR)" --tasks sns-mini ...',
+    )
+    v.add_argument("folder", type=Path, metavar="DIR", help="created if missing")
+    v.add_argument(
+        "--suite", metavar="NAMES", help="suites, comma separated (default: all of ours)"
+    )
+    v.set_defaults(run=lambda o: export(o.folder.expanduser(), o.suite))
     return p
 
 
@@ -147,10 +174,10 @@ def check_tasks(
     """Checks tasks, and prints why one fails."""
     from rich.console import Console
 
-    from .chance import store_chance
     from .check import check, measured_chance
     from .registry import TASKS, find
     from .sources import DataPaths
+    from .task import store_chance
 
     data = DataPaths.resolve(data_dir)
     # Tasks of lm-eval are scored by its own code; benchmarks/ compares the results with lm-eval's.
@@ -193,11 +220,8 @@ def _results(reports: Sequence[Report]):
 
     table = Table(box=None)
     table.add_column("task", no_wrap=True)
-    for name in ("items", "chance", "best trivial baseline"):
-        table.add_column(name, justify="right")
-    table.add_column("which")
-    table.add_column("fuzzed", justify="right")
-    table.add_column("")
+    for name in ("items", "chance", "best trivial baseline", "which", "fuzzed", ""):
+        table.add_column(name, justify="left" if name in ("which", "") else "right")
     for r in reports:
         best = max(r.baselines, key=lambda s: s.metric, default=None)
         chance = r.task.chance
@@ -336,3 +360,25 @@ def _fetch(dataset: Dataset, folder: Path, mirror: str | None) -> None:
     print(f"{dataset.name}: {len(done.downloaded)} downloaded, {len(done.present)} present before.")
     for note in done.notes:
         print(f"Note: {note}")
+
+
+def mirror(folder: Path, names: Sequence[str], manifest_only: bool) -> int:
+    """Writes a mirror of lm-eval's data sets, or the manifest of one."""
+    from .general.mirroring import write_manifest, write_mirror
+    from .sources import DataPaths
+
+    if manifest_only:
+        files = write_manifest(folder)
+    else:
+        files = write_mirror(folder, names, include=DataPaths.resolve(create=True).include)
+    print(f"{folder / 'mirror.toml'}: {files} files. Use it: --mirror {folder}")
+    return 0
+
+
+def export(folder: Path, suite: str | None) -> int:
+    """Writes definitions of our tasks for lm-eval."""
+    from .general.export import write_definitions
+
+    write_definitions(folder, suite)
+    print(folder)
+    return 0

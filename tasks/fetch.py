@@ -19,7 +19,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -70,16 +70,12 @@ Progress = Callable[[str, int], None]
 """Called with a file's path and the bytes that it has now."""
 
 
-def _silent(path: str, size: int) -> None:
-    pass
-
-
 def fetch(
     dataset: Dataset,
     folder: Path,
     *,
     mirror: str | None = None,
-    progress: Progress = _silent,
+    progress: Progress = lambda path, size: None,
     pause: float = 1.0,
 ) -> Fetched:
     """Completes a data set in a data folder.
@@ -114,15 +110,14 @@ def fetch(
                 _download(client, url, target, file, progress, pause)
             done.downloaded.append(file.path)
         if dataset.prompts:
-            _fetch_prompts(client, dataset, dataset.prompts, folder, mirror, done, pause)
+            _fetch_prompts(client, dataset.url, dataset.prompts, folder, mirror, done, pause)
     return done
 
 
 def is_right(path: Path, file: DataFile) -> bool:
     """Whether a path holds that very file."""
-    if not path.is_file() or path.stat().st_size != file.size:
-        return False
-    return _sha256(path) == file.sha256
+    same_size = path.is_file() and path.stat().st_size == file.size
+    return same_size and _sha256(path) == file.sha256
 
 
 def _url(base: str, path: str) -> str:
@@ -188,10 +183,9 @@ def _continue(
     import httpx
 
     have = part.stat().st_size if part.exists() else 0
-    if have > file.size:
-        have = 0
     if have == file.size:
         return
+    have = have if have < file.size else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
     try:
         with client.stream("GET", url, headers=headers) as response:
@@ -199,7 +193,9 @@ def _continue(
                 part.unlink(missing_ok=True)
                 raise Broken(f"the server's file ends at byte {have} of {file.size}")
             _expect_success(response, url)
-            start = have if _resumes(response, have) else 0
+            stated = response.headers.get("Content-Range", "")
+            resumes = response.status_code == 206 and stated.startswith(f"bytes {have}-")
+            start = have if resumes else 0
             with part.open("r+b" if start else "wb") as output:
                 output.seek(start)
                 output.truncate()
@@ -220,12 +216,6 @@ def _continue(
         raise FetchFailed(f"{url} is longer than {file.size} bytes: {_NOT_OURS}")
     if start < file.size:
         raise Broken(f"the connection ended at byte {start} of {file.size}")
-
-
-def _resumes(response: httpx.Response, have: int) -> bool:
-    """Whether the body resumes at byte `have`, rather than being the whole file."""
-    stated = response.headers.get("Content-Range", "")
-    return response.status_code == 206 and stated.startswith(f"bytes {have}-")
 
 
 def _expect_success(response: httpx.Response, url: str) -> None:
@@ -250,7 +240,7 @@ def _reason(error: Exception) -> str:
 
 def _fetch_prompts(
     client: httpx.Client,
-    dataset: Dataset,
+    upstream: str,
     prompts: PublishedPrompts,
     folder: Path,
     mirror: str | None,
@@ -266,10 +256,9 @@ def _fetch_prompts(
         if mirror:
             found = json.loads(_text(client, _url(mirror, prompts.path), pause))
         else:
-            base = f"{dataset.url}/{prompts.upstream}"
-            found = published_prompts(
-                prompts, (_text(client, _url(base, name), pause) for name in prompts.configurations)
-            )
+            base = f"{upstream}/{prompts.upstream}"
+            urls = (_url(base, name) for name in prompts.configurations)
+            found = published_prompts(prompts, (_text(client, url, pause) for url in urls))
         packed = json.dumps(found, sort_keys=True, ensure_ascii=False)
     except (FetchFailed, Broken, ValueError, RecursionError) as error:
         done.notes.append(
@@ -309,10 +298,7 @@ def published_prompts(
     absent = [name for name in prompts.names if plain(name) not in found]
     if absent:
         raise ValueError(f"no prompt for {', '.join(absent)} in the configuration")
-    return {
-        name: {"system": found[plain(name)].system, "user": found[plain(name)].user}
-        for name in prompts.names
-    }
+    return {name: asdict(found[plain(name)]) for name in prompts.names}
 
 
 def _text(client: httpx.Client, url: str, pause: float) -> str:
@@ -353,20 +339,24 @@ def prompts_in(source: str) -> dict[str, Prompt]:
         if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
             continue
         value = statement.value
-        if isinstance(value, ast.Call) and _argument(value, "round") is not None:
+        if _argument(value, "round") is not None:
             templates[statement.targets[0].id] = _template(value)
-        elif isinstance(value, ast.List):
-            for entry in value.elts:
-                name = _argument(entry, "name")
-                used = next(
-                    (v for v in _values(entry, "template") if isinstance(v, ast.Name)), None
-                )
-                if name is not None and used is not None and used.id in templates:
-                    found[_literal(name)] = templates[used.id]
+        for entry in value.elts if isinstance(value, ast.List) else ():
+            name = _argument(entry, "name")
+            used = (
+                inner.value.id
+                for inner in ast.walk(entry)
+                if isinstance(inner, ast.keyword)
+                and inner.arg == "template"
+                and isinstance(inner.value, ast.Name)
+            )
+            template = templates.get(next(used, ""))
+            if name is not None and template is not None:
+                found[_literal(name)] = template
     return found
 
 
-def _template(call: ast.Call) -> Prompt:
+def _template(call: ast.expr) -> Prompt:
     texts = {"SYSTEM": "", "HUMAN": ""}
     for part in ("begin", "round"):
         turns = _argument(call, part)
@@ -378,15 +368,9 @@ def _template(call: ast.Call) -> Prompt:
 
 
 def _argument(node: ast.AST, name: str) -> ast.expr | None:
-    if not isinstance(node, ast.Call):
-        return None
-    return next((k.value for k in node.keywords if k.arg == name), None)
-
-
-def _values(node: ast.AST, name: str) -> Iterator[ast.expr]:
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.keyword) and inner.arg == name:
-            yield inner.value
+    """An argument of a call, None if the node is no call or has none of this name."""
+    keywords = node.keywords if isinstance(node, ast.Call) else []
+    return next((k.value for k in keywords if k.arg == name), None)
 
 
 def _literal(node: ast.expr) -> str:

@@ -55,15 +55,12 @@ def data_of(task: Task) -> str:
     return "embedded"
 
 
+_FACTS = ("name", "title", "category", "capability", "language", "version", "dataset")
+
+
 def _record(task: Task) -> dict[str, Any]:
     return {
-        "name": task.name,
-        "title": task.title,
-        "category": task.category,
-        "capability": task.capability,
-        "language": task.language,
-        "version": task.version,
-        "dataset": task.dataset,
+        **{name: getattr(task, name) for name in _FACTS},
         "data": data_of(task),
         "metric": task.scorings["corrected"].metrics[0].name,
         "scorings": {n: [m.name for m in s.metrics] for n, s in task.scorings.items()},

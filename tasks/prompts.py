@@ -112,8 +112,8 @@ def shorten(
     Raises:
         RedoneError: The prompt shows no text field, or does not fit even without it.
     """
-    shown = set(_PLACE.findall(prompt.user))
-    texts = {n: v for n, v in sample.fields.items() if n in shown and isinstance(v, str) and v}
+    shown = ((name, sample.fields.get(name)) for name in places(prompt))
+    texts = {name: value for name, value in shown if isinstance(value, str) and value}
     if not texts:
         raise RedoneError(
             f"The prompt of {sample.task} is longer than the model's context, and shows no text "
@@ -167,7 +167,7 @@ def load_prompts(path: str | Path, tasks: Iterable[Task] | None = None) -> dict[
         prompt = _prompt(raw, f"{path}, prompt {name!r}")
         for task in by_name[name]:
             known = fields_of(task)
-            for place in _PLACE.findall(prompt.user):
+            for place in places(prompt):
                 if place not in known:
                     raise UnknownName(f"place in {path}, prompt {name!r}:", place, known)
         prompts[name] = prompt
@@ -176,7 +176,7 @@ def load_prompts(path: str | Path, tasks: Iterable[Task] | None = None) -> dict[
 
 def fields_of(task: Task) -> set[str]:
     """The names that places in a task's prompts may have."""
-    own = {place for prompt in task.prompts.values() for place in _PLACE.findall(prompt.user)}
+    own = {place for prompt in task.prompts.values() for place in places(prompt)}
     return own | set(getattr(task.read, "fields", ())) - {"answer"}
 
 

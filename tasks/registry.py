@@ -13,19 +13,18 @@ as published.)
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache, partial
 from importlib import import_module
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from .chance import stored_chance
 from .datasets import datasets
 from .errors import IncompleteTask, UnknownName
 from .sources import DataPaths
-from .task import LM_EVAL, Benchmark, Category, Task
+from .task import LM_EVAL, Benchmark, Category, Task, stored_chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,30 +50,30 @@ _SNS_BENCH = (
     "query_corr_explain mrc_simple mrc_complex ner gender chlw query_gen"
 )
 _GENERATED = "facts word_problems numerals wording layout lists records stories"
-_MMLU_AND_OTHERS = (
-    "mmlu cmmlu ceval-valid gpqa_diamond_zeroshot mmlu_pro bbh agieval_gaokao_biology "
-    "agieval_gaokao_chemistry agieval_gaokao_chinese agieval_gaokao_english "
-    "agieval_gaokao_geography agieval_gaokao_history agieval_gaokao_mathcloze "
-    "agieval_gaokao_mathqa agieval_gaokao_physics"
+_KNOWLEDGE = "mmlu cmmlu ceval-valid gpqa_diamond_zeroshot mmlu_pro bbh " + " ".join(
+    f"agieval_gaokao_{subject}"
+    for subject in (
+        *("biology", "chemistry", "chinese", "english", "geography"),
+        *("history", "mathcloze", "mathqa", "physics"),
+    )
 )
 _TRANSLATION = (
     "wmt22_en_zh wmt22_zh_en wmt23_en_zh wmt23_zh_en wmt24_en_zh flores_en_zh flores_zh_en"
 )
 _GENERAL = "redone.tasks.general.benchmarks"
 _MINI = "redone.tasks.mini"
-_GENERAL_MINI = "redone.tasks.general_mini.benchmarks"
+_GENERAL_MINI = "redone.tasks.general_mini.tasks"
+_TWEETS = "irony sentiment hate offensive emotion stance"
 
 TABLE: dict[str, Line] = {
     "sns_bench": _line("redone.tasks.sns_bench", "sns_bench/", _SNS_BENCH),
     "sns_trans": _line("redone.tasks.sns_trans", "sns_trans/", "zh_en en_zh"),
     "sns_bench_mini": _line(_MINI, "sns_mini/", _SNS_BENCH),
     "sns_trans_mini": _line(_MINI, "sns_mini/", "zh_en en_zh"),
-    "tweeteval": _line(
-        "redone.tasks.tweeteval", "tweeteval/", "irony sentiment hate offensive emotion stance"
-    ),
+    "tweeteval": _line("redone.tasks.tweeteval", "tweeteval/", _TWEETS),
     "general_mini": _line(_GENERAL_MINI, "general_mini/", _GENERATED),
     "general_mini_report": _line(_GENERAL_MINI, "general_mini_report/", _GENERATED),
-    "general_knowledge": _line(_GENERAL, LM_EVAL, _MMLU_AND_OTHERS),
+    "general_knowledge": _line(_GENERAL, LM_EVAL, _KNOWLEDGE),
     "general_mathematics": _line(_GENERAL, LM_EVAL, "gsm8k hendrycks_math500 aime25"),
     "general_code": _line(_GENERAL, LM_EVAL, "humaneval mbpp"),
     "general_instruction_following": _line(_GENERAL, LM_EVAL, "ifeval"),
@@ -102,14 +101,7 @@ SUITES: Mapping[str, Suite] = {
     ),
     "general": Suite(
         "General abilities",
-        (
-            "general_knowledge",
-            "general_mathematics",
-            "general_code",
-            "general_instruction_following",
-            "general_translation",
-            "general_hallucination",
-        ),
+        tuple(name for name, line in TABLE.items() if line.module == _GENERAL),
     ),
 }
 DEFAULT_SUITE = "sns-mini"
@@ -129,22 +121,6 @@ def _complete(what: str) -> Iterator[None]:
         raise IncompleteTask(
             f"{what} is incomplete. {frame.filename}, line {frame.lineno}: {error}"
         ) from error
-
-
-class _Benchmarks(Mapping[str, Benchmark]):
-    """The benchmarks by name; only those that are looked up are imported."""
-
-    def __getitem__(self, name: str) -> Benchmark:
-        return _benchmark(name, TABLE[name])
-
-    def __contains__(self, name: object) -> bool:
-        return name in TABLE
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(TABLE)
-
-    def __len__(self) -> int:
-        return len(TABLE)
 
 
 @cache
@@ -169,33 +145,13 @@ def _defined(name: str, line: Line) -> Benchmark:
 @cache
 def _benchmark(name: str, line: Line) -> Benchmark:
     """A benchmark whose categories know the names of their tasks, and load them from `TASKS`."""
-    defined = _defined(name, line)
-    names = iter(line.tasks)
+    defined, names = _defined(name, line), iter(line.tasks)
     categories = {}
     for key, category in defined.categories.items():
         own = tuple(next(names) for _ in category.tasks)
         loaders = tuple(partial(TASKS.__getitem__, task) for task in own)
         categories[key] = Category(category.title, loaders, own)
     return Benchmark(defined.title, categories, defined.note)
-
-
-class _Tasks(Mapping[str, Task]):
-    """The tasks by name, in the order of the tables; only those that are looked up are imported."""
-
-    def __getitem__(self, name: str) -> Task:
-        for benchmark, line in TABLE.items():
-            if name in line.tasks:
-                return _task(name, benchmark, line)
-        raise KeyError(name)
-
-    def __contains__(self, name: object) -> bool:
-        return any(name in line.tasks for line in TABLE.values())
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for line in TABLE.values() for name in line.tasks)
-
-    def __len__(self) -> int:
-        return sum(len(line.tasks) for line in TABLE.values())
 
 
 @cache
@@ -219,18 +175,55 @@ def _task(name: str, benchmark: str, line: Line) -> Task:
     return replace(task, category=key, chance=chance)
 
 
-BENCHMARKS: Mapping[str, Benchmark] = _Benchmarks()
+def _benchmark_of() -> dict[str, str]:
+    """Task -> benchmark, in the order of the tables."""
+    return {task: name for name, line in TABLE.items() for task in line.tasks}
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lazy(Mapping[str, T]):
+    """Values that are loaded when they are looked up, by names that are known before."""
+
+    names: Callable[[], Mapping[str, Any]]
+    load: Callable[[str], T]
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self.names():
+            raise KeyError(name)
+        return self.load(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+
+BENCHMARKS: Mapping[str, Benchmark] = _Lazy(
+    lambda: TABLE, lambda name: _benchmark(name, TABLE[name])
+)
 """Every benchmark by name, in the order of the tables."""
-TASKS: Mapping[str, Task] = _Tasks()
+
+
+def _load_task(name: str) -> Task:
+    benchmark = _benchmark_of()[name]
+    return _task(name, benchmark, TABLE[benchmark])
+
+
+TASKS: Mapping[str, Task] = _Lazy(_benchmark_of, _load_task)
 """Every task by name, in the order of the tables. Names cost nothing; values import modules."""
 
 
 def category_title(task: Task) -> str:
     """The title of a task's column; the column's own name where no table has the task."""
-    for benchmark, line in TABLE.items():
-        if _base(task.name) in line.tasks:
-            return BENCHMARKS[benchmark].categories[task.category].title
-    return task.category
+    benchmark = _benchmark_of().get(_base(task.name))
+    return BENCHMARKS[benchmark].categories[task.category].title if benchmark else task.category
 
 
 # --- finding -------------------------------------------------------------------------------------
@@ -251,10 +244,9 @@ def by_name(name: str, data: DataPaths | None = None) -> Task:
         from .general.lm_eval_tasks import tabled, task_of
 
         return tabled(name, data) or task_of(name, data)
-    try:
-        task = TASKS[name]
-    except KeyError:
-        raise UnknownName("task", name, TASKS) from None
+    if name not in TASKS:
+        raise UnknownName("task", name, TASKS)
+    task = TASKS[name]
     if task.kind == "mirror" and data is not None:
         return replace(task, read=cast(Any, task.read).using(data))
     return task
@@ -384,22 +376,26 @@ def table_of(names: Sequence[str]) -> list[TableRow]:
     benchmarks: dict[str, TableRow] = {}
     for key, line in TABLE.items():
         own = [name for name in names if _base(name) in line.tasks]
-        categories = []
+        means = []
         for name, category in BENCHMARKS[key].categories.items() if own else ():
-            leaves = [
-                _leaf(task, TASKS[_base(task)].title)
-                for task in own
-                if _base(task) in category.names
-            ]
-            if leaves:
-                parts = _mean("category", f"{key}/{name}", category.title, leaves, len(category))
-                categories.append(parts)
-                rows += [parts, *leaves]
-        if categories:
+            tasks = [task for task in own if _base(task) in category.names]
+            if tasks:
+                leaves = [_leaf(task, TASKS[_base(task)].title) for task in tasks]
+                mean = _mean("category", f"{key}/{name}", category.title, leaves, len(category))
+                means.append(mean)
+                rows += [mean, *leaves]
+        if means:
             title = BENCHMARKS[key].title
-            benchmarks[key] = _mean("benchmark", key, title, categories, len(line.tasks))
+            benchmarks[key] = _mean("benchmark", key, title, means, len(line.tasks))
             rows.append(benchmarks[key])
-    rows += _untabled([name for name in names if _base(name) not in TASKS])
+    # Tasks of lm-eval that no table holds, by the group or tag that named them.
+    groups: dict[str, list[TableRow]] = {}
+    for name in names:
+        if _base(name) not in TASKS:
+            whole, _, member = _base(name).removeprefix(LM_EVAL).partition("/")
+            groups.setdefault(whole, []).append(_leaf(name, member or whole))
+    for whole, leaves in groups.items():
+        rows += [_mean("category", f"{LM_EVAL}{whole}", whole, leaves, len(leaves)), *leaves]
     for key, suite in SUITES.items():
         parts = [benchmarks[b] for b in suite.benchmarks if b in benchmarks]
         if parts:
@@ -410,18 +406,6 @@ def table_of(names: Sequence[str]) -> list[TableRow]:
 def _leaf(name: str, title: str) -> TableRow:
     variants = "".join(f", {variant}" for variant in name.split("+")[1:])
     return TableRow("task", name, title + variants, (name,), (name,))
-
-
-def _untabled(names: Sequence[str]) -> list[TableRow]:
-    """Tasks of lm-eval's that no table holds, by the group or tag that named them."""
-    groups: dict[str, list[TableRow]] = {}
-    for name in names:
-        whole, _, member = _base(name).removeprefix(LM_EVAL).partition("/")
-        groups.setdefault(whole, []).append(_leaf(name, member or whole))
-    rows = []
-    for whole, leaves in groups.items():
-        rows += [_mean("category", f"{LM_EVAL}{whole}", whole, leaves, len(leaves)), *leaves]
-    return rows
 
 
 def _mean(level: str, name: str, title: str, parts: Sequence[TableRow], whole: int) -> TableRow:

@@ -23,7 +23,7 @@ from .extraction import Extraction, extract_text, failure_kind, is_wrong_languag
 from .metrics import translation
 from .schema import Completion, Metric, Record, Sample, Score, Scoring, Services, Settings
 from .sources import JsonReader
-from .task import UNKNOWN_CHANCE, Baselines, Benchmark, Category, Chance, Prompt, Task
+from .task import Baselines, Benchmark, Category, Prompt, Task
 
 FIELDS = {"en": str, "zh": str, "source": str, "src_lang": str, "dst_lang": str}
 LANGUAGES = {"en": "English", "zh": "Chinese"}
@@ -109,31 +109,28 @@ def _likeness(text: str, gold: str, target: str) -> float:
     return translation.sentence_chrf(translation.statistics(text, gold, target))
 
 
-def _score(text: str, gold: str, target: str, reading: Extraction) -> Score:
-    stats = translation.statistics(text, gold, target)
-    value = translation.sentence_chrf(stats) if text else 0.0
-    right = text == gold
-    failure = reading.failure or (None if right else "wrong")
-    return Score(1.0 if right else value, stats, reading.answer, failure)
+def _read_official(sample: Sample, completion: Completion, target: str) -> Extraction:
+    text = completion.text.strip()
+    return Extraction(text) if text else Extraction(None, failure_kind(completion, target))
 
 
-def _official(target: str) -> Callable[[Sample, Sequence[Completion], Services], Score]:
+def _read_corrected(sample: Sample, completion: Completion, target: str) -> Extraction:
+    return read_translation(completion, source_text(sample), sample.target, target)
+
+
+def _scoring(
+    name: str, read: Callable[[Sample, Completion, str], Extraction], target: str
+) -> Scoring:
     def score(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
-        text = completions[0].text.strip()
-        reading = (
-            Extraction(text) if text else Extraction(None, failure_kind(completions[0], target))
-        )
-        return _score(text, sample.target, target, reading)
+        answer, failure = read(sample, completions[0], target)
+        text, gold = answer or "", sample.target
+        stats = translation.statistics(text, gold, target)
+        if text == gold:
+            return Score(1.0, stats, answer, failure)
+        value = translation.sentence_chrf(stats) if text else 0.0
+        return Score(value, stats, answer, failure or "wrong")
 
-    return score
-
-
-def _corrected(target: str) -> Callable[[Sample, Sequence[Completion], Services], Score]:
-    def score(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
-        reading = read_translation(completions[0], source_text(sample), sample.target, target)
-        return _score(reading.answer or "", sample.target, target, reading)
-
-    return score
+    return Scoring(name, translation.STATISTICS, score, _METRICS)
 
 
 _METRICS = (
@@ -194,9 +191,7 @@ def direction(
     read: Callable[[Path], Iterator[Record]],
     prompt: Prompt,
     citation: str,
-    dataset: str | None = None,
-    category: str = "",
-    chance: Chance = UNKNOWN_CHANCE,
+    **options: Any,
 ) -> Task:
     """A translation task: records as `row` makes them, scored by BLEU and chrF++.
 
@@ -208,30 +203,26 @@ def direction(
         read: Yields the records.
         prompt: Shows the text under the name of its language.
         citation: The paper.
-        dataset: Key into the table of datasets, None if the user supplies the data.
-        category: Column of the published table.
-        chance: Level of the best trivial baseline.
+        **options: Further fields of the `Task`.
     """
     return Task(
         name=name,
         title=title,
-        category=category,
         capability="translation",
         language=source,
-        dataset=dataset,
         read=read,
         prompts={"en": prompt},
         settings=Settings(max_tokens=1024),
         limit=_limit,
         scorings={
-            name: Scoring(name, translation.STATISTICS, scorer(target), _METRICS)
-            for name, scorer in (("official", _official), ("corrected", _corrected))
+            name: _scoring(name, read_answer, target)
+            for name, read_answer in (("official", _read_official), ("corrected", _read_corrected))
         },
         gold=lambda sample: sample.target,
         baselines=Baselines(_shuffled, _constants(target), source_text),
-        chance=chance,
         reward="metric",
         citation=citation,
+        **options,
     )
 
 

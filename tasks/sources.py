@@ -176,9 +176,8 @@ def json_objects(path: Path) -> Iterator[Any]:
             try:
                 elements = orjson.loads(file.read())
             except orjson.JSONDecodeError as error:
-                raise BadRow(
-                    f"{path}, line {error.lineno}: not valid JSON ({error.msg})."
-                ) from None
+                where = f"{path}, line {error.lineno}"
+                raise BadRow(f"{where}: not valid JSON ({error.msg}).") from None
             yield from elements
             return
         for number, line in enumerate(file, 1):
@@ -199,13 +198,8 @@ def missing(path: Path, dataset: str) -> str:
 
 
 _KINDS: Mapping[type, str] = {
-    bool: "a boolean",
-    int: "a number",
-    float: "a number",
-    str: "a string",
-    list: "a list",
-    dict: "an object",
-    type(None): "null",
+    **{bool: "a boolean", int: "a number", float: "a number", type(None): "null"},
+    **{str: "a string", list: "a list", dict: "an object"},
 }
 
 
@@ -296,12 +290,7 @@ def _rule(task: Task, split: str) -> Any:
 
 
 def samples(
-    task: Task,
-    folder: Path,
-    *,
-    partition: str = "all",
-    limit: int | None = None,
-    seed: int = 0,
+    task: Task, folder: Path, *, partition: str = "all", limit: int | None = None, seed: int = 0
 ) -> Iterator[Sample]:
     """The samples of a task in file order, streamed.
 
@@ -326,19 +315,18 @@ def samples(
         return (sample for sample, _ in sourced(task, folder, SELECTIONS[partition]))
     if limit < 1:
         raise RedoneError(f"A limit of {limit} samples is not possible: expected 1 or more.")
-    return _limited(task, folder, SELECTIONS[partition], limit, seed)
 
-
-def _limited(
-    task: Task, folder: Path, wanted: tuple[Partition, ...], limit: int, seed: int
-) -> Iterator[Sample]:
     def place(identity: str) -> bytes:
         return hashlib.sha256(f"{seed}|{identity}".encode()).digest()
 
-    chosen = set(nsmallest(limit, (s.id for s, _ in sourced(task, folder, wanted)), key=place))
-    for sample, _ in sourced(task, folder, wanted):
-        if sample.id in chosen:
-            yield sample
+    def limited() -> Iterator[Sample]:
+        ids = (sample.id for sample in samples(task, folder, partition=partition))
+        chosen = set(nsmallest(limit, ids, key=place))
+        for sample in samples(task, folder, partition=partition):
+            if sample.id in chosen:
+                yield sample
+
+    return limited()
 
 
 def sourced(

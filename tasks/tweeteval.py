@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from .errors import BadRow, MissingData
-from .extract_label import LabelSet, extract_label, labels
+from .extract_label import extract_label, labels
 from .extraction import Extraction, failure_kind
 from .metrics.classification import (
     f1_of,
@@ -82,18 +82,16 @@ class LinesReader:
         base = folder / self.path
         self._check_mapping(base / "mapping.txt")
         parts = [
-            (split, target, base / target)
+            (split, target, *(base / target / f"{split}_{kind}.txt" for kind in ("text", "labels")))
             for split in self.splits
             for target in self.targets or ("",)
         ]
-        for split, _, place in parts:
-            _present(place / f"{split}_text.txt")
-            _present(place / f"{split}_labels.txt")
-        for split, target, place in parts:
-            yield from self._rows(split, target, place)
+        for path in (path for _, _, *files in parts for path in files):
+            _present(path)
+        for part in parts:
+            yield from self._rows(*part)
 
-    def _rows(self, split: str, target: str, place: Path) -> Iterator[Record]:
-        texts, numbers = place / f"{split}_text.txt", place / f"{split}_labels.txt"
+    def _rows(self, split: str, target: str, texts: Path, numbers: Path) -> Iterator[Record]:
         tweets, marks = _lines(texts), _lines(numbers)
         if len(tweets) != len(marks):
             raise BadRow(
@@ -101,23 +99,16 @@ class LinesReader:
                 f"{min(len(tweets), len(marks)) + 1} has no counterpart. Fetch both files again."
             )
         known = {str(number): label for number, label in enumerate(self.labels)}
-        for number, (tweet, mark) in enumerate(zip(tweets, marks, strict=True), 1):
-            if mark.strip() not in known:
+        about = {"target": self.targets[target]} if target else {}
+        for number, (tweet, mark) in enumerate(zip(tweets, map(str.strip, marks), strict=True), 1):
+            if mark not in known:
                 raise BadRow(
-                    f"{numbers}, row {number}: the label {mark.strip()!r} is not one of "
+                    f"{numbers}, row {number}: the label {mark!r} is not one of "
                     f"{', '.join(f'{n} ({label})' for n, label in known.items())}."
                 )
-            fields = {"text": tweet.strip()}
-            if target:
-                fields["target"] = self.targets[target]
-            yield Record(
-                fields=fields,
-                target=known[mark.strip()],
-                language="en",
-                source=tweet,
-                split=split,
-                tags={"label": known[mark.strip()]} | ({"target": target} if target else {}),
-            )
+            tags = {"label": known[mark]} | ({"target": target} if target else {})
+            fields = {"text": tweet.strip(), **about}
+            yield Record(fields, known[mark], "en", tweet, split, tags)
 
     def _check_mapping(self, path: Path) -> None:
         _present(path)
@@ -158,10 +149,6 @@ def _official(words: Mapping[str, str]) -> Callable[[Sample, Completion], Extrac
     return read
 
 
-def _corrected(known: LabelSet) -> Callable[[Sample, Completion], Extraction]:
-    return lambda sample, completion: extract_label(completion, known, "en")
-
-
 # --- the tasks -----------------------------------------------------------------------------------
 
 
@@ -181,7 +168,10 @@ def _task(
     # "No" is an everyday word: it answers only where it is stated.
     known = labels(forms, firm="No" in words.values())
     metrics = (metric, Metric("accuracy", label_accuracy), Metric("informedness", informedness))
-    readers = {"official": _official(words), "corrected": _corrected(known)}
+    readers: dict[str, Callable[[Sample, Completion], Extraction]] = {
+        "official": _official(words),
+        "corrected": lambda sample, completion: extract_label(completion, known, "en"),
+    }
     return Task(
         name=f"tweeteval/{name}",
         title=title,
@@ -285,11 +275,7 @@ EMOTION = _task(
 SENTIMENT = _task(
     "sentiment",
     "The sentiment of a tweet",
-    {
-        "negative": ("negative",),
-        "neutral": ("neutral", "mixed"),
-        "positive": ("positive",),
-    },
+    {"negative": ("negative",), "neutral": ("neutral", "mixed"), "positive": ("positive",)},
     Metric("macro_recall", macro_recall),
     Prompt(
         "You judge the sentiment of tweets: negative if the writer disapproves or feels bad about "
@@ -314,9 +300,8 @@ STANCE = _task(
     Prompt(
         "You judge which stance the writer of a tweet takes on a given subject: Favor if the "
         "writer supports it, Against if the writer opposes it, None if neither can be told from "
-        "the tweet. "
-        "The tweet may not name the subject: support for its opponents counts as Against. "
-        f"{_MASKS}"
+        "the tweet. The tweet may not name the subject: support for its opponents counts as "
+        f"Against. {_MASKS}"
         "Answer with one word: Favor, Against or None.\n\n"
         "Subject: the new cycle lanes\n"
         "Tweet: Rode to work in half the time today, more of this please!\n"

@@ -129,10 +129,7 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
         lambda x: float(int(x[0]) == int(x[1])),
     ),
     "brier_score": Aggregation(
-        ("sum", "count"),
-        lambda x: (_brier(x), 1.0),
-        _ratio,
-        lambda x: _share(1 - _brier(x) / 2),
+        ("sum", "count"), lambda x: (_brier(x), 1.0), _ratio, lambda x: _share(1 - _brier(x) / 2)
     ),
     "bleu": Aggregation(
         translation.STATISTICS,

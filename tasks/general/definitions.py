@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from threading import RLock
@@ -54,7 +54,8 @@ class Wanted:
             RedoneError: An unknown variant.
         """
         base, *variants = name.removeprefix(PREFIX).split("+")
-        chat, shots = False, None
+        whole, _, member = base.partition("/")
+        found = cls(whole, member or None)
         for variant in variants:
             match = _VARIANT.fullmatch(variant)
             if match is None:
@@ -62,10 +63,8 @@ class Wanted:
                     f"{name!r}: the variant {variant!r} is unknown. There are +chat and +Nshot "
                     "(+0shot, +5shot)."
                 )
-            chat = chat or bool(match[1])
-            shots = int(match[2]) if match[2] else shots
-        whole, _, member = base.partition("/")
-        return cls(whole, member or None, chat, shots)
+            found = replace(found, chat=True) if match[1] else replace(found, shots=int(match[2]))
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,12 +244,10 @@ def _prepare(task: Any, wanted: Wanted) -> None:
             "not done here. Score it with lm-eval in a container."
         )
     defined = task.get_config("num_fewshot")
-    if wanted.shots is not None and defined == 0 and wanted.shots:
+    if wanted.shots and defined == 0:
         raise RedoneError(
             f"{task.task_name} is defined with 0 examples, which lm-eval does not override: leave "
             f"+{wanted.shots}shot out."
         )
-    if wanted.shots is not None:
-        task.set_config(key="num_fewshot", value=wanted.shots)
-    elif defined is None:
-        task.set_config(key="num_fewshot", value=0)
+    if wanted.shots is not None or defined is None:
+        task.set_config(key="num_fewshot", value=wanted.shots or 0)

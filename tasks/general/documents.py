@@ -31,13 +31,12 @@ MAX_TOKENS = 256
 
 _LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 _KNOWN = frozenset({"until", "do_sample", "temperature", "top_p", "top_k", *_LIMITS})
-_KINDS = {
-    "generate_until": "generate",
-    "loglikelihood": "loglikelihood",
-    "loglikelihood_rolling": "rolling",
+_REQUEST_TYPES = {
+    **{"generate": "generate_until", "loglikelihood": "loglikelihood"},
+    "rolling": "loglikelihood_rolling",
 }
-"""Our kinds of requests by lm-eval's request types."""
-_REQUEST_TYPES = {kind: name for name, kind in _KINDS.items()}
+"""lm-eval's request types by our kinds of requests."""
+_KINDS = {name: kind for kind, name in _REQUEST_TYPES.items()}
 
 # --- documents to records, records to requests ---------------------------------------------------
 
@@ -53,10 +52,7 @@ class ChatPrompt(str):
     def render(
         cls, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True
     ) -> ChatPrompt:
-        """Replaces a model's `apply_chat_template`.
-
-        The backend sees by itself that a last message of the assistant is continued.
-        """
+        """Replaces `apply_chat_template`; a last assistant message is continued by the backend."""
         return cls(json.dumps([dict(m) for m in messages], ensure_ascii=False))
 
 
@@ -73,17 +69,16 @@ def rows(definition: Definition, language: str) -> Iterator[Record]:
     wanted = definition.wanted
     for name, task in definition.tasks.items():
         task.set_fewshot_seed(seed=FEWSHOT_SEED)
-        chat: dict[str, Any] = (
-            {"apply_chat_template": True, "chat_template": ChatPrompt.render} if wanted.chat else {}
-        )
-        turns = {"fewshot_as_multiturn": True} if wanted.chat else {}
+        chat: dict[str, Any] = {}
+        if wanted.chat:
+            chat = {"apply_chat_template": True, "chat_template": ChatPrompt.render}
         for index, document in enumerate(getattr(task, "task_docs", None) or task.eval_docs):
             context = task.fewshot_context(
                 document,
                 num_fewshot=task.config.num_fewshot or 0,
                 gen_prefix=task.doc_to_prefix(document),
                 **chat,
-                **turns,
+                **({"fewshot_as_multiturn": True} if wanted.chat else {}),
             )
             instances = task.construct_requests(
                 doc=document, ctx=context, metadata=(name, index, task.config.repeats), **chat
@@ -98,10 +93,13 @@ def rows(definition: Definition, language: str) -> Iterator[Record]:
                 fields={
                     "task": name,
                     "document": kept if exact else index,
-                    "prompts": [_prompt(text) for text in prompts],
+                    "prompts": [
+                        json.loads(text) if isinstance(text, ChatPrompt) else text
+                        for text in prompts
+                    ],
                     "asks": asks,
                 },
-                target=_target(task, document),
+                target=as_json(task.doc_to_target(document))[0],
                 language=language,
                 source=_source(task, document, kept),
                 tags={"task": name} if len(definition.tasks) > 1 else {},
@@ -115,11 +113,6 @@ def as_json(document: Any) -> tuple[Any, bool]:
     except TypeError:
         return str(document), False
     return kept, kept == document
-
-
-def _target(task: Any, document: Any) -> Any:
-    target = task.doc_to_target(document)
-    return as_json(target)[0]
 
 
 def _source(task: Any, document: Any, kept: Any) -> str:
@@ -143,10 +136,6 @@ def _ask(instance: Any, prompts: dict[str, int], chat: bool, name: str) -> dict[
     if (instance.repeats or 1) > 1:
         ask["repeats"] = instance.repeats
     return ask
-
-
-def _prompt(text: str) -> Any:
-    return json.loads(text) if isinstance(text, ChatPrompt) else text
 
 
 def _generation(options: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -193,17 +182,8 @@ def requests(sample: Sample, prompt: Prompt) -> list[Request]:
         if "settings" in ask:
             settings = Settings(**{**ask["settings"], "stop": tuple(ask["settings"]["stop"])})
         draws = ask.get("repeats", 1) if settings.temperature > 0 else 1
-        found += [
-            Request(
-                sample=sample.id,
-                prompt=text,
-                settings=settings,
-                kind=ask["kind"],
-                continuation=ask.get("continuation"),
-                draw=draw,
-            )
-            for draw in range(draws)
-        ]
+        own = {"kind": ask["kind"], "continuation": ask.get("continuation")}
+        found += [Request(sample.id, text, settings, draw=n, **own) for n in range(draws)]
     return found
 
 
@@ -366,9 +346,7 @@ def _failure(
         return "wrong"
     if not any(c.text.strip() for c in completions):
         return "empty"
-    unread = bool(shown) and all(
-        isinstance(s, str) and s.strip() in _INVALID for s in shown.values()
-    )
     if all(c.finish == "length" for c in completions):
         return "truncated"
-    return "format" if unread else "wrong"
+    nothing = (isinstance(s, str) and s.strip() in _INVALID for s in shown.values())
+    return "format" if shown and all(nothing) else "wrong"

@@ -117,27 +117,16 @@ def tabled(name: str, data: DataPaths | None = None) -> Task | None:
 
 
 def _task(
-    documents: Documents,
-    columns: tuple[Column, ...],
-    *,
-    title: str,
-    category: str,
-    capability: str,
-    version: str,
-    code: bool,
-    mean_of: int = 0,
+    documents: Documents, columns: tuple[Column, ...], *, code: bool, mean_of: int = 0, **facts: Any
 ) -> Task:
     """A task of the registry.
 
     Args:
         documents: Where records and the built tasks come from.
         columns: The metrics, primary ones first.
-        title: As in `Task`, and the next two.
-        category: Of the table.
-        capability: One of the paper's, or "unknown".
-        version: lm-eval's.
         code: Scoring runs programs.
         mean_of: The score is the mean of so many first metrics; 0: it is the first.
+        **facts: Title, category, capability and version, as in `Task`.
     """
     entry = documents.entry
     metrics: list[Metric] = [column.metric() for column in columns]
@@ -154,12 +143,7 @@ def _task(
     )
     return Task(
         name=PREFIX + documents.name,
-        title=title,
-        category=category,
-        capability=capability,
         language=entry.language if entry else UNKNOWN_LANGUAGE,
-        version=version,
-        dataset=None,
         read=documents,
         prompts=PROMPTS,
         settings=Settings(max_tokens=MAX_TOKENS),
@@ -171,6 +155,7 @@ def _task(
         reward="sandbox" if code else "exact",
         citation=entry.citation if entry else CITATION,
         requests=requests,
+        **facts,
     )
 
 
@@ -262,17 +247,12 @@ def reference_program(sample: Sample) -> str:
     return next((found[name] for name in SOLUTIONS if name in found), gold(sample))
 
 
-BASELINES = Baselines(
-    random=lambda sample, random: _choice(sample, random),
-    constants=lambda samples: [],
-    all_candidates=lambda sample: "",
-)
-
-
 def _choice(sample: Sample, random: Random) -> str:
     asks = [a for a in sample.fields["asks"] if a["kind"] == "loglikelihood"]
     return random.choice(asks)["continuation"] if asks else ""
 
+
+BASELINES = Baselines(_choice, constants=lambda samples: [], all_candidates=lambda sample: "")
 
 GENERAL: Mapping[str, Mapping[str, tuple[Task, ...]]] = {
     capability: {

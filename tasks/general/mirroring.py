@@ -96,12 +96,8 @@ def _present(folder: Path) -> list[Mirrored]:
 
 
 def _paths(folder: Path, dataset: Mirrored) -> list[Path]:
-    patterns = (path for paths in dataset.files.values() for path in paths)
-    return [
-        found
-        for pattern in patterns
-        for found in sorted(folder.glob(pattern.replace("{config}", "*")))
-    ]
+    patterns = (p.replace("{config}", "*") for paths in dataset.files.values() for p in paths)
+    return [found for pattern in patterns for found in sorted(folder.glob(pattern))]
 
 
 def _build(name: str, copies: _Copies, include: Path | None) -> None:

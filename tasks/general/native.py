@@ -16,14 +16,14 @@ the WMT sets). Scored like SNS-TransBench, with a prompt for edited text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from ..extract_label import YES_NO, extract_label
 from ..extraction import Extraction
 from ..metrics import classification
-from ..schema import Completion, Metric, Record, Sample, Score, Scoring, Services, Settings
+from ..schema import Completion, Metric, Record, Sample, Settings
 from ..sns_trans import LANGUAGES, direction, row
 from ..task import Baselines, Chance, Prompt, Task
 from .mirror import MirrorReader
@@ -64,23 +64,11 @@ def read_corrected(sample: Sample, completion: Completion) -> Extraction:
     return extract_label(completion, YES_NO, "en")
 
 
-def _scoring(name: str, read: Callable[[Sample, Completion], Extraction]) -> Scoring:
-    def score(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
-        reading = read(sample, completions[0])
-        right = reading.answer == sample.target
-        return Score(
-            float(right),
-            classification.counts(HALUEVAL_LABELS, reading.answer, sample.target),
-            reading.answer,
-            reading.failure or (None if right else "wrong"),
-        )
-
-    metrics = (
-        Metric("macro_recall", classification.macro_recall),
-        Metric("macro_f1", classification.macro_f1),
-        Metric("accuracy", classification.label_accuracy),
-    )
-    return Scoring(name, classification.columns(HALUEVAL_LABELS), score, metrics)
+_METRICS = (
+    Metric("macro_recall", classification.macro_recall),
+    Metric("macro_f1", classification.macro_f1),
+    Metric("accuracy", classification.label_accuracy),
+)
 
 
 HALUEVAL = Task(
@@ -89,8 +77,6 @@ HALUEVAL = Task(
     category="halueval",
     capability="hallucination",
     language="en",
-    version=1,
-    dataset=None,
     read=MirrorReader(
         "halueval/general_data.json",
         {"user_query": str, "chatgpt_response": str, "hallucination": str},
@@ -110,8 +96,8 @@ HALUEVAL = Task(
     },
     settings=Settings(max_tokens=16),
     scorings={
-        "corrected": _scoring("corrected", read_corrected),
-        "official": _scoring("official", read_official),
+        name: classification.label_scoring(name, HALUEVAL_LABELS, read, _METRICS)
+        for name, read in (("corrected", read_corrected), ("official", read_official))
     },
     gold=lambda sample: sample.target,
     baselines=Baselines(
@@ -120,7 +106,6 @@ HALUEVAL = Task(
         all_candidates=lambda sample: "Yes, No",
     ),
     chance=Chance(50.0, 0.82),
-    reward="exact",
     citation=_HALUEVAL,
     held_out=True,
 )
@@ -152,7 +137,6 @@ def _translation(name: str, source: str, target: str) -> Task:
         name=f"general/{name}_{source}_{target}",
         title=f"{title}, {LANGUAGES[source]} to {LANGUAGES[target]}",
         category=name,
-        dataset=None,
         read=MirrorReader(
             f"{name}/{source}-{target}.jsonl",
             {"source": str, "target": str},

@@ -72,7 +72,7 @@ def offline_lm_eval(mirrors: Sequence[Mirror], *, complete: bool = False) -> Ite
         )
         if "nltk" in modules:
             stack.enter_context(nltk_data(nltk_folders(mirrors)))
-            stack.enter_context(patch.object(modules["nltk"], "download", _no_download))
+            stack.enter_context(patch.object(modules["nltk"], "download", lambda *_, **__: False))
         stack.enter_context(_in_place_of("evaluate", _evaluate()))
         random.seed(SEEDS[0])
         np.random.seed(SEEDS[1])
@@ -137,26 +137,20 @@ def _loader(
     def load_dataset(path: str, name: str | None = None, *args: Any, **options: Any) -> Any:
         if path in LOCAL or Path(path).exists():
             return original(path, name, *args, **options)
-        split = options.get("split")
-        rows = load(mirrors, path, name)
+        split, rows = options.get("split"), load(mirrors, path, name)
         if rows is None:
             dataset = _from_hub(original, path, name, args, options)
         else:
             dataset = as_dataset(rows)
-            if split is not None:
-                dataset = _split(dataset, str(split), path, name)
+            if split is not None and str(split) not in dataset:
+                raise MissingData(
+                    f"The mirror of {dataset_name(path, name)} has no split {str(split)!r}, only "
+                    f"{', '.join(dataset)}."
+                )
+            dataset = dataset if split is None else dataset[str(split)]
         return _without_punkt(dataset) if path == "google/IFEval" and not complete else dataset
 
     return load_dataset
-
-
-def _split(dataset: Any, split: str, path: str, name: str | None) -> Any:
-    if split not in dataset:
-        raise MissingData(
-            f"The mirror of {dataset_name(path, name)} has no split {split!r}, only "
-            f"{', '.join(dataset)}."
-        )
-    return dataset[split]
 
 
 def as_dataset(rows: dict[str, list[dict]]) -> Any:
@@ -212,10 +206,6 @@ def unreachable(path: str, name: str | None, error: BaseException) -> str:
 def dataset_name(path: str, name: str | None) -> str:
     """A data set for messages."""
     return f"{path} ({name})" if name else path
-
-
-def _no_download(*_: Any, **__: Any) -> bool:
-    return False
 
 
 def _evaluate() -> ModuleType:
@@ -306,7 +296,12 @@ class CodeEval:
         """
         sandbox = _SANDBOX.get()
         counts = [
-            (len(programs), sum(_passes(sandbox, program, tests) for program in programs))
+            (
+                len(programs),
+                sum(sandbox.run(each, tests, seconds=SECONDS).passed for each in programs)
+                if sandbox
+                else 0,
+            )
             for programs, tests in zip(predictions, references, strict=True)
         ]
         figures = {
@@ -316,10 +311,6 @@ class CodeEval:
             if counts and all(total >= n for total, _ in counts)
         }
         return figures, {}
-
-
-def _passes(sandbox: Sandbox | None, program: str, tests: str) -> bool:
-    return sandbox is not None and sandbox.run(program, tests, seconds=SECONDS).passed
 
 
 def _pass_at(k: int, total: int, right: int) -> float:

@@ -65,16 +65,9 @@ _AGIEVAL = "Zhong et al. 2023. AGIEval: A Human-Centric Benchmark. arXiv:2304.06
 
 
 def _gaokao(subject: str, title: str, **own: Any) -> Entry:
-    values: dict[str, Any] = {"language": "zh", "metrics": _MULTIPLE_CHOICE, "chance": 25.0}
-    return Entry(
-        f"agieval_gaokao_{subject}",
-        f"Gaokao {title}",
-        "agieval",
-        "1.0",
-        citation=_AGIEVAL,
-        hub=f"hails/agieval-gaokao-{subject}",
-        **values | own,
-    )
+    known: dict[str, Any] = {"language": "zh", "metrics": _MULTIPLE_CHOICE, "chance": 25.0} | own
+    name, hub = f"agieval_gaokao_{subject}", f"hails/agieval-gaokao-{subject}"
+    return Entry(name, f"Gaokao {title}", "agieval", "1.0", citation=_AGIEVAL, hub=hub, **known)
 
 
 # fmt: off

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from .items import Family, Item, one_of, pairs
+from .items import Family, Item, one_of, pairs, say
 
 # --- evaluation ----------------------------------------------------------------------------------
 
@@ -31,109 +30,72 @@ _TOPICS = (
 """English topic and words, Chinese topic and words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """One more rule.
+Demand = tuple[str, tuple[str, Any], str, str]
+"""The sentence that states one more rule ("" where the last part does), the checker and its
+argument, a text about the word that follows the rule, and what is to be written."""
 
-    Attributes:
-        ask: The sentence that states it; "" where `what` does.
-        rule: The checker and its argument.
-        example: A text about the word that follows the rule.
-        what: What is to be written.
-    """
-
-    ask: str
-    rule: tuple[str, Any]
-    example: str
-    what: str = ""
+_SKILLS = (
+    *("capitals", "quotation marks", "exclamation", "at most"),
+    *("forbidden", "sentences", "question"),
+)
 
 
-def _capitals(random: Random, language: str, word: str) -> Demand:
-    return Demand("Use capital letters only.", ("upper_case", None), f"I LOVE THE {word.upper()}.")
+def _demand(skill: str, random: Random, language: str, word: str) -> Demand:
+    def ask(english: str, chinese: str) -> str:
+        return say(language, english, chinese)
 
-
-def _quotes(random: Random, language: str, word: str) -> Demand:
-    rule = ("quoted", None)
-    if language == "en":
-        return Demand("Put it between double quotation marks.", rule, f'"I like the {word}."')
-    return Demand("整句话放在双引号里。", rule, f"“我喜欢{word}。”")
-
-
-def _exclaims(random: Random, language: str, word: str) -> Demand:
-    rule = ("ends_with_mark", "!")
-    if language == "en":
-        return Demand("End with an exclamation mark.", rule, f"I like the {word}!")
-    return Demand("用感叹号结尾。", rule, f"我喜欢{word}！")
-
-
-def _short(random: Random, language: str, word: str) -> Demand:
-    if language == "en":
-        count = random.choice((11, 13, 15))
-        ask = f"Use no more than {count} words."
-        return Demand(ask, ("most_words", count), f"I like the {word}.")
-    count = random.choice((8, 10, 12))
-    return Demand(f"不超过{count}个字。", ("most_words", count), f"我喜欢{word}。")
-
-
-def _without(random: Random, language: str, word: str) -> Demand:
-    if language == "en":
-        banned = random.choice(("and", "can", "is", "but", "very"))
-        ask = f'Do not use the word "{banned}".'
-        return Demand(ask, ("avoids", banned), f"I like the {word}.")
-    banned = random.choice("的了是")
-    return Demand(f"不能出现“{banned}”字。", ("avoids", banned), f"我喜欢{word}。")
-
-
-def _sentences(random: Random, language: str, word: str) -> Demand:
+    what = ask("Write a sentence", "写一句话")
+    liked = ask(f"I like the {word}", f"我喜欢{word}")
+    example = liked + ask(".", "。")
+    if skill == "capitals":
+        rule = ("upper_case", None)
+        return "Use capital letters only.", rule, f"I LOVE THE {word.upper()}.", what
+    if skill == "quotation marks":
+        text = ask("Put it between double quotation marks.", "整句话放在双引号里。")
+        return text, ("quoted", None), ask(f'"{example}"', f"“{example}”"), what
+    if skill == "exclamation":
+        text = ask("End with an exclamation mark.", "用感叹号结尾。")
+        return text, ("ends_with_mark", "!"), liked + ask("!", "！"), what
+    if skill == "at most":
+        count = random.choice((11, 13, 15) if language == "en" else (8, 10, 12))
+        text = ask(f"Use no more than {count} words.", f"不超过{count}个字。")
+        return text, ("most_words", count), example, what
+    if skill == "forbidden":
+        banned = random.choice(
+            ("and", "can", "is", "but", "very") if language == "en" else "的了是"
+        )
+        text = ask(f'Do not use the word "{banned}".', f"不能出现“{banned}”字。")
+        return text, ("avoids", banned), example, what
+    if skill == "question":
+        question = ask(f"Do you like the {word}?", f"你喜欢{word}吗？")
+        return "", ("ends_with_mark", "?"), question, ask("Ask a question", "提一个问题")
     # The question itself must not have as many sentences as it asks for.
     if random.random() < 0.5:
-        rule = ("sentences", 2)
-        if language == "en":
-            return Demand("", rule, f"I like the {word}. So do you.", "Write two sentences")
-        return Demand("", rule, f"我喜欢{word}。你也喜欢。", "写两句话")
-    rule = ("sentences", 1)
-    if language == "en":
-        return Demand("Give one sentence only.", rule, f"I like the {word}.", "Tell me")
-    return Demand("只说一句话。", rule, f"我喜欢{word}。", "说说看")
-
-
-def _question(random: Random, language: str, word: str) -> Demand:
-    if language == "en":
-        return Demand("", ("ends_with_mark", "?"), f"Do you like the {word}?", "Ask a question")
-    return Demand("", ("ends_with_mark", "?"), f"你喜欢{word}吗？", "提一个问题")
-
-
-_DEMANDS: Mapping[str, Callable[[Random, str, str], Demand]] = {
-    "capitals": _capitals,
-    "quotation marks": _quotes,
-    "exclamation": _exclaims,
-    "at most": _short,
-    "forbidden": _without,
-    "sentences": _sentences,
-    "question": _question,
-}
-_WORDING_ASKS = {
-    "en": ("Write a sentence", '{} about {} with the word "{}" in it.'),
-    "zh": ("写一句话", "{}，谈谈{}，要用到“{}”这个词。"),
-}
+        two = example + ask(" So do you.", "你也喜欢。")
+        return "", ("sentences", 2), two, ask("Write two sentences", "写两句话")
+    text = ask("Give one sentence only.", "只说一句话。")
+    return text, ("sentences", 1), example, ask("Tell me", "说说看")
 
 
 def _wording(random: Random, language: str) -> Item:
-    skill = random.choice([s for s in _DEMANDS if language == "en" or s != "capitals"])
+    skill = random.choice([s for s in _SKILLS if language == "en" or s != "capitals"])
     row = random.choice(_TOPICS)
     topic, choices = row[:2] if language == "en" else row[2:]
     word = random.choice(choices)
-    demand = _DEMANDS[skill](random, language, word)
-    what, ask = _WORDING_ASKS[language]
-    question = ask.format(demand.what or what, topic, word)
-    if demand.ask:
-        question += (" " if language == "en" else "") + demand.ask
+    demand, rule, example, what = _demand(skill, random, language, word)
+    question = say(
+        language,
+        f'{what} about {topic} with the word "{word}" in it.',
+        f"{what}，谈谈{topic}，要用到“{word}”这个词。",
+    )
+    if demand:
+        question += say(language, " ", "") + demand
     return Item(
         skill=skill,
         question=question,
         form="rules",
-        answer=demand.example,
-        rules=(("mentions", word), demand.rule),
+        answer=example,
+        rules=(("mentions", word), rule),
     )
 
 
@@ -184,50 +146,50 @@ def _group(random: Random, language: str) -> tuple[str, list[str]]:
 
 def _numbered(random: Random, language: str) -> Item:
     count = random.choice((3, 4, 5))
-    group, members = _group(random, language)
-    ask = (
-        f"Make a numbered list of {count} {group}. Number 1 must be {members[0]}."
-        if language == "en"
-        else f"写一个编号列表，列出{count}种{group}，第1个必须是{members[0]}。"
+    group, (first, *rest) = _group(random, language)
+    ask = say(
+        language,
+        f"Make a numbered list of {count} {group}. Number 1 must be {first}.",
+        f"写一个编号列表，列出{count}种{group}，第1个必须是{first}。",
     )
-    answer = "\n".join(f"{n}. {m}" for n, m in enumerate(members[:count], 1))
-    return _instruction(ask, [("numbered", count), ("first_line", members[0])], answer)
+    answer = "\n".join(f"{n}. {m}" for n, m in enumerate([first, *rest][:count], 1))
+    return _instruction(ask, [("numbered", count), ("first_line", first)], answer)
 
 
 def _lines(random: Random, language: str) -> Item:
     count = random.choice((2, 3))
-    group, members = _group(random, language)
-    ask = (
-        f"Write the names of {count} {group} on {count} lines. Put {members[0]} on the first line."
-        if language == "en"
-        else f"分{count}行写出{count}种{group}的名称，每行一种，第一行写{members[0]}。"
+    group, (first, *rest) = _group(random, language)
+    ask = say(
+        language,
+        f"Write the names of {count} {group} on {count} lines. Put {first} on the first line.",
+        f"分{count}行写出{count}种{group}的名称，每行一种，第一行写{first}。",
     )
-    rules = [("line_count", count), ("first_line", members[0])]
-    return _instruction(ask, rules, "\n".join(members[:count]))
+    rules = [("line_count", count), ("first_line", first)]
+    return _instruction(ask, rules, "\n".join([first, *rest][:count]))
 
 
 def _json(random: Random, language: str) -> Item:
-    _, members = _group(random, language)
-    keys = random.choice(_KEYS[language])
-    ask = (
-        f'Describe {members[0]} as a JSON object with the keys "{keys[0]}" and "{keys[1]}".'
-        if language == "en"
-        else f"用一个JSON对象介绍{members[0]}，键为“{keys[0]}”和“{keys[1]}”。"
+    _, (thing, *_) = _group(random, language)
+    one, two = random.choice(_KEYS[language])
+    ask = say(
+        language,
+        f'Describe {thing} as a JSON object with the keys "{one}" and "{two}".',
+        f"用一个JSON对象介绍{thing}，键为“{one}”和“{two}”。",
     )
-    answer = json.dumps({keys[0]: members[0], keys[1]: members[0]}, ensure_ascii=False)
-    return _instruction(ask, [("json_keys", list(keys)), ("mentions", members[0])], answer)
+    answer = json.dumps({one: thing, two: thing}, ensure_ascii=False)
+    return _instruction(ask, [("json_keys", [one, two]), ("mentions", thing)], answer)
 
 
 def _parted(random: Random, language: str) -> Item:
     separator = random.choice(_SEPARATORS)
-    group, members = _group(random, language)
-    ask = (
-        f"Write three {group} on one line with {separator} between them, {members[0]} first."
-        if language == "en"
-        else f"在一行里写三种{group}，中间用{separator}隔开，{members[0]}放在最前。"
+    group, (first, *rest) = _group(random, language)
+    ask = say(
+        language,
+        f"Write three {group} on one line with {separator} between them, {first} first.",
+        f"在一行里写三种{group}，中间用{separator}隔开，{first}放在最前。",
     )
-    answer = f" {separator} ".join(members[:3])
-    return _instruction(ask, [("parted", [separator, 3]), ("first_line", members[0])], answer)
+    answer = f" {separator} ".join([first, *rest[:2]])
+    return _instruction(ask, [("parted", [separator, 3]), ("first_line", first)], answer)
 
 
 LAYOUT = Family(
@@ -239,80 +201,65 @@ LAYOUT = Family(
 
 # --- training ------------------------------------------------------------------------------------
 
-_STARTS = {
-    "en": (
-        *("Honestly", "Dear neighbour", "Good news", "Last summer", "If you ask me"),
-        *("Believe it or not", "To be fair", "Last week"),
-    ),
-    "zh": (
-        *("说实话", "亲爱的邻居", "好消息", "去年夏天", "依我看"),
-        *("信不信由你", "平心而论", "上个星期"),
-    ),
-}
-_SUBJECTS = {
-    "en": (
-        *("my new shoes", "an old clock", "loud music", "a lost key", "the local market hall"),
-        *("my first flat", "a strange dream", "the noisy lift", "our garden gnome"),
-        *("a broken chair", "the village choir", "cheap sunglasses"),
-    ),
-    "zh": (
-        *("我的新鞋", "一座旧钟", "吵闹的音乐", "丢失的钥匙", "本地的菜场"),
-        *("第一套公寓", "奇怪的梦", "吵人的电梯", "花园小矮人"),
-        *("坏掉的椅子", "村里的合唱团", "便宜的墨镜"),
-    ),
-}
+_STARTS = pairs(
+    "Honestly, Dear neighbour, Good news, Last summer, If you ask me, Believe it or not, "
+    "To be fair, Last week",
+    "说实话、亲爱的邻居、好消息、去年夏天、依我看、信不信由你、平心而论、上个星期",
+)
+_SUBJECTS = pairs(
+    "my new shoes, an old clock, loud music, a lost key, the local market hall, my first flat, "
+    "a strange dream, the noisy lift, our garden gnome, a broken chair, the village choir, "
+    "cheap sunglasses",
+    "我的新鞋、一座旧钟、吵闹的音乐、丢失的钥匙、本地的菜场、第一套公寓、奇怪的梦、吵人的电梯、"
+    "花园小矮人、坏掉的椅子、村里的合唱团、便宜的墨镜",
+)
 _BODIES = {
-    "en": ("{1} always surprised me", "nothing beats {1}", "{1} makes people smile"),
-    "zh": ("{1}总让我惊喜", "没有什么比得上{1}", "{1}让人开心"),
+    "en": ("{} always surprised me", "nothing beats {}", "{} makes people smile"),
+    "zh": ("{}总让我惊喜", "没有什么比得上{}", "{}让人开心"),
 }
 
 Rule = tuple[str, tuple[str, Any], str, str]
 """What is asked, the checker with its argument, the answer, why it follows the rule."""
 
 
-def _rules(language: str, text: str, subject: str) -> Sequence[Rule]:
+def _rules(language: str, text: str) -> Sequence[Rule]:
     if language == "en":
+        longer = f"{text} and my friends as well."
         return (
             ("Small letters throughout.", ("lower_case", None), text.lower(), "no capital is used"),
             (
-                "Reach seven words or more.",
-                ("least_words", 7),
-                f"{text} and my friends as well.",
-                "it has seven words or more",
+                *("Reach seven words or more.", ("least_words", 7)),
+                *(longer, "it has seven words or more"),
             ),
             ("Sign as Jo.", ("ends_with", "Jo"), f"{text}. Jo", "the name Jo comes last"),
         )
+    longer = f"{text}，我的朋友们也都这样说。"
     return (
-        (
-            "写满十五个字以上。",
-            ("least_words", 15),
-            f"{text}，我的朋友们也都这样说。",
-            "字数超过了十五个",
-        ),
+        ("写满十五个字以上。", ("least_words", 15), longer, "字数超过了十五个"),
         ("末尾署名小周。", ("ends_with", "小周"), f"{text}。小周", "末尾有署名小周"),
     )
 
 
 def _opening(random: Random, language: str) -> Item:
-    start, subject = random.choice(_STARTS[language]), random.choice(_SUBJECTS[language])
-    body = random.choice(_BODIES[language]).format("", subject)
-    text = f"{start}, {body}" if language == "en" else f"{start}，{body}"
-    ask, rule, answer, reason = random.choice(_rules(language, text, subject))
-    question = (
-        f"Reply to a friend. Topic: {subject}. Open with: {start}. {ask}"
-        if language == "en"
-        else f"给朋友回个话，话题：{subject}。开头用：{start}。{ask}"
-    )
+    at = 0 if language == "en" else 1
+    start, subject = random.choice(_STARTS)[at], random.choice(_SUBJECTS)[at]
+    body = random.choice(_BODIES[language]).format(subject)
+    text = start + say(language, ", ", "，") + body
+    ask, rule, answer, reason = random.choice(_rules(language, text))
     return Item(
         skill=rule[0],
-        question=question,
+        question=say(
+            language,
+            f"Reply to a friend. Topic: {subject}. Open with: {start}. {ask}",
+            f"给朋友回个话，话题：{subject}。开头用：{start}。{ask}",
+        ),
         form="rules",
         answer=answer,
         rules=(("starts_with", start), rule),
-        rationale=(
-            f"The reply opens with {start}, and {reason}."
-            if language == "en"
-            else f"回复以“{start}”开头，并且{reason}。"
+        rationale=say(
+            language,
+            f"The reply opens with {start}, and {reason}.",
+            f"回复以“{start}”开头，并且{reason}。",
         ),
     )
 
@@ -345,24 +292,22 @@ def _bullets(random: Random, language: str) -> Item:
     count = random.randint(2, 7)
     things = random.sample(_ERRANDS[language][errand], count)
     wanted = random.choice(things)
-    question = (
-        f"Packing note for the {errand}: exactly {count} bullets, each starting with a dash. "
-        f"Do not forget: {wanted}."
-        if language == "en"
-        else f"列一张{errand}的备忘单，正好{count}条，每条以短横线-开始。别忘了{wanted}。"
-    )
-    answer = "\n".join(f"- {thing}" for thing in things)
     return Item(
         skill="bullets",
-        question=question,
+        question=say(
+            language,
+            f"Packing note for the {errand}: exactly {count} bullets, each starting with a dash. "
+            f"Do not forget: {wanted}.",
+            f"列一张{errand}的备忘单，正好{count}条，每条以短横线-开始。别忘了{wanted}。",
+        ),
         form="rules",
-        answer=answer,
+        answer="\n".join(f"- {thing}" for thing in things),
         rules=(("bullets", count), ("mentions", wanted)),
-        rationale=(
+        rationale=say(
+            language,
             f"{count} bullets are asked for, so I write {count} lines with a dash; "
-            f"one of them is {wanted}."
-            if language == "en"
-            else f"要求{count}条，所以写{count}行，每行以短横线开始，其中一行是{wanted}。"
+            f"one of them is {wanted}.",
+            f"要求{count}条，所以写{count}行，每行以短横线开始，其中一行是{wanted}。",
         ),
     )
 

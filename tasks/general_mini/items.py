@@ -14,10 +14,9 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from operator import eq
 from random import Random
 from typing import Any
-
-import numpy as np
 
 from ..errors import RedoneError
 from ..extract_label import candidate_labels, extract_label
@@ -98,6 +97,11 @@ class Family:
     train: bool = False
 
 
+def say(language: str, english: str, chinese: str) -> str:
+    """The text of a language."""
+    return english if language == "en" else chinese
+
+
 def pairs(english: str, chinese: str) -> tuple[tuple[str, str], ...]:
     """The words of two lists, English and Chinese, in pairs; separated by `, ` and by `、`."""
     return tuple(zip(english.split(", "), chinese.split("、"), strict=True))
@@ -172,19 +176,14 @@ def read_number(completion: Completion, language: str = "en") -> Extraction:
         completion: What the model gave back. Numbers are looked for in digits only.
         language: Of the item; only the kind of failure depends on it.
     """
-    text = answer_text(completion.text)
-    text = unicodedata.normalize("NFKC", text)
+    text = unicodedata.normalize("NFKC", answer_text(completion.text))
     if not text or is_refusal(text):
         return Extraction(None, unreadable(completion, language))
-    first = _LEADING.match(text)
+    first, stated, any_number = _LEADING.match(text), _SAID.findall(text), _ANY.findall(text)
     if first:
         return Extraction(plain(first[1]))
-    said = _SAID.findall(text)
-    if said:
-        return Extraction(plain(said[-1]))
-    found = _ANY.findall(text)
-    if found and completion.finish == "stop":
-        return Extraction(plain(found[-1]))
+    if stated or (any_number and completion.finish == "stop"):
+        return Extraction(plain((stated or any_number)[-1]))
     return Extraction(None, unreadable(completion, language))
 
 
@@ -233,10 +232,6 @@ def _read_list(sample: Sample, completion: Completion) -> Extraction:
     return extract_list(completion, sample.language, lambda piece: normalize(piece) in known)
 
 
-def _read_verbatim(sample: Sample, completion: Completion) -> Extraction:
-    return extract_text(completion, sample.language)
-
-
 def _read_record(sample: Sample, completion: Completion) -> Extraction:
     """The JSON object between the first brace and the last."""
     text = answer_text(completion.text)
@@ -246,11 +241,8 @@ def _read_record(sample: Sample, completion: Completion) -> Extraction:
         value = None
     if not isinstance(value, dict) or not value:
         return Extraction(None, unreadable(completion, sample.language))
-    return Extraction({str(name): _shown(each) for name, each in value.items()})
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else str(value)[:MAX_CHARS]
+    shown = {n: v if isinstance(v, str) else str(v)[:MAX_CHARS] for n, v in value.items()}
+    return Extraction({str(name): text for name, text in shown.items()})
 
 
 def _same_list(answer: Sequence[str], gold: Sequence[str]) -> bool:
@@ -264,26 +256,20 @@ def _same_record(answer: Mapping[str, str], gold: Mapping[str, str]) -> bool:
     return plainly(answer) == plainly(gold)
 
 
-def _equal(answer: Any, gold: Any) -> bool:
-    return answer == gold
-
-
 FORMS: Mapping[str, Form] = {
-    "choice": Form(_read_choice, _equal),
+    "choice": Form(_read_choice, eq),
     "number": Form(
         lambda sample, completion: read_number(completion, sample.language),
         lambda answer, gold: answer == plain(str(gold)),
     ),
-    "verbatim": Form(_read_verbatim, _equal),
+    "verbatim": Form(lambda sample, completion: extract_text(completion, sample.language), eq),
     "list": Form(
         _read_list,
         _same_list,
         lambda answer, language: ("、" if language == "zh" else ", ").join(answer),
     ),
     "record": Form(
-        _read_record,
-        _same_record,
-        lambda answer, language: json.dumps(answer, ensure_ascii=False),
+        _read_record, _same_record, lambda answer, language: json.dumps(answer, ensure_ascii=False)
     ),
 }
 """Closed answers by name. The form `rules` is scored by the checkers instead."""
@@ -299,23 +285,20 @@ def gold_text(sample: Sample) -> str:
     return text_of(sample.target["form"], sample.target["answer"], sample.language)
 
 
-# --- closed answers ------------------------------------------------------------------------------
-
-
-def _read(sample: Sample, completion: Completion) -> Extraction:
-    return FORMS[sample.target["form"]].read(sample, completion)
-
-
-def _right(sample: Sample, answer: Any) -> bool:
-    return FORMS[sample.target["form"]].same(answer, sample.target["answer"])
+# --- scoring -------------------------------------------------------------------------------------
 
 
 def exact_scoring(name: str) -> Scoring:
     """Accuracy of closed answers, each read in the form of its item."""
-    return accuracy_scoring(name, _read, _right)
 
+    def form(sample: Sample) -> Form:
+        return FORMS[sample.target["form"]]
 
-# --- instructions --------------------------------------------------------------------------------
+    return accuracy_scoring(
+        name,
+        lambda sample, completion: form(sample).read(sample, completion),
+        lambda sample, answer: form(sample).same(answer, sample.target["answer"]),
+    )
 
 
 def _score_rules(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
@@ -345,10 +328,6 @@ def _fault(completion: Completion, strange: bool) -> Failure:
     return "truncated" if completion.finish == "length" else "wrong"
 
 
-def _followed(sums: np.ndarray) -> np.ndarray:
-    return accuracy(sums[..., 2:])
-
-
 def rules_scoring(name: str) -> Scoring:
     """Share of prompts of which every instruction is followed, beside that of instructions."""
     return Scoring(
@@ -357,6 +336,6 @@ def rules_scoring(name: str) -> Scoring:
         _score_rules,
         (
             Metric("prompt_accuracy", accuracy, proportion=(0, 1)),
-            Metric("instruction_accuracy", _followed),
+            Metric("instruction_accuracy", lambda sums: accuracy(sums[..., 2:])),
         ),
     )

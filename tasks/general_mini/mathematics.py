@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from .items import Family, Item, one_of, pairs
+from .items import Family, Item, one_of, pairs, say
 
 # --- evaluation ----------------------------------------------------------------------------------
 
@@ -16,11 +16,8 @@ _PLACES = pairs("bus, museum, ship, hotel", "公交车、博物馆、轮船、�
 
 
 def _problem(language: str, english: str, chinese: str, result: int) -> Item:
-    text, demand = (
-        (english, " Answer with the number only.")
-        if language == "en"
-        else (chinese, "只回答一个数字。")
-    )
+    text = say(language, english, chinese)
+    demand = say(language, " Answer with the number only.", "只回答一个数字。")
     return Item(question=text + demand, form="number", answer=str(result), source=text)
 
 
@@ -77,19 +74,11 @@ def _double(random: Random, language: str) -> Item:
     )
 
 
-WORD_PROBLEMS = Family(
-    "word_problems",
-    "Arithmetic in words",
-    one_of(
-        {
-            "price": _price,
-            "arrive": _arrive,
-            "together": _together,
-            "half": _half,
-            "double": _double,
-        }
-    ),
-)
+_PROBLEMS = {
+    **{"price": _price, "arrive": _arrive, "together": _together},
+    **{"half": _half, "double": _double},
+}
+WORD_PROBLEMS = Family("word_problems", "Arithmetic in words", one_of(_PROBLEMS))
 
 _UNITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 _TEENS = [
@@ -133,11 +122,7 @@ _MEASURES = (
     ("dozen", "pieces", "打", "件", 12),
 )
 
-_UNIT_ASKS = (
-    "How many {} are there in {}?",
-    "How many {} are in {}?",
-    "How many {} make {}?",
-)
+_UNIT_ASKS = ("How many {} are there in {}?", "How many {} are in {}?", "How many {} make {}?")
 
 
 def _quantity(question: str, answer: int) -> Item:
@@ -146,9 +131,8 @@ def _quantity(question: str, answer: int) -> Item:
 
 def _digits(random: Random, language: str) -> Item:
     number = random.randint(21, 99)
-    words = spelled(number, language)
-    ask = "Write {} as a number in digits." if language == "en" else "用阿拉伯数字写出“{}”。"
-    return _quantity(ask.format(words), number)
+    ask = say(language, "Write {} as a number in digits.", "用阿拉伯数字写出“{}”。")
+    return _quantity(ask.format(spelled(number, language)), number)
 
 
 def _units(random: Random, language: str) -> Item:
@@ -200,10 +184,10 @@ def _remainder(random: Random, language: str) -> Item:
         question=question,
         form="number",
         answer=str(rest),
-        rationale=(
-            f"First there are {first}, then {second} are gone. {first} - {second} = {rest}."
-            if language == "en"
-            else f"先有{first}，后来少了{second}，{first}-{second}={rest}。"
+        rationale=say(
+            language,
+            f"First there are {first}, then {second} are gone. {first} - {second} = {rest}.",
+            f"先有{first}，后来少了{second}，{first}-{second}={rest}。",
         ),
     )
 
@@ -239,10 +223,10 @@ def _sequence(random: Random, language: str) -> Item:
         question=question,
         form="number",
         answer=str(result),
-        rationale=(
-            f"Each term is the one before {sign} {size}. {row[-1]} {sign} {size} = {result}."
-            if language == "en"
-            else f"每一项都是前一项{sign}{size}，{row[-1]}{sign}{size}={result}。"
+        rationale=say(
+            language,
+            f"Each term is the one before {sign} {size}. {row[-1]} {sign} {size} = {result}.",
+            f"每一项都是前一项{sign}{size}，{row[-1]}{sign}{size}={result}。",
         ),
     )
 

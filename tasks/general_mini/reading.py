@@ -10,67 +10,58 @@ from .items import Family, Item, pairs
 
 _PEOPLE = pairs("Ivan, Greta, Pedro, Aisha, Yuki", "伊凡、葛丽、佩德、爱莎、由纪")
 _DETAILS = {
-    "friend": pairs("Clara, Samir, Noah, Bianca, Otto", "可拉、萨米、诺亚、比安、奥托"),
-    "place": pairs(
-        "harbour, airport, stadium, beach, castle, market", "港口、机场、体育场、海滩、城堡、集市"
+    "friend": (
+        pairs("Clara, Samir, Noah, Bianca, Otto", "可拉、萨米、诺亚、比安、奥托"),
+        ("{name} met {friend}.", "{name}遇见了{friend}。"),
+        ("Who did {name} meet?", "{name}遇见了谁？"),
     ),
-    "thing": pairs(
-        "camera, guitar, tent, carpet, kettle, telescope", "相机、吉他、帐篷、地毯、水壶、望远镜"
+    "place": (
+        pairs(
+            "harbour, airport, stadium, beach, castle, market",
+            "港口、机场、体育场、海滩、城堡、集市",
+        ),
+        ("{name} walked to the {place}.", "{name}走到了{place}。"),
+        ("Where did {name} walk?", "{name}走到了哪里？"),
     ),
-    "food": pairs("pancakes, dumplings, curry, noodles, sushi", "煎饼、饺子、咖喱、面条、寿司"),
-    "drink": pairs("lemonade, cocoa, milk, cider", "柠檬水、可可、牛奶、苹果酒"),
-    "animal": pairs("camel, giraffe, panda, zebra", "骆驼、长颈鹿、熊猫、斑马"),
+    "thing": (
+        pairs(
+            "camera, guitar, tent, carpet, kettle, telescope",
+            "相机、吉他、帐篷、地毯、水壶、望远镜",
+        ),
+        ("{name} bought a {thing}.", "{name}买了{thing}。"),
+        ("What did {name} buy?", "{name}买了什么？"),
+    ),
+    "food": (
+        pairs("pancakes, dumplings, curry, noodles, sushi", "煎饼、饺子、咖喱、面条、寿司"),
+        ("{name} ate {food}.", "{name}吃了{food}。"),
+        ("What did {name} eat?", "{name}吃了什么？"),
+    ),
+    "drink": (
+        pairs("lemonade, cocoa, milk, cider", "柠檬水、可可、牛奶、苹果酒"),
+        ("{name} drank {drink}.", "{name}喝了{drink}。"),
+        ("What did {name} drink?", "{name}喝了什么？"),
+    ),
+    "animal": (
+        pairs("camel, giraffe, panda, zebra", "骆驼、长颈鹿、熊猫、斑马"),
+        ("{name} saw a {animal}.", "{name}看到了一只{animal}。"),
+        ("Which animal did {name} see?", "{name}看到了什么动物？"),
+    ),
 }
-_SENTENCES = {
-    "en": {
-        "friend": "{name} met {friend}.",
-        "place": "{name} walked to the {place}.",
-        "thing": "{name} bought a {thing}.",
-        "food": "{name} ate {food}.",
-        "drink": "{name} drank {drink}.",
-        "animal": "{name} saw a {animal}.",
-    },
-    "zh": {
-        "friend": "{name}遇见了{friend}。",
-        "place": "{name}走到了{place}。",
-        "thing": "{name}买了{thing}。",
-        "food": "{name}吃了{food}。",
-        "drink": "{name}喝了{drink}。",
-        "animal": "{name}看到了一只{animal}。",
-    },
-}
-_QUESTIONS = {
-    "en": {
-        "friend": "Who did {name} meet?",
-        "place": "Where did {name} walk?",
-        "thing": "What did {name} buy?",
-        "food": "What did {name} eat?",
-        "drink": "What did {name} drink?",
-        "animal": "Which animal did {name} see?",
-    },
-    "zh": {
-        "friend": "{name}遇见了谁？",
-        "place": "{name}走到了哪里？",
-        "thing": "{name}买了什么？",
-        "food": "{name}吃了什么？",
-        "drink": "{name}喝了什么？",
-        "animal": "{name}看到了什么动物？",
-    },
-}
+"""Kind of detail -> the details, the sentence that tells one, the question about it."""
 
 
 def _story(random: Random, language: str) -> Item:
     at = 0 if language == "en" else 1
     name = random.choice(_PEOPLE)[at]
-    details = {kind: random.choice(table)[at] for kind, table in _DETAILS.items()}
+    details = {kind: random.choice(known)[at] for kind, (known, *_) in _DETAILS.items()}
     between = " " if language == "en" else ""
-    sentences = list(_SENTENCES[language].values())
+    sentences = [sentence[at] for _, sentence, _ in _DETAILS.values()]
     random.shuffle(sentences)
     story = between.join(sentences).format(name=name, **details)
     skill = random.choice(list(details))
     options = list(details.values())
     random.shuffle(options)
-    question = _QUESTIONS[language][skill].format(name=name)
+    question = _DETAILS[skill][2][at].format(name=name)
     return Item(
         skill=skill,
         question=story + between + question,

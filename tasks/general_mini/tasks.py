@@ -19,7 +19,7 @@ from typing import ClassVar, Literal
 from ..errors import RedoneError, UnknownName
 from ..schema import Record, Sample, Settings
 from ..sources import cluster_of
-from ..task import Baselines, Chance, Prompt, Task
+from ..task import Baselines, Benchmark, Category, Chance, Prompt, Task
 from .instructions import BULLETS, LAYOUT, OPENINGS, WORDING
 from .items import FORMS, Family, Item, draw, exact_scoring, gold_text, rules_scoring
 from .knowledge import ANIMALS, FACTS
@@ -112,15 +112,8 @@ def training_rows(
                 f"families: {', '.join(tasks)}."
             )
         for item in items:
-            yield GeneratedRow(
-                task=tasks[name],
-                family=name,
-                language=item.language,
-                question=item.question,
-                rationale=item.rationale,
-                answer=item.text,
-                row=_row(item, "train", name),
-            )
+            texts = (item.language, item.question, item.rationale, item.text)
+            yield GeneratedRow(tasks[name], name, *texts, _row(item, "train", name))
 
 
 # --- from items to records -----------------------------------------------------------------------
@@ -161,11 +154,7 @@ class FamilyReader:
 def _row(item: Item, split: str, family: str) -> Record:
     return Record(
         fields={"question": item.question, "options": list(item.options)},
-        target={
-            "form": item.form,
-            "answer": item.answer,
-            "rules": [list(rule) for rule in item.rules],
-        },
+        target={"form": item.form, "answer": item.answer, "rules": list(map(list, item.rules))},
         language=item.language,
         source=item.source,
         split=split,
@@ -224,8 +213,30 @@ def _limit(sample: Sample) -> int:
     return 16 + (size // 2 if text.isascii() else size)
 
 
+_CATEGORIES = {
+    "knowledge": ("Knowledge", "knowledge"),
+    "mathematics": ("Mathematics", "mathematics"),
+    "instructions": ("Instruction following", "instruction following"),
+    "transformation": ("Transformation", "reading and transformation"),
+    "reading": ("Reading", "reading and transformation"),
+}
+"""Category -> its title, and the capability that it measures."""
+
+_SUITE: Sequence[tuple[Family, Family, str, int, Chance, Chance]] = (
+    (FACTS, ANIMALS, "knowledge", 24, Chance(11.3, 0.113), Chance(10.0, 0.1)),
+    (WORD_PROBLEMS, REMAINDERS, "mathematics", 32, Chance(6.0, 0.06), Chance(5.5, 0.055)),
+    (NUMERALS, SEQUENCES, "mathematics", 32, Chance(7.0, 0.07), Chance(5.5, 0.055)),
+    (WORDING, OPENINGS, "instructions", 36, Chance(4.0, 0.04), Chance(1.5, 0.015)),
+    (LAYOUT, BULLETS, "instructions", 36, Chance(2.0, 0.02), Chance(0.55, 0.006)),
+    (LISTS, COPYING, "transformation", 32, Chance(4.0, 0.04), Chance(4.5, 0.045)),
+    (RECORDS, EXTRACTION, "transformation", 48, Chance(14.3, 0.143), Chance(15.9, 0.159)),
+    (STORIES, NOTICES, "reading", 24, Chance(16.7, 0.167), Chance(17.5, 0.175)),
+)
+"""Evaluation family, train family, category, token limit, chance level, chance level of reports."""
+
+
 def _task(
-    evaluation: Family, train: Family, category: str, max_tokens: int, chance: Chance
+    evaluation: Family, train: Family, category: str, max_tokens: int, chance: Chance, _: Chance
 ) -> Task:
     rules = category == "instructions"
     scoring = rules_scoring if rules else exact_scoring
@@ -233,10 +244,8 @@ def _task(
         name=f"general_mini/{evaluation.name}",
         title=evaluation.title,
         category=category,
-        capability=_CAPABILITIES[category],
+        capability=_CATEGORIES[category][1],
         language="mul",
-        version=1,
-        dataset=None,
         read=FamilyReader(evaluation, train),
         # Every family words its own questions, so that no wording is common to all of them.
         prompts={language: Prompt("", "{question}") for language in ("en", "zh")},
@@ -252,35 +261,9 @@ def _task(
     )
 
 
-_CAPABILITIES = {
-    "knowledge": "knowledge",
-    "mathematics": "mathematics",
-    "instructions": "instruction following",
-    "transformation": "reading and transformation",
-    "reading": "reading and transformation",
-}
-
-_SUITE: Sequence[tuple[Family, Family, str, int, Chance, Chance]] = (
-    (FACTS, ANIMALS, "knowledge", 24, Chance(11.3, 0.113), Chance(10.0, 0.1)),
-    (WORD_PROBLEMS, REMAINDERS, "mathematics", 32, Chance(6.0, 0.06), Chance(5.5, 0.055)),
-    (NUMERALS, SEQUENCES, "mathematics", 32, Chance(7.0, 0.07), Chance(5.5, 0.055)),
-    (WORDING, OPENINGS, "instructions", 36, Chance(4.0, 0.04), Chance(1.5, 0.015)),
-    (LAYOUT, BULLETS, "instructions", 36, Chance(2.0, 0.02), Chance(0.55, 0.006)),
-    (LISTS, COPYING, "transformation", 32, Chance(4.0, 0.04), Chance(4.5, 0.045)),
-    (RECORDS, EXTRACTION, "transformation", 48, Chance(14.3, 0.143), Chance(15.9, 0.159)),
-    (STORIES, NOTICES, "reading", 24, Chance(16.7, 0.167), Chance(17.5, 0.175)),
-)
-"""Evaluation family, train family, category, token limit, chance level, chance level of reports."""
-
-GENERAL_MINI = tuple(
-    _task(evaluation, train, category, max_tokens, chance)
-    for evaluation, train, category, max_tokens, chance, _ in _SUITE
-)
-
-
-def _for_reports(task: Task, evaluation: Family, chance: Chance) -> Task:
-    """The same family on items that no diagnosis and no gate has seen."""
-    return replace(
+GENERAL_MINI = tuple(_task(*row) for row in _SUITE)
+GENERAL_MINI_REPORT = tuple(
+    replace(
         task,
         name=task.name.replace("general_mini/", "general_mini_report/"),
         read=FamilyReader(evaluation, None, count=REPORT_ITEMS, skip=ITEMS),
@@ -288,9 +271,26 @@ def _for_reports(task: Task, evaluation: Family, chance: Chance) -> Task:
         splits={"test": "report"},
         held_out=True,
     )
-
-
-GENERAL_MINI_REPORT = tuple(
-    _for_reports(task, evaluation, chance)
     for task, (evaluation, *_, chance) in zip(GENERAL_MINI, _SUITE, strict=True)
 )
+"""The same families on items that no diagnosis and no gate has seen."""
+
+
+def _benchmark(title: str, tasks: Sequence[Task]) -> Benchmark:
+    return Benchmark(
+        title,
+        {
+            name: Category(column, tuple(task for task in tasks if task.category == name))
+            for name, (column, _) in _CATEGORIES.items()
+        },
+        "general-mini is generated for this project: it compares runs with each other, not with "
+        "papers.",
+    )
+
+
+BENCHMARKS = {
+    "general_mini": _benchmark("General skills, generated", GENERAL_MINI),
+    "general_mini_report": _benchmark(
+        "General skills, generated, for final figures", GENERAL_MINI_REPORT
+    ),
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from random import Random
 
-from .items import Family, Item, one_of, pairs
+from .items import Family, Item, one_of, pairs, say
 
 # --- evaluation ----------------------------------------------------------------------------------
 
@@ -17,13 +17,8 @@ _THINGS = pairs(
 
 
 def _ask(items: list[str], answer: list[str], language: str, english: str, chinese: str) -> Item:
-    ask, separator = (english, ", ") if language == "en" else (chinese, "、")
-    return Item(
-        question=ask.format(separator.join(items)),
-        form="list",
-        answer=answer,
-        options=tuple(items),
-    )
+    question = say(language, english, chinese).format(say(language, ", ", "、").join(items))
+    return Item(question=question, form="list", answer=answer, options=tuple(items))
 
 
 def _words(random: Random, language: str, count: int) -> list[str]:
@@ -32,12 +27,9 @@ def _words(random: Random, language: str, count: int) -> list[str]:
 
 def _reverse(random: Random, language: str) -> Item:
     items = _words(random, language, 3)
+    english = "Write this list in reverse order, from the last item to the first: {}"
     return _ask(
-        items,
-        items[::-1],
-        language,
-        "Write this list in reverse order, from the last item to the first: {}",
-        "把这个列表倒过来写，从最后一个写到第一个：{}",
+        items, items[::-1], language, english, "把这个列表倒过来写，从最后一个写到第一个：{}"
     )
 
 
@@ -60,13 +52,9 @@ def _alphabet(random: Random, language: str) -> Item:
 def _drop(random: Random, language: str) -> Item:
     items = _words(random, language, 4)
     gone = random.choice(items)
-    return _ask(
-        items,
-        [item for item in items if item != gone],
-        language,
-        f"Write this list again without the word {gone}: {{}}",
-        f"去掉“{gone}”，把列表重新写一遍：{{}}",
-    )
+    kept = [item for item in items if item != gone]
+    english = f"Write this list again without the word {gone}: {{}}"
+    return _ask(items, kept, language, english, f"去掉“{gone}”，把列表重新写一遍：{{}}")
 
 
 def _first(random: Random, language: str) -> Item:
@@ -82,18 +70,12 @@ def _last(random: Random, language: str) -> Item:
 
 
 _LISTS = {
-    "reverse": _reverse,
-    "sort numbers": _sort,
-    "sort words": _alphabet,
-    "remove": _drop,
-    "first": _first,
-    "last": _last,
+    **{"reverse": _reverse, "sort numbers": _sort, "sort words": _alphabet},
+    **{"remove": _drop, "first": _first, "last": _last},
 }
+# Chinese characters have no order that a reader takes for granted.
 LISTS = Family(
-    "lists",
-    "Lists sorted, turned and shortened",
-    # Chinese characters have no order that a reader takes for granted.
-    one_of(_LISTS, english_only=("sort words",)),
+    "lists", "Lists sorted, turned and shortened", one_of(_LISTS, english_only=("sort words",))
 )
 
 _NAMES = pairs("Lena, Omar, Sofia, Hugo, Mira", "李娜、王强、赵敏、陈杰、周婷")
@@ -120,26 +102,20 @@ def _person(random: Random, language: str) -> dict[str, str]:
 
 
 def _to_json(ask: str, table: str, person: dict[str, str]) -> Item:
-    return Item(
-        question=ask.format(table), form="record", answer=person, options=tuple(person.values())
-    )
+    options = tuple(person.values())
+    return Item(question=f"{ask}\n{table}", form="record", answer=person, options=options)
 
 
 def _csv_to_json(random: Random, language: str) -> Item:
     person = _person(random, language)
-    table = f"{','.join(person)}\n{','.join(person.values())}"
-    english, chinese = (
-        "Convert this CSV to one JSON object:\n{}",
-        "把这段CSV转换成一个JSON对象：\n{}",
-    )
-    return _to_json(english if language == "en" else chinese, table, person)
+    ask = say(language, "Convert this CSV to one JSON object:", "把这段CSV转换成一个JSON对象：")
+    return _to_json(ask, f"{','.join(person)}\n{','.join(person.values())}", person)
 
 
 def _lines_to_json(random: Random, language: str) -> Item:
     person = _person(random, language)
-    table = "\n".join(f"{name} = {value}" for name, value in person.items())
-    english, chinese = "Write this as one JSON object:\n{}", "把下面的内容写成一个JSON对象：\n{}"
-    return _to_json(english if language == "en" else chinese, table, person)
+    ask = say(language, "Write this as one JSON object:", "把下面的内容写成一个JSON对象：")
+    return _to_json(ask, "\n".join(f"{name} = {value}" for name, value in person.items()), person)
 
 
 def _table(random: Random, language: str) -> tuple[str, list[dict[str, str]]]:
@@ -159,40 +135,33 @@ def _cell(random: Random, language: str) -> Item:
     keys, row = _KEYS[language], random.choice(rows)
     field = keys[random.choice(("age", "city"))]
     name = row[keys["name"]]
-    ask = (
-        f"{table}\nIn this table, what is the {field} of {name}?"
-        if language == "en"
-        else f"{table}\n在这张表里，{name}的{field}是什么？"
+    ask = say(
+        language,
+        f"In this table, what is the {field} of {name}?",
+        f"在这张表里，{name}的{field}是什么？",
     )
-    return Item(
-        question=ask, form="choice", answer=row[field], options=tuple(r[field] for r in rows)
-    )
+    options = tuple(r[field] for r in rows)
+    return Item(question=f"{table}\n{ask}", form="choice", answer=row[field], options=options)
 
 
 def _value(random: Random, language: str) -> Item:
     person = _person(random, language)
     field = random.choice(list(person))
     shown = json.dumps(person, ensure_ascii=False)
-    ask = (
-        f'{shown}\nWhat is the value of "{field}" in this JSON object?'
-        if language == "en"
-        else f"{shown}\n在这个JSON对象里，“{field}”的值是什么？"
+    ask = say(
+        language,
+        f'What is the value of "{field}" in this JSON object?',
+        f"在这个JSON对象里，“{field}”的值是什么？",
     )
-    return Item(question=ask, form="choice", answer=person[field], options=tuple(person.values()))
+    options = tuple(person.values())
+    return Item(question=f"{shown}\n{ask}", form="choice", answer=person[field], options=options)
 
 
-RECORDS = Family(
-    "records",
-    "Records and small tables",
-    one_of(
-        {
-            "csv to json": _csv_to_json,
-            "lines to json": _lines_to_json,
-            "cell": _cell,
-            "json to value": _value,
-        }
-    ),
-)
+_RECORDS = {
+    **{"csv to json": _csv_to_json, "lines to json": _lines_to_json},
+    **{"cell": _cell, "json to value": _value},
+}
+RECORDS = Family("records", "Records and small tables", one_of(_RECORDS))
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -217,10 +186,7 @@ _DEMANDS = {
         "small letters": "Make every letter small.\n{}",
         "brackets": "Wrap the following in square brackets.\n{}",
     },
-    "zh": {
-        "copy": "请一字不差地跟我念：\n{}",
-        "brackets": "请给下面的话套上方括号[]：\n{}",
-    },
+    "zh": {"copy": "请一字不差地跟我念：\n{}", "brackets": "请给下面的话套上方括号[]：\n{}"},
 }
 _WAYS = {
     "copy": ("I write the line down as it is.", "照原样抄写这句话。"),
@@ -237,11 +203,7 @@ def _copy(random: Random, language: str) -> Item:
     parts = [random.choice(choices) for choices in _PARTS[language]]
     line = " ".join(["The", *parts]) if english else "".join(parts)
     skill = random.choice(list(_DEMANDS[language]))
-    answer = {
-        "copy": line,
-        "small letters": line.lower(),
-        "brackets": f"[{line}]",
-    }[skill]
+    answer = {"copy": line, "small letters": line.lower(), "brackets": f"[{line}]"}[skill]
     return Item(
         skill=skill,
         question=_DEMANDS[language][skill].format(line),
@@ -271,26 +233,21 @@ _MESSAGES = {
         "音乐会改到{date}举行，票价仍是{amount}，退票请写信给{mail}。",
     ),
 }
-_EXTRACT_ASKS = {
-    "en": {
-        "mail": "Copy the e-mail address out of this message.",
-        "amount": "Copy the amount of money out of this message.",
-        "date": "Copy the date out of this message.",
-    },
-    "zh": {
-        "mail": "请从下面的消息中摘出邮箱地址。",
-        "amount": "请从下面的消息中摘出金额。",
-        "date": "请从下面的消息中摘出日期。",
-    },
+_PIECES = {
+    "mail": (
+        ("Copy the e-mail address out of this message.", "请从下面的消息中摘出邮箱地址。"),
+        ("An e-mail address has an @ in it", "邮箱地址里有@符号"),
+    ),
+    "amount": (
+        ("Copy the amount of money out of this message.", "请从下面的消息中摘出金额。"),
+        ("An amount of money has a currency sign", "金额带有货币单位"),
+    ),
+    "date": (
+        ("Copy the date out of this message.", "请从下面的消息中摘出日期。"),
+        ("A date names a day and a month", "日期由月和日组成"),
+    ),
 }
-_SIGNS = {
-    "en": {
-        "mail": "An e-mail address has an @ in it",
-        "amount": "An amount of money has a currency sign",
-        "date": "A date names a day and a month",
-    },
-    "zh": {"mail": "邮箱地址里有@符号", "amount": "金额带有货币单位", "date": "日期由月和日组成"},
-}
+"""Piece of a message -> what is asked, and how to recognize it."""
 
 
 def _extract(random: Random, language: str) -> Item:
@@ -306,18 +263,18 @@ def _extract(random: Random, language: str) -> Item:
     }
     skill = random.choice(list(pieces))
     message = random.choice(_MESSAGES[language]).format(**pieces)
-    sign = _SIGNS[language][skill]
+    ask, sign = (texts[0 if english else 1] for texts in _PIECES[skill])
     return Item(
         skill=skill,
-        question=f"{_EXTRACT_ASKS[language][skill]}\n---\n{message}",
+        question=f"{ask}\n---\n{message}",
         form="verbatim",
         answer=pieces[skill],
         source=message,
         options=tuple(pieces.values()),
-        rationale=(
-            f"{sign}. In the message that is {pieces[skill]}."
-            if english
-            else f"{sign}，消息里符合的是{pieces[skill]}。"
+        rationale=say(
+            language,
+            f"{sign}. In the message that is {pieces[skill]}.",
+            f"{sign}，消息里符合的是{pieces[skill]}。",
         ),
     )
 

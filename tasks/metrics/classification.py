@@ -12,6 +12,7 @@ from ..extraction import Extraction
 from ..schema import Completion, Metric, Sample, Score, Scoring, Services
 
 Figure = Callable[[np.ndarray], np.ndarray]
+Read = Callable[[Sample, Completion], Extraction]
 
 # --- accuracy ------------------------------------------------------------------------------------
 
@@ -25,36 +26,24 @@ def accuracy(sums: np.ndarray) -> np.ndarray:
 ACCURACY = Metric("accuracy", accuracy, proportion=(0, 1))
 
 
-@dataclass(frozen=True, slots=True)
-class ChoiceScorer:
+def accuracy_scoring(name: str, read: Read, right: Callable[[Sample, Any], bool]) -> Scoring:
     """Scores one answer as right (value 1) or not (0); statistics (right, count).
 
-    Attributes:
+    Args:
+        name: Of the scoring.
         read: Parses the answer, or says why there is none.
         right: Whether the parsed answer is the gold one.
     """
 
-    read: Callable[[Sample, Completion], Extraction]
-    right: Callable[[Sample, Any], bool]
-
-    def __call__(
-        self, sample: Sample, completions: Sequence[Completion], services: Services
-    ) -> Score:
-        answer, failure = self.read(sample, completions[0])
+    def score(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
+        answer, failure = read(sample, completions[0])
         if answer is None:
             return Score(0.0, (0.0, 1.0), None, failure or "format")
-        if self.right(sample, answer):
+        if right(sample, answer):
             return Score(1.0, (1.0, 1.0), answer)
         return Score(0.0, (0.0, 1.0), answer, "wrong")
 
-
-def accuracy_scoring(
-    name: str,
-    read: Callable[[Sample, Completion], Extraction],
-    right: Callable[[Sample, Any], bool],
-) -> Scoring:
-    """A scoring by accuracy; see `ChoiceScorer`."""
-    return Scoring(name, ("right", "count"), ChoiceScorer(read, right), (ACCURACY,))
+    return Scoring(name, ("right", "count"), score, (ACCURACY,))
 
 
 def is_target(sample: Sample, answer: Any) -> bool:
@@ -83,35 +72,25 @@ def counts(labels: Sequence[str], predicted: str | None, gold: str) -> tuple[flo
     )
 
 
-@dataclass(frozen=True, slots=True)
-class LabelScorer:
+def label_scoring(
+    name: str, labels: Sequence[str], read: Read, metrics: Sequence[Metric]
+) -> Scoring:
     """Scores one label as right (value 1) or not (0); statistics are those of `counts`.
 
-    Attributes:
+    Args:
+        name: Of the scoring.
         labels: All of them, in the order of the statistics.
         read: Parses the answer's label, or says why there is none.
+        metrics: Figures from the statistics.
     """
 
-    labels: Sequence[str]
-    read: Callable[[Sample, Completion], Extraction]
-
-    def __call__(
-        self, sample: Sample, completions: Sequence[Completion], services: Services
-    ) -> Score:
-        label, failure = self.read(sample, completions[0])
+    def score(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
+        label, failure = read(sample, completions[0])
         right = label == sample.target
-        stats = counts(self.labels, label, sample.target)
+        stats = counts(labels, label, sample.target)
         return Score(float(right), stats, label, None if right else failure or "wrong")
 
-
-def label_scoring(
-    name: str,
-    labels: Sequence[str],
-    read: Callable[[Sample, Completion], Extraction],
-    metrics: Sequence[Metric],
-) -> Scoring:
-    """A scoring by figures over a fixed set of labels; see `LabelScorer`."""
-    return Scoring(name, columns(labels), LabelScorer(labels, read), tuple(metrics))
+    return Scoring(name, columns(labels), score, tuple(metrics))
 
 
 def f1_of(labels: Sequence[str], chosen: Sequence[str]) -> Figure:
@@ -233,7 +212,7 @@ class SetScorer:
         none: Whether an empty set is the set of the label `NONE`.
     """
 
-    read: Callable[[Sample, Completion], Extraction]
+    read: Read
     gold: Callable[[Sample], Collection[str]]
     norm: Callable[[str], str]
     leave_out: bool = False
@@ -245,14 +224,13 @@ class SetScorer:
         empty = {NONE} if self.none else set[str]()
         gold = {self.norm(text) for text in self.gold(sample)} or empty
         answer, failure = self.read(sample, completions[0])
+        rest = (float(answer is not None), 1.0) if self.leave_out else ()
         if answer is None:
             missed = 0.0 if self.leave_out else float(len(gold))
-            rest = (0.0, 1.0) if self.leave_out else ()
             return Score(0.0, (0.0, 0.0, missed, *rest), None, failure or "format")
         predicted = {self.norm(text) for text in answer} or empty
         hits = len(gold & predicted)
         value = 1.0 if gold == predicted else 2 * hits / (len(predicted) + len(gold))
-        rest = (1.0, 1.0) if self.leave_out else ()
         stats = (float(hits), float(len(predicted)), float(len(gold)), *rest)
         return Score(value, stats, list(answer), None if value == 1.0 else "wrong")
 
@@ -262,7 +240,7 @@ COLUMNS = ("hits", "predicted", "gold")
 
 def set_scoring(
     name: str,
-    read: Callable[[Sample, Completion], Extraction],
+    read: Read,
     gold: Callable[[Sample], Collection[str]],
     norm: Callable[[str], str],
 ) -> Scoring:

@@ -57,6 +57,12 @@ def ngrams(items: Sequence[str], order: int) -> Counter[tuple[str, ...]]:
     return Counter(zip(*(items[i:] for i in range(order)), strict=False))
 
 
+def _clipped(hypothesis: Sequence[str], reference: Sequence[str], order: int) -> list[int]:
+    """Number of n-grams in both (clipped counts), in the hypothesis, in the reference."""
+    found, wanted = ngrams(hypothesis, order), ngrams(reference, order)
+    return [(found & wanted).total(), found.total(), wanted.total()]
+
+
 def f1(precision: float, recall: float) -> float:
     """Harmonic mean of two shares, 0 where both are 0."""
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
@@ -72,12 +78,10 @@ def bleu(hypothesis: Sequence[str], reference: Sequence[str], orders: int = 4) -
         return 0.0
     total = 0.0
     for order in range(1, orders + 1):
-        found = ngrams(hypothesis, order)
-        wanted = ngrams(reference, order)
-        matched = sum(min(count, wanted[gram]) for gram, count in found.items())
+        matched, found, _ = _clipped(hypothesis, reference, order)
         if order == 1 and not matched:
             return 0.0
-        precision = matched / max(1, sum(found.values()))
+        precision = matched / max(1, found)
         total += math.log(precision or sys.float_info.min) / orders
     short = min(0.0, 1 - len(reference) / len(hypothesis))
     return math.exp(short + total)
@@ -99,17 +103,11 @@ def rouge(hypothesis: Sequence[str], reference: Sequence[str]) -> tuple[float, f
         return (0.0, 0.0, 0.0)
 
     def shared(order: int) -> float:
-        found = ngrams(hypothesis, order)
-        wanted = ngrams(reference, order)
-        matched = sum(min(count, wanted[gram]) for gram, count in found.items())
-        return 2 * matched / (sum(found.values()) + sum(wanted.values()))
+        matched, found, wanted = _clipped(hypothesis, reference, order)
+        return 2 * matched / (found + wanted)
 
-    longest = LCSseq.similarity(hypothesis, reference)
-    return (
-        shared(1),
-        shared(min(2, len(reference))),
-        2 * longest / (len(hypothesis) + len(reference)),
-    )
+    longest = 2 * LCSseq.similarity(hypothesis, reference) / (len(hypothesis) + len(reference))
+    return shared(1), shared(min(2, len(reference))), longest
 
 
 def rouge_of_sets(hypothesis: str, reference: str) -> tuple[float, float, float]:
@@ -138,11 +136,8 @@ def rouge_of_sets(hypothesis: str, reference: str) -> tuple[float, float, float]
     for ref_sentence in dict.fromkeys(wanted):
         for hyp_sentence in dict.fromkeys(found):
             union |= _common_subsequence(ref_sentence, hyp_sentence)
-    return (
-        by_order(1),
-        by_order(2),
-        score(len(union), len(set(flat_found)), len(set(flat_wanted))),
-    )
+    longest = score(len(union), len(set(flat_found)), len(set(flat_wanted)))
+    return by_order(1), by_order(2), longest
 
 
 def _sentences(text: str) -> list[tuple[str, ...]]:

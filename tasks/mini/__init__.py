@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 
 from ..sources import JsonReader
 from ..task import UNKNOWN_CHANCE, Benchmark, Category, Task
 
 
-def _sns_bench() -> Benchmark:
-    from ..sns_bench import BENCHMARK
-
-    return _embedded(BENCHMARK)
-
-
-def _sns_trans() -> Benchmark:
-    from ..sns_trans import BENCHMARK
-
-    return _embedded(BENCHMARK)
-
-
-def _embedded(benchmark: Benchmark) -> Benchmark:
+def _embedded(module: str) -> Benchmark:
+    benchmark: Benchmark = import_module(f"redone.tasks.{module}").BENCHMARK
     return Benchmark(
         f"{benchmark.title}, embedded demonstration",
         {
@@ -52,4 +42,4 @@ def _twin(category: Category, place: int) -> Task:
     )
 
 
-BENCHMARKS = {"sns_bench_mini": _sns_bench, "sns_trans_mini": _sns_trans}
+BENCHMARKS = {f"{name}_mini": partial(_embedded, name) for name in ("sns_bench", "sns_trans")}

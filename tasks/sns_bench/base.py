@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from random import Random
 from typing import Any
@@ -17,8 +17,10 @@ from typing import Any
 from ..extract_label import YES_NO, LabelSet, candidate_labels, extract_label
 from ..extract_list import extract_list
 from ..extraction import Extraction, fold, normalize, parse_literal
-from ..metrics.classification import COLUMNS, OFFICIAL_F1, SetScorer
-from ..schema import Completion, Record, Sample, Scoring
+from ..metrics.classification import COLUMNS, OFFICIAL_F1, SetScorer, accuracy_scoring, is_target
+from ..schema import Completion, Record, Sample, Scoring, Settings
+from ..sources import JsonReader
+from ..task import Baselines, Prompt, Task
 
 DATASET = "sns-bench"
 CITATION = (
@@ -75,12 +77,63 @@ def frequent(texts: Iterable[str], most: int = 20) -> list[str]:
     return [text for text, _ in Counter(texts).most_common(most)]
 
 
+# --- a task --------------------------------------------------------------------------------------
+
+
+def task(
+    name: str,
+    file: str,
+    title: str,
+    capability: str,
+    row: Callable[[Mapping[str, Any]], Record],
+    *,
+    fields: Mapping[str, type],
+    prompts: Mapping[str, Prompt],
+    max_tokens: int,
+    scorings: Sequence[Scoring],
+    baselines: Baselines,
+    gold: Callable[[Sample], str] = gold_text,
+    **options: Any,
+) -> Task:
+    """A subtask of the benchmark.
+
+    Args:
+        name: After `sns_bench/`.
+        file: Its file without the ending, which is also the authors' name of its prompt.
+        title: As in `Task`, and what is not named here.
+        capability: One of the paper's.
+        row: As in `JsonReader`, and the next.
+        fields: Required fields and their types.
+        prompts: By language.
+        max_tokens: Limit of an answer.
+        scorings: `corrected` and `official`.
+        baselines: The trivial baselines.
+        gold: The text of a perfect answer.
+        **options: Further fields of the `Task`.
+    """
+    return Task(
+        name=f"sns_bench/{name}",
+        title=title,
+        capability=capability,
+        dataset=DATASET,
+        read=JsonReader(f"{DATASET}/{file}.json", fields, row),
+        prompts=prompts,
+        prompt_key=file,
+        settings=Settings(max_tokens=max_tokens),
+        scorings={scoring.name: scoring for scoring in scorings},
+        gold=gold,
+        baselines=baselines,
+        citation=CITATION,
+        **options,
+    )
+
+
 # --- the authors' cleaning, quirks included: kept to reproduce published tables ------------------
 
 # Known quirk: the letters "end" cut an answer inside words too.
 _CHOICE = re.compile(r"[\n.,<>]|endofresponse|end|im_end")
 _YES_NO = re.compile(r"[\n.,<>]|endofresponse")
-_LIST = re.compile(r"[\n<>]|endofresponse")
+LIST_END = re.compile(r"[\n<>]|endofresponse")
 
 
 def _before(cut: re.Pattern[str], text: str) -> str:
@@ -95,7 +148,7 @@ def official_choice(text: str) -> str:
 
 def official_list(text: str) -> frozenset[str]:
     """The set of a comma-separated list."""
-    return frozenset(p.strip() for p in _before(_LIST, text).split(",") if p)
+    return frozenset(p.strip() for p in _before(LIST_END, text).split(",") if p)
 
 
 def read_official_choice(sample: object, completion: Completion) -> Extraction:
@@ -123,20 +176,9 @@ def known(text: str, gold: str) -> LabelSet:
     return candidate_labels(texts, () if normalize(gold) in set(map(normalize, texts)) else (gold,))
 
 
-def read_candidate(sample: Sample, completion: Completion) -> Extraction:
-    """The candidate that an answer commits to."""
-    labels = known(sample.fields["candidates"], sample.target)
-    return extract_label(completion, labels, sample.language)
-
-
-def same_text(sample: Sample, answer: str) -> bool:
-    """Whether the answer is the target, both cleaned alike."""
-    return normalize(answer) == normalize(sample.target)
-
-
-def one_of(sample: Sample, random: Random) -> str:
-    """A random candidate."""
-    return random.choice(listed(sample.fields["candidates"]))
+def all_candidates(sample: Sample) -> str:
+    """Every candidate, as the prompt lists them."""
+    return sample.fields["candidates"]
 
 
 def frequent_targets(samples: Sequence[Sample]) -> list[str]:
@@ -144,9 +186,29 @@ def frequent_targets(samples: Sequence[Sample]) -> list[str]:
     return frequent(sample.target for sample in samples)
 
 
-def all_candidates(sample: Sample) -> str:
-    """Every candidate, as the prompt lists them."""
-    return sample.fields["candidates"]
+def choice_task(*args: Any, **options: Any) -> Task:
+    """A subtask that asks for one of the `candidates`; arguments as in `task`."""
+
+    def read(sample: Sample, completion: Completion) -> Extraction:
+        labels = known(sample.fields["candidates"], sample.target)
+        return extract_label(completion, labels, sample.language)
+
+    def one_of(sample: Sample, random: Random) -> str:
+        return random.choice(listed(sample.fields["candidates"]))
+
+    def same(sample: Sample, answer: str) -> bool:
+        return normalize(answer) == normalize(sample.target)
+
+    return task(
+        *args,
+        fields={"content": str, "candidates": str, "answer": str},
+        scorings=(
+            accuracy_scoring("corrected", read, same),
+            accuracy_scoring("official", read_official_choice, is_target),
+        ),
+        baselines=Baselines(one_of, frequent_targets, all_candidates),
+        **options,
+    )
 
 
 # --- yes or no -----------------------------------------------------------------------------------
@@ -159,41 +221,43 @@ def yes_or_no(text: str) -> str | None:
     return None if number is None else YES_NO.names[number]
 
 
-def yes_no_row(raw: Mapping[str, Any], source: str) -> Record:
-    """A record whose answer is yes or no.
+def yes_no_task(*args: Any, texts: Sequence[str], **options: Any) -> Task:
+    """A subtask that is answered by yes or no; arguments as in `task`.
 
-    Raises:
-        ValueError: It is something else.
+    Args:
+        *args: Name, file, title and capability.
+        texts: The text fields; the last is what the item is about.
+        **options: Of `task`.
     """
-    label = yes_or_no(raw["answer"])
-    if label is None:
-        raise ValueError(f"field 'answer': Yes or No is expected, not {raw['answer']!r}.")
-    return row(raw, raw["answer"], source, label=label)
 
+    def record(raw: Mapping[str, Any]) -> Record:
+        label = yes_or_no(raw["answer"])
+        if label is None:
+            raise ValueError(f"field 'answer': Yes or No is expected, not {raw['answer']!r}.")
+        return row(raw, raw["answer"], raw[texts[-1]], label=label)
 
-def read_yes_no(sample: Sample, completion: Completion) -> Extraction:
-    """Yes or no, in either language."""
-    return extract_label(completion, YES_NO, sample.language)
+    def read(sample: Sample, completion: Completion) -> Extraction:
+        return extract_label(completion, YES_NO, sample.language)
 
+    def same(sample: Sample, answer: str) -> bool:
+        return answer == yes_or_no(sample.target)
 
-def same_answer(sample: Sample, answer: str) -> bool:
-    """Whether the answer and the target say the same."""
-    return answer == yes_or_no(sample.target)
-
-
-def coin(sample: Sample, random: Random) -> str:
-    """Yes or no at random."""
-    return random.choice(("Yes", "No"))
-
-
-def yes_and_no(samples: Sequence[Sample]) -> list[str]:
-    """The two constant answers."""
-    return ["Yes", "No"]
-
-
-def both(sample: Sample) -> str:
-    """Both answers at once."""
-    return "是，否" if sample.language == "zh" else "Yes, No"
+    return task(
+        *args,
+        record,
+        fields=dict.fromkeys((*texts, "answer"), str),
+        max_tokens=16,
+        scorings=(
+            accuracy_scoring("corrected", read, same),
+            accuracy_scoring("official", read_official_yes_no, is_target),
+        ),
+        baselines=Baselines(
+            random=lambda sample, random: random.choice(("Yes", "No")),
+            constants=lambda samples: ["Yes", "No"],
+            all_candidates=lambda sample: "是，否" if sample.language == "zh" else "Yes, No",
+        ),
+        **options,
+    )
 
 
 # --- sets ----------------------------------------------------------------------------------------

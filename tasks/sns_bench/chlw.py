@@ -7,17 +7,15 @@ code is a text that cannot be parsed.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
-from random import Random
 from typing import Any
 
 from ..extraction import Extraction, normalize, parse_literal, parse_python_literal
 from ..metrics.classification import COLUMNS, OFFICIAL_READ_F1, SetScorer, set_scoring
-from ..schema import Completion, Record, Sample, Scoring, Settings
-from ..sources import JsonReader
-from ..task import Baselines, Prompt, Task
-from .base import CITATION, DATASET, frequent, read_spans, row, target_of
+from ..schema import Completion, Record, Sample, Scoring
+from ..task import Baselines, Prompt
+from . import base
 
 _FRAME = re.compile(
     r"^\s*(?:the\s+)?(?:comments?(?:\s+(?:is|are|as follows|below))*|评论(?:如下|内容)?)\s*[:：]\s*"
@@ -36,7 +34,7 @@ def _row(raw: Mapping[str, Any]) -> Record:
     if not isinstance(words, list) or not all(isinstance(w, str) for w in words):
         raise ValueError(f"field 'answer': a list of words is expected, not {raw['answer']!r}.")
     comment = _FRAME.sub("", raw["content"]) or raw["content"]
-    return row(raw, words, comment, words="some" if words else "none")
+    return base.row(raw, words, comment, words="some" if words else "none")
 
 
 @lru_cache(maxsize=1 << 12)
@@ -64,25 +62,13 @@ def _gold(sample: Sample) -> str:
     return repr(list(sample.target))
 
 
-def _guess(sample: Sample, random: Random) -> str:
-    words = options(sample.fields["content"])
-    return repr([word for word in words if random.random() < 0.5])
-
-
-def _constants(samples: Sequence[Sample]) -> list[str]:
-    return ["[]", *frequent((_gold(s) for s in samples if s.target), 10)]
-
-
-def _everything(sample: Sample) -> str:
-    return repr(list(options(sample.fields["content"])))
-
-
-TASK = Task(
-    name="sns_bench/chlw",
-    title="CHLW (words to highlight)",
-    capability="information extraction",
-    dataset=DATASET,
-    read=JsonReader("sns-bench/Note-CHLW.json", {"content": str, "answer": str}, _row),
+TASK = base.task(
+    "chlw",
+    "Note-CHLW",
+    "CHLW (words to highlight)",
+    "information extraction",
+    _row,
+    fields={"content": str, "answer": str},
     prompts={
         "en": Prompt(
             "You choose the words in comments that become links to a search. A good word names a "
@@ -105,19 +91,26 @@ TASK = Task(
             "{content}",
         ),
     },
-    prompt_key="Note-CHLW",
-    settings=Settings(max_tokens=96),
-    scorings={
-        "corrected": set_scoring("corrected", read_spans, target_of, normalize),
-        "official": Scoring(
+    max_tokens=96,
+    scorings=(
+        set_scoring("corrected", base.read_spans, base.target_of, normalize),
+        Scoring(
             "official",
             (*COLUMNS, "read", "count"),
-            SetScorer(_read_official, target_of, str, leave_out=True),
+            SetScorer(_read_official, base.target_of, str, leave_out=True),
             (OFFICIAL_READ_F1,),
         ),
-    },
+    ),
     gold=_gold,
-    baselines=Baselines(_guess, _constants, _everything),
+    baselines=Baselines(
+        random=lambda sample, random: repr(
+            [word for word in options(sample.fields["content"]) if random.random() < 0.5]
+        ),
+        constants=lambda samples: [
+            "[]",
+            *base.frequent((_gold(s) for s in samples if s.target), 10),
+        ],
+        all_candidates=lambda sample: repr(list(options(sample.fields["content"]))),
+    ),
     reward="metric",
-    citation=CITATION,
 )

@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from ..task import Prompt
+from .base import yes_no_task
 
-from ..metrics.classification import accuracy_scoring, is_target
-from ..schema import Record, Settings
-from ..sources import JsonReader
-from ..task import Baselines, Prompt, Task
-from .base import (
-    CITATION,
-    DATASET,
-    both,
-    coin,
-    gold_text,
-    read_official_yes_no,
-    read_yes_no,
-    same_answer,
-    yes_and_no,
-    yes_no_row,
-)
-
-
-def _row(raw: Mapping[str, Any]) -> Record:
-    return yes_no_row(raw, raw["content"])
-
-
-TASK = Task(
-    name="sns_bench/gender",
-    title="Gender",
-    capability="user behaviour modelling",
-    dataset=DATASET,
-    read=JsonReader("sns-bench/Note-Gender.json", {"content": str, "answer": str}, _row),
+TASK = yes_no_task(
+    "gender",
+    "Note-Gender",
+    "Gender",
+    "user behaviour modelling",
+    texts=("content",),
     prompts={
         "en": Prompt(
             "You predict how people discuss the posts of a social network. Is the post likely to "
@@ -54,13 +32,4 @@ TASK = Task(
             "笔记：{content}\n回答：",
         ),
     },
-    prompt_key="Note-Gender",
-    settings=Settings(max_tokens=16),
-    scorings={
-        "corrected": accuracy_scoring("corrected", read_yes_no, same_answer),
-        "official": accuracy_scoring("official", read_official_yes_no, is_target),
-    },
-    gold=gold_text,
-    baselines=Baselines(coin, yes_and_no, both),
-    citation=CITATION,
 )

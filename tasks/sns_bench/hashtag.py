@@ -13,44 +13,19 @@ from typing import Any
 from ..extract_label import candidate_labels, mentioned_labels
 from ..extract_list import extract_list
 from ..extraction import Extraction, normalize
-from ..metrics.classification import accuracy_scoring, is_target, set_scoring
-from ..schema import Completion, Record, Sample, Settings
-from ..sources import JsonReader
-from ..task import Baselines, Prompt, Task
-from .base import (
-    CITATION,
-    DATASET,
-    OFFICIAL_SETS,
-    all_candidates,
-    frequent_sets,
-    frequent_targets,
-    gold_list,
-    gold_text,
-    listed,
-    one_of,
-    pieces,
-    read_candidate,
-    read_official_choice,
-    row,
-    same_text,
-    target_of,
-)
+from ..metrics.classification import set_scoring
+from ..schema import Completion, Record, Sample
+from ..task import Baselines, Prompt
+from . import base
+from .base import OFFICIAL_SETS, listed
 
-FIELDS = {"content": str, "candidates": str, "answer": str}
-
-# --- single ------------------------------------------------------------------------------------
-
-
-def _single_row(raw: Mapping[str, Any]) -> Record:
-    return row(raw, raw["answer"], raw["content"])
-
-
-SINGLE = Task(
-    name="sns_bench/hashtag_single",
-    title="Hashtag (one tag)",
-    capability="content understanding",
-    dataset=DATASET,
-    read=JsonReader("sns-bench/Note-Hashtag-single.json", FIELDS, _single_row),
+SINGLE = base.choice_task(
+    "hashtag_single",
+    "Note-Hashtag-single",
+    "Hashtag (one tag)",
+    "content understanding",
+    lambda raw: base.row(raw, raw["answer"], raw["content"]),
+    max_tokens=40,
     prompts={
         "en": Prompt(
             "You tag the posts of a social network. You get a post and a list of candidate tags. "
@@ -69,26 +44,17 @@ SINGLE = Task(
             "笔记：{content}\n候选标签：{candidates}\n标签：",
         ),
     },
-    prompt_key="Note-Hashtag-single",
-    settings=Settings(max_tokens=40),
-    scorings={
-        "corrected": accuracy_scoring("corrected", read_candidate, same_text),
-        "official": accuracy_scoring("official", read_official_choice, is_target),
-    },
-    gold=gold_text,
-    baselines=Baselines(one_of, frequent_targets, all_candidates),
-    citation=CITATION,
 )
 
 # --- multiple ----------------------------------------------------------------------------------
 
 
 def _multiple_row(raw: Mapping[str, Any]) -> Record:
-    tags = pieces(raw["answer"])
+    tags = base.pieces(raw["answer"])
     if not tags:
         raise ValueError("field 'answer': a list of tags between commas is expected, it is empty.")
     number = "1" if len(tags) == 1 else "2-4" if len(tags) < 5 else "5+"
-    return row(raw, tags, raw["content"], tags=number)
+    return base.row(raw, tags, raw["content"], tags=number)
 
 
 def _read_multiple(sample: Sample, completion: Completion) -> Extraction:
@@ -107,12 +73,13 @@ def _some(sample: Sample, random: Random) -> str:
     return ", ".join(random.sample(tags, random.randint(1, min(len(tags), 6))))
 
 
-MULTIPLE = Task(
-    name="sns_bench/hashtag_multiple",
-    title="Hashtag (all that fit)",
-    capability="content understanding",
-    dataset=DATASET,
-    read=JsonReader("sns-bench/Note-Hashtag-multiple.json", FIELDS, _multiple_row),
+MULTIPLE = base.task(
+    "hashtag_multiple",
+    "Note-Hashtag-multiple",
+    "Hashtag (all that fit)",
+    "content understanding",
+    _multiple_row,
+    fields={"content": str, "candidates": str, "answer": str},
     prompts={
         "en": Prompt(
             "You tag the posts of a social network. You get a post and a list of candidate tags, "
@@ -132,14 +99,9 @@ MULTIPLE = Task(
             "笔记：{content}\n候选标签：{candidates}\n标签：",
         ),
     },
-    prompt_key="Note-Hashtag-multiple",
-    settings=Settings(max_tokens=128),
-    scorings={
-        "corrected": set_scoring("corrected", _read_multiple, target_of, normalize),
-        "official": OFFICIAL_SETS,
-    },
-    gold=gold_list,
-    baselines=Baselines(_some, frequent_sets, all_candidates),
+    max_tokens=128,
+    scorings=(set_scoring("corrected", _read_multiple, base.target_of, normalize), OFFICIAL_SETS),
+    gold=base.gold_list,
+    baselines=Baselines(_some, base.frequent_sets, base.all_candidates),
     reward="metric",
-    citation=CITATION,
 )

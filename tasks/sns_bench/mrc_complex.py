@@ -31,30 +31,13 @@ from ..extraction import (
     parse_literal,
 )
 from ..metrics import text_overlap
-from ..schema import Completion, Metric, Record, Sample, Score, Scoring, Services, Settings
-from ..sources import JsonReader
-from ..task import Baselines, Prompt, Task
-from . import base
-from .mrc import (
-    OUTCOMES,
-    Figure,
-    amount,
-    answerability,
-    extract_limit,
-    json_lists,
-    lines,
-    mean_of,
-    outcome,
-    ratio,
-    readable,
-    says_no_answer,
-    score_of,
-)
+from ..schema import Completion, Metric, Record, Sample, Score, Scoring, Services
+from ..task import Baselines, Prompt
+from . import base, mrc
+from .mrc import Figure, outcome, ratio, score_of
 
 _FIGURES = ("option_f1", "option_em", "reason_f1", "reason_em")
 _DOCUMENT = re.compile(r"<Doc>(.*?)(?:</Doc>|$)", re.S)
-
-FIELDS = {"content": str, "answer": str}
 
 
 def row(raw: Mapping[str, Any]) -> Record:
@@ -63,7 +46,7 @@ def row(raw: Mapping[str, Any]) -> Record:
     if options is None:
         raise ValueError("field 'answer': <Result> with a JSON list of Option and Reason expected.")
     source = _document(raw["content"])
-    return base.row(raw, _listed(options), source, answer=amount(len(options)))
+    return base.row(raw, _listed(options), source, answer=mrc.amount(len(options)))
 
 
 def _document(content: str) -> str:
@@ -89,17 +72,15 @@ def official_options(text: str) -> dict[str, str] | None:
         value = json.loads(inner)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not all(map(_is_option, value)):
         return None
-    options: dict[str, str] = {}
-    for item in value:
-        if not isinstance(item, dict):
-            return None
-        option, reason = item.get("Option"), item.get("Reason")
-        if not isinstance(option, str) or not isinstance(reason, str):
-            return None
-        options[option] = reason
-    return options
+    return {item["Option"]: item["Reason"] for item in value}
+
+
+def _is_option(item: Any) -> bool:
+    return isinstance(item, dict) and all(
+        isinstance(item.get(side), str) for side in ("Option", "Reason")
+    )
 
 
 _MARKS = re.compile("[:_`(),|，。：？！“”；’《》…·、「」（）－～『』]")
@@ -146,7 +127,7 @@ def _official_f1(sums: np.ndarray) -> np.ndarray:
 
 
 def _scaled(figure: Figure) -> Figure:
-    return lambda sums: figure(sums) * readable(sums) / 100
+    return lambda sums: figure(sums) * mrc.readable(sums) / 100
 
 
 def _printed(figures: Sequence[Figure]) -> Callable[[np.ndarray], float]:
@@ -154,7 +135,7 @@ def _printed(figures: Sequence[Figure]) -> Callable[[np.ndarray], float]:
 
     def point(sums: np.ndarray) -> float:
         parts = [float(figure(sums)) for figure in figures]
-        share = readable(sums) / 100
+        share = mrc.readable(sums) / 100
         return float(np.mean([-1.0 if np.isnan(p) else p for p in parts]) * share) + 0.0
 
     return point
@@ -166,13 +147,12 @@ _PARTS: tuple[tuple[str, Figure], ...] = (
 )
 _PUBLISHED = [figure for _, figure in _PARTS[:3]]
 _OFFICIAL_METRICS = (
-    Metric("f1_option", mean_of([_scaled(f) for f in _PUBLISHED]), _printed(_PUBLISHED)),
+    Metric("f1_option", mrc.mean_of([_scaled(f) for f in _PUBLISHED]), _printed(_PUBLISHED)),
     *(Metric(name, _scaled(figure), _printed([figure])) for name, figure in _PARTS),
-    Metric("readable", readable),
+    Metric("readable", mrc.readable),
 )
 
 # --- corrected -----------------------------------------------------------------------------------
-
 
 _OPEN, _CLOSE = re.compile(r"<\s*result\s*>", re.I), re.compile(r"</\s*result", re.I)
 _PAIR = re.compile(
@@ -201,20 +181,16 @@ def read_options(completion: Completion, language: str = "en") -> Extraction:
     inner = (inner[: closed.start()] if opened and closed else inner).strip()
     options = _whole(inner)
     if options is None:
-        found = json_lists(inner, lambda item: _pair(item) is not None)
+        found = mrc.json_lists(inner, lambda item: _pair(item) is not None)
         options = _whole(found[-1][2]) if found else None
     if options is None:
         options = {_text(m["option"]): _text(m["reason"] or "") for m in _PAIR.finditer(inner)}
         options = options or {m[1]: "" for m in _LINE.finditer(inner)}
     if options and NONE_WORDS.issuperset(map(normalize, options)):
         return Extraction({})
-    if options or _says_none(inner):
+    if options or inner == "{}" or mrc.says_no_answer(inner, "") or _EMPTY.search(inner):
         return Extraction(options)
     return Extraction(None, failure_kind(completion, language))
-
-
-def _says_none(inner: str) -> bool:
-    return inner == "{}" or says_no_answer(inner, "") or _EMPTY.search(inner) is not None
 
 
 def _whole(inner: str | list[Any]) -> dict[str, str] | None:
@@ -276,9 +252,13 @@ def _corrected(sample: Sample, completions: Sequence[Completion], services: Serv
 
 
 _CORRECTED_PARTS: tuple[tuple[str, Figure], ...] = (
-    ("f1", answerability),
+    ("f1", mrc.answerability),
     ("option_f1", ratio(4, 0, 1, 2, 3)),
     ("option_em", ratio(5, 0, 1, 2, 3)),
+)
+_CORRECTED_METRICS = (
+    Metric("f1_option", mrc.mean_of([figure for _, figure in _CORRECTED_PARTS])),
+    *(Metric(name, figure) for name, figure in _CORRECTED_PARTS),
 )
 
 # --- the task ------------------------------------------------------------------------------------
@@ -343,42 +323,33 @@ def _written(listed: Sequence[Mapping[str, str]]) -> str:
     return f"<Result>{json.dumps(listed, ensure_ascii=False)}</Result>"
 
 
+def _lines(sample: Sample) -> list[str]:
+    return mrc.lines(_document(sample.fields["content"]))
+
+
 def _named(options: Sequence[str]) -> str:
     return _written(_listed({option: option for option in options}))
 
 
-TASK = Task(
-    name="sns_bench/mrc_complex",
-    title="Reading comprehension: options with their reasons",
-    capability="content understanding",
-    dataset=base.DATASET,
-    read=JsonReader("sns-bench/Note-MRC-complex.json", FIELDS, row),
+TASK = base.task(
+    "mrc_complex",
+    "Note-MRC-complex",
+    "Reading comprehension: options with their reasons",
+    "content understanding",
+    row,
+    fields={"content": str, "answer": str},
     prompts={"en": _ENGLISH, "zh": _CHINESE},
-    settings=Settings(max_tokens=768),
-    limit=extract_limit,
-    scorings={
-        "official": Scoring(
-            "official", (*OUTCOMES, "unreadable", *_FIGURES), _official, _OFFICIAL_METRICS
-        ),
-        "corrected": Scoring(
-            "corrected",
-            (*OUTCOMES, *_FIGURES[:2]),
-            _corrected,
-            (
-                Metric("f1_option", mean_of([figure for _, figure in _CORRECTED_PARTS])),
-                *(Metric(name, figure) for name, figure in _CORRECTED_PARTS),
-            ),
-        ),
-    },
+    max_tokens=768,
+    limit=mrc.extract_limit,
+    scorings=(
+        Scoring("official", (*mrc.OUTCOMES, "unreadable", *_FIGURES), _official, _OFFICIAL_METRICS),
+        Scoring("corrected", (*mrc.OUTCOMES, *_FIGURES[:2]), _corrected, _CORRECTED_METRICS),
+    ),
     gold=lambda sample: _written(sample.target),
     baselines=Baselines(
-        random=lambda sample, random: _named(
-            [random.choice(lines(_document(sample.fields["content"])))]
-        ),
+        random=lambda sample, random: _named([random.choice(_lines(sample))]),
         constants=lambda samples: ["<Result>[]</Result>", _named(["yes"])],
-        all_candidates=lambda sample: _named(lines(_document(sample.fields["content"]))),
+        all_candidates=lambda sample: _named(_lines(sample)),
     ),
     reward="metric",
-    citation=base.CITATION,
-    prompt_key="Note-MRC-complex",
 )

@@ -31,24 +31,10 @@ from ..extraction import (
     parse_literal,
 )
 from ..metrics import text_overlap
-from ..schema import Completion, Metric, Record, Sample, Score, Scoring, Services, Settings
-from ..sources import JsonReader
-from ..task import Baselines, Prompt, Task
-from . import base
-from .mrc import (
-    OUTCOMES,
-    Figure,
-    amount,
-    answerability,
-    extract_limit,
-    json_lists,
-    lines,
-    mean_of,
-    outcome,
-    readable,
-    says_no_answer,
-    score_of,
-)
+from ..schema import Completion, Metric, Record, Sample, Score, Scoring, Services
+from ..task import Baselines, Prompt
+from . import base, mrc
+from .mrc import Figure, outcome, says_no_answer, score_of
 
 _TEXTS = ("bleu", "rouge_1", "rouge_2", "rouge_l")
 _PICTURES = re.compile(
@@ -56,15 +42,13 @@ _PICTURES = re.compile(
     "\U0001f900-\U0001faff\u25a0-\u27bf\u2b00-\u2bff\u200d\ufe0f]+"
 )
 
-FIELDS = {"content": str, "query": str, "answer": list}
-
 
 def row(raw: Mapping[str, Any]) -> Record:
     """A row of Note-MRC-simple: `content` and `query`, and the pieces of `answer`."""
     pieces = raw["answer"]
     if not all(isinstance(piece, str) and piece.strip() for piece in pieces):
         raise ValueError("field 'answer': a list of non-empty strings is expected.")
-    return base.row(raw, list(pieces), raw["content"], answer=amount(len(pieces)))
+    return base.row(raw, list(pieces), raw["content"], answer=mrc.amount(len(pieces)))
 
 
 # --- official ------------------------------------------------------------------------------------
@@ -111,12 +95,12 @@ def _official(sample: Sample, completions: Sequence[Completion], services: Servi
 def _official_f1(sums: np.ndarray) -> np.ndarray:
     hit, invented, missed = (sums[..., i] for i in range(3))
     precision, recall = hit / (hit + invented + 1e-4), hit / (hit + missed + 1e-4)
-    return 2 * precision * recall / (precision + recall + 1e-4) * readable(sums)
+    return 2 * precision * recall / (precision + recall + 1e-4) * mrc.readable(sums)
 
 
 def _official_text(place: int) -> Figure:
     """Mean over hits (0 without one), times the share of readable answers."""
-    return lambda sums: sums[..., 5 + place] / np.maximum(sums[..., 0], 1) * readable(sums)
+    return lambda sums: sums[..., 5 + place] / np.maximum(sums[..., 0], 1) * mrc.readable(sums)
 
 
 # --- corrected -----------------------------------------------------------------------------------
@@ -135,7 +119,7 @@ def read_passages(completion: Completion, content: str, language: str = "en") ->
     unless it says in a short sentence that there is no answer (and the note itself does not).
     """
     text = answer_text(completion.text)
-    found = json_lists(text, lambda item: isinstance(item, str))
+    found = mrc.json_lists(text, lambda item: isinstance(item, str))
     if found:
         return Extraction(_kept(_joined(text, found), content))
     start = _QUOTED_LIST.search(text)
@@ -156,20 +140,14 @@ def read_passages(completion: Completion, content: str, language: str = "en") ->
     if says_no_answer(reading.answer, content):
         return Extraction(())
     note = normalize(content)
-    quoted = _QUOTATION.findall(reading.answer)
-    if (
-        quoted
-        and normalize(reading.answer) not in note
-        and all(normalize(q) in note for q in quoted)
-    ):
-        return Extraction(tuple(quoted))
-    reading = Extraction(_without_bullets(reading.answer, content))
-    words = any(character.isalnum() for character in reading.answer)
-    return (
-        Extraction((reading.answer,))
-        if words
-        else Extraction(None, failure_kind(completion, language))
-    )
+    if normalize(reading.answer) not in note:
+        quoted = _QUOTATION.findall(reading.answer)
+        if quoted and all(normalize(text) in note for text in quoted):
+            return Extraction(tuple(quoted))
+    passage = _without_bullets(reading.answer, content)
+    if any(character.isalnum() for character in passage):
+        return Extraction((passage,))
+    return Extraction(None, failure_kind(completion, language))
 
 
 def _joined(text: str, found: list[tuple[int, int, list[Any]]]) -> list[str]:
@@ -239,7 +217,7 @@ def _corrected_text(place: int) -> Figure:
 def _metrics(f1: Figure, text: Callable[[int], Figure]) -> tuple[Metric, ...]:
     texts = [text(i) for i in range(4)]
     return (
-        Metric("f1_bleu_rouge", mean_of([f1, *texts])),
+        Metric("f1_bleu_rouge", mrc.mean_of([f1, *texts])),
         Metric("f1", f1),
         *(Metric(name, figure) for name, figure in zip(_TEXTS, texts, strict=True)),
     )
@@ -296,36 +274,37 @@ def _written(pieces: Sequence[str]) -> str:
     return json.dumps(pieces, ensure_ascii=False)
 
 
-TASK = Task(
-    name="sns_bench/mrc_simple",
-    title="Reading comprehension: passages that answer a question",
-    capability="content understanding",
-    dataset=base.DATASET,
-    read=JsonReader("sns-bench/Note-MRC-simple.json", FIELDS, row),
+TASK = base.task(
+    "mrc_simple",
+    "Note-MRC-simple",
+    "Reading comprehension: passages that answer a question",
+    "content understanding",
+    row,
+    fields={"content": str, "query": str, "answer": list},
     prompts={"en": _ENGLISH, "zh": _CHINESE},
-    settings=Settings(max_tokens=768),
-    limit=extract_limit,
-    scorings={
-        "official": Scoring(
+    max_tokens=768,
+    limit=mrc.extract_limit,
+    scorings=(
+        Scoring(
             "official",
-            (*OUTCOMES, "unreadable", *_TEXTS),
+            (*mrc.OUTCOMES, "unreadable", *_TEXTS),
             _official,
-            (*_metrics(_official_f1, _official_text), Metric("readable", readable)),
+            (*_metrics(_official_f1, _official_text), Metric("readable", mrc.readable)),
         ),
-        "corrected": Scoring(
+        Scoring(
             "corrected",
-            (*OUTCOMES, *_TEXTS),
+            (*mrc.OUTCOMES, *_TEXTS),
             _corrected,
-            _metrics(answerability, _corrected_text),
+            _metrics(mrc.answerability, _corrected_text),
         ),
-    },
+    ),
     gold=lambda sample: _written(sample.target),
     baselines=Baselines(
-        random=lambda sample, random: _written([random.choice(lines(sample.fields["content"]))]),
+        random=lambda sample, random: _written(
+            [random.choice(mrc.lines(sample.fields["content"]))]
+        ),
         constants=lambda samples: ["[]", '["yes"]'],
         all_candidates=lambda sample: _written([sample.fields["content"]]),
     ),
     reward="metric",
-    citation=base.CITATION,
-    prompt_key="Note-MRC-simple",
 )

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from random import Random
 from typing import Any
 
 from ..extraction import normalize
 from ..metrics.classification import set_scoring
-from ..schema import Record, Sample, Settings
-from ..sources import JsonReader
-from ..task import Baselines, Prompt, Task
-from .base import (
-    CITATION,
-    DATASET,
-    OFFICIAL_SETS,
-    frequent_sets,
-    gold_list,
-    pieces,
-    read_spans,
-    row,
-    target_of,
-)
+from ..schema import Record, Sample
+from ..task import Baselines, Prompt
+from . import base
 
 _TYPE = re.compile(r"['‘“\"「]([^'’”\"」]+)")
 
@@ -30,29 +18,20 @@ _TYPE = re.compile(r"['‘“\"「]([^'’”\"」]+)")
 def _row(raw: Mapping[str, Any]) -> Record:
     found = _TYPE.search(raw["question"])
     entity = found[1].partition("(")[0].strip().lower() if found else "other"
-    return row(raw, pieces(raw["answer"]), raw["content"], entity=entity)
+    return base.row(raw, base.pieces(raw["answer"]), raw["content"], entity=entity)
 
 
 def _words(sample: Sample) -> list[str]:
     return list(dict.fromkeys(re.findall(r"[^\s,，、]+", sample.fields["content"]))) or ["none"]
 
 
-def _a_word(sample: Sample, random: Random) -> str:
-    return random.choice(_words(sample))
-
-
-def _all_words(sample: Sample) -> str:
-    return ", ".join(_words(sample))
-
-
-TASK = Task(
-    name="sns_bench/ner",
-    title="NER",
-    capability="information extraction",
-    dataset=DATASET,
-    read=JsonReader(
-        "sns-bench/Note-NER.json", {"question": str, "content": str, "answer": str}, _row
-    ),
+TASK = base.task(
+    "ner",
+    "Note-NER",
+    "NER",
+    "information extraction",
+    _row,
+    fields={"question": str, "content": str, "answer": str},
     prompts={
         "en": Prompt(
             "You find entities in the texts of a shopping and social network. You get a text and a "
@@ -71,14 +50,16 @@ TASK = Task(
             "文本：{content}\n问题：{question}\n实体：",
         ),
     },
-    prompt_key="Note-NER",
-    settings=Settings(max_tokens=96),
-    scorings={
-        "corrected": set_scoring("corrected", read_spans, target_of, normalize),
-        "official": OFFICIAL_SETS,
-    },
-    gold=gold_list,
-    baselines=Baselines(_a_word, frequent_sets, _all_words),
+    max_tokens=96,
+    scorings=(
+        set_scoring("corrected", base.read_spans, base.target_of, normalize),
+        base.OFFICIAL_SETS,
+    ),
+    gold=base.gold_list,
+    baselines=Baselines(
+        random=lambda sample, random: random.choice(_words(sample)),
+        constants=base.frequent_sets,
+        all_candidates=lambda sample: ", ".join(_words(sample)),
+    ),
     reward="metric",
-    citation=CITATION,
 )

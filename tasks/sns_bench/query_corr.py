@@ -8,55 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from random import Random
 from typing import Any
 
 import numpy as np
 
 from ..extract_label import RELEVANCE_LEVELS, extract_label
 from ..extraction import Extraction
-from ..metrics.classification import (
-    accuracy_scoring,
-    columns,
-    counts,
-    is_target,
-    label_scoring,
-    macro_f1,
-)
-from ..schema import Completion, Metric, Record, Sample, Score, Scoring, Services, Settings
-from ..sources import JsonReader
-from ..task import Baselines, Prompt, Task
-from .base import (
-    CITATION,
-    DATASET,
-    both,
-    coin,
-    gold_text,
-    read_official_yes_no,
-    read_yes_no,
-    row,
-    same_answer,
-    yes_and_no,
-    yes_no_row,
-)
+from ..metrics.classification import columns, counts, label_scoring, macro_f1
+from ..schema import Completion, Metric, Record, Sample, Score, Scoring, Services
+from ..task import Baselines, Prompt
+from .base import row, task, yes_no_task
 
-# --- explain -----------------------------------------------------------------------------------
-
-
-def _explain_row(raw: Mapping[str, Any]) -> Record:
-    return yes_no_row(raw, raw["sentence2"])
-
-
-EXPLAIN = Task(
-    name="sns_bench/query_corr_explain",
-    title="QueryCorr (does it answer)",
-    capability="semantic matching",
-    dataset=DATASET,
-    read=JsonReader(
-        "sns-bench/Note-QueryCorr-explain.json",
-        {"sentence1": str, "sentence2": str, "answer": str},
-        _explain_row,
-    ),
+EXPLAIN = yes_no_task(
+    "query_corr_explain",
+    "Note-QueryCorr-explain",
+    "QueryCorr (does it answer)",
+    "semantic matching",
+    texts=("sentence1", "sentence2"),
     prompts={
         "en": Prompt(
             "You judge search results. You get a question and a post. Does the post contain an "
@@ -76,15 +44,6 @@ EXPLAIN = Task(
             "问题：{sentence1}\n笔记：{sentence2}\n回答：",
         ),
     },
-    prompt_key="Note-QueryCorr-explain",
-    settings=Settings(max_tokens=16),
-    scorings={
-        "corrected": accuracy_scoring("corrected", read_yes_no, same_answer),
-        "official": accuracy_scoring("official", read_official_yes_no, is_target),
-    },
-    gold=gold_text,
-    baselines=Baselines(coin, yes_and_no, both),
-    citation=CITATION,
 )
 
 # --- topic -------------------------------------------------------------------------------------
@@ -129,26 +88,13 @@ def official_macro_f1(sums: np.ndarray) -> np.ndarray:
         return f1.mean(axis=-1) * sums[..., -2] / sums[..., -1]
 
 
-def _any_level(sample: Sample, random: Random) -> str:
-    return random.choice(NAMES)
-
-
-def _each_level(samples: Sequence[Sample]) -> Sequence[str]:
-    return NAMES
-
-
-def _all_levels(sample: Sample) -> str:
-    return ", ".join(NAMES)
-
-
-TOPIC = Task(
-    name="sns_bench/query_corr_topic",
-    title="QueryCorr (level of relevance)",
-    capability="semantic matching",
-    dataset=DATASET,
-    read=JsonReader(
-        "sns-bench/Note-QueryCorr-topic.json", {"content": str, "answer": str}, _topic_row
-    ),
+TOPIC = task(
+    "query_corr_topic",
+    "Note-QueryCorr-topic",
+    "QueryCorr (level of relevance)",
+    "semantic matching",
+    _topic_row,
+    fields={"content": str, "answer": str},
     prompts={
         "en": Prompt(
             "You judge search results. You get a query and a post. How well does the post serve "
@@ -173,18 +119,19 @@ TOPIC = Task(
             "{content}\n等级：",
         ),
     },
-    prompt_key="Note-QueryCorr-topic",
-    settings=Settings(max_tokens=16),
-    scorings={
-        "corrected": label_scoring("corrected", NAMES, _read_level, [Metric("macro_f1", macro_f1)]),
-        "official": Scoring(
+    max_tokens=16,
+    scorings=(
+        label_scoring("corrected", NAMES, _read_level, [Metric("macro_f1", macro_f1)]),
+        Scoring(
             "official",
             (*columns(NAMES), "read", "count"),
             _official,
             (Metric("success_macro_f1", official_macro_f1),),
         ),
-    },
-    gold=gold_text,
-    baselines=Baselines(_any_level, _each_level, _all_levels),
-    citation=CITATION,
+    ),
+    baselines=Baselines(
+        random=lambda sample, random: random.choice(NAMES),
+        constants=lambda samples: NAMES,
+        all_candidates=lambda sample: ", ".join(NAMES),
+    ),
 )

@@ -21,16 +21,12 @@ import numpy as np
 
 from ..extraction import Extraction, extract_text, failure_kind, normalize
 from ..metrics.text_overlap import anls, cosine
-from ..schema import Completion, Embedder, Metric, Record, Sample, Score, Scoring, Settings
-from ..sources import JsonReader
-from ..task import Baselines, Prompt, Task
+from ..schema import Completion, Embedder, Metric, Record, Sample, Score, Scoring
+from ..task import Baselines, Prompt
 from . import base
-
-FIELDS = {"content": str, "answer": str}
 
 _KIND = re.compile(r"type of (?:this|the) note is\s*:\s*(\w+)|note type is\s*:\s*(\w+)", re.I)
 _TITLE = re.compile(r"(?:note title|笔记标题|标题)\s*[:：]\s*([^\n]*?)\s*[,，]?\s*(?:\n|$)", re.I)
-_CUT = re.compile(r"[\n<>]|endofresponse")
 _OBJECT = re.compile(r'\{\s*"\w{1,20}"\s*:\s*"([^"\n]+)"\s*\}')
 _SEARCHED = re.compile(
     r"[^\n\"“]*(?:\bsearch\b|\bquery\b|搜)[^\n\"“]*[\"“]([^\"”\n]+)[\"”]\W{0,2}", re.I
@@ -78,7 +74,7 @@ def _official(sample: Sample, completion: Completion, embedder: Embedder | None)
     text = completion.text
     parts = [anls(text, sample.target)]
     if embedder is not None:
-        parts.append(cosine(embedder, _CUT.split(text, 1)[0], sample.target))
+        parts.append(cosine(embedder, base.LIST_END.split(text, 1)[0], sample.target))
     reading = Extraction(text) if text.strip() else Extraction(None, failure_kind(completion, "en"))
     return _score(parts, reading, text)
 
@@ -190,30 +186,24 @@ def _random_words(sample: Sample, random: Random) -> str:
     return " ".join(words[start : start + random.randint(2, 8)])
 
 
-TASK = Task(
-    name="sns_bench/query_gen",
-    title="Generating a search query for a note",
-    capability="user behaviour modelling",
-    dataset=base.DATASET,
-    read=JsonReader("sns-bench/Note-QueryGen.json", FIELDS, row),
+TASK = base.task(
+    "query_gen",
+    "Note-QueryGen",
+    "Generating a search query for a note",
+    "user behaviour modelling",
+    row,
+    fields={"content": str, "answer": str},
     prompts={"en": _ENGLISH, "zh": _CHINESE},
-    settings=Settings(max_tokens=48),
-    scorings={
-        "official": _scoring("official", _official),
-        "corrected": _scoring("corrected", _corrected),
-    },
-    gold=base.gold_text,
+    max_tokens=48,
+    scorings=(_scoring("official", _official), _scoring("corrected", _corrected)),
     baselines=Baselines(
         random=_random_words,
         constants=lambda samples: [
-            "how to",
-            "怎么办",
+            *("how to", "怎么办"),
             *base.frequent((s.target for s in samples), most=5),
             *sorted((s.target for s in samples), key=len)[len(samples) // 2 :][:5],
         ],
         all_candidates=_title,
     ),
     reward="metric",
-    citation=base.CITATION,
-    prompt_key="Note-QueryGen",
 )

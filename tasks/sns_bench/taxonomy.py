@@ -9,47 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from random import Random
 from typing import Any
 
 from ..extract_label import LabelSet, candidate_labels
 from ..extraction import Extraction, answer_text, failure_kind, normalize
-from ..metrics.classification import accuracy_scoring, is_target
-from ..schema import Completion, Record, Sample, Settings
-from ..sources import JsonReader
-from ..task import Baselines, Prompt, Task
-from .base import (
-    CITATION,
-    DATASET,
-    all_candidates,
-    frequent_targets,
-    gold_text,
-    listed,
-    official_choice,
-    one_of,
-    read_candidate,
-    read_official_choice,
-    row,
-    same_text,
-)
+from ..metrics.classification import accuracy_scoring
+from ..schema import Completion, Record, Sample
+from ..task import Baselines, Prompt
+from .base import choice_task, frequent_targets, listed, official_choice, row, task
 
-# --- single ------------------------------------------------------------------------------------
-
-
-def _single_row(raw: Mapping[str, Any]) -> Record:
-    return row(raw, raw["answer"], raw["content"], label=raw["answer"])
-
-
-SINGLE = Task(
-    name="sns_bench/taxonomy_single",
-    title="Taxonomy (one category)",
-    capability="content understanding",
-    dataset=DATASET,
-    read=JsonReader(
-        "sns-bench/Note-Taxonomy-single.json",
-        {"content": str, "candidates": str, "answer": str},
-        _single_row,
-    ),
+SINGLE = choice_task(
+    "taxonomy_single",
+    "Note-Taxonomy-single",
+    "Taxonomy (one category)",
+    "content understanding",
+    lambda raw: row(raw, raw["answer"], raw["content"], label=raw["answer"]),
+    max_tokens=32,
     prompts={
         "en": Prompt(
             "You sort the posts of a social network into categories. You get a post and a list of "
@@ -67,15 +42,6 @@ SINGLE = Task(
             "笔记：{content}\n候选类别：{candidates}\n类别：",
         ),
     },
-    prompt_key="Note-Taxonomy-single",
-    settings=Settings(max_tokens=32),
-    scorings={
-        "corrected": accuracy_scoring("corrected", read_candidate, same_text),
-        "official": accuracy_scoring("official", read_official_choice, is_target),
-    },
-    gold=gold_text,
-    baselines=Baselines(one_of, frequent_targets, all_candidates),
-    citation=CITATION,
 )
 
 # --- multiple ----------------------------------------------------------------------------------
@@ -109,8 +75,8 @@ _NAMED = re.compile(
 _EDGES = " \t{}\"'“”*,，;；|"
 
 
-def _multiple_row(raw: Mapping[str, Any]) -> Record:
-    return row(raw, raw["answer"], raw["content"], label=raw["answer"].partition("|")[0].strip())
+def _path_row(raw: Mapping[str, Any]) -> Record:
+    return row(raw, raw["answer"], raw["content"], label=parts(raw["answer"])[0])
 
 
 def read_path(completion: Completion, levels: Sequence[LabelSet], language: str) -> Extraction:
@@ -208,24 +174,13 @@ def _is_official_path(sample: Sample, answer: str) -> bool:
     return answer in (_official_path(sample.target), sample.target)
 
 
-def _random_path(sample: Sample, random: Random) -> str:
-    return " | ".join(random.choice(listed(sample.fields[level])) for level in LEVELS)
-
-
-def _all_paths(sample: Sample) -> str:
-    return " | ".join(sample.fields[level] for level in LEVELS)
-
-
-MULTIPLE = Task(
-    name="sns_bench/taxonomy_multiple",
-    title="Taxonomy (three levels)",
-    capability="content understanding",
-    dataset=DATASET,
-    read=JsonReader(
-        "sns-bench/Note-Taxonomy-multiple.json",
-        {"content": str, "answer": str, **dict.fromkeys(LEVELS, str)},
-        _multiple_row,
-    ),
+MULTIPLE = task(
+    "taxonomy_multiple",
+    "Note-Taxonomy-multiple",
+    "Taxonomy (three levels)",
+    "content understanding",
+    _path_row,
+    fields={"content": str, "answer": str, **dict.fromkeys(LEVELS, str)},
     prompts={
         "en": Prompt(
             "You sort the posts of a social network into a tree of categories with three levels. "
@@ -249,13 +204,16 @@ MULTIPLE = Task(
             "三级：{candidates_tertiary}\n类目：",
         ),
     },
-    prompt_key="Note-Taxonomy-multiple",
-    settings=Settings(max_tokens=48),
-    scorings={
-        "corrected": accuracy_scoring("corrected", _read_multiple, _same_path),
-        "official": accuracy_scoring("official", _read_official_path, _is_official_path),
-    },
-    gold=gold_text,
-    baselines=Baselines(_random_path, frequent_targets, _all_paths),
-    citation=CITATION,
+    max_tokens=48,
+    scorings=(
+        accuracy_scoring("corrected", _read_multiple, _same_path),
+        accuracy_scoring("official", _read_official_path, _is_official_path),
+    ),
+    baselines=Baselines(
+        random=lambda sample, random: " | ".join(
+            random.choice(listed(sample.fields[level])) for level in LEVELS
+        ),
+        constants=frequent_targets,
+        all_candidates=lambda sample: " | ".join(sample.fields[level] for level in LEVELS),
+    ),
 )

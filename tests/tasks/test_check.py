@@ -5,12 +5,19 @@ from random import Random
 
 import pytest
 
-from redone.tasks.chance import store_chance, stored_chance
 from redone.tasks.check import check, hostile_texts, measured_chance
 from redone.tasks.errors import MissingData
 from redone.tasks.registry import find
 from redone.tasks.schema import Metric, Record, Score, Scoring, Settings
-from redone.tasks.task import UNKNOWN_CHANCE, Baselines, Chance, Prompt, Task
+from redone.tasks.task import (
+    UNKNOWN_CHANCE,
+    Baselines,
+    Chance,
+    Prompt,
+    Task,
+    store_chance,
+    stored_chance,
+)
 
 LABELS = ("tea", "milk", "juice", "water")
 CANDIDATES = ", ".join(LABELS)
