@@ -1,4 +1,4 @@
-"""Time and memory of `redone-gate` on runs of real and of very large size.
+"""Time and memory of `redone gate` on runs of real and of very large size.
 
 The runs are simulated (`simulated_runs.py`) and written as run folders; each gate is a process of
 its own, from start-up to exit code.
@@ -75,7 +75,7 @@ def _report(folder: Path) -> list[str]:
         "",
         f"{where['processor']}, {where['threads']} cores, load {os.getloadavg()[0]:.1f} at the "
         f"start; Python {platform.python_version()}, numpy {where['versions']['numpy']}. "
-        "`redone-gate BASE CANDIDATE` under the default policy (10,000 resamples), start-up and "
+        "`redone gate BASE CANDIDATE` under the default policy (10,000 resamples), start-up and "
         "output included; simulated runs of SNS-Bench and SNS-TransBench by two equal models.",
         "",
         "| samples per run | seconds | bar | CPU seconds | peak MB | bar | exit code |",

@@ -61,7 +61,7 @@ def _enlarge(source: Path, target: Path, count: int) -> None:
 
 
 def _redone(folder: Path) -> tuple[int, float]:
-    """A whole run of redone-eval with one answer for everything: samples and seconds."""
+    """A whole run of redone eval with one answer for everything: samples and seconds."""
     import pyarrow.parquet  # noqa: F401
     import rich.table  # noqa: F401
 

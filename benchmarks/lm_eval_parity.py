@@ -3,7 +3,7 @@
     python benchmarks/lm_eval_parity.py --model FOLDER --data-dir DIR [--items 100] [--tasks NAMES]
 
 Both sides ask the first N documents of each task, in float32, each in a process of its own:
-`lm_eval`'s evaluation with its `hf` model, and `redone-eval`'s with the same model. What is done is
+`lm_eval`'s evaluation with its `hf` model, and `redone eval`'s with the same model. What is done is
 kept (lm-eval's answers in its own cache, ours in run folders), so the command goes on where it was
 stopped. Listed are the metrics of both sides, and every document whose answer or score differs;
 where a generated text differs, how near the two best tokens were at the first difference.
@@ -138,7 +138,7 @@ def lm_eval_side(options: argparse.Namespace) -> None:
 
 
 def redone_side(options: argparse.Namespace) -> None:
-    """`redone-eval`'s parts on the same documents."""
+    """`redone eval`'s parts on the same documents."""
     import torch
 
     from redone.harness.display import Progress

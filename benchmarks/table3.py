@@ -2,7 +2,7 @@
 
     python benchmarks/table3.py --model FOLDER --data-dir DIR
 
-Does what table3.toml plans, one `redone-train` for each row and seed, those of the first seed
+Does what table3.toml plans, one `redone train` for each row and seed, those of the first seed
 first, and what the plan measures beside them, of the base before and of the others behind; writes
 results/table3.json, .md and .svg after each, and report.html to its own folder. It goes on where it
 was stopped. `--only sft-only:0` trains that one alone, `--figures` only computes.
@@ -220,7 +220,7 @@ class Table:
             keep(there / name / COSTS, costs(folder))
 
     def report(self, picture: Path) -> None:
-        """The base and each row's first seed beside one another, as `redone-report` shows them."""
+        """The base and each row's first seed beside one another, as `redone report` shows them."""
         titles = {row["recipe"]: row["title"] for row in self.plan["rows"]} | {"base": "base"}
         links = []
         for name, runs in self.runs().items():

@@ -1,7 +1,7 @@
 """The figures of table 3: columns, differences with intervals over items and seeds, claims.
 
 A row that was trained k times is the mean of its k models. Its difference to another row has two
-sources of chance: the items (the paired bootstrap of `redone-gate`, of the mean of the k paired
+sources of chance: the items (the paired bootstrap of `redone gate`, of the mean of the k paired
 differences) and the training (the variance of those k differences, divided by k). Their sum is the
 squared standard error; the interval is Student's, its degrees of freedom by Satterthwaite, those of
 the items being infinite. With one seed only the items are in it, and nothing is claimed.

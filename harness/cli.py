@@ -1,4 +1,4 @@
-"""`redone-eval`: evaluates a model on tasks, into a run folder."""
+"""`redone eval`: evaluates a model on tasks, into a run folder."""
 
 from __future__ import annotations
 
@@ -166,10 +166,10 @@ def open_page(folder: Path) -> None:
 def parser() -> Parser:
     """The command line."""
     p = Parser(
-        prog="redone-eval",
+        prog="redone eval",
         description="Evaluate a language model on tasks. A run that was stopped is resumed by the "
         "same command.",
-        epilog="Example: redone-eval --model ./SmolLM2-135M-Instruct --suite sns-mini",
+        epilog="Example: redone eval --model ./SmolLM2-135M-Instruct --suite sns-mini",
     )
     # Each function below adds an option to its group.
     what = p.add_argument_group("what is evaluated").add_argument
@@ -276,7 +276,7 @@ def parser() -> Parser:
         "--data-dir",
         metavar="DIR",
         help="benchmark files (default $REDONE_DATA, else the user's data folder; see "
-        "redone-tasks fetch)",
+        "redone tasks fetch)",
     )
     files(
         "--mirror",

@@ -239,7 +239,7 @@ def show_results(results: Results, folder: Path) -> None:
         if row["level"] == "suite":
             out.print(f"[dim]{escape(row['signature'])}[/]")
     out.print(f"[dim]All files: {escape(str(folder))}[/]")
-    out.print(f"[dim]As a page: redone-report {escape(shlex.quote(str(folder)))}[/]")
+    out.print(f"[dim]As a page: redone report {escape(shlex.quote(str(folder)))}[/]")
 
 
 def _task_table(results: Results) -> Table:
@@ -314,7 +314,7 @@ def notes(results: Results) -> list[str]:
 
 _LACKS = {
     "sandbox": "the programs that the model wrote are run only with --allow-code. "
-    "`redone-eval --rescore RUN --allow-code` scores this run.",
+    "`redone eval --rescore RUN --allow-code` scores this run.",
     "embedder": "it needs --embedder PATH, a sentence-embedding model.",
 }
 """What to do about a missing service."""

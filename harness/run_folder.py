@@ -348,7 +348,7 @@ def no_run(path: Path) -> RunUnreadable:
 def unreadable(path: Path, error: Exception) -> RunUnreadable:
     """The error for a derived file that cannot be read."""
     return RunUnreadable(
-        f"{path} cannot be read ({error}). `redone-eval --rescore {path.parent}` makes it again."
+        f"{path} cannot be read ({error}). `redone eval --rescore {path.parent}` makes it again."
     )
 
 

@@ -100,7 +100,7 @@ class ScoredRun:
         self.run: RunRecord = run
         if not (self.path / "scores.parquet").is_file():
             raise RunUnfinished(
-                f"{self.path} has no scores yet. Rerun its redone-eval command to resume."
+                f"{self.path} has no scores yet. Rerun its redone eval command to resume."
             )
         self.results: Results = folder.results
         missing = {n: t["missing"] for n, t in self.results["tasks"].items() if t["missing"]}
@@ -109,7 +109,7 @@ class ScoredRun:
             some = ", ".join(counts[:5] + ["..."] * (len(counts) > 5))
             raise RunUnfinished(
                 f"{self.path} is not finished: samples without an answer in {some}. "
-                "Rerun its redone-eval command to resume."
+                "Rerun its redone eval command to resume."
             )
 
     @property
@@ -276,7 +276,7 @@ def load_baseline(name: str, folder: Path = BASELINES) -> ScoredRun:
         if not known:
             raise RedoneError(
                 f"There is no baseline {name!r}: {folder} holds none. Save one with "
-                f"redone-gate RUN --save-baseline {name}."
+                f"redone gate RUN --save-baseline {name}."
             )
         raise UnknownName(f"baseline in {folder}:", name, known)
     try:

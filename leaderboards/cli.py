@@ -1,4 +1,4 @@
-"""`redone-leaderboard`: published and measured scores side by side."""
+"""`redone leaderboard`: published and measured scores side by side."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FORMATS = ("html", "md", "csv")
 def parser() -> Parser:
     """The command line."""
     p = Parser(
-        prog="redone-leaderboard",
+        prog="redone leaderboard",
         description="Prints the leaderboard: scores as printed in papers, and scores measured with "
         "redone, each with its signature. Only scores measured under the same conditions are "
         "ranked together.",
-        epilog="Example: redone-leaderboard --run runs/mine --output board.html",
+        epilog="Example: redone leaderboard --run runs/mine --output board.html",
     )
     p.add_argument("--output", metavar="FILE", help=".html, .md or .csv instead of the terminal")
     p.add_argument(
@@ -69,7 +69,7 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     options = parser().parse_args(argv)
-    return run_command("redone-leaderboard", lambda: _run(options))
+    return run_command("redone leaderboard", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -148,7 +148,7 @@ def _submissions(results: Path, runs: Sequence[str]) -> list[Submission]:
         if wrong := next(problems(submission), None):
             raise RedoneError(
                 f"{path}: {wrong}. The leaderboard shows valid results only; "
-                f"`redone-leaderboard validate {path.parent}` lists all problems."
+                f"`redone leaderboard validate {path.parent}` lists all problems."
             )
         found.append(submission)
     own = [submission_of(ScoredRun(run), baselines=True) for run in runs]

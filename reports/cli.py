@@ -1,4 +1,4 @@
-"""`redone-report`: finished runs on one self-contained page."""
+"""`redone report`: finished runs on one self-contained page."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..tasks.errors import RedoneError
 def parser() -> Parser:
     """The command line."""
     p = Parser(
-        prog="redone-report",
+        prog="redone report",
         description="Compares finished runs on one self-contained page: the verdict, the seesaw, "
         "every task, and the examples that were fixed and broken. The first run is the base.",
-        epilog="Example: redone-report runs/base runs/stage1 runs/stage2 --output report.html. "
-        "Live view of a run in progress: redone-report --watch runs/base",
+        epilog="Example: redone report runs/base runs/stage1 runs/stage2 --output report.html. "
+        "Live view of a run in progress: redone report --watch runs/base",
     )
     p.add_argument("runs", nargs="+", metavar="RUN", help="run folders or saved baselines")
     p.add_argument("--output", metavar="FILE", help="default: report.html or report.md")
@@ -43,12 +43,12 @@ def parser() -> Parser:
         metavar="DIR",
         action="append",
         default=[],
-        help="also show the training logs of a stage's folder or of redone-train's --output "
-        "(found automatically for runs made by redone-train)",
+        help="also show the training logs of a stage's folder or of redone train's --output "
+        "(found automatically for runs made by redone train)",
     )
     p.add_argument("--seesaw", metavar="FILE", help="also draw the seesaw as .svg or .png")
     compared = p.add_argument_group("comparison")
-    compared.add_argument("--policy", metavar="FILE", help="gate policy (default: redone-gate's)")
+    compared.add_argument("--policy", metavar="FILE", help="gate policy (default: redone gate's)")
     compared.add_argument("--partition", metavar="NAME", help="overrides the policy's partition")
     compared.add_argument(
         "--allow", metavar="FIELDS", default="", help="compare although these fields differ"
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     options = parser().parse_args(argv)
     command = list(sys.argv[1:] if argv is None else argv)
-    return run_command("redone-report", lambda: _run(options, command))
+    return run_command("redone report", lambda: _run(options, command))
 
 
 def _run(options: argparse.Namespace, command: list[str]) -> int:
@@ -111,7 +111,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
     print(report.path)
     if options.open and not webbrowser.open(report.path.resolve().as_uri()):
         print(
-            f"redone-report: could not start a browser; open {report.path} yourself",
+            f"redone report: could not start a browser; open {report.path} yourself",
             file=sys.stderr,
         )
     return 0

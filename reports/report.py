@@ -65,7 +65,7 @@ class ReportConfig:
         all_examples: Show all flips, and cut no text.
         seed: Of the choice of examples.
         seesaw: Where to draw the seesaw too, an .svg or .png file.
-        command: Arguments of `redone-report` that make this report; empty: runs and output.
+        command: Arguments of `redone report` that make this report; empty: runs and output.
     """
 
     runs: Sequence[str | Path]

@@ -144,7 +144,7 @@ def _compared(
     if refused:
         notes.append(
             f"Only the {len(comparison.pairs)} tasks that both runs have are compared; "
-            "`redone-gate` would refuse this pair."
+            "`redone gate` would refuse this pair."
         )
     if allowance := comparison.allowance(beside={"tasks"}):
         notes.append(allowance)
@@ -177,7 +177,7 @@ def _other_verdict(base: ScoredRun, run: ScoredRun, gate: Gate) -> list[str]:
         if policy == gate.policy.hash
         else f"under another policy ({policy})"
     )
-    return [f"gate.json in {run.name} says {outcome!r}, {under}; rerun redone-gate."]
+    return [f"gate.json in {run.name} says {outcome!r}, {under}; rerun redone gate."]
 
 
 def labels_of(paths: Sequence[Path]) -> list[str]:

@@ -109,7 +109,7 @@ def verdict_on(stage: Stage, base: Stage, found: Seesaw) -> Verdict:
 
 @dataclass(frozen=True)
 class RunDiagnosis:
-    """The diagnosis of one run, as `redone-diagnose` wrote it.
+    """The diagnosis of one run, as `redone diagnose` wrote it.
 
     Attributes:
         label: Of the run.
@@ -142,7 +142,7 @@ def diagnosis_of(stage: Stage) -> RunDiagnosis:
     """Reads the diagnosis of a run; a problem with the file is reported, not raised."""
     path = stage.run.path / "diagnosis.json"
     if not path.exists():
-        missing = f"Not diagnosed yet: run redone-diagnose {stage.run.path}"
+        missing = f"Not diagnosed yet: run redone diagnose {stage.run.path}"
         return RunDiagnosis(stage.label, None, missing)
     try:
         return RunDiagnosis(stage.label, read_diagnosis(path))
@@ -225,7 +225,7 @@ def provenance(report: ReportRuns, command: Sequence[str]) -> Provenance:
 
     Args:
         report: The runs.
-        command: The arguments with which `redone-report` makes this report.
+        command: The arguments with which `redone report` makes this report.
     """
     policy = report.policy
     base = _facts(report.base)
@@ -238,7 +238,7 @@ def provenance(report: ReportRuns, command: Sequence[str]) -> Provenance:
         return RunOrigin(stage.label, facts, signatures, differs)
 
     return Provenance(
-        command=shlex.join(["redone-report", *command]),
+        command=shlex.join(["redone", "report", *command]),
         origins=tuple(map(origin, report.runs)),
         policy=json.dumps(policy.model_dump(mode="json"), indent=2, ensure_ascii=False),
         method=(

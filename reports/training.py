@@ -1,6 +1,6 @@
 """Training curves: the step log of each stage, found beside the runs, and what is drawn of it.
 
-`redone-train` writes `DIR/runs/STAGE` (the evaluation) and `DIR/stages/STAGE/steps.jsonl` (one line
+`redone train` writes `DIR/runs/STAGE` (the evaluation) and `DIR/stages/STAGE/steps.jsonl` (one line
 per optimizer step). Logs of other or newer trainers are read as far as their fields are known; what
 is not a finite number counts as missing.
 """

@@ -1,4 +1,4 @@
-"""`redone-report --watch`: progress, provisional scores and failures of a run in the terminal.
+"""`redone report --watch`: progress, provisional scores and failures of a run in the terminal.
 
 A terminal shows a view that is redrawn in place; a log or pipe gets a line from time to time. Both
 end when the run has its results, or with Ctrl-C, which does not affect the run.

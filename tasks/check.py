@@ -130,7 +130,7 @@ def check(
             report.problems += chance_problems(report)
         else:
             report.notes.append(
-                "its chance level is unknown: `redone-tasks check --write` measures it"
+                "its chance level is unknown: `redone tasks check --write` measures it"
             )
     for each in task.scorings.values():
         _check_fuzz(report, each.given(services), items, services, fuzz, seed)

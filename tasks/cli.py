@@ -1,4 +1,4 @@
-"""`redone-tasks`: lists, shows, checks and fetches tasks."""
+"""`redone tasks`: lists, shows, checks and fetches tasks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def parser() -> Parser:
     """The command line; each verb's `run` does its work, given the parsed options."""
-    p = Parser(prog="redone-tasks", description="List, show, check and fetch tasks.")
+    p = Parser(prog="redone tasks", description="List, show, check and fetch tasks.")
     verbs = p.add_subparsers(dest="verb", metavar="VERB", required=True)
     data = Parser(add_help=False)
     data.add_argument(
@@ -124,7 +124,7 @@ def parser() -> Parser:
         "lm-eval",
         help="write our tasks as lm-eval tasks",
         description="Writes definitions of our tasks for lm-eval, and prints the folder: "
-        'lm_eval run --include_path "$(redone-tasks lm-eval DIR)" --tasks sns-mini ...',
+        'lm_eval run --include_path "$(redone tasks lm-eval DIR)" --tasks sns-mini ...',
     )
     v.add_argument("folder", type=Path, metavar="DIR", help="created if missing")
     v.add_argument(
@@ -137,7 +137,7 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status."""
     options = parser().parse_args(argv)
-    return run_command("redone-tasks", lambda: options.run(options))
+    return run_command("redone tasks", lambda: options.run(options))
 
 
 def _count(text: str) -> int:

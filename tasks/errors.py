@@ -36,7 +36,7 @@ class UnknownName(RedoneError):
         kind: str,
         name: str,
         known: Iterable[str],
-        listing: str = "`redone-tasks list` names tasks and suites.",
+        listing: str = "`redone tasks list` names tasks and suites.",
     ) -> None:
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""What `redone-tasks list` and `redone-tasks show` print."""
+"""What `redone tasks list` and `redone tasks show` print."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ def json_objects(path: Path) -> Iterator[Any]:
 def missing(path: Path, dataset: str) -> str:
     """The message for a data file that is not there, with the fix."""
     return (
-        f"{path} is missing. `redone-tasks fetch {dataset}` downloads it; --data-dir or "
+        f"{path} is missing. `redone tasks fetch {dataset}` downloads it; --data-dir or "
         f"${DATA_VARIABLE} name a folder that has it; `--suite sns-mini` needs no data."
     )
 

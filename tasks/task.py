@@ -102,7 +102,7 @@ class Task:
         scorings: By name; `corrected` is required, and stands for a missing `official`.
         gold: The text of a perfect answer.
         baselines: The trivial baselines.
-        chance: Level of the best trivial baseline. Leave it out: `redone-tasks check --write`
+        chance: Level of the best trivial baseline. Leave it out: `redone tasks check --write`
             measures it and stores it in `chance.toml`.
         category: Column of the published table; filled in from the task's benchmark.
         capability: What it measures, one of the paper's capabilities.

@@ -39,7 +39,7 @@ def data_dir():
 def pytest_runtest_setup(item):
     if item.get_closest_marker("shared_data") and not data_folder().is_dir():
         leave_out(
-            f"The published data are not in {data_folder()}: `redone-tasks fetch` downloads them, "
+            f"The published data are not in {data_folder()}: `redone tasks fetch` downloads them, "
             f"${DATA_VARIABLE} says where they are."
         )
 
@@ -112,7 +112,7 @@ def real_embedder():
 
 @pytest.fixture(scope="session")
 def scripted_run(tmp_path_factory):
-    """Runs `redone-eval` on canned answers: `scripted_run(name, spoil, *arguments) -> folder`.
+    """Runs `redone eval` on canned answers: `scripted_run(name, spoil, *arguments) -> folder`.
 
     `spoil(task, sample)` gives the answer text, or None for the gold one. A name is one run of the
     whole session: two tests that give it get the same.

@@ -1,4 +1,4 @@
-"""`redone-train`: from a recipe and a base model to a better model, or to a reason why not."""
+"""`redone train`: from a recipe and a base model to a better model, or to a reason why not."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def parser() -> Parser:
     """The command line."""
     p = Parser(
-        prog="redone-train",
+        prog="redone train",
         description="Train a model in stages with a gate after each: evaluate, select data, "
         "train, evaluate, gate. Progress is saved: rerun the same command to resume.",
-        epilog="Example: redone-train --recipe redone2-laptop --model ./SmolLM2-135M-Instruct "
+        epilog="Example: redone train --recipe redone2-laptop --model ./SmolLM2-135M-Instruct "
         "--output trained. Exit codes: 0 done, 1 a gate found a regression, 2 a gate was "
         "undecided, 3 the folder holds another pipeline, 64 and above: see the message.",
     )
@@ -39,7 +39,7 @@ def parser() -> Parser:
     add("--corpus", action="append", default=[], metavar="FILE", help=text)
     text = "benchmark files (default: $REDONE_DATA or the user's)"
     add("--data-dir", metavar="DIR", help=text)
-    add("--mirror", metavar="PATH", help="mirror of general benchmarks, as in redone-eval")
+    add("--mirror", metavar="PATH", help="mirror of general benchmarks, as in redone eval")
     add = p.add_argument_group("steps").add_argument
     add("--stage", metavar="NAME", help="stop after this stage")
     text = (

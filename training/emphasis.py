@@ -169,7 +169,7 @@ def _check(diagnosis: Diagnosis, shares: Mapping[str, float], settings: Emphasis
     if diagnosis.partition != TRAINABLE:
         raise RedoneError(
             f"The diagnosis of {diagnosis.run.name!r} is of the partition {diagnosis.partition!r}. "
-            f"Training may look at {TRAINABLE!r} only: `redone-diagnose RUN --partition "
+            f"Training may look at {TRAINABLE!r} only: `redone diagnose RUN --partition "
             f"{TRAINABLE}` makes one of that."
         )
     for name, share in shares.items():

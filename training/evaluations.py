@@ -61,7 +61,7 @@ class Evaluator:
         return self._loaded[1]
 
     def _load(self, folder: Path) -> Model:
-        """Loads a model with the backend of the recipe, as `redone-eval` would."""
+        """Loads a model with the backend of the recipe, as `redone eval` would."""
         from ..harness.models.loading import ModelConfig, load_model
 
         own = self.evaluation

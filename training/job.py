@@ -57,7 +57,7 @@ def config_of(name: str) -> Path:
 
 
 class ScoringOptions(Strict):
-    """What scoring in training may use, as the options of `redone-eval`.
+    """What scoring in training may use, as the options of `redone eval`.
 
     Attributes:
         embedder: Folder of a sentence-embedding model.
@@ -225,7 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with ProgressBar(job.stage) as bar:
             result = train(job, bar)
     except RedoneError as error:
-        print(f"redone-train: {error}", file=sys.stderr)
+        print(f"redone train: {error}", file=sys.stderr)
         return error.exit_code
     if os.environ.get("RANK", "0") == "0":
         save_result(result, job.output / RESULT)

@@ -116,7 +116,7 @@ class ManifestFile(BaseModel):
             return cls.model_validate(raw)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValidationError):
             raise StepChanged(
-                f"{path} is no manifest of redone-train. Name another --output."
+                f"{path} is no manifest of redone train. Name another --output."
             ) from None
 
 

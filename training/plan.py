@@ -53,7 +53,7 @@ def steps_of(recipe: Recipe) -> list[PipelineStep]:
 
 
 def has_board() -> bool:
-    """Whether `redone-leaderboard` is installed."""
+    """Whether `redone leaderboard` is installed."""
     try:
         return importlib.util.find_spec("redone.leaderboards.cli") is not None
     except ModuleNotFoundError:

@@ -39,7 +39,7 @@ def explained(error: ValidationError, raw: Mapping[str, Any], path: Path) -> str
     return (
         f"The recipe {path} is not valid:"
         + "".join(f"\n  {line}" for line in lines)
-        + "\ndocs/training.md lists the fields; `redone-train --show-recipe NAME` prints a recipe "
+        + "\ndocs/training.md lists the fields; `redone train --show-recipe NAME` prints a recipe "
         "that works."
     )
 
@@ -91,7 +91,7 @@ class Evaluation(Strict):
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
         thinking: Mode of a model whose chat template supports thinking: `auto`, `on` or `off`.
         max_thinking_tokens: Budget of `<think>...</think>` on top of an answer's, also where rows
-            are chosen by answers; None: 4096 for a model that thinks, as `redone-eval`.
+            are chosen by answers; None: 4096 for a model that thinks, as `redone eval`.
     """
 
     domain: tuple[str, ...] = Field(min_length=1)
@@ -133,7 +133,7 @@ class Gates(Strict):
             passed, or the base; or `both`, where it must pass against each.
         on_regression: `stop` (exit code 1), `continue`, or `rollback` (the next stage starts from
             the last model that passed).
-        policy: As in a policy file of `redone-gate`; `gates` is the number of comparisons, and
+        policy: As in a policy file of `redone gate`; `gates` is the number of comparisons, and
             `partition` is `gate`: neither can be set.
     """
 

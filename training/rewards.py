@@ -3,7 +3,7 @@
     reward = task.scorings["corrected"].score(sample, [completion], services).value + shaping
 
 All kinds of task (exact, metric, sandbox, pattern; RedOne 2.0, section 3.1) work alike: the scoring
-of the row's task, the same that `redone-eval` uses, plus shaping terms (`Rewards._reward`). A text
+of the row's task, the same that `redone eval` uses, plus shaping terms (`Rewards._reward`). A text
 that cannot be scored has no reward, which is not a reward of 0.
 """
 

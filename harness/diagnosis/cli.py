@@ -1,4 +1,4 @@
-"""`redone-diagnose`: where a model is weak, how its answers fail, and what to train."""
+"""`redone diagnose`: where a model is weak, how its answers fail, and what to train."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def parser() -> Parser:
     """The command line."""
     p = Parser(
-        prog="redone-diagnose",
+        prog="redone diagnose",
         description="Turns a finished run into a capability map, ranked weaknesses, failure "
         "buckets and hints for training, written to RUN/diagnosis.json.",
-        epilog="Example: redone-diagnose runs/my-model --target sns_bench/ner=55",
+        epilog="Example: redone diagnose runs/my-model --target sns_bench/ner=55",
     )
     add = p.add_argument
-    add("run", metavar="RUN", help="run folder of redone-eval")
+    add("run", metavar="RUN", help="run folder of redone eval")
     add(
         "--against",
         metavar="RUN|TABLE:MODEL",
@@ -61,7 +61,7 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     options = parser().parse_args(argv)
-    return run_command("redone-diagnose", lambda: _run(options))
+    return run_command("redone diagnose", lambda: _run(options))
 
 
 def _run(options: Namespace) -> int:

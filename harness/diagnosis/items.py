@@ -135,7 +135,7 @@ def read_items(run: ScoredRun, role: str, partition: str) -> dict[str, TaskItems
     if "characters" not in pq.read_schema(path).names:
         raise RunUnreadable(
             f"{path} does not have the length of items: an older redone wrote it. "
-            f"`redone-eval --rescore {run.path}` writes it again, without a model."
+            f"`redone eval --rescore {run.path}` writes it again, without a model."
         )
     if not any(len(s) for s in scores.values()):
         raise _nothing(run, role, partition)
@@ -193,7 +193,7 @@ def _nothing(run: ScoredRun, role: str, partition: str) -> RedoneError:
     return RedoneError(
         f"{run.path} has no scored item in partition {partition!r}; it has "
         f"{', '.join(f'{name} ({found[name]})' for name in sorted(found))}. "
-        f"`redone-diagnose {run.path} --partition {min(found)}` makes the capability map; "
+        f"`redone diagnose {run.path} --partition {min(found)}` makes the capability map; "
         "failure buckets and hints need a run with items of 'diagnose'."
     )
 

@@ -372,7 +372,7 @@ def read_diagnosis(path: str | Path) -> Diagnosis:
         BadRow: It is not a diagnosis; names the field, what was expected and what was found.
     """
     path = Path(path)
-    fix = "`redone-diagnose RUN` writes it (docs/diagnosis.md)."
+    fix = "`redone diagnose RUN` writes it (docs/diagnosis.md)."
     diagnosis = read_json(path, SCHEMA_VERSION, Diagnosis, fix, _upgrade)
     _check(diagnosis, path)
     return diagnosis

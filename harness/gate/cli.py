@@ -1,4 +1,4 @@
-"""`redone-gate`: compares two runs and ends with an exit code: pass, regression or undecided."""
+"""`redone gate`: compares two runs and ends with an exit code: pass, regression or undecided."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def parser() -> Parser:
     """The command line."""
     p = Parser(
-        prog="redone-gate",
-        description="Is the candidate worse than the base? Both are run folders of redone-eval.",
+        prog="redone gate",
+        description="Is the candidate worse than the base? Both are run folders of redone eval.",
         epilog="Exit codes: 0 pass, 1 regression, 2 undecided, 3 the runs can't be compared, "
         "64 bad usage.",
     )

@@ -197,7 +197,7 @@ def read_gate(path: Path) -> GateRecord | Refusal:
     Raises:
         MissingData, BadRow: As `read_json` does.
     """
-    return read_json(path, SCHEMA_VERSION, GateRecord | Refusal, "Run redone-gate again.")
+    return read_json(path, SCHEMA_VERSION, GateRecord | Refusal, "Run redone gate again.")
 
 
 def _run(run: ScoredRun, role: str) -> RunRecord:
@@ -222,7 +222,7 @@ def junit(gate: Gate) -> bytes:
     """JUnit XML: a test case per row. Rows that decide can fail; the others pass or are skipped."""
     from xml.etree import ElementTree as ET
 
-    suite = ET.Element("testsuite", name=f"redone-gate {_names(gate)}")
+    suite = ET.Element("testsuite", name=f"redone gate {_names(gate)}")
     counts = Counter(dict.fromkeys(("tests", "failures", "errors", "skipped"), 0))
     for j in gate.rows:
         counts["tests"] += 1
@@ -251,7 +251,7 @@ def junit(gate: Gate) -> bytes:
 
 def markdown(gate: Gate) -> str:
     """The summary for a pull request or a job's page."""
-    lines = [f"## redone-gate: {gate.outcome}", "", f"**{HEADLINES[gate.outcome]}** {_names(gate)}"]
+    lines = [f"## redone gate: {gate.outcome}", "", f"**{HEADLINES[gate.outcome]}** {_names(gate)}"]
     lines += ["", *(f"- {cell(text)}" for text in (*gate.reasons, *_notes(gate))), ""]
     lines += [
         "| row | n | base | candidate | difference | interval | margin | verdict |",

@@ -38,7 +38,7 @@ ONLY_FOR = {
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Which model answers, and how it is run. The fields are the options of `redone-eval`.
+    """Which model answers, and how it is run. The fields are the options of `redone eval`.
 
     Attributes:
         model: Folder, GGUF file or LoRA adapter; `endpoint`: the server's name of the model;

@@ -106,7 +106,7 @@ def _reach(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or "/" in host:
         raise RedoneError(
-            f"--ray-address {address!r}: run redone-eval on a machine of the cluster and pass "
+            f"--ray-address {address!r}: run redone eval on a machine of the cluster and pass "
             "HOST:PORT of its head (6379 by default), or auto."
         )
     try:

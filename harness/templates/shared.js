@@ -1,5 +1,5 @@
 "use strict";
-// Used by the pages of redone-report and redone-leaderboard; their own script follows.
+// Used by the pages of redone report and redone leaderboard; their own script follows.
 const byId = (id) => document.getElementById(id);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 

@@ -1,4 +1,4 @@
-"""Export: definitions with which lm-eval runs our tasks (`redone-tasks lm-eval DIR`).
+"""Export: definitions with which lm-eval runs our tasks (`redone tasks lm-eval DIR`).
 
 There is one file per task, and one per group: a category is the mean of its tasks, as here. A suite
 is a group without a score of its own, because lm-eval would take the mean over tasks where this

@@ -26,7 +26,7 @@ class ExportedTask(ConfigurableTask):
     """One of our tasks.
 
     The metrics are `corrected` and `official` (the primary metric of each scoring, in percent, as
-    `redone-eval` prints it; a scoring that needs a service is used in its reduced form) and
+    `redone eval` prints it; a scoring that needs a service is used in its reduced form) and
     `value`, the mean reward of an answer, 0..1.
 
     Args:

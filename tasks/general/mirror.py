@@ -132,7 +132,7 @@ class Mirror:
                 f"{path} does not match the mirror's manifest (SHA-256 {sha256(path)[:12]}..., "
                 f"expected {wanted[:12]}...). Copy it again; or, if the file was changed on "
                 f"purpose, write a manifest for the folder as it is: "
-                f"`redone-tasks mirror --manifest {self.folder}`."
+                f"`redone tasks mirror --manifest {self.folder}`."
             )
         return path
 

@@ -170,7 +170,7 @@ def _punkt(folder: Path) -> bool:
 
 def _write(folder: Path, found: Sequence[Mirrored]) -> int:
     """Writes the manifest whole, in one step."""
-    lines = ["# Written by `redone-tasks mirror`."]
+    lines = ["# Written by `redone tasks mirror`."]
     for dataset in found:
         files = ", ".join(
             f"{_text(split)} = [{', '.join(map(_text, paths))}]"

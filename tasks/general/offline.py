@@ -198,7 +198,7 @@ def unreachable(path: str, name: str | None, error: BaseException) -> str:
         way = "On a machine with internet access"
     return (
         f"The data set {dataset_name(path, name)} is in no mirror, and the hub does not deliver it "
-        f"({text.splitlines()[0][:160]}). {way}, run `redone-tasks mirror DIR` with the task's "
+        f"({text.splitlines()[0][:160]}). {way}, run `redone tasks mirror DIR` with the task's "
         f"name, copy DIR here, and name it: --mirror DIR or ${MIRROR_VARIABLE}."
     )
 
@@ -248,7 +248,7 @@ def _without_punkt(dataset: Any) -> Any:
     warnings.warn(
         f"IFEval: {before - after} of {before} items are left out: "
         f"{', '.join(sorted(PUNKT_INSTRUCTIONS))} need NLTK's punkt_tab. Put it into the mirror "
-        "(`redone-tasks mirror` does), then all are scored.",
+        "(`redone tasks mirror` does), then all are scored.",
         stacklevel=2,
     )
     return kept

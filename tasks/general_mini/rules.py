@@ -1,8 +1,9 @@
 """Checkers of instructions that a program can verify: how long, which words, which layout.
 
 The idea is that of IFEval: Zhou et al. 2023, "Instruction-Following Evaluation for Large Language
-Models", arXiv:2311.07911. A checker sees the stripped answer (at most `answers.LIMIT` characters)
-and the argument that the instruction named. Words are Chinese characters where the item is Chinese.
+Models", arXiv:2311.07911. A checker sees the stripped answer (at most `extraction.MAX_CHARS`
+characters) and the argument that the instruction named. Words are Chinese characters where the item
+is Chinese.
 """
 
 from __future__ import annotations

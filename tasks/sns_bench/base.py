@@ -221,11 +221,13 @@ def yes_or_no(text: str) -> str | None:
     return None if number is None else YES_NO.names[number]
 
 
-def yes_no_task(*args: Any, texts: Sequence[str], **options: Any) -> Task:
+def yes_no_task(
+    name: str, file: str, title: str, capability: str, *, texts: Sequence[str], **options: Any
+) -> Task:
     """A subtask that is answered by yes or no; arguments as in `task`.
 
     Args:
-        *args: Name, file, title and capability.
+        name, file, title, capability: Of `task`.
         texts: The text fields; the last is what the item is about.
         **options: Of `task`.
     """
@@ -243,7 +245,10 @@ def yes_no_task(*args: Any, texts: Sequence[str], **options: Any) -> Task:
         return answer == yes_or_no(sample.target)
 
     return task(
-        *args,
+        name,
+        file,
+        title,
+        capability,
         record,
         fields=dict.fromkeys((*texts, "answer"), str),
         max_tokens=16,

@@ -28,7 +28,7 @@ def said(capsys, *argv):
     assert main([*argv, *TASK]) not in (0, None)
     *before, line = capsys.readouterr().err.splitlines()
     assert not [b for b in before if not b.startswith("Run folder: ")]
-    assert line.startswith("redone-eval: ")
+    assert line.startswith("redone eval: ")
     return line
 
 

@@ -1,4 +1,4 @@
-"""`redone-eval` as a user meets it: output, exit codes, and what it says to bad input."""
+"""`redone eval` as a user meets it: output, exit codes, and what it says to bad input."""
 
 import json
 import os
@@ -132,7 +132,7 @@ def test_bad_models_and_folders_too(capsys, argv, said):
 def test_missing_data_says_how_to_get_it(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     _, said = fails(capsys, *SCRIPTED, "gold", "--suite", "sns", "--data-dir", "empty")
-    assert "redone-tasks fetch sns-bench" in said
+    assert "redone tasks fetch sns-bench" in said
     assert "sns-mini" in said
 
 

@@ -1,4 +1,4 @@
-"""redone-diagnose: a planted weakness comes out first, under its right name, with its slice."""
+"""redone diagnose: a planted weakness comes out first, under its right name, with its slice."""
 
 from random import Random
 

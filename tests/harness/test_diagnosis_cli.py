@@ -1,4 +1,4 @@
-"""diagnosis.json read back, and the command redone-diagnose."""
+"""diagnosis.json read back, and the command redone diagnose."""
 
 import json
 import shutil
@@ -139,7 +139,7 @@ def test_bad_input_gets_one_message_that_helps(written, monkeypatch, capsys, arg
     monkeypatch.chdir(written.parent.parent)
     assert main([str(written.parent), *argv]) == code
     message = capsys.readouterr().err
-    assert said in message and message.count("redone-diagnose:") == 1
+    assert said in message and message.count("redone diagnose:") == 1
 
 
 def test_two_references_are_refused(written, capsys):

@@ -1,4 +1,4 @@
-"""`redone-eval --backend endpoint` as a user meets it: bad input, the key, the cost."""
+"""`redone eval --backend endpoint` as a user meets it: bad input, the key, the cost."""
 
 import json
 import socket

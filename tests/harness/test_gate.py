@@ -1,4 +1,4 @@
-"""`redone-gate`: verdicts, decisions, policies, baselines, exit codes."""
+"""`redone gate`: verdicts, decisions, policies, baselines, exit codes."""
 
 import json
 import math
@@ -238,7 +238,7 @@ class TestCommand:
         except SystemExit as end:
             code = end.code
         assert code == 64
-        assert "redone-gate: " in capsys.readouterr().err
+        assert "redone gate: " in capsys.readouterr().err
 
     def test_a_folder_that_is_no_run_ends_with_3(self, gold, tmp_path, capsys):
         assert main([str(gold), str(tmp_path)]) == 3
@@ -258,7 +258,7 @@ class TestCommand:
         failed = [c.get("name") for c in suite.iter("testcase") if c.find("failure") is not None]
         assert failed == ["sns-mini"]
         summary = (tmp_path / "out/gate.md").read_text()
-        assert summary.startswith("## redone-gate: regression")
+        assert summary.startswith("## redone gate: regression")
         assert "| **Embedded demonstration** | 224 |" in summary
         flips = [json.loads(line) for line in (tmp_path / "flips.jsonl").open()]
         assert {f["kind"] for f in flips} == {"broken"}

@@ -244,7 +244,7 @@ def test_when_all_die_the_end_is_clear_and_the_run_goes_on_later(
     folder = tmp_path / "run"
     assert evaluate(folder, "--workers", "2") == WorkersGone.exit_code
     message = capsys.readouterr().err.splitlines()[-1]
-    assert message.startswith("redone-eval: Every worker died 3 times in a row")
+    assert message.startswith("redone eval: Every worker died 3 times in a row")
     assert "rerun the same command to resume" in message
     answered = (folder / "responses.jsonl").read_text("utf-8").splitlines()
     assert len(answered) == 223

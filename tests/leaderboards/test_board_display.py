@@ -182,7 +182,7 @@ class TestCommand:
 
         save(changed(lambda r: r["request"].update(seed=5)), tmp_path)
         assert main(["--results", str(tmp_path)]) == 64
-        assert "redone-leaderboard validate" in capsys.readouterr().err
+        assert "redone leaderboard validate" in capsys.readouterr().err
 
     def test_help_imports_nothing_heavy(self):
         code = (

@@ -39,7 +39,7 @@ def test_it_has_every_part(written, base, tuned, refined):
     text = written(base, tuned, refined)
     for part in ("The seesaw", "Tasks: tuned", "Change by stage", "Diagnosis", "Provenance"):
         assert f"### {part}" in text
-    assert f"redone-report {base}" in text
+    assert f"redone report {base}" in text
     assert "- tuned: 10 of " in text
 
 

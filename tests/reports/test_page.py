@@ -164,7 +164,7 @@ def test_the_same_runs_make_the_same_page(report, base, tuned):
 
 def test_the_command_that_makes_the_page_again_is_in_it(report, base, tuned):
     page = report(base, tuned, "--seed", "3")
-    assert f"redone-report {base} {tuned} --seed 3 --output" in page.text
+    assert f"redone report {base} {tuned} --seed 3 --output" in page.text
 
 
 def test_ids_are_unique_and_every_section_is_reached(report, base, tuned):

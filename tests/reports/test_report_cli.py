@@ -1,4 +1,4 @@
-"""`redone-report` on the command line."""
+"""`redone report` on the command line."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def test_an_evaluation_ends_by_naming_the_page_and_can_open_it(tmp_path, capsys,
     monkeypatch.setenv("BROWSER", str(browser))
     command = ["--backend", "scripted", "--model", "gold", "--limit", "2", "--output", "a run"]
     assert evaluate(command) == 0
-    assert "redone-report 'a run'" in capsys.readouterr().out
+    assert "redone report 'a run'" in capsys.readouterr().out
     assert not (tmp_path / "opened").exists()
     assert evaluate(["--rescore", "a run", "--open", "--json"]) == 0
     page = tmp_path / "a run" / "report.html"
@@ -111,7 +111,7 @@ class TestMakeReport:
 
     def test_the_report_names_a_command_that_reproduces_it(self, base, tuned, refined, tmp_path):
         made = make_report(ReportConfig([base, tuned, refined], tmp_path / "r.md", chain=False))
-        command = f"redone-report {base} {tuned} {refined} --output {tmp_path}/r.md --candidates"
+        command = f"redone report {base} {tuned} {refined} --output {tmp_path}/r.md --candidates"
         assert command in made.path.read_text("utf-8")
 
 

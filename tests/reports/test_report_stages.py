@@ -156,7 +156,7 @@ class TestRefusals:
 
 class TestDiagnoses:
     def test_none_names_the_command(self, report, base):
-        assert f"Not diagnosed yet: run redone-diagnose {base}" in report(base).text
+        assert f"Not diagnosed yet: run redone diagnose {base}" in report(base).text
 
     @pytest.mark.parametrize("content", ["{", "[]", '{"schema_version": 1}', '{"tasks": "x"}'])
     def test_one_that_cannot_be_read_is_reported(self, report, base, copied, content):

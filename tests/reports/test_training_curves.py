@@ -14,7 +14,7 @@ from redone.tasks.errors import RedoneError
 
 @pytest.fixture
 def trained(base, tuned, refined, tmp_path):
-    """A folder as `redone-train` leaves it: three runs, the logs of two stages."""
+    """A folder as `redone train` leaves it: three runs, the logs of two stages."""
     import shutil
 
     for name, run in (("base", base), ("exploratory", tuned), ("targeted-report", refined)):

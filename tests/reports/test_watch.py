@@ -163,7 +163,7 @@ class TestShowing:
         out = capsys.readouterr().out
         logged = [text for text in out.splitlines() if " completions" in text and " of " in text]
         assert len(turns) == 20 and 1 < len(logged) < 6
-        assert "corrected" in out and "redone-report" in out and "\x1b" not in out
+        assert "corrected" in out and "redone report" in out and "\x1b" not in out
 
     def test_a_run_that_is_over_is_shown_at_once(self, complete, capsys):
         assert main(["--watch", str(complete)]) == 0

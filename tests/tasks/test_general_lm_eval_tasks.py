@@ -250,7 +250,7 @@ def test_a_data_set_out_of_reach_is_named(data, monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", no_network)
     data = replace(data, mirrors=())
-    with pytest.raises(MissingData, match=r"own/choices is in no mirror.*redone-tasks mirror"):
+    with pytest.raises(MissingData, match=r"own/choices is in no mirror.*redone tasks mirror"):
         find(None, "lm_eval:own_choice", data)
 
     def gated(*_, **__):

@@ -152,7 +152,7 @@ def test_broken_array_and_value_error(tmp_path):
 
 
 def test_missing_file_says_how_to_get_it(tmp_path):
-    with pytest.raises(MissingData, match=r"redone-tasks fetch x.*sns-mini"):
+    with pytest.raises(MissingData, match=r"redone tasks fetch x.*sns-mini"):
         list(samples(a_task(), tmp_path))
 
 

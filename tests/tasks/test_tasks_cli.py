@@ -1,4 +1,4 @@
-"""`redone-tasks` as a person runs it."""
+"""`redone tasks` as a person runs it."""
 
 import io
 import json
@@ -107,7 +107,7 @@ def test_errors_are_one_message(capsys, argv, status, said):
 def test_missing_data_says_how(capsys, tmp_path):
     status, _, err = run(capsys, "show", "sns_bench/ner", "--data-dir", str(tmp_path))
     assert status == 66
-    assert "redone-tasks fetch sns-bench" in err
+    assert "redone tasks fetch sns-bench" in err
     assert "sns-mini" in err
 
 

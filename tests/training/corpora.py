@@ -61,7 +61,7 @@ def write_tweets(folder, train=SIZES["train"], sadness=0.25):
 
 
 def diagnosed(folder, data, wrong, partition="diagnose"):
-    """What `redone-diagnose` says of a model that errs where `wrong(task, sample)` gives a text."""
+    """What `redone diagnose` says of a model that errs where `wrong(task, sample)` gives a text."""
     sheet = folder / "answers.jsonl"
     with sheet.open("w") as file:
         for task in find(None, NAMES):

@@ -1,4 +1,4 @@
-"""Runs `redone-train` in a process of its own that is killed (SIGKILL) at a chosen moment.
+"""Runs `redone train` in a process of its own that is killed (SIGKILL) at a chosen moment.
 
 A server process imports the trainers once and forks the others, so that a start costs a second.
 """

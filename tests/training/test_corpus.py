@@ -82,7 +82,7 @@ def test_tasks_without_rows_to_train_on_are_refused(tmp_path):
         list(registry_rows(find(None, "sns_mini/ner"), tmp_path))
     with pytest.raises(RedoneError, match="'facts' is for evaluation only"):
         list(generated_rows("facts"))
-    with pytest.raises(MissingData, match="redone-tasks fetch tweeteval"):
+    with pytest.raises(MissingData, match="redone tasks fetch tweeteval"):
         list(registry_rows(find(None, "tweeteval/irony"), tmp_path))
 
 

@@ -72,7 +72,7 @@ def random_texts(task, rows, draws, random):
 
 
 def evaluated(task, data, draws, pairs, folder):
-    """What `redone-eval` makes of the answers: (sample, draw) -> value and failure."""
+    """What `redone eval` makes of the answers: (sample, draw) -> value and failure."""
     answers = {}
     for row, completion in pairs:
         answers.setdefault(row.id, []).append(completion)

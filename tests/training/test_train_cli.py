@@ -1,4 +1,4 @@
-"""`redone-train`: what is refused before anything is begun, and how it is said."""
+"""`redone train`: what is refused before anything is begun, and how it is said."""
 
 import subprocess
 import sys

@@ -205,7 +205,7 @@ def _check_against_its_task(row: TrainingRow, where: str, rewards: Rewards) -> N
     sft = "without a target the row is for SFT only."
     if value is None:
         text = f"{row.task} cannot score answers by this target and these fields."
-        form = f"`redone-tasks show {row.task}` shows their form"
+        form = f"`redone tasks show {row.task}` shows their form"
         raise _bad(where, "target", f"{text} {form}; {sft}")
     if value < 1 - ROUNDING:
         text = f"{row.task} counts it as worth {value:.3g}, not 1. Fix answer or target"
