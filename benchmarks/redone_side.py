@@ -45,7 +45,7 @@ def _prefill(model: Any, requests: list[Any]) -> dict[str, Any]:
     """
     import torch
 
-    from redone.harness.models.cpu.prefill import read, read_prefix
+    from redone.harness.models.cpu.attention import read, read_prefix
     from redone.harness.models.cpu.sharing import common_length
 
     decoder = getattr(model._engine, "_decoder", None)

@@ -21,7 +21,6 @@ from functools import cache, partial
 from importlib import import_module
 from typing import Any, TypeVar, cast
 
-from .datasets import datasets
 from .errors import IncompleteTask, UnknownName
 from .sources import DataPaths
 from .task import LM_EVAL, Benchmark, Category, Task, stored_chance
@@ -169,8 +168,11 @@ def _task(name: str, benchmark: str, line: Line) -> Task:
             raise IncompleteTask(f"registry.TABLE has it where its module has {task.name!r}.")
         if task.category not in ("", key):
             raise IncompleteTask(f"It is in category {key!r}, and says {task.category!r}.")
-        if task.dataset not in (None, *datasets()):
-            raise IncompleteTask(f"Its dataset {task.dataset!r} has no entry in datasets.toml.")
+        if task.dataset is not None:
+            from .datasets import datasets
+
+            if task.dataset not in datasets():
+                raise IncompleteTask(f"Its dataset {task.dataset!r} has no entry in datasets.toml.")
     chance = task.chance if task.chance.known else stored_chance().get(name, task.chance)
     return replace(task, category=key, chance=chance)
 

@@ -1,3 +1,1 @@
 """The backends: `loading.load_model` makes a model of any of them, a `base.Model`."""
-
-BACKENDS = ("hf", "vllm", "endpoint", "scripted")

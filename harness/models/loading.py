@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ...tasks.errors import RedoneError, UnknownName
-from . import BACKENDS
-from .files import Trust
 
 if TYPE_CHECKING:
     from ...tasks.task import Task
     from .base import Model, Thinking
 
 
+BACKENDS = ("hf", "vllm", "endpoint", "scripted")
 ONLY_FOR = {
     "dtype": ("hf", "vllm"),
     "device": ("hf",),
@@ -206,6 +205,8 @@ def _one(config: ModelConfig, tasks: Sequence[Task], data: Path) -> Model:
             options=checked_args(EndpointOptions, backend, args),
             key=key_from(),
         )
+    from .files import Trust
+
     shared: dict[str, Any] = {
         "dtype": config.dtype,
         "chat_template_args": template,

@@ -224,12 +224,9 @@ def yes_or_no(text: str) -> str | None:
 def yes_no_task(
     name: str, file: str, title: str, capability: str, *, texts: Sequence[str], **options: Any
 ) -> Task:
-    """A subtask that is answered by yes or no; arguments as in `task`.
+    """A subtask that is answered by yes or no; other arguments as in `task`.
 
-    Args:
-        name, file, title, capability: Of `task`.
-        texts: The text fields; the last is what the item is about.
-        **options: Of `task`.
+    `texts` names the text fields; the last is what the item is about.
     """
 
     def record(raw: Mapping[str, Any]) -> Record:
