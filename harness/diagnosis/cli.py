@@ -131,7 +131,8 @@ def numbers(options: Sequence[str], option: str, low: float, high: float) -> dic
         name, equals, number = text.rpartition("=")
         if equals and not name.strip():
             raise RedoneError(f"{option} {text}: the name of a task is missing before the '='.")
-        pairs = {name: number} if equals else read_toml(Path(text), f"{option}: ")
+        expected = f'{option} takes NAME=NUMBER, or a TOML file of lines like "sns_bench/ner" = 55; '
+        pairs = {name: number} if equals else read_toml(Path(text), expected)
         for name, number in pairs.items():
             value = _number(number)
             if value is None or not low <= value <= high:
