@@ -131,7 +131,7 @@ def numbers(options: Sequence[str], option: str, low: float, high: float) -> dic
         name, equals, number = text.rpartition("=")
         if equals and not name.strip():
             raise RedoneError(f"{option} {text}: the name of a task is missing before the '='.")
-        expected = f'{option} takes NAME=NUMBER, or a TOML file of lines like "sns_bench/ner" = 55; '
+        expected = f'{option} takes NAME=NUMBER, or a TOML file of "sns_bench/ner" = 55 lines; '
         pairs = {name: number} if equals else read_toml(Path(text), expected)
         for name, number in pairs.items():
             value = _number(number)
