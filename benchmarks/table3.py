@@ -155,7 +155,7 @@ class Table:
         to_train = self.asked()
         beside = [] if self.only else self.plan["beside"]
         questions = [(one, *who) for one in beside for who in self.wanted(one)]
-        # The base first: if its data are missing, that is told now and not after hours.
+        # The base first: if its data are missing, the error comes now and not after hours.
         self.side_by_side(self.measure, [one for one in questions if one[1] is None])
         self.side_by_side(self.train, to_train)
         self.side_by_side(self.measure, [one for one in questions if one[1] is not None])

@@ -152,7 +152,7 @@ def named(task: str, metric: str | None) -> str:
 
 
 def without_skill(run: Path, tasks: Sequence[str], metric: str | None) -> float | None:
-    """What the best answer sheets without skill reach, a mean over tasks, `corrected`.
+    """What the best trivial baselines reach, a mean over tasks, `corrected`.
 
     0 of informedness; None of another metric that is not the primary one: nothing is stated of it.
     """

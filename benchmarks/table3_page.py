@@ -97,8 +97,9 @@ def _main(record: Mapping[str, Any]) -> str:
         "its 95 % interval, over items and seeds. **With one seed it is over items alone**, so it "
         "says nothing of another training. With two or three the spread of trainings is known only "
         "roughly, and an interval can be much too wide or somewhat too short. *Without skill* is "
-        "what the best constant, random or all-listing answer sheets reach on the whole data, not "
-        f"on these items alone.{others}\n\n" + _scores(record, "corrected", list(record["columns"]))
+        "what the best trivial baseline (constant, random, all candidates) reaches on the whole "
+        f"data, not on these items alone.{others}\n\n"
+        + _scores(record, "corrected", list(record["columns"]))
     )
 
 

@@ -17,8 +17,6 @@ from typing import Any
 import orjson
 
 from ..tasks.command import visible
-from ..tasks.errors import RedoneError
-from .run_folder import replacing
 
 SHARED = Path(__file__).with_name("templates")
 
@@ -87,19 +85,3 @@ def packed_json(value: Any) -> str:
 def unpacked(text: str) -> bytes:
     """The bytes again."""
     return zlib.decompress(base64.b64decode(text))
-
-
-def write(path: Path, content: bytes) -> None:
-    """Writes what the user named with --output, its folder too if need be, in one step.
-
-    Raises:
-        RedoneError: It cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
-    except OSError as error:
-        raise RedoneError(
-            f"{path} cannot be written: {error.strerror}. Name another --output."
-        ) from None

@@ -103,7 +103,7 @@ def show(
         suite: Only this suite's sheet.
         check: Only recompute what papers print; 1 if something does not hold.
     """
-    from ..harness.html import write
+    from ..harness.json_file import write_file
     from ..harness.published.paper import load_paper, path_of, shipped
     from ..tasks.registry import SUITES
     from .board import board, findings
@@ -131,7 +131,7 @@ def show(
         content = spreadsheet(sheets)
     else:
         content = (page if form == "html" else markdown)(sheets, found)
-    write(output, content.encode("utf-8"))
+    write_file(output, content.encode("utf-8"), parents=True)
     print(output)
     return 0
 

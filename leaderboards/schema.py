@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from ..harness.html import write
+from ..harness.json_file import write_file
 from ..tasks.errors import RedoneError
 
 SCHEMA_VERSION = 1
@@ -186,7 +186,7 @@ def save(submission: Submission, folder: Path) -> Path:
     """Writes a submission under its file name; returns the path."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     path = folder / submission.file_name
-    write(path, orjson.dumps(submission.model_dump(), option=options))
+    write_file(path, orjson.dumps(submission.model_dump(), option=options), parents=True)
     return path
 
 

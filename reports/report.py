@@ -14,6 +14,7 @@ from typing import Any, Literal
 from ..harness import html
 from ..harness.display import change, count, interval, probability, score
 from ..harness.gate.policy import Policy, load_policy
+from ..harness.json_file import write_file
 from ..tasks.errors import RedoneError
 from ..tasks.registry import TASKS, category_title
 from ..tasks.schema import FAILURES
@@ -114,7 +115,7 @@ def make_report(config: ReportConfig) -> Report:
     kept = examples(report.compared, None if config.all_examples else limit, config.seed)
     write = page if form == "html" else markdown.markdown
     content = write(report, found, kept, origin, logs)
-    html.write(config.output, content.encode("utf-8"))
+    write_file(config.output, content.encode("utf-8"), parents=True)
     if config.seesaw:
         write_picture(found, config.seesaw)
     made = verdict(report, found)
