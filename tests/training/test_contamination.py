@@ -112,7 +112,7 @@ def test_every_choice_refuses_evaluation_items(choose, items, evaluated):
     with pytest.raises(RedoneError, match="Two rows have the id"):
         choose([*rows, rows[0]], items)
     with pytest.raises(
-        RedoneError, match="not held against the evaluation items of tweeteval/hate"
+        RedoneError, match="not checked against the evaluation items of tweeteval/hate"
     ):
         choose([*rows, row("x", task="tweeteval/hate", label="hate")], items)
 

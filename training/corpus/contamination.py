@@ -87,8 +87,8 @@ class EvaluationItems:
         """
         if absent := sorted({row.task for row in rows} - self.tasks):
             raise RedoneError(
-                f"The corpus was not held against the evaluation items of {', '.join(absent)}, of "
-                "which it has rows. `tasks_of` names the tasks that belong to a corpus."
+                f"The corpus was not checked against the evaluation items of {', '.join(absent)}, "
+                "of which it has rows. `tasks_of` names the tasks that belong to a corpus."
             )
         if found := [named for row in rows if (named := self._named(row))]:
             named = "; ".join(f"{d.row} ({d.task}): {d.reason}" for d in found[:_NAMED])
