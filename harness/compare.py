@@ -31,7 +31,7 @@ RESAMPLES = 10_000
 
 FIELDS = (
     *("tasks", "samples", "prompt", "version", "scoring", "limits", "sampling", "draws"),
-    *("system", "thinking"),
+    *("system", "thinking", "protocol"),
 )
 """What must match; `--allow` takes these names."""
 
@@ -392,6 +392,7 @@ def _task_fields(run: ScoredRun, task: str, role: str) -> Mapping[str, Any]:
         "version": request["version"],
         "samples": request["data"],
         "prompt": request["prompt"],
+        "protocol": request.get("protocol"),
         "scoring": " ".join([record["scoring"], *(f"{k} {v}" for k, v in services.items())]),
         "limits": {name: settings.get(name) for name in _LIMITS},
         "sampling": {name: settings.get(name) for name in _SAMPLING},
