@@ -35,7 +35,7 @@ FIELDS = (
 )
 """What must match; `--allow` takes these names."""
 
-_LIMITS = ("max_tokens", "stop", "max_thinking_tokens")
+_LIMITS = ("max_tokens", "stop", "max_thinking_tokens", "max_repetition")
 _SAMPLING = ("temperature", "top_p", "top_k")
 _IGNORED = {"batch_size", "threads", "workers"}
 

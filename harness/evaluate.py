@@ -348,7 +348,11 @@ def ask(folder: RunFolder, plan: Plan, model: Model, progress: Progress) -> None
 
 
 def _plain(settings: Settings) -> dict[str, Any]:
-    return asdict(settings) | {"stop": list(settings.stop)}
+    """As JSON; a rule that is off is left out, so older requests stay the same."""
+    plain = asdict(settings) | {"stop": list(settings.stop)}
+    if not settings.max_repetition:
+        del plain["max_repetition"]
+    return plain
 
 
 def _packed(value: Any) -> bytes:

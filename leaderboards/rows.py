@@ -132,7 +132,10 @@ def conditions(submission: Submission, role: Role, of: Sequence[str]) -> tuple[C
             ", ".join(dict.fromkeys(words)),
         ),
         "limits": (
-            {n: (s.max_tokens, list(s.stop), s.max_thinking_tokens) for n, s in settings.items()},
+            {
+                n: (s.max_tokens, list(s.stop), s.max_thinking_tokens, s.max_repetition)
+                for n, s in settings.items()
+            },
             "",
         ),
         "sampling": ({n: (s.temperature, s.top_p, s.top_k) for n, s in settings.items()}, ""),

@@ -53,6 +53,7 @@ class TaskSettings(_Strict):
     top_p: Annotated[float, Field(gt=0, le=1)]
     top_k: Count
     max_thinking_tokens: Count
+    max_repetition: Count | None = None
 
 
 class ScoringResult(_Strict):
