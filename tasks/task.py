@@ -25,7 +25,7 @@ ROOM = 128
 """Tokens for a sentence or two around an answer, in a vocabulary that spells Chinese by bytes. A
 limit guards against cost; it does not test brevity."""
 
-REPETITION = 200
+REPETITION = 100
 """`Settings.max_repetition` of this project's tasks: a model that repeats itself is not waited for.
 No gold answer and no text to be quoted or translated loses anything by it."""
 
