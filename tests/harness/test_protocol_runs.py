@@ -15,9 +15,9 @@ from redone.harness.records import parts_of, services_of
 from redone.harness.run_folder import NotComparable
 from redone.harness.scored_run import ScoredRun
 from redone.tasks.datasets import dataset
-from redone.tasks.protocol import Protocol
+from redone.tasks.protocol import OWN, Protocol
 from redone.tasks.registry import find
-from redone.tasks.schema import Settings
+from redone.tasks.schema import Record, Settings
 from redone.tasks.task import Prompt
 
 GENDER = "sns_mini/gender"
@@ -116,17 +116,37 @@ class Small(ScriptedModel):
         return read + request.settings.max_tokens - self.context
 
 
-@pytest.mark.parametrize(("context", "room"), [(9_000, 4_096), (1_000, 990), (100, 144)])
-def test_a_context_below_the_authors_limit_costs_room_for_the_answer_first(context, room):
-    """Never the text, as long as our own limit is left for the answer."""
+@pytest.mark.parametrize(
+    ("official", "context", "room", "shortened"),
+    [
+        (True, 9_000, 4_096, 0),
+        (True, 1_000, 900, 0),
+        (True, 244, 144, 0),
+        (True, 200, 144, 44),
+        (False, 9_000, 144, 0),
+        (False, 200, 100, 0),
+        (False, 116, 16, 0),
+        (False, 100, 16, 16),
+    ],
+)
+def test_a_small_context_costs_room_for_the_answer_before_it_costs_text(
+    official, context, room, shortened
+):
+    """Down to our own limit under the authors', and down to the bare answer under our own."""
     (task,) = find(tasks=GENDER)
     assert task.settings.max_tokens == 144
-    prompt = Prompt("", "0123456789" if context > 500 else "{content}")
-    official = Protocol("official", {GENDER: prompt}, {GENDER: Settings(max_tokens=4_096)})
+    task = replace(task, prompts={"en": Prompt("", "{content}")}, read=one_note)
+    protocol = Protocol("official", {}, {GENDER: Settings(max_tokens=4_096)}) if official else OWN
     model = Small({})
-    model.context = context + (0 if context > 500 else 150)
-    (record, *_) = sample_records(replace(Plan([task], None), protocol=official), model)
+    model.context = context
+    (record,) = sample_records(Plan([task], None, protocol=protocol), model)
     (asked,) = record.requests
-    settings = asked.settings or {"max_tokens": 4_096}
+    settings = asked.settings or {"max_tokens": 4_096 if official else 144}
     assert settings["max_tokens"] == room
-    assert bool(record.shortened) == (context < 500)
+    gone = record.shortened["characters"] if record.shortened else 0
+    assert gone == (shortened + 1 if shortened else 0)  # one more for the ellipsis
+
+
+def one_note(folder):
+    """One note of a hundred characters."""
+    yield Record({"content": "0123456789" * 10}, "Yes", "en", "a note")
