@@ -295,9 +295,11 @@ def prepare(folder: RunFolder, plan: Plan, model: Model, info: Mapping[str, Any]
         return run["answers"]
     folder.samples.path.unlink(missing_ok=True)
     ids: dict[str, list[str]] = {task.name: [] for task in plan.tasks}
-    answers = 0
+    answers = lowered = 0
     for record in sample_records(plan, model):
         answers += len(record.distinct) * plan.draws
+        official = record.sample.task in plan.protocol.settings
+        lowered += official and any(request.settings for request in record.requests)
         ids[record.sample.task].append(record.sample.id)
         if plan.texts:
             folder.samples.append(record.json(), flush=False)
@@ -306,6 +308,12 @@ def prepare(folder: RunFolder, plan: Plan, model: Model, info: Mapping[str, Any]
         raise RedoneError(
             f"No sample of {', '.join(empty)} is in partition {plan.partition!r}. "
             "Choose another --partition, or leave the task out."
+        )
+    if lowered:
+        print(
+            f"{lowered} samples: the model's context leaves less for the answer than the limit of "
+            "the protocol; it gets what is left.",
+            file=sys.stderr,
         )
     data = {name: data_hash(found) for name, found in ids.items()}
     folder.start(request_of(plan, model, data), answers, model.environment(), info)

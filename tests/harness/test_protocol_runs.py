@@ -9,10 +9,10 @@ import pytest
 
 from redone.harness.cli import main
 from redone.harness.compare import check_comparable
-from redone.harness.evaluate import Plan, sample_records
+from redone.harness.evaluate import Plan, prepare, sample_records
 from redone.harness.models.scripted import ScriptedModel
 from redone.harness.records import parts_of, services_of
-from redone.harness.run_folder import NotComparable
+from redone.harness.run_folder import NotComparable, RunFolder
 from redone.harness.scored_run import ScoredRun
 from redone.tasks.datasets import dataset
 from redone.tasks.protocol import OWN, Protocol
@@ -150,3 +150,15 @@ def test_a_small_context_costs_room_for_the_answer_before_it_costs_text(
 def one_note(folder):
     """One note of a hundred characters."""
     yield Record({"content": "0123456789" * 10}, "Yes", "en", "a note")
+
+
+def test_a_context_that_cannot_hold_the_authors_limit_is_told(tmp_path, capsys):
+    (task,) = find(tasks=GENDER)
+    task = replace(task, prompts={"en": Prompt("", "{content}")}, read=one_note)
+    protocol = Protocol("official", {}, {GENDER: Settings(max_tokens=4_096)})
+    model = Small({})
+    for context, told in ((9_000, False), (1_000, True)):
+        model.context = context
+        with RunFolder(tmp_path / str(context)) as folder:
+            prepare(folder, Plan([task], None, protocol=protocol), model, {})
+        assert ("1 samples: the model's context leaves less" in capsys.readouterr().err) == told
