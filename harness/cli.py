@@ -105,12 +105,24 @@ def _generation_options(options: argparse.Namespace) -> list[str]:
 
 def _plan(options: argparse.Namespace, tasks: Sequence[Task], data: Path) -> Plan:
     from ..tasks.prompts import load_prompts
+    from ..tasks.protocol import OWN, load_protocol
     from ..tasks.schema import PARTITIONS
     from .evaluate import Plan
 
     if options.partition not in ("all", *PARTITIONS):
         raise UnknownName("partition", options.partition, ("all", *PARTITIONS))
-    if options.draws > 1 and not options.temperature:
+    protocol = OWN
+    if options.protocol is not None:
+        ignored = ("prompts", "system", "temperature", "top_p", "top_k", "max_tokens")
+        given = [f"--{n.replace('_', '-')}" for n in ignored if getattr(options, n) is not None]
+        if given:
+            raise RedoneError(
+                f"--protocol {options.protocol} sets prompts, limits and sampling: leave out "
+                f"{', '.join(given)}, or --protocol."
+            )
+        protocol = load_protocol(options.protocol, tasks, data)
+    sampled = options.temperature or any(s.temperature for s in protocol.settings.values())
+    if options.draws > 1 and not sampled:
         raise RedoneError(
             "--draws above 1 needs --temperature above 0: greedy answers are all alike."
         )
@@ -133,6 +145,7 @@ def _plan(options: argparse.Namespace, tasks: Sequence[Task], data: Path) -> Pla
         prompts=load_prompts(options.prompts) if options.prompts else {},
         system=options.system,
         texts=not options.no_texts,
+        protocol=protocol,
     )
 
 
@@ -191,6 +204,13 @@ def parser() -> Parser:
     how = p.add_argument_group("generation").add_argument
     how("--prompts", metavar="FILE", help="JSON {task: {system, user}}: replaces prompts")
     how("--system", metavar="TEXT", help="replaces every task's system text")
+    how(
+        "--protocol",
+        metavar="NAME",
+        help="official: asks a benchmark as its authors do, with their prompts, limits and "
+        "sampling, as comparison with printed scores needs (official:configured, official:greedy: "
+        "other readings of their sampling; docs/scoring.md)",
+    )
     how("--temperature", type=float, metavar="T", help="0 (default) is greedy")
     how("--top-p", type=float, metavar="P", help="nucleus sampling; 1 is off")
     how("--top-k", type=int, metavar="K", help="0 is off")

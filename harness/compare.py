@@ -31,11 +31,11 @@ RESAMPLES = 10_000
 
 FIELDS = (
     *("tasks", "samples", "prompt", "version", "scoring", "limits", "sampling", "draws"),
-    *("system", "thinking"),
+    *("system", "thinking", "protocol"),
 )
 """What must match; `--allow` takes these names."""
 
-_LIMITS = ("max_tokens", "stop", "max_thinking_tokens")
+_LIMITS = ("max_tokens", "stop", "max_thinking_tokens", "max_repetition")
 _SAMPLING = ("temperature", "top_p", "top_k")
 _IGNORED = {"batch_size", "threads", "workers"}
 
@@ -392,6 +392,7 @@ def _task_fields(run: ScoredRun, task: str, role: str) -> Mapping[str, Any]:
         "version": request["version"],
         "samples": request["data"],
         "prompt": request["prompt"],
+        "protocol": request.get("protocol"),
         "scoring": " ".join([record["scoring"], *(f"{k} {v}" for k, v in services.items())]),
         "limits": {name: settings.get(name) for name in _LIMITS},
         "sampling": {name: settings.get(name) for name in _SAMPLING},

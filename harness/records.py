@@ -31,12 +31,16 @@ ROLES = ("corrected", "official")
 
 
 class TaskRequest(TypedDict):
-    """A task as it was requested: its version, hashes of prompt and data, generation settings."""
+    """A task as it was requested: its version, hashes of prompt and data, generation settings.
+
+    `protocol`: the authors' way of asking it, where it was asked so.
+    """
 
     version: int | str
     prompt: str
     data: str | None
     settings: dict[str, Any]
+    protocol: NotRequired[str]
 
 
 class RunRequest(TypedDict):
@@ -350,6 +354,7 @@ def signature(
         single = found[0][0] if len(found) == len(names) == 1 else None
         return single[:8] if isinstance(single, str) else digest(found)
 
+    protocols = {task.get("protocol") or "" for task in tasks.values()}
     services = {need: identity for c in counted for need, identity in c.services.items()}
     parts: dict[str, Any] = {
         "v": "+".join(sorted({str(c.version) for c in counted})),
@@ -357,6 +362,7 @@ def signature(
         "prompt": of_all("prompt"),
         "data": of_all("data"),
         "gen": digest([of_all("settings"), request.get("draws"), request.get("system")]),
+        **({"protocol": "+".join(sorted(p or "own" for p in protocols))} if any(protocols) else {}),
         "part": request.get("partition"),
         "n": sum(c.n for c in counted),
         "seed": request.get("seed"),
@@ -366,7 +372,9 @@ def signature(
     return "|".join([name, *(f"{k}:{v}" for k, v in parts.items())])
 
 
-FIELDS = frozenset({"v", "scoring", "prompt", "data", "gen", "part", "n", "seed", "redone"})
+FIELDS = frozenset(
+    {"v", "scoring", "prompt", "data", "gen", "protocol", "part", "n", "seed", "redone"}
+)
 """Of every signature; the others are services."""
 
 

@@ -104,6 +104,7 @@ def submission_of(
         "tasks": {
             task: {
                 **{k: request["tasks"][task][k] for k in ("version", "prompt", "data", "settings")},
+                "protocol": request["tasks"][task].get("protocol"),
                 "samples": found["samples"],
                 "scorings": {
                     role: {key: record[key] for key in ScoringResult.model_fields}

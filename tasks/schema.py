@@ -90,6 +90,8 @@ class Settings:
         temperature: 0 is greedy.
         top_p, top_k: Nucleus and top-k limits when sampling; 1.0 and 0 are off.
         max_thinking_tokens: Extra budget for `<think>...</think>`.
+        max_repetition: An answer that has repeated itself for this many bytes of UTF-8 ends there,
+            as at a token limit; 0: it goes on.
     """
 
     max_tokens: int = 64
@@ -98,6 +100,7 @@ class Settings:
     top_p: float = 1.0
     top_k: int = 0
     max_thinking_tokens: int = 0
+    max_repetition: int = 0
 
 
 @dataclass(frozen=True, slots=True)

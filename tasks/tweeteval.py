@@ -29,7 +29,7 @@ from .metrics.classification import (
 )
 from .schema import Completion, Metric, Record, Sample, Settings
 from .sources import missing
-from .task import Baselines, Benchmark, Category, Kind, Prompt, Task
+from .task import REPETITION, ROOM, Baselines, Benchmark, Category, Kind, Prompt, Task
 
 CITATION = (
     "Barbieri et al. 2020. TweetEval: Unified Benchmark and Comparative Evaluation for Tweet "
@@ -179,7 +179,8 @@ def _task(
         dataset="tweeteval",
         read=LinesReader(f"tweeteval/{name}", names, splits, targets or {}),
         prompts={"en": prompt},
-        settings=Settings(max_tokens=12),
+        version=2,
+        settings=Settings(max_tokens=ROOM + 12, max_repetition=REPETITION),
         scorings={
             scoring: label_scoring(scoring, names, read, metrics)
             for scoring, read in readers.items()

@@ -109,8 +109,10 @@ class _RowScoring:
         if isinstance(answer, Completion):
             return answer
         raw = RawAnswer(answer) if isinstance(answer, str) else answer
-        stops = self.task.settings.stop
-        thinking, text, finish = postprocess(raw.text, stops, opened=False, cut=raw.cut)
+        own = self.task.settings
+        thinking, text, finish = postprocess(
+            raw.text, own.stop, opened=False, cut=raw.cut, repetition=own.max_repetition
+        )
         return Completion(text, finish, thinking, tokens=raw.tokens)
 
 

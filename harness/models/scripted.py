@@ -68,7 +68,8 @@ class ScriptedModel:
         for request in requests:
             answer = self._answer(request)
             if isinstance(answer, str):
-                thinking, text, finish = postprocess(answer, request.settings.stop)
+                stops, repetition = request.settings.stop, request.settings.max_repetition
+                thinking, text, finish = postprocess(answer, stops, repetition=repetition)
                 answer = Completion(text, finish, thinking)
             yield request, answer
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..extraction import NONE_WORDS, Extraction, clean, normalize, simplified
 from ..schema import Sample, Score
+from ..task import ROOM
 
 OUTCOMES = ("hit", "invented", "missed", "rightly_none")
 """The first four statistics of both tasks under both scorings."""
@@ -45,7 +46,7 @@ _NO_ANSWER = re.compile(
 
 def extract_limit(sample: Sample) -> int:
     """Tokens for parts of the note and their frame: half its bytes, the longest gold takes that."""
-    return 64 + len(sample.fields["content"].encode()) // 2
+    return ROOM + 64 + len(sample.fields["content"].encode()) // 2
 
 
 def outcome(answerable: bool, answered: bool) -> tuple[float, ...]:

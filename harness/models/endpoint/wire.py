@@ -94,7 +94,9 @@ def completion(answer: Any, settings: Settings, opened: bool, seconds: float) ->
     if reason in _ABORTED:
         raise Unusable(f"an answer aborted by the server ({reason})")
     cut = reason in _CUT
-    thinking, text, ended = postprocess(_text(choice, cut), settings.stop, opened, cut)
+    thinking, text, ended = postprocess(
+        _text(choice, cut), settings.stop, opened, cut, settings.max_repetition
+    )
     read, written = _usage(answer)
     return Completion(text, ended, thinking, read, written, seconds)
 
