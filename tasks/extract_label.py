@@ -302,9 +302,10 @@ _HAN = re.compile(r"[\u3040-\u9fff]")
 
 # What a sentence has that is no longer name: somebody or something that does something.
 _SENTENCE = re.compile(
-    r"^\W*(?:(?:overall|clearly|sure|so|well|okay|ok|hmm|based on [^,]*),? )*(?:this|that|it|its"
-    r"|i|my|we|he|she|they|there|the (?:tweet|post|note|text|content|writer|author|user|speaker"
-    r"|message|comment|overall|main|sentiment|emotion|tone|mood|stance|attitude|category|tag|topic)s?)\b"
+    r"^\W*(?:(?:overall|clearly|sure|so|well|okay|ok|hmm|based on [^,]{0,80},),? )*(?:this|that|it"
+    r"|its|i|my|we|he|she|they|there|the (?:tweet|post|note|text|content|writer|author|user|speaker"
+    r"|message|comment|overall|main|sentiment|emotion|tone|mood|stance|attitude|category|tag"
+    r"|topic)s?)\b"
     r"|\b(?:is|are|was|were|be|has|have|seems?|looks?|sounds?|appears?|feels?|express(?:es|ed|ing)?"
     r"|shows?|conveys?|reflects?|contains?|describes?|represents?|indicates?|suggests?|impl(?:y|ies)"
     r"|portrays?|displays?|evokes?|makes|fits?|match(?:es)?|belongs?|falls|means|exhibits?"

@@ -22,6 +22,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .schema import Completion, Failure
+from .text import well_formed
 
 MAX_CHARS = 20_000
 """Longer texts are not parsed."""
@@ -86,7 +87,7 @@ def parted_list(text: str) -> str:
     """A list that runs on, "1. a 2. b", with a line for each item; another text as it is."""
     at, parts = 0, []
     mark = _FIRST.match(text)
-    while mark:
+    while mark and len(parts) < 99:
         parts.append(text[at : mark.start()])
         at, number = mark.end(), len(parts) + 1
         mark = re.compile(
@@ -221,7 +222,7 @@ _COMMAND = re.compile(
 )
 _BOX = re.compile(r"\\{1,2}(?:boxed|fbox|framebox)\s*(\{|(?=[\w-]))")
 _MATHS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("\\\\(", "\\\\)"))
-_NESTED = 4
+_NESTED, _BOXES = 4, 50
 
 
 def _boxed(text: str) -> list[str]:
@@ -232,7 +233,8 @@ def _boxed(text: str) -> list[str]:
         text, count = _COMMAND.subn(r"\1", text)
         if not count:
             break
-    parts = [_braced(text, box.end(), bool(box[1])) for box in _BOX.finditer(text)]
+    boxes = list(_BOX.finditer(text))[-_BOXES:]
+    parts = [_braced(text, box.end(), bool(box[1])) for box in boxes]
     return [_unwrapped(part) for part in parts if part.strip()] or [_unwrapped(text)]
 
 
@@ -365,15 +367,6 @@ def clean(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return type(value)(clean(item) for item in value)
     return value
-
-
-def well_formed(text: str) -> str:
-    """The text with U+FFFD for each lone surrogate, which no file and no hash can take."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def parse_python_literal(text: str) -> Any:
