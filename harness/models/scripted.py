@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from ...tasks.errors import RedoneError, UnknownName
+from ...tasks.extraction import clean
 from ...tasks.schema import Completion, Request, Sample
 from ...tasks.sources import samples
 from ...tasks.task import Task
@@ -48,7 +49,7 @@ class ScriptedModel:
         self.predicted = None if callable(answers) else frozenset(answers)
         self._answer = answers if callable(answers) else _look_up(answers)
         if fingerprint is None:
-            content = name if callable(answers) else dict(answers)
+            content = name if callable(answers) else clean(dict(answers))
             packed = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
             fingerprint = hashlib.sha256(packed).hexdigest()[:16]
         self._fingerprint = fingerprint
