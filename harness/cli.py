@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,8 @@ def _evaluated(
     try:
         budget = thinking_budget(model.thinks, options.thinking, options.max_thinking_tokens)
         plan = plan.with_thinking(budget)
+        if options.only_predicted:
+            plan = replace(plan, only=_predicted(model))
         folder = Path(options.output or _default_folder(options, plan, model))
         print(f"Run folder: {folder}", file=sys.stderr)
         command = ["redone-eval", *(sys.argv[1:] if argv is None else argv)]
@@ -73,6 +76,20 @@ def _evaluated(
         return folder, evaluate(folder, plan, model, services, info)
     finally:
         model.close()
+
+
+def _predicted(model: Model) -> Collection[str]:
+    """The ids of the samples that a predictions file has.
+
+    Raises:
+        RedoneError: The answers come from elsewhere.
+    """
+    found = getattr(model, "predicted", None)
+    if found is None:
+        raise RedoneError(
+            "--only-predicted is for a file of predictions: --backend scripted --model FILE."
+        )
+    return found
 
 
 def _rescored(options: argparse.Namespace, data: DataPaths) -> tuple[Path, Results]:
@@ -201,6 +218,12 @@ def parser() -> Parser:
     )
     what("--limit", type=positive, metavar="N", help="N samples per task, chosen by seed")
     what("--seed", type=int, default=0, help="seed of --limit, sampling and intervals")
+    what(
+        "--only-predicted",
+        action="store_true",
+        help="scripted, a file of predictions: score the samples that have one, and say how many "
+        "of all these are",
+    )
     how = p.add_argument_group("generation").add_argument
     how("--prompts", metavar="FILE", help="JSON {task: {system, user}}: replaces prompts")
     how("--system", metavar="TEXT", help="replaces every task's system text")

@@ -257,7 +257,8 @@ def _matched(
     name = base.task.name
     for side in (base, candidate):
         if side.not_scored:
-            notes.append(f"{name}: {side.not_scored} samples were not scored (a service missing).")
+            why = "a service missing, or an error of the scorer"
+            notes.append(f"{name}: {side.not_scored} samples were not scored ({why}).")
     mine, theirs = base.shared(candidate)
     if len(mine) < max(len(base), len(candidate)):
         notes.append(
@@ -349,7 +350,10 @@ def mismatches(base: ScoredRun, candidate: ScoredRun, role: str) -> list[Mismatc
     found += _differing("", *(_run_fields(run) for run in (base, candidate)))
     for name in base.tasks:
         if name in candidate.tasks:
-            found += _differing(name, *(_task_fields(run, name, role) for run in (base, candidate)))
+            # Runs of predictions for some samples only are paired on those that both have.
+            part = any("of" in run.request["tasks"][name] for run in (base, candidate))
+            fields = [_task_fields(run, name, role) for run in (base, candidate)]
+            found += [m for m in _differing(name, *fields) if m.field != "samples" or not part]
     return found
 
 

@@ -16,7 +16,7 @@ import hashlib
 import platform
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -54,6 +54,7 @@ class Plan:
         prompts: Replaced prompts, by task name or the authors' name.
         system: Replaces every system text.
         texts: False: no samples.jsonl (the data are read again instead).
+        only: Ids of the only samples to take; None: all.
         protocol: Whose prompts and settings replace those of the tasks that it has.
     """
 
@@ -68,6 +69,7 @@ class Plan:
     system: str | None = None
     texts: bool = True
     protocol: Protocol = OWN
+    only: Collection[str] | None = None
 
     def settings(self, task: Task) -> Settings:
         """The settings of the protocol, or the task's, with this run's overrides."""
@@ -94,6 +96,14 @@ class Plan:
 
     def samples(self, task: Task) -> Iterator[Sample]:
         """The task's samples in this run."""
+        found = self._selected(task)
+        return found if self.only is None else (s for s in found if s.id in self.only)
+
+    def total(self, task: Task) -> int:
+        """How many samples it would have without `only`."""
+        return sum(1 for _ in self._selected(task))
+
+    def _selected(self, task: Task) -> Iterator[Sample]:
         return samples(task, self.data, partition=self.partition, limit=self.limit, seed=self.seed)
 
 
@@ -211,6 +221,7 @@ def request_of(plan: Plan, model: Model, data: Mapping[str, str]) -> RunRequest:
                 "data": data.get(task.name),
                 "settings": _plain(plan.settings(task)),
                 **({"protocol": plan.protocol.name} if plan.protocol.covers(task) else {}),
+                **({} if plan.only is None else {"of": plan.total(task)}),
             }
             for task in plan.tasks
         },
@@ -304,6 +315,10 @@ def prepare(folder: RunFolder, plan: Plan, model: Model, info: Mapping[str, Any]
         if plan.texts:
             folder.samples.append(record.json(), flush=False)
     empty = [name for name, found in ids.items() if not found]
+    if empty and plan.only is not None:
+        raise RedoneError(
+            f"No sample of {', '.join(empty)} has a prediction. Leave the task out of --tasks."
+        )
     if empty:
         raise RedoneError(
             f"No sample of {', '.join(empty)} is in partition {plan.partition!r}. "

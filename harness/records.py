@@ -19,6 +19,7 @@ from typing import Any, Literal, NotRequired, Self, TypedDict
 import orjson
 
 from ..tasks.schema import Completion, Message, Request, Sample, Settings
+from ..tasks.text import well_formed
 
 SCHEMA_VERSION = 1
 """Of every file of the folder. A reader refuses newer ones."""
@@ -33,7 +34,8 @@ ROLES = ("corrected", "official")
 class TaskRequest(TypedDict):
     """A task as it was requested: its version, hashes of prompt and data, generation settings.
 
-    `protocol`: the authors' way of asking it, where it was asked so.
+    `protocol`: the authors' way of asking it, where it was asked so. `of`: how many samples there
+    are, where only those with a prediction are scored.
     """
 
     version: int | str
@@ -41,6 +43,7 @@ class TaskRequest(TypedDict):
     data: str | None
     settings: dict[str, Any]
     protocol: NotRequired[str]
+    of: NotRequired[int]
 
 
 class RunRequest(TypedDict):
@@ -201,7 +204,8 @@ class ResponseRecord(JsonLine):
             wall=round(wall, 5),
             **{
                 **{name: getattr(completion, name) for name in _COMPLETION_FIELDS},
-                "text": completion.text.encode("utf-8", "replace").decode(),
+                "text": well_formed(completion.text),
+                "thinking": completion.thinking and well_formed(completion.thinking),
                 "seconds": round(completion.seconds, 4),
             },
         )
@@ -262,7 +266,9 @@ class Interval(TypedDict):
 class ScoringResult(Interval):
     """One task under one scoring.
 
-    `lacks` are the services that were missing; `sums` the summed sufficient statistics.
+    `lacks` are the services that were missing; `sums` the summed sufficient statistics; `errors`
+    the first of the scorer's own errors: `failures` counts them as `scorer`, and samples without
+    any other draw are among those `not_scored`.
     """
 
     scoring: str
@@ -271,19 +277,21 @@ class ScoringResult(Interval):
     mean_value: float | None
     failures: dict[str, int]
     not_scored: int
+    errors: NotRequired[list[str]]
     lacks: list[str]
     sums: list[float] | None
     signature: str
 
 
 class TaskResult(TypedDict):
-    """One task; `scorings` by role."""
+    """One task; `scorings` by role. `of` as in `TaskRequest`."""
 
     title: str
     category: str
     capability: str
     chance: dict[str, float]
     samples: int
+    of: NotRequired[int]
     missing: int
     answers: int
     prompt_tokens: int

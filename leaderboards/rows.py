@@ -337,6 +337,9 @@ def _samples(submission: Submission, columns: Sequence[Column]) -> str:
     n = sum(submission.tasks[name].samples for name in of)
     request = submission.request
     partition = "" if request.partition == "all" else f", partition {request.partition}"
+    total = sum(submission.tasks[name].of or submission.tasks[name].samples for name in of)
+    if total > n:
+        return f"subset: {n:,} of {total:,} samples, those with a prediction{partition}"
     if request.limit is not None:
         return f"subset: {n:,} samples, {request.limit:,} per task{partition}"
     return f"{n:,} samples{partition}" if partition else f"full: {n:,} samples"

@@ -83,7 +83,8 @@ class ScoringResult(_Strict):
 class TaskResult(_Strict):
     """A task: version, hashes of prompt and data, settings, samples, both scorings.
 
-    `protocol`: the authors' way of asking it, where it was asked so.
+    `protocol`: the authors' way of asking it, where it was asked so. `of`: how many samples there
+    are, where only those with a prediction were scored.
     """
 
     version: int | Line
@@ -93,6 +94,7 @@ class TaskResult(_Strict):
     samples: Annotated[int, Field(ge=1)]
     scorings: Mapping[Role, ScoringResult]
     protocol: Line | None = None
+    of: Count | None = None
 
 
 class ScoreRow(_Strict):

@@ -166,7 +166,7 @@ def _task(
     names = tuple(forms)
     words = {label: ways[0] for label, ways in forms.items()}
     # "No" is an everyday word: it answers only where it is stated.
-    known = labels(forms, firm="No" in words.values())
+    known = labels(forms, firm="No" in words.values(), words=True)
     metrics = (metric, Metric("accuracy", label_accuracy), Metric("informedness", informedness))
     readers: dict[str, Callable[[Sample, Completion], Extraction]] = {
         "official": _official(words),
@@ -197,17 +197,25 @@ def _task(
     )
 
 
-def _yes_no(yes: str, no: str, adjective: str) -> dict[str, tuple[str, ...]]:
-    """The forms of a yes-or-no question; the label numbered 0 comes first."""
+def _yes_no(yes: str, no: str, *said: str) -> dict[str, tuple[str, ...]]:
+    """The forms of a yes-or-no question; the label numbered 0 comes first.
+
+    `said` are words for what is asked: "ironic" says yes, and "not ironic" no.
+    """
+    denied = (f"{word} {s}" for s in said for word in _DENIALS)
     return {
-        no: ("No", "nope", "false", f"not {adjective}", f"non-{adjective}"),
-        yes: ("Yes", "yeah", "yep", "true", adjective),
+        no: ("No", "nope", "false", *denied, *(f"non-{s}" for s in said)),
+        yes: ("Yes", "yeah", "yep", "true", *said),
     }
 
 
+_DENIALS = (
+    *("not", "not an", "not a", "no", "non", "not really", "not necessarily", "not considered"),
+    *("not contain", "not contain any", "not use", "not use any"),
+)
 _MASKS = "In the tweets @user stands for a name and http for a link.\n\n"
 
-_IRONY = _yes_no("irony", "non_irony", "ironic")
+_IRONY = _yes_no("irony", "non_irony", "ironic", "irony")
 IRONY = _task(
     "irony",
     "Irony in tweets",
@@ -227,7 +235,7 @@ IRONY = _task(
 HATE = _task(
     "hate",
     "Hate speech against women and immigrants in tweets",
-    _yes_no("hate", "not-hate", "hateful"),
+    _yes_no("hate", "not-hate", "hateful", "hate speech"),
     Metric("macro_f1", macro_f1),
     Prompt(
         "You moderate a social network. Decide whether a tweet is hate speech against women or "

@@ -183,7 +183,7 @@ class Rewards:
     ) -> ScoredAnswer:
         """The evaluation's score of an answer, and the shaping terms added to its value."""
         completion = own.parsed(answer)
-        score = own.scoring.score(own.sample, [completion], self.services)
+        score = own.scoring.safely(own.sample, [completion], self.services)
         if not score.scored or math.isnan(score.value):
             return NOT_SCORED
         gold = (own.row.answer, own.row.rationale)

@@ -6,19 +6,19 @@ It needs no model: tests use it, and it scores the outputs of other programs.
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from ...tasks.errors import BadRow, RedoneError, UnknownName
-from ...tasks.registry import by_name
+from ...tasks.errors import RedoneError, UnknownName
+from ...tasks.extraction import clean
 from ...tasks.schema import Completion, Request, Sample
-from ...tasks.sources import json_objects, samples
+from ...tasks.sources import samples
 from ...tasks.task import Task
 from .output import postprocess
+from .predictions import read_predictions
 
 Answer = Callable[[Request], str | Completion]
 """A text is what a model wrote, thinking included; a completion is taken as it is."""
@@ -31,6 +31,8 @@ class ScriptedModel:
         answers: A function of the request, or texts (lists of texts: one per draw) by sample id.
         name: Shown in tables.
         fingerprint: Identity of the answers; by default the hash of the table.
+
+    `predicted` are the ids of the samples in the table, None for a function.
     """
 
     backend = "scripted"
@@ -44,9 +46,10 @@ class ScriptedModel:
         fingerprint: str | None = None,
     ) -> None:
         self.name = name
+        self.predicted = None if callable(answers) else frozenset(answers)
         self._answer = answers if callable(answers) else _look_up(answers)
         if fingerprint is None:
-            content = name if callable(answers) else dict(answers)
+            content = name if callable(answers) else clean(dict(answers))
             packed = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
             fingerprint = hashlib.sha256(packed).hexdigest()[:16]
         self._fingerprint = fingerprint
@@ -84,7 +87,8 @@ def _look_up(answers: Mapping[str, str | Sequence[str]]) -> Answer:
         except KeyError:
             raise RedoneError(
                 f"There is no prediction for sample {request.sample}. Every sample of the "
-                "selected tasks needs one; --tasks, --partition and --limit narrow the selection."
+                "selected tasks needs one; --tasks, --partition and --limit narrow the selection, "
+                "and --only-predicted scores the samples that have one."
             ) from None
         if isinstance(found, str):
             return found
@@ -109,13 +113,9 @@ BASELINES: Mapping[str, Callable[[Task, Sample], str]] = {
 def load(name: str, tasks: Sequence[Task], folder: Path) -> ScriptedModel:
     """The model of `--backend scripted --model NAME`: one of `BASELINES`, or a predictions file.
 
-    A predictions file is JSON or JSON lines of objects with `prediction` (a text, or a list of
-    texts, one per draw) and either `id` (a sample id) or `task` and `index` (0-based row in the
-    task's file, counted within its split; `split` may name it).
-
     Raises:
         UnknownName: Neither of them.
-        BadRow: A row of the file is not as described.
+        BadRow: A row of the file is not as `read_predictions` describes it.
     """
     if name in BASELINES:
         predict = BASELINES[name]
@@ -124,34 +124,4 @@ def load(name: str, tasks: Sequence[Task], folder: Path) -> ScriptedModel:
     path = Path(name)
     if not path.is_file():
         raise UnknownName("baseline or predictions file", name, BASELINES)
-    ids = {(t.name, s.split, s.index): s.id for t in tasks for s in samples(t, folder)}
-    only_split = {task: split for task, split, _ in ids}
-    table: dict[str, Any] = {}
-    for number, row in enumerate(json_objects(path), 1):
-        if not isinstance(row, dict):
-            raise BadRow(f"{path}, row {number}: an object is expected.")
-        text = row.get("prediction")
-        texts = text if isinstance(text, list) and text else [text]
-        if not all(isinstance(t, str) for t in texts):
-            raise BadRow(
-                f"{path}, row {number}, field 'prediction': a text or list of texts. A row looks "
-                'like {"task": "sns_mini/ner", "index": 0, "prediction": "Paris"}.'
-            )
-        if "id" in row:
-            table[str(row["id"])] = text
-            continue
-        task, index = row.get("task"), row.get("index")
-        if not isinstance(task, str) or not isinstance(index, int):
-            raise BadRow(f"{path}, row {number}: give 'id', or 'task' (text) and 'index' (number).")
-        if task not in only_split:
-            # Of a task that is not selected; a name that is no task's is a mistake.
-            by_name(task)
-            continue
-        key = (task, row.get("split", only_split[task]), index)
-        if key not in ids:
-            raise BadRow(f"{path}, row {number}: {task} has no row {index} in split {key[1]!r}.")
-        table[ids[key]] = text
-    if unmatched := len(table.keys() - set(ids.values())):
-        note = f"{unmatched} of {len(table)} predictions match no sample of these tasks."
-        print(f"{path}: {note}", file=sys.stderr)
-    return ScriptedModel(table, name=path.name)
+    return ScriptedModel(read_predictions(path, tasks, folder), name=path.name)
