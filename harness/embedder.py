@@ -122,9 +122,24 @@ class FolderEmbedder:
         shown = logging.is_progress_bar_enabled()
         logging.disable_progress_bar()
         tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        model = AutoModel.from_pretrained(self._folder, local_files_only=True)
+        loud = logging.get_verbosity()
+        logging.set_verbosity_error()  # its report of the weights is a table; ours is an error
+        model, found = AutoModel.from_pretrained(
+            self._folder,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+        logging.set_verbosity(loud)
         if shown:
             logging.enable_progress_bar()
+        # The pooler and heads are not used.
+        missing = {*found["missing_keys"], *(name for name, _, _ in found["mismatched_keys"])}
+        if lacking := sorted(name for name in missing if "pooler" not in name):
+            raise RedoneError(
+                f"{self._folder} does not hold the weights that its config.json describes: missing "
+                f"{', '.join(lacking[:3])}. They would be random; get the model again."
+            )
         return tokenizer, model.to(self._device).eval()
 
     @cached_property

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 SIZES = {
     "vocab_size": 260, "hidden_size": 64, "d_model": 64, "n_embd": 64, "dim": 64,
     "word_embed_proj_dim": 64, "embedding_size": 64, "model_dim": 64, "emb_dim": 64,
@@ -31,14 +29,3 @@ SIZES = {
     "max_sequence_length": 512, "max_seq_len": 512,
     "initializer_range": 0.25, "init_std": 0.25, "pad_token_id": 256, "eos_token_id": 256, "bos_token_id": 256,
 }  # fmt: skip
-
-
-def shrunk(config):
-    """The configuration with small sizes, parts of it too."""
-    for name, value in SIZES.items():
-        if isinstance(getattr(config, name, None), int | float):
-            try:
-                setattr(config, name, value)
-            except Exception:
-                pass
-    return config

@@ -230,6 +230,7 @@ class LocalModel:
         self._thinking = thinking
         self._checkpoint = Checkpoint(self.name, dtype, device, base=base, trust=trust)
         self._renderer = Renderer(self._checkpoint.tokenizer, chat_template_args or {}, thinking)
+        self._renderer.rows = self._checkpoint.rows
         self.context: int | None = self._checkpoint.context
         self.thinks = self._renderer.thinks
 

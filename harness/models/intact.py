@@ -35,7 +35,7 @@ def refuse_other_kinds(path: str, config: Any) -> None:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
     kind = None
-    if getattr(config, "is_encoder_decoder", False):
+    if getattr(config, "is_encoder_decoder", False) or _by_default_encodes(type(config)):
         kind = "an encoder-decoder"
     elif (
         type(config) in MODEL_FOR_MASKED_LM_MAPPING
@@ -49,6 +49,14 @@ def refuse_other_kinds(path: str, config: Any) -> None:
             f"{path} is {kind} model ({config.model_type}), not a causal language model: it does "
             "not continue a text. Give a decoder-only model."
         )
+
+
+def _by_default_encodes(kind: type) -> bool:
+    """Whether a configuration is of encoder-decoders unless it says otherwise."""
+    try:
+        return bool(getattr(kind(), "is_encoder_decoder", False))
+    except Exception:  # one that cannot be made without arguments says so itself
+        return False
 
 
 def refuse_incomplete(path: str, config: Any, model: Any, found: Mapping[str, Iterable]) -> None:
