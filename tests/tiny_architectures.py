@@ -29,3 +29,71 @@ SIZES = {
     "max_sequence_length": 512, "max_seq_len": 512,
     "initializer_range": 0.25, "init_std": 0.25, "pad_token_id": 256, "eos_token_id": 256, "bos_token_id": 256,
 }  # fmt: skip
+
+LATENT = {"num_key_value_heads": 4}  # latent attention (DeepSeek's) has as many as queries
+OTHER_SIZES = {
+    **dict.fromkeys(
+        ("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite",
+         "glm_moe_dsa", "minicpm3", "youtu", "solar_open", "longcat_flash"), LATENT),
+    **dict.fromkeys(("codegen", "gptj"), {"rotary_dim": 8}),
+    "bailing_hybrid": LATENT | {"layer_group_size": 2, "v_head_dim": 16},
+    "bamba": {"attn_layer_indices": [1, 3]},
+    "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8.0},
+             "ffn_config": {"hidden_size": 64, "ffn_hidden_size": 96, "moe_num_experts": 4}},
+    "falcon": {"head_dim": None},
+    "gpt_neo": {"attention_types": [[["global", "local"], 2]], "num_hidden_layers": None,
+                "window_size": 32},
+    "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
+    "kimi_linear": LATENT | {"layer_types": ["linear_attention", "full_attention"] * 2,
+                             "linear_head_dim": 16, "linear_num_heads": 4},
+    "lfm2": {"layer_types": ["conv", "full_attention"] * 2},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
+    "mamba2": {"num_heads": 8, "head_dim": 16, "state_size": 8},
+    "xlstm": {"v_head_dim": None, "qk_head_dim": None, "head_dim": None, "qk_dim_factor": 1.0},
+    "zaya": {"num_experts_per_tok": 1, "router_hidden_size": 32},
+    "qwen4_exp_text": {"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 16,
+                       "indexer_budget": 64, "indexer_compress_ratio": 4, "hc_lowrank": 8},
+    "gemma4_text": {"head_dim": 16, "hidden_size_per_layer_input": 16,
+                    "vocab_size_per_layer_input": 260, "global_head_dim": 16},
+    "gemma4_unified_text": {"head_dim": 16, "global_head_dim": 16},
+    "gemma3n_text": {"num_kv_shared_layers": 0, "hidden_size_per_layer_input": 16,
+                     "vocab_size_per_layer_input": 260, "laurel_rank": 8,
+                     "activation_sparsity_pattern": [0.0] * 4},
+}  # fmt: skip
+
+
+def tiny_architecture(kind: str):
+    """The configuration of a model type, with every size small that it has."""
+    import inspect
+
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    cls = CONFIG_MAPPING[kind]
+    usual, fields = cls(), {*inspect.signature(cls.__init__).parameters, *cls.__annotations__}
+    sizes = SIZES | OTHER_SIZES.get(kind, {})
+
+    def has(name):
+        try:
+            return isinstance(getattr(usual, name, None), int | float)
+        except Exception:  # some differ by layer
+            return True
+
+    chosen = {
+        n: v for n, v in sizes.items() if n in fields or n in OTHER_SIZES.get(kind, {}) or has(n)
+    }
+    return cls(**{n: v for n, v in chosen.items() if v is not None})
+
+
+def tiny_network(config, seed: int = 3):
+    """A random model of a configuration, in evaluation mode."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():  # biases and norms at their initial 0 and 1 would hide mistakes
+        for name, weight in model.named_parameters():
+            if name.endswith("bias") or "norm" in name:
+                weight.add_(torch.randn_like(weight) * 0.2)
+    return model
