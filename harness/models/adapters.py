@@ -6,6 +6,7 @@ and says nothing of the base's content. What can be known is compared: layers an
 
 from __future__ import annotations
 
+import pickle
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,7 @@ def rows_of_adapter(files: ModelFiles, config: Any) -> int | None:
     from transformers import AutoModelForCausalLM
 
     folder = _adapter(files)
-    shapes = _shapes(folder)
+    shapes = _shapes(files)
     with torch.device("meta"):
         model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=files.code)
     have = {
@@ -155,18 +156,26 @@ def _adapter(files: ModelFiles) -> Path:
     return files.adapter
 
 
-def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Shapes of an adapter's tensors by name, read from the files' headers."""
+def _shapes(files: ModelFiles) -> dict[str, tuple[int, ...]]:
+    """Shapes of an adapter's tensors by name; of safetensors the headers are read only."""
+    import torch
     from safetensors import SafetensorError, safe_open
 
-    shapes = {}
-    for path in sorted(folder.glob("adapter_model*.safetensors")):
+    folder, shapes = _adapter(files), {}
+    pattern = "adapter_model*.bin" if files.adapter_pickled else "adapter_model*.safetensors"
+    for path in sorted(folder.glob(pattern)):
         try:
+            if files.adapter_pickled:
+                stored = torch.load(path, map_location="cpu", weights_only=True)
+                shapes |= {n.removeprefix(_PREFIX): tuple(t.shape) for n, t in stored.items()}
+                continue
             with safe_open(path, framework="numpy") as file:
                 for name in file.keys():  # noqa: SIM118 (no mapping)
                     shapes[name.removeprefix(_PREFIX)] = tuple(file.get_slice(name).get_shape())
-        except (SafetensorError, OSError) as error:
-            raise RedoneError(f"{path} cannot be read: {error}.") from None
+        except (SafetensorError, OSError, RuntimeError, ValueError, AttributeError) as error:
+            raise RedoneError(f"{path} cannot be read: {first_line(error)}.") from None
+        except pickle.UnpicklingError as error:
+            raise RedoneError(f"{path} holds more than weights: {first_line(error)}.") from None
     return shapes
 
 

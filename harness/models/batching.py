@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LONG, _SHORT = 40, 9  # tokens of the rows that are tried
 _STEPS = 3  # tokens that are generated behind them
 _NOISE = {"float32": 1e-3}  # of the logits' norm: rounding stays below
-_NOISE_16 = 3e-2
+_NOISE_16 = 0.05  # a router of experts that is nearly undecided may turn with the rounding
 _PADDED_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 """Kinds of layers that have masks only; others carry states."""
 

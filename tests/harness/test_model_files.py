@@ -120,6 +120,12 @@ def test_an_adapter_with_tokens_of_its_own(with_new_tokens, kind, more, settings
     assert answers(model) == answers(HfModel(merged))
 
 
+def test_a_pickled_adapter_with_tokens_of_its_own(with_new_tokens, tmp_path):
+    folder, merged = with_new_tokens(modules_to_save=["embed_tokens", "lm_head"])
+    copy = pickled(folder, tmp_path / "a")
+    assert answers(HfModel(copy, trust=Trust(pickles=True))) == answers(HfModel(merged))
+
+
 def test_an_adapter_whose_new_tokens_have_no_head(with_new_tokens, tmp_path):
     from safetensors.torch import load_file, save_file
 
