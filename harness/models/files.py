@@ -170,7 +170,7 @@ def model_files(path: str, trust: Trust, base: str | None = None) -> ModelFiles:
     folder = Path(path).expanduser()
     if not folder.exists():
         raise _absent(folder, path)
-    _refuse_pointers(folder)
+    refuse_pointers(folder)
     if (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
         below = model_files(_base_of(folder, path, base), trust)
         pickled = _pickled(folder, path, trust)
@@ -200,7 +200,7 @@ def model_files(path: str, trust: Trust, base: str | None = None) -> ModelFiles:
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
-def _refuse_pointers(path: Path) -> None:
+def refuse_pointers(path: Path) -> None:
     """Raise if a file of a model is what git has in its place until Git LFS has fetched it."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     endings = {*_SUFFIXES, *PICKLED, ".gguf", ".py"}
