@@ -289,7 +289,8 @@ def _choose(rows: Sequence[Row]) -> Callable[[Tensor, Tensor], Tensor]:
 
     def choose(_: Tensor, scores: Tensor) -> Tensor:
         live = [i for i, row in enumerate(rows) if row.open]
-        check_finite(scores[live].float(), [rows[i] for i in live])
+        some = scores if len(live) == len(rows) else scores[live]
+        check_finite(some.float(), [rows[i] for i in live])
         for i, row in enumerate(rows):
             if row.source is not None and row.open:
                 token = draw(scores[i], row.request.settings, row.source)

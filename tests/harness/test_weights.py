@@ -214,12 +214,8 @@ def test_weights_are_read_in_one_place():
 
 
 def test_on_the_command_line(tiny_model, tmp_path, capsys):
-    folder = changed(tiny_model("llama"), tmp_path / "m", num_hidden_layers=4)
-    (folder / "config.json").write_text(
-        (folder / "config.json")
-        .read_text()
-        .replace('"max_position_embeddings": 512', '"max_position_embeddings": 4096')
-    )
+    config = {"num_hidden_layers": 4, "max_position_embeddings": 1 << 16}
+    folder = changed(tiny_model("llama"), tmp_path / "m", **config)
     arguments = ["--model", str(folder), "--tasks", "sns_mini/gender", "--limit", "1"]
     assert main([*arguments, "--output", str(tmp_path / "r")]) != 0
     assert "missing model.layers.3.input_layernorm.weight" in capsys.readouterr().err
