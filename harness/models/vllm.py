@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from itertools import count, islice
+from math import isfinite
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -128,6 +129,7 @@ class VllmModel(LocalModel):
         """
         if self._engine is not None:
             return
+        self._checkpoint.check_names()
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         from vllm import EngineArgs, LLMEngine  # pyright: ignore
@@ -244,6 +246,7 @@ class VllmModel(LocalModel):
         params: dict[str, Any] = {
             "temperature": settings.temperature,
             "max_tokens": settings.max_tokens + settings.max_thinking_tokens,
+            "logprobs": 0,  # of the tokens that it writes, which show logits that are not finite
         }
         # vLLM's stop texts act on thinking too, ours do not: `Answer` applies them instead.
         if settings.max_thinking_tokens == 0:
@@ -261,6 +264,7 @@ class VllmModel(LocalModel):
         ids, tables = output.prompt_token_ids, output.prompt_logprobs
         start = len(ids) - scored
         for token, table in zip(ids[start:], tables[start:], strict=True):
+            self._check_finite(table[token].logprob, pending)
             pending.logprob += table[token].logprob
             pending.greedy = pending.greedy and table[token].rank == 1
         if pending.scored:
@@ -273,8 +277,19 @@ class VllmModel(LocalModel):
             greedy=pending.greedy,
         )
 
+    @staticmethod
+    def _check_finite(logprob: float | None, pending: Pending) -> None:
+        """Raise `RedoneError` for a log-probability that is NaN or infinite."""
+        if logprob is not None and not isfinite(logprob):
+            raise RedoneError(
+                f"vLLM's log-probabilities are not finite ({logprob}) for sample "
+                f"{pending.request.sample!r}: the model's weights are damaged, or its arithmetic "
+                "overflows (often float16). Restore the weights, or pass another --dtype."
+            )
+
     def _read(self, pending: Pending, written: Any, seconds: float) -> Completion:
         """Apply the rules of every backend to the tokens: vLLM has a single limit only."""
+        self._check_finite(written.cumulative_logprob, pending)
         answer = Answer(
             pending.request.settings, self._renderer.decode, self._checkpoint.eos, pending.opened
         )

@@ -69,7 +69,10 @@ class RowTokenizer:
     @classmethod
     def of(cls, source: Checkpoint) -> RowTokenizer:
         """That of a model folder."""
-        return cls(Renderer(source.tokenizer, {}, "auto"), _turn_end(source))
+        made = cls(Renderer(source.tokenizer, {}, "auto"), _turn_end(source))
+        made.renderer.rows = source.rows
+        made.renderer.check_known([made.end])
+        return made
 
     def turn(self, messages: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
         """A conversation and the answer to learn."""
@@ -87,11 +90,13 @@ class RowTokenizer:
         eos: int = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else self.end  # type: ignore[assignment]
         if not ids or ids[0] != self.renderer.first_token:
             ids = [self.renderer.first_token, *ids]
+        self.renderer.check_known([*ids, eos])
         return ids[:1], [*ids[1:], eos]
 
     def _ids(self, text: str) -> list[int]:
-        found = self.renderer.tokenizer(text, add_special_tokens=False, verbose=False)
-        return found["input_ids"]  # type: ignore[return-value]
+        found: Any = self.renderer.tokenizer(text, add_special_tokens=False, verbose=False)
+        self.renderer.check_known(found["input_ids"])
+        return found["input_ids"]
 
 
 def _turn_end(source: Checkpoint) -> int:
