@@ -27,10 +27,10 @@ import orjson
 from ..tasks.errors import RedoneError
 from ..tasks.prompts import messages, prompt_for, prompt_hash, shorten
 from ..tasks.protocol import OWN, Protocol
-from ..tasks.registry import by_name
+from ..tasks.registry import by_name, record_of
 from ..tasks.schema import Request, Sample, Services, Settings
-from ..tasks.sources import DataPaths, data_hash, samples
-from ..tasks.task import ROOM, Prompt, Task
+from ..tasks.sources import INCLUDE_VARIABLE, DataPaths, data_hash, samples
+from ..tasks.task import LM_EVAL, ROOM, Prompt, Task
 from .display import Progress
 from .models.base import Model
 from .records import RequestRecord, ResponseRecord, Results, RunInfo, RunRequest, SampleRecord
@@ -131,11 +131,19 @@ def evaluate(
     Raises:
         RunMismatch: The folder holds a run of another request.
         RunInUse: Another process is working on the folder.
+        RedoneError: The model cannot be asked. Predictions that turn out to be wrong leave no run
+            behind, so that the corrected file can be scored into the same folder.
     """
     with RunFolder(folder) as run:
-        total = prepare(run, plan, model, info)
-        with Progress(total) as progress:
-            ask(run, plan, model, progress)
+        scripted = run.run is None and model.environment().get("backend") == "scripted"
+        try:
+            total = prepare(run, plan, model, info)
+            with Progress(total) as progress:
+                ask(run, plan, model, progress)
+        except RedoneError:
+            if scripted:
+                run.discard()
+            raise
         tasks = {task.name: task for task in plan.tasks}
         scores = score_run(run, records_of(run, plan, model), tasks, services)
         return write_results(run, scores, tasks, services, resamples)
@@ -162,13 +170,25 @@ def tasks_of_run(folder: Path, data: DataPaths | None = None) -> list[Task]:
     if run is None:
         raise no_run(folder)
     requested = run["request"]["tasks"]
-    tasks = [by_name(name, data) for name in requested]
+    tasks = [_task_again(name, data, folder) for name in requested]
     changed = [task.name for task in tasks if requested[task.name]["version"] != task.version]
     if changed:
         raise RunUnreadable(
             f"{folder} was made with other versions of {', '.join(changed)}. Evaluate again."
         )
     return tasks
+
+
+def _task_again(name: str, data: DataPaths | None, folder: Path) -> Task:
+    try:
+        return by_name(name, data)
+    except RedoneError as error:
+        if not name.startswith(LM_EVAL):
+            raise
+        raise RedoneError(
+            f"Scoring {folder} again needs lm-eval, the definition of {name} (your own: its folder "
+            f"in ${INCLUDE_VARIABLE}) and its data: {error}"
+        ) from None
 
 
 def load_services(embedder: str | Path | None, allow_code: bool, tasks: Iterable[Task]) -> Services:
@@ -331,7 +351,8 @@ def prepare(folder: RunFolder, plan: Plan, model: Model, info: Mapping[str, Any]
             file=sys.stderr,
         )
     data = {name: data_hash(found) for name, found in ids.items()}
-    folder.start(request_of(plan, model, data), answers, model.environment(), info)
+    records = {task.name: record for task in plan.tasks if (record := record_of(task))}
+    folder.start(request_of(plan, model, data), answers, model.environment(), info, records)
     return answers
 
 

@@ -108,7 +108,7 @@ def _task_result(
         "title": task.title,
         "category": task.category,
         "capability": task.capability,
-        "chance": {"metric": task.chance.metric, "value": task.chance.value},
+        "chance": task.chance.record(),
         "samples": effort.samples,
         **({} if of is None else {"of": of}),
         "missing": effort.missing,

@@ -221,15 +221,20 @@ class RunFolder:
             self.responses.close()
         finally:
             if self._new and not (self.path / "run.json").exists():
-                self._discard()
+                self.discard()
             self._lock.release()
 
-    def _discard(self) -> None:
-        """Removes a folder that never became a run: there is nothing to resume."""
+    def discard(self) -> None:
+        """Removes what a run wrote that never was one: there is nothing to resume."""
+        self.samples.close()
+        self.responses.close()
+        names = (self.path / "run.json", self.samples.path, self.responses.path)
         with contextlib.suppress(OSError):
-            self.samples.path.unlink(missing_ok=True)
-            (self.path / ".lock").unlink(missing_ok=True)
-            self.path.rmdir()
+            for path in names:
+                path.unlink(missing_ok=True)
+            if self._new:
+                (self.path / ".lock").unlink(missing_ok=True)
+                self.path.rmdir()
 
     @property
     def run(self) -> RunRecord | None:
@@ -265,11 +270,12 @@ class RunFolder:
         answers: int = 0,
         environment: Mapping[str, Any] | None = None,
         info: Mapping[str, Any] | None = None,
+        definitions: Mapping[str, Any] | None = None,
     ) -> None:
         """Writes run.json: from now on the folder belongs to this request.
 
-        `answers` is the number of responses of the complete run; `environment` that of the model
-        and `info` (`evaluate.run_info`) are recorded beside the request.
+        `answers` is the number of responses of the complete run; `environment` that of the model,
+        `info` (`evaluate.run_info`) and `definitions` are recorded beside the request.
         """
         self.samples.close()
         record = {
@@ -279,6 +285,7 @@ class RunFolder:
             "answers": answers,
             "environment": environment or {},
             **(info or {}),
+            **({"definitions": definitions} if definitions else {}),
         }
         self.write("run.json", record)
 

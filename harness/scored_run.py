@@ -22,7 +22,7 @@ import numpy as np
 import orjson
 
 from ..tasks.errors import RedoneError, UnknownName
-from ..tasks.registry import by_name
+from ..tasks.registry import of_run
 from ..tasks.schema import Scoring
 from ..tasks.task import Task
 from .json_file import to_json, write_file
@@ -130,7 +130,8 @@ class ScoredRun:
     @cached_property
     def tasks(self) -> dict[str, Task]:
         """By name, in the order of the tables; their statistics are those of the run."""
-        tasks = {name: by_name(name) for name in self.results["tasks"]}
+        definitions = self.run.get("definitions", {})
+        tasks = {name: of_run(name, definitions) for name in self.results["tasks"]}
         for name, task in tasks.items():
             version = self.request["tasks"][name]["version"]
             if not task.reads(version):
@@ -229,6 +230,19 @@ _FILES = ("run.json", "results.json", "scores.parquet")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
+def refuse_baseline(name: str, folder: Path, replace: bool) -> None:
+    """Raises if a baseline cannot be saved under a name, or would replace one unasked."""
+    if not _NAME.fullmatch(name):
+        raise RedoneError(
+            f"Baseline name {name!r}: letters, digits, '.', '_' and '-' are expected."
+        )
+    if (folder / name).exists() and not replace:
+        raise RedoneError(
+            f"There is a baseline {name!r} in {folder}, on which gates may rest. Choose another "
+            "name, or replace it with --replace."
+        )
+
+
 def save_baseline(run: ScoredRun, name: str, folder: Path = BASELINES) -> Path:
     """Saves a run as a baseline, replacing one of this name; returns the baseline's folder.
 
@@ -237,10 +251,7 @@ def save_baseline(run: ScoredRun, name: str, folder: Path = BASELINES) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not _NAME.fullmatch(name):
-        raise RedoneError(
-            f"Baseline name {name!r}: letters, digits, '.', '_' and '-' are expected."
-        )
+    refuse_baseline(name, folder, replace=True)
     target = folder / name
     partial = folder / f".{name}.partial"
     shutil.rmtree(partial, ignore_errors=True)

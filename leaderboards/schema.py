@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..harness.json_file import write_file
 from ..tasks.errors import RedoneError
+from ..tasks.task import LM_EVAL
 
 SCHEMA_VERSION = 1
 MAX_BYTES = 2_000_000
@@ -34,8 +35,9 @@ Line = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_print
 Hash16 = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Signed = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_printable)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Percent = Annotated[float, Field(ge=-1, le=100, allow_inf_nan=False)]
-"""-1 is what one official rule prints for "undefined"."""
+Points = Annotated[float, Field(ge=-1, allow_inf_nan=False)]
+"""Percent, but for perplexities and their like; -1 is what one official rule prints for
+"undefined"."""
 Count = Annotated[int, Field(ge=0, le=100_000_000)]
 Role = Literal["corrected", "official"]
 
@@ -71,9 +73,9 @@ class ScoringResult(_Strict):
 
     scoring: Line
     primary: Line
-    score: Percent | None
-    low: Percent | None
-    high: Percent | None
+    score: Points | None
+    low: Points | None
+    high: Points | None
     metrics: Mapping[Line, Number | None]
     not_scored: Count
     sums: list[Number] | None
@@ -102,9 +104,9 @@ class ScoreRow(_Strict):
 
     level: Literal["task", "category", "benchmark", "suite"]
     name: Line
-    score: Percent | None
-    low: Percent | None
-    high: Percent | None
+    score: Points | None
+    low: Points | None
+    high: Points | None
     signature: Signed
 
 
@@ -137,7 +139,7 @@ class Request(_Strict):
 
 
 class Submission(_Strict):
-    """The whole file; `created` is the run's."""
+    """The whole file; `created` is the run's, as are the records of tasks that no table has."""
 
     schema_version: Literal[1]
     created: Line
@@ -147,6 +149,18 @@ class Submission(_Strict):
     request: Request
     tasks: Annotated[Mapping[Line, TaskResult], Field(min_length=1)]
     tables: Mapping[Role, list[ScoreRow]]
+    definitions: Mapping[Line, dict[str, Any]] = {}
+
+    @model_validator(mode="after")
+    def _percent(self) -> Submission:
+        """Only tasks of lm-eval have scores with a scale of their own."""
+        scored = [(name, each) for name, t in self.tasks.items() for each in t.scorings.values()]
+        rows = [(row.name, row) for rows in self.tables.values() for row in rows]
+        for name, record in [*scored, *rows]:
+            figures = [x for x in (record.score, record.low, record.high) if x is not None]
+            if not name.startswith(LM_EVAL) and max(figures, default=0.0) > 100:
+                raise ValueError(f"{name}: a score should be less than or equal to 100")
+        return self
 
     def signed_request(self) -> dict[str, Any]:
         """The request in the form that signatures are computed from."""

@@ -72,7 +72,7 @@ def _run(options: Namespace) -> int:
     from .schema import write_diagnosis
 
     run = ScoredRun(options.run)
-    diagnosis = diagnose(run, _config(options))
+    diagnosis = diagnose(run, _config(options, list(run.results["tasks"])))
     path = Path(options.output or run.path / "diagnosis.json")
     content = write_diagnosis(diagnosis, path)
     if options.json:
@@ -82,8 +82,8 @@ def _run(options: Namespace) -> int:
     return 0
 
 
-def _config(options: Namespace) -> DiagnosisConfig:
-    """The settings that the options give, checked."""
+def _config(options: Namespace, own: Sequence[str]) -> DiagnosisConfig:
+    """The settings that the options give, checked; `own` are the names of the run's tasks."""
     from ...tasks.sources import SELECTIONS
     from ..records import ROLES
     from ..scored_run import ScoredRun
@@ -105,18 +105,21 @@ def _config(options: Namespace) -> DiagnosisConfig:
     return DiagnosisConfig(
         role=options.scoring,
         partition=options.partition,
-        targets=numbers(options.target, "--target", 0, 100),
+        targets=numbers(options.target, "--target", 0, 100, own),
         against=against,
         published=published,
-        weights=numbers(options.weight, "--weight", 0, 1000),
+        weights=numbers(options.weight, "--weight", 0, 1000, own),
     )
 
 
-def numbers(options: Sequence[str], option: str, low: float, high: float) -> dict[str, float]:
+def numbers(
+    options: Sequence[str], option: str, low: float, high: float, own: Sequence[str] = ()
+) -> dict[str, float]:
     """The number, from `low` to `high`, of each task that `--target` or `--weight` gives.
 
     Each is `NAME=NUMBER`, or a TOML file of such lines; a name is a task, a glob, a benchmark or a
-    suite. A later one replaces an earlier one.
+    suite; or one of the run's `own` tasks, which no table may have. A later one replaces an earlier
+    one.
 
     Raises:
         UnknownName: A name that means no task.
@@ -124,6 +127,7 @@ def numbers(options: Sequence[str], option: str, low: float, high: float) -> dic
         MissingData, BadRow: A file that is not there, or not TOML.
     """
     from ...tasks.registry import find
+    from ...tasks.task import LM_EVAL
     from ..json_file import read_toml
 
     found: dict[str, float] = {}
@@ -139,7 +143,11 @@ def numbers(options: Sequence[str], option: str, low: float, high: float) -> dic
                 raise RedoneError(
                     f"{option} {name}={number}: a number from {low:g} to {high:g} is expected."
                 )
-            found |= {task.name: value for task in find(None, name)}
+            known: list[str] = []
+            if name.startswith(LM_EVAL):
+                known = [task for task in own if task == name or task.startswith(f"{name}/")]
+            names = known or [task.name for task in find(None, name)]
+            found |= dict.fromkeys(names, value)
     return found
 
 

@@ -28,6 +28,7 @@ def parser() -> Parser:
     add("--show-policy", action="store_true", help="print the default policy and exit")
     add("--baseline", metavar="NAME", help="use a saved baseline as the base")
     add("--save-baseline", metavar="NAME", help="save the last run as a baseline")
+    add("--replace", action="store_true", help="--save-baseline may replace one of that name")
     add("--baselines", metavar="DIR", default="baselines", help="folder of baselines (./baselines)")
     add("--allow", metavar="FIELDS", default="", help="compare even if these fields differ")
     add("--partition", metavar="NAME", help="overrides the policy's partition")
@@ -64,9 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: Namespace, gate: bool) -> int:
     """Gates the candidate, or only saves it as a baseline; returns the exit code."""
-    from ..scored_run import ScoredRun, save_baseline
+    from ..scored_run import ScoredRun, refuse_baseline, save_baseline
 
     folder, candidate, code = Path(options.baselines), ScoredRun(options.runs[-1]), 0
+    if options.save_baseline:  # before anything is computed
+        refuse_baseline(options.save_baseline, folder, options.replace)
     if gate:
         code = _gate(options, candidate)
     if options.save_baseline:
