@@ -13,6 +13,7 @@ template. What is ignored: batch size, threads, workers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from ..tasks.errors import RedoneError, UnknownName
-from ..tasks.registry import table_of
+from ..tasks.registry import own_suite, table_of
 from ..tasks.schema import Metric
 from .records import services_of
 from .run_folder import NotComparable, flatten, shown
 from .scored_run import ScoredRun, TaskScores
-from .stats import Discordance, bootstrap, mcnemar, nested_mean, percentile_interval, sign_flip
+from .stats import Discordance, bootstrap, mcnemar, nested_mean, sign_flip, unseen_error, upper_end
 
 RESAMPLES = 10_000
 
@@ -68,6 +69,7 @@ class Difference:
         samples: Number of pairs.
         base, candidate: The figures, unrounded, NaN where undefined.
         resampled: Differences, shape [B].
+        largest: Points; no difference can be larger.
     """
 
     level: str
@@ -78,6 +80,7 @@ class Difference:
     base: float
     candidate: float
     resampled: np.ndarray
+    largest: float = math.inf
 
     @property
     def difference(self) -> float:
@@ -88,11 +91,20 @@ class Difference:
         """The standard error of the difference."""
         return float(self.resampled.std())
 
-    def interval(self, alpha: float) -> tuple[float, float]:
-        """The central (1 - 2 alpha) interval."""
-        if np.isnan(self.resampled).any():
-            return float("nan"), float("nan")
-        return percentile_interval(self.resampled, 1 - 2 * alpha)
+    def interval(self, alpha: float, upper: float | None = None) -> tuple[float, float]:
+        """The interval with error alpha at its lower end and `upper` (alpha) at its upper end."""
+        return difference_interval(self.resampled, self.largest, alpha, upper)
+
+
+def difference_interval(
+    resampled: np.ndarray, largest: float, alpha: float, upper: float | None = None
+) -> tuple[float, float]:
+    """The interval of resampled differences [B], within what is possible; NaN where undefined."""
+    low = -upper_end(-resampled, alpha)
+    high = upper_end(resampled, alpha if upper is None else upper)
+    if math.isnan(low):
+        return low, high
+    return max(-largest, min(low, largest)), min(largest, max(high, -largest))
 
 
 @dataclass(frozen=True)
@@ -226,6 +238,9 @@ def differences(
     each one's primary metric.
     """
     before, after, moved = _figures(matched, resamples, seed, metric)
+    largest = {name: _span(mine, metric) for name, (mine, _) in matched.items()}
+    rows = table_of(list(matched))
+    own = own_suite(rows)
     return [
         Difference(
             row.level,
@@ -236,9 +251,16 @@ def differences(
             nested_mean(row.groups, before),
             nested_mean(row.groups, after),
             nested_mean(row.groups, moved),
+            nested_mean(row.groups, largest),
         )
-        for row in table_of(list(matched))
+        for row in (*rows, *((own,) if own else ()))
     ]
+
+
+def _span(scores: TaskScores, named: str | None) -> float:
+    """The largest difference that is possible in a metric of a task."""
+    metric = scores.scoring.metric(named)
+    return metric.highest - metric.lowest if metric else math.inf
 
 
 def _no_points(metric: Metric | None, name: str | None) -> str | None:
@@ -294,7 +316,7 @@ def _figures(
         undefined = np.isnan(moved)
         if not undefined.all():
             moved[undefined] = np.median(moved[~undefined])
-        unseen = 100 / (len(sums[name].clusters) + 2)
+        unseen = unseen_error(len(sums[name].clusters))
         resampled[name] = moved + generator.normal(0, unseen, size=resamples)
     return base, candidate, resampled
 

@@ -123,7 +123,7 @@ def evaluate(
         model: The model. The caller closes it.
         services: What scoring may use.
         info: Recorded in run.json (`run_info`).
-        resamples: Bootstrap resamples of the intervals.
+        resamples: Of metrics that are no function of sums.
 
     Returns:
         The content of results.json.

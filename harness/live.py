@@ -18,12 +18,11 @@ import orjson
 from ..tasks.registry import of_run, table_of
 from ..tasks.schema import Services
 from .records import ResponseRecord, Results, SampleRecord
-from .results import Estimate, estimates_of, mean_of
+from .results import RESAMPLES, Estimate, estimates_of, mean_of
 from .run_folder import RunFolder, RunUnreadable, no_run
 from .score import Effort, RunScores, Tally, complete_draws, scores_of
 
 ROLE = "corrected"
-RESAMPLES = 300
 RECENT = 256
 """Latest answers, over which the rate is averaged."""
 FAILURES = 50

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..tasks.registry import TableRow, table_of
-from ..tasks.schema import Metric, Services
+from ..tasks.schema import Services
 from ..tasks.task import Task
+from .intervals import UNDEFINED, Figure, interval
 from .records import (
     ROLES,
     SCHEMA_VERSION,
@@ -27,21 +28,10 @@ from .records import (
 )
 from .run_folder import RunFolder, no_run
 from .score import Effort, RunScores, Tally
-from .stats import (
-    Sums,
-    bca_interval,
-    grouped,
-    leave_one_out,
-    nested_mean,
-    percentile_interval,
-    resampled_items,
-    resampled_sums,
-    wilson_interval,
-)
+from .stats import Sums, nested_mean, resampled_items, weights_of
 
-RESAMPLES = 1000
-OPAQUE_RESAMPLES = 100
-"""Of a metric that is computed from items: each resample costs as much as the metric itself."""
+RESAMPLES = 100
+"""Of a metric that is computed from items: each costs as much as the metric itself."""
 
 
 def write_results(
@@ -58,7 +48,7 @@ def write_results(
         scores: Its scored answers.
         tasks: By name.
         services: What scoring used; their identities are part of the signatures.
-        resamples: Bootstrap resamples of the intervals.
+        resamples: Of metrics that are no function of sums.
     """
     run = folder.run
     if run is None:
@@ -141,88 +131,60 @@ def _table_result(
 
 @dataclass(frozen=True)
 class Estimate:
-    """The point estimate of a metric (as printed) and its variation.
+    """A score of one task or a mean over tasks.
 
     Attributes:
-        point: In percent.
-        resampled: Shape [B].
-        left_out: The metric without each cluster of the run in turn, shape [clusters].
-        exact: An interval that needs no resamples.
-        few: How many resamples there really are, where they were drawn from items.
+        point: In percent, as printed.
+        figures: Of the tasks; none where one has no scored sample.
+        weights: Of each.
     """
 
     point: float
-    resampled: np.ndarray
-    left_out: np.ndarray
-    exact: tuple[float, float] | None = None
-    few: int | None = None
+    figures: tuple[Figure, ...] = ()
+    weights: tuple[float, ...] = (1.0,)
 
     def record(self) -> Interval:
         """Score and interval, None where undefined; the number of resamples drawn from items."""
-        low, high = self.exact or bca_interval(self.resampled, self.point, self.left_out)
+        low, high = interval(self.figures, self.weights) if self.figures else UNDEFINED
+        # Authors print rounded figures.
+        low, high = min(low, self.point), max(high, self.point)
         found: Interval = {"score": _json(self.point), "low": _json(low), "high": _json(high)}
-        if self.few is not None:
-            found["item_resamples"] = self.few
+        if len(self.figures) == 1 and self.figures[0].resamples is not None:
+            found["item_resamples"] = self.figures[0].resamples
         return found
 
 
 def estimates_of(role: str, scores: RunScores, resamples: int, seed: int) -> dict[str, Estimate]:
     """The primary metric of every task under one role of scoring, by task."""
     tallies = {name: found[role] for name, found in scores.tallies.items() if role in found}
-    chosen = {name: tally for name, tally in tallies.items() if tally.stats}
-    by_cluster = {
-        name: Sums.of(np.array(tally.clusters), np.vstack(tally.stats))
-        for name, tally in chosen.items()
-    }
-    sums, clusters = grouped(by_cluster, max(1, scores.clusters), seed)
-    resampled = resampled_sums(sums, clusters, resamples, seed)
 
-    def estimate(name: str) -> Estimate:
-        if name not in chosen:
-            return Estimate(math.nan, np.full(resamples, math.nan), np.full(clusters, math.nan))
-        metric, total = chosen[name].scoring.metrics[0], sums[name].total
-        if metric.from_items is not None:
-            return _opaque(metric, chosen[name], clusters, resamples, seed)
-        exact = _exact_interval(metric.proportion, by_cluster[name])
-        with np.errstate(all="ignore"):
-            left_out = np.full(clusters, metric.from_sums(total))
-            left_out[sums[name].clusters] = leave_one_out(sums[name], metric.from_sums)
-            return Estimate(metric.point(total), metric.from_sums(resampled[name]), left_out, exact)
+    def estimate(tally: Tally | None) -> Estimate:
+        if tally is None or not tally.stats:
+            return Estimate(math.nan)
+        metric, clusters = tally.scoring.metrics[0], np.array(tally.clusters)
+        if metric.from_items is None:
+            figure = Figure.of(metric, Sums.of(clusters, np.vstack(tally.stats)))
+        else:
+            point = metric.point(np.empty(0), _flat(tally))
+            drawn = resampled_items(tally.items, clusters, metric.from_items, resamples, seed)
+            figure = Figure.of_resamples(metric, point, drawn, clusters)
+        return Estimate(figure.point, (figure,))
 
-    return {name: estimate(name) for name in scores.efforts}
-
-
-def _opaque(metric: Metric, tally: Tally, clusters: int, resamples: int, seed: int) -> Estimate:
-    """A metric that is no function of sums: fewer resamples, repeated to as many as the others."""
-    point = metric.point(np.empty(0), _flat(tally))
-    few = min(resamples, OPAQUE_RESAMPLES)
-    assert metric.from_items is not None
-    found = resampled_items(tally.items, np.array(tally.clusters), metric.from_items, few, seed)
-    unknown = np.full(clusters, math.nan)
-    return Estimate(point, np.resize(found, resamples), unknown, percentile_interval(found), few)
-
-
-def _flat(tally: Tally) -> list[Any]:
-    return [item for own in tally.items for item in own]
-
-
-def _exact_interval(proportion: tuple[int, int] | None, sums: Sums) -> tuple[float, float] | None:
-    """Wilson's interval where items are independent trials; it does not collapse at 0 or 100."""
-    if proportion is None or int(sums.items.max()) > 1:
-        return None
-    hits, count = sums.total[list(proportion)]
-    return wilson_interval(hits, count)
+    return {name: estimate(tallies.get(name)) for name in scores.efforts}
 
 
 def mean_of(groups: Sequence[Any], estimates: Mapping[str, Estimate]) -> Estimate:
     """The mean over nested groups of task names."""
-    if len(groups) == 1 and isinstance(groups[0], str):
-        return estimates[groups[0]]
+    weights = weights_of(groups)
+    point = nested_mean(groups, {name: estimates[name].point for name in weights})
+    if not all(estimates[name].figures for name in weights):
+        return Estimate(point)
+    figures = tuple(estimates[name].figures[0] for name in weights)
+    return Estimate(point, figures, tuple(weights.values()))
 
-    def mean(part: str) -> Any:
-        return nested_mean(groups, {name: getattr(e, part) for name, e in estimates.items()})
 
-    return Estimate(mean("point"), mean("resampled"), mean("left_out"))
+def _flat(tally: Tally) -> list[Any]:
+    return [item for own in tally.items for item in own]
 
 
 def _scoring_result(

@@ -1,9 +1,9 @@
 """Statistics of evaluation runs: cluster bootstrap, intervals, paired tests.
 
 - Cluster bootstrap (Davison and Hinkley 1997): whole clusters are drawn, because samples about one
-  note are not independent; the same draw serves all tasks of a run, so means over tasks and
-  categories have honest intervals too.
-- Intervals: percentile, BCa (Efron 1987), Wilson's score interval (Wilson 1927).
+  note are not independent; the same draw serves all tasks of a run and both runs of a pair, so
+  differences of means over tasks are paired too.
+- Intervals: percentile, Wilson's score interval of a proportion (Wilson 1927).
 - Paired tests: exact McNemar test (McNemar 1947), sign-flip permutation test (Fisher 1935).
 """
 
@@ -141,6 +141,16 @@ def nested_mean(groups: Sequence[Any], figures: Mapping[str, Any]) -> Any:
     return members[0] if len(members) == 1 else sum(members[1:], members[0]) / len(members)
 
 
+def weights_of(groups: Sequence[Any]) -> dict[str, float]:
+    """What each task weighs in `nested_mean`, by name; the weights add up to 1."""
+    found: dict[str, float] = {}
+    for group in groups:
+        own = {group: 1.0} if isinstance(group, str) else weights_of(group)
+        for name, weight in own.items():
+            found[name] = found.get(name, 0.0) + weight / len(groups)
+    return found
+
+
 def resampled_items(
     items: Sequence[Sequence[Any]],
     clusters: np.ndarray,
@@ -176,34 +186,29 @@ def percentile_interval(figures: np.ndarray, level: float = 0.95) -> tuple[float
     return float(low), float(high)
 
 
-def bca_interval(
-    figures: np.ndarray, point: float, left_out: np.ndarray, level: float = 0.95
-) -> tuple[float, float]:
-    """The bias-corrected and accelerated interval (Efron 1987), for skewed figures.
+def upper_end(figures: np.ndarray, alpha: float) -> float:
+    """The end of a one-sided interval: at most a share alpha of the resamples [B] is above it.
 
-    Args:
-        figures: Resampled, shape [B]; undefined ones (NaN) are left out.
-        point: The figure itself.
-        left_out: The figure without each cluster in turn; only differences among them count.
-        level: Confidence.
-
-    Returns:
-        (low, high); the percentile interval where the correction is undefined.
+    It is below a threshold exactly if the test of that threshold rejects at alpha: if no more than
+    alpha (B + 1) - 1 resamples reach it. Infinite where B is too small for that; NaN if one of the
+    figures is.
     """
-    defined, kept = figures[~np.isnan(figures)], left_out[~np.isnan(left_out)]
-    pulls = kept.mean() - kept if len(kept) else kept
-    spread = float((pulls**2).sum())
-    below = float(((defined < point) + 0.5 * (defined == point)).mean()) if len(defined) else 0.0
-    if not (0 < below < 1 and spread > 0):
-        return percentile_interval(figures, level)
-    normal = NormalDist()
-    bias, acceleration = normal.inv_cdf(below), float((pulls**3).sum()) / (6 * spread**1.5)
-    shares = []
-    for tail in ((1 - level) / 2, (1 + level) / 2):
-        z = bias + normal.inv_cdf(tail)
-        shares.append(normal.cdf(bias + z / (1 - acceleration * z)))
-    low, high = np.quantile(defined, shares)
-    return float(low), float(high)
+    if np.isnan(figures).any():
+        return float("nan")
+    allowed = int(np.floor(alpha * (len(figures) + 1) + 1e-9)) - 1
+    if allowed < 0:
+        return float("inf")
+    place = len(figures) - 1 - allowed
+    return float(np.partition(figures, place)[place])
+
+
+def unseen_error(clusters: Any) -> Any:
+    """Points: the standard error that one more cluster, fixed or broken, adds to a difference.
+
+    A task on which nothing differs has not shown that nothing can (the pseudo-observations of
+    Agresti and Min 2005). `clusters` is a number or an array.
+    """
+    return 100 / (clusters + 2)
 
 
 def wilson_interval(hits: float, count: float, level: float = 0.95) -> tuple[float, float]:
@@ -220,7 +225,9 @@ def wilson_interval(hits: float, count: float, level: float = 0.95) -> tuple[flo
     share, scale = hits / count, 1 + z * z / count
     centre = (share + z * z / (2 * count)) / scale
     half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / scale
-    return float(100 * max(0.0, centre - half)), float(100 * min(1.0, centre + half))
+    return float(100 * max(0.0, min(share, centre - half))), float(
+        100 * min(1.0, max(share, centre + half))
+    )
 
 
 @dataclass(frozen=True, slots=True)

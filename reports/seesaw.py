@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..harness.compare import difference_interval
 from ..harness.published.paper import SHIPPED, TableRow, load_paper
-from ..harness.stats import percentile_interval
-from ..tasks.registry import SUITES
+from ..tasks.registry import OWN_SUITE, SUITES
 from .stages import ReportRuns, Stage
 
 MOVES = SHIPPED / "redone2.toml"
@@ -53,7 +53,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Change:
-    """A change along one axis: points, the (1 - 2 alpha) interval, and all resamples [B]."""
+    """A change along one axis: points, the gate's interval, and all resamples [B]."""
 
     value: float
     low: float
@@ -190,35 +190,45 @@ def _axes(report: ReportRuns) -> tuple[Axis | None, Axis | None]:
     """Suites by the role that the policy gives them."""
     policy = report.policy
     table = report.base.run.results["tables"][policy.scoring]
-    names = [row["name"] for row in table if row["level"] == "suite"]
+    titles = {row["name"]: SUITES[row["name"]].title for row in table if row["level"] == "suite"}
+    own = [stage.row("suite", OWN_SUITE) for stage in report.compared]
+    titles |= {j.row.name: j.row.title for j in own if j}
+    names = list(titles)
     rules = {name: policy.suites.get(name, policy.other) for name in names}
     by_role = {
         role: [name for name in names if (found := rules[name]) and found.role == role]
-        for role in ("domain", "robustness")
+        for role in ("domain", "robustness", "other")
     }
-    domain, robustness = by_role["domain"], by_role["robustness"]
-    stand_in = False
+    domain, robustness, stand_in = by_role["domain"], by_role["robustness"], False
+    # Suites of neither role take the place that is free.
+    if not domain:
+        domain = by_role["other"]
+    elif not robustness:
+        robustness, stand_in = by_role["other"], bool(by_role["other"])
     if not robustness and len(domain) > 1:
         domain, robustness, stand_in = domain[:1], domain[1:], True
 
     def axis(role: str, suites: Sequence[str], stand_in: bool = False) -> Axis | None:
         margins = [found.margin for name in suites if (found := rules[name])]
-        titles = " and ".join(SUITES[name].title for name in suites)
-        return Axis(role, tuple(suites), titles, min(margins), stand_in) if suites else None
+        title = " and ".join(titles[name] for name in suites)
+        return Axis(role, tuple(suites), title, min(margins), stand_in) if suites else None
 
     return axis("domain", domain), axis("robustness", robustness, stand_in)
 
 
 def _change(stage: Stage, axis: Axis | None, alpha: float) -> Change | None:
     rows = [stage.row("suite", name) for name in axis.suites] if axis else []
-    found = [j.row for j in rows if j is not None]
+    found = [j for j in rows if j is not None]
     if not found or len(found) < len(rows):
         return None
-    resampled = np.mean([row.resampled for row in found], axis=0)
+    resampled = np.mean([j.row.resampled for j in found], axis=0)
     if np.isnan(resampled).any():
         return None
-    value = float(np.mean([row.difference for row in found]))
-    return Change(value, *percentile_interval(resampled, 1 - 2 * alpha), resampled)
+    if len(found) == 1:
+        return Change(found[0].row.difference, found[0].low, found[0].high, resampled)
+    value = float(np.mean([j.row.difference for j in found]))
+    largest = float(np.mean([j.row.largest for j in found]))
+    return Change(value, *difference_interval(resampled, largest, alpha), resampled)
 
 
 def published_moves() -> tuple[tuple[Move, ...], str]:

@@ -88,7 +88,7 @@ def verdict_on(stage: Stage, base: Stage, found: Seesaw) -> Verdict:
         f"{j.row.title} {change(j.row.difference)} points {interval(j.low, j.high, sign=True)}"
         for j in gate.deciding
         # For a regression, only the rows that regressed; the cards show the others.
-        if gate.outcome != "regression" or j.regressed(gate.policy.level)
+        if gate.outcome != "regression" or j.verdict == "regressed"
     )
     improved = bool(gate.deciding) and all(j.verdict == "improved" for j in gate.deciding)
     rise = any(j.require_rise and not j.passes for j in gate.deciding)

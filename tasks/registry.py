@@ -439,6 +439,17 @@ def table_of(names: Sequence[str]) -> list[TableRow]:
     return rows
 
 
+OWN_SUITE = "own"
+
+
+def own_suite(rows: Sequence[TableRow]) -> TableRow | None:
+    """The tasks of a table that no suite has, as one suite: the mean of their categories."""
+    inside = {name for row in rows if row.level == "suite" for name in row.of}
+    parts = [row for row in rows if row.level == "category" and inside.isdisjoint(row.of)]
+    count = sum(len(row.of) for row in parts)
+    return _mean("suite", OWN_SUITE, "Tasks in no suite", parts, count) if parts else None
+
+
 def _leaf(name: str, title: str) -> TableRow:
     variants = "".join(f", {variant}" for variant in name.split("+")[1:])
     return TableRow("task", name, title + variants, (name,), (name,))

@@ -197,6 +197,10 @@ class Metric:
             list of the samples' `Score.parsed`, and resampled by index, fewer times. `from_sums`
             is then unused.
         higher_is_better: False for errors and perplexities.
+        lowest, highest: What is possible, in percent; infinite where there is no bound.
+        rests_on: Sums [S] to the number of samples that the figure's least founded part rests on,
+            relative to its weight: a mean over labels of which one has 3 samples is known no better
+            than a share of 3 times the number of labels. None: all samples alike.
     """
 
     name: str
@@ -205,6 +209,9 @@ class Metric:
     proportion: tuple[int, int] | None = None
     from_items: Callable[[Sequence[Any]], float] | None = None
     higher_is_better: bool = True
+    lowest: float = 0.0
+    highest: float = 100.0
+    rests_on: Callable[[np.ndarray], float] | None = None
 
     def point(self, sums: np.ndarray, items: Sequence[Any] = ()) -> float:
         """The printed figure for one vector of sums (or, where that is needed, the items)."""

@@ -20,12 +20,13 @@ from .errors import BadRow, MissingData
 from .extract_label import extract_label, labels
 from .extraction import Extraction, failure_kind
 from .metrics.classification import (
+    INFORMEDNESS,
+    LABEL_ACCURACY,
+    MACRO_F1,
+    MACRO_RECALL,
     f1_of,
-    informedness,
-    label_accuracy,
     label_scoring,
-    macro_f1,
-    macro_recall,
+    rarest,
 )
 from .schema import Completion, Metric, Record, Sample, Settings
 from .sources import missing
@@ -167,7 +168,7 @@ def _task(
     words = {label: ways[0] for label, ways in forms.items()}
     # "No" is an everyday word: it answers only where it is stated.
     known = labels(forms, firm="No" in words.values(), words=True)
-    metrics = (metric, Metric("accuracy", label_accuracy), Metric("informedness", informedness))
+    metrics = (metric, LABEL_ACCURACY, INFORMEDNESS)
     readers: dict[str, Callable[[Sample, Completion], Extraction]] = {
         "official": _official(words),
         "corrected": lambda sample, completion: extract_label(completion, known, "en"),
@@ -197,6 +198,12 @@ def _task(
     )
 
 
+def _f1(name: str, forms: Mapping[str, Sequence[str]], chosen: Sequence[str]) -> Metric:
+    """The mean F1 of some of the labels."""
+    names = tuple(forms)
+    return Metric(name, f1_of(names, chosen), rests_on=rarest(2, names, chosen))
+
+
 def _yes_no(yes: str, no: str, *said: str) -> dict[str, tuple[str, ...]]:
     """The forms of a yes-or-no question; the label numbered 0 comes first.
 
@@ -220,7 +227,7 @@ IRONY = _task(
     "irony",
     "Irony in tweets",
     _IRONY,
-    Metric("f1_irony", f1_of(tuple(_IRONY), ["irony"])),
+    _f1("f1_irony", _IRONY, ["irony"]),
     Prompt(
         "You decide whether tweets are ironic. A tweet is ironic if its writer means something "
         "else than the words say, often the opposite: praise for what went wrong, joy about a "
@@ -236,7 +243,7 @@ HATE = _task(
     "hate",
     "Hate speech against women and immigrants in tweets",
     _yes_no("hate", "not-hate", "hateful", "hate speech"),
-    Metric("macro_f1", macro_f1),
+    MACRO_F1,
     Prompt(
         "You moderate a social network. Decide whether a tweet is hate speech against women or "
         "immigrants: it degrades, threatens or excludes people because they are women or come from "
@@ -250,7 +257,7 @@ OFFENSIVE = _task(
     "offensive",
     "Offensive language in tweets",
     _yes_no("offensive", "not-offensive", "offensive"),
-    Metric("macro_f1", macro_f1),
+    MACRO_F1,
     Prompt(
         "You moderate a social network. Decide whether the language of a tweet is offensive: "
         "swear words, insults, threats, or contempt for a person or a group, open or veiled. "
@@ -268,7 +275,7 @@ EMOTION = _task(
         "optimism": ("optimism", "optimistic", "hopeful"),
         "sadness": ("sadness", "sad", "grief"),
     },
-    Metric("macro_f1", macro_f1),
+    MACRO_F1,
     Prompt(
         "You name the emotion that a tweet mainly expresses. It is one of these four:\n"
         "anger: the writer is angry, annoyed or outraged;\n"
@@ -285,7 +292,7 @@ SENTIMENT = _task(
     "sentiment",
     "The sentiment of a tweet",
     {"negative": ("negative",), "neutral": ("neutral", "mixed"), "positive": ("positive",)},
-    Metric("macro_recall", macro_recall),
+    MACRO_RECALL,
     Prompt(
         "You judge the sentiment of tweets: negative if the writer disapproves or feels bad about "
         "something, positive if the writer approves or feels good, neutral if the tweet only "
@@ -305,7 +312,7 @@ STANCE = _task(
     "stance",
     "The stance of a tweet towards a target",
     _STANCE,
-    Metric("f1_favor_against", f1_of(tuple(_STANCE), ["favor", "against"])),
+    _f1("f1_favor_against", _STANCE, ["favor", "against"]),
     Prompt(
         "You judge which stance the writer of a tweet takes on a given subject: Favor if the "
         "writer supports it, Against if the writer opposes it, None if neither can be told from "

@@ -1,7 +1,9 @@
 """The figures of a diagnosis: scores, gaps, failure shares, confusions, solvability.
 
-Scores, gaps and slice differences get their intervals from one cluster bootstrap for all tasks.
-Every figure is a function of sums, so each task contributes one row of sums per cluster: the
+Scores, skills and gaps to a fixed reference have the intervals of `results.json` (`intervals.py`),
+mapped to their scale. Gaps to another run and slice differences are paired: their intervals come
+from one cluster bootstrap for all tasks, with the gate's pseudo-observations. Every figure is a
+function of sums, so each task contributes one row of sums per cluster: the
 statistics of its metric, those of the reference run, and counts and shortfalls of its slices. An
 item's *shortfall* is the reference's value (1, or the other run's) minus its own.
 
@@ -17,7 +19,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import orjson
@@ -25,7 +28,16 @@ import orjson
 from ...tasks.extraction import normalize
 from ...tasks.schema import FAILURES, Failure
 from ...tasks.task import Task
-from ..stats import Sums, bootstrap, percentile_interval, wilson_interval
+from ..intervals import Figure, interval
+from ..stats import (
+    Sums,
+    bootstrap,
+    nested_mean,
+    percentile_interval,
+    unseen_error,
+    weights_of,
+    wilson_interval,
+)
 from .items import SMALLEST_TASK, OtherRun, TaskItems, finite, skill
 from .schema import (
     Capability,
@@ -67,14 +79,14 @@ PARTLY = 0.5
 class Measured:
     """The figures of one task, as in `schema.TaskDiagnosis`.
 
-    `slices` are the difference and the gap of each slice; `resampled_skill` has shape [B].
+    `slices` are the difference and the gap of each slice; `figure` is the score's.
     """
 
     score: Estimate
     skill: Estimate
     gap: Estimate | None
     slices: tuple[tuple[Estimate, Estimate | None], ...]
-    resampled_skill: np.ndarray
+    figure: Figure
 
 
 def shortfall(items: TaskItems, other: OtherRun | None) -> np.ndarray:
@@ -107,7 +119,9 @@ def measure(
         seed,
     )
     return {
-        name: _measured(task, references[name], other, sums[name], drawn[name], len(slices[name]))
+        name: _measured(
+            task, references[name], other, sums[name], drawn[name], len(slices[name]), seed
+        )
         for name, task in scored.items()
     }
 
@@ -130,36 +144,40 @@ def _measured(
     sums: Sums,
     drawn: np.ndarray,
     slices: int,
+    seed: int,
 ) -> Measured:
     task, scoring = items.task, items.scores.scoring
     metric, width = scoring.metrics[0], len(scoring.statistics)
     trials = len(sums.clusters)
     both = np.vstack([sums.total, drawn])
+    figure = Figure.of(metric, replace(sums, sums=sums.sums[:, :width]))
+    score = _estimate(figure.value, trials, interval([figure], level=LEVEL))
+    noise = np.random.Generator(np.random.PCG64([seed, 1])).normal(0, 1, len(both))
+    noise[0] = 0.0
     with np.errstate(all="ignore"):
-        scores = metric.from_sums(both[:, :width])
-        exact = None
-        if metric.proportion and int(sums.items.max()) == 1:
-            hits, count = metric.proportion
-            exact = wilson_interval(sums.total[hits], sums.total[count], LEVEL)
-        score = _estimate(scores, trials, exact)
-        skills = skill(task, scores)
+        skills = skill(task, metric.from_sums(both[:, :width]))
         gaps = None
         if reference is not None and reference.skill is not None:
             theirs = skill(task, metric.from_sums(both[:, width : 2 * width])) if other else None
             gaps = (reference.skill if theirs is None else theirs) - skills
         tail = both[:, both.shape[1] - 2 - 2 * slices :]
-        found = [_slice(tail, k, gaps, task.chance.value, reference, trials) for k in range(slices)]
+        found = [
+            _slice(tail, k, gaps, task.chance.value, reference, trials, noise)
+            for k in range(slices)
+        ]
     parts = (score.value, score.low, score.high)
     skilled = Estimate(
         *(None if part is None else finite(float(skill(task, part))) for part in parts)
     )
     gap = None
     if gaps is not None and reference is not None and reference.skill is not None:
-        below = None
         if other is None and skilled.low is not None and skilled.high is not None:
-            below = reference.skill - skilled.high, reference.skill - skilled.low
-        gap = _estimate(gaps, trials, below)
-    return Measured(score, skilled, gap, tuple(found), skills[1:])
+            ends = reference.skill - skilled.high, reference.skill - skilled.low
+        else:
+            unseen = unseen_error(trials) / (1 - task.chance.value)
+            ends = _paired_interval(gaps + unseen * noise, 100.0)
+        gap = _estimate(float(gaps[0]), trials, ends)
+    return Measured(score, skilled, gap, tuple(found), figure)
 
 
 def _slice(
@@ -169,47 +187,39 @@ def _slice(
     chance: float,
     reference: Reference | None,
     trials: int,
+    noise: np.ndarray,
 ) -> tuple[Estimate, Estimate | None]:
     count, total = tail[:, 0], tail[:, 1]
     own_count, own_total = tail[:, 2 + 2 * place], tail[:, 3 + 2 * place]
     own = own_total / own_count
     rest = (total - own_total) / (count - own_count)
-    difference = _estimate(100 * (rest - own), trials, _collapsed(100 * (rest - own), own_count[0]))
+    unseen, unseen_rest = (unseen_error(n) for n in (own_count[0], count[0] - own_count[0]))
+    moved = 100 * (rest - own)
+    drawn = moved + np.hypot(unseen, unseen_rest) * noise
+    difference = _estimate(float(moved[0]), trials, _paired_interval(drawn, 100.0))
     if gaps is None or reference is None:
         return difference, None
-    deeper = gaps + 100 * (own - total / count) / (1 - chance)
     highest = 100.0 if reference.kind == "run" else reference.skill or 0.0
-    deeper = np.minimum(deeper, highest)
-    return difference, _estimate(deeper, trials, _collapsed(deeper, own_count[0]))
+    deeper = gaps + 100 * (own - total / count) / (1 - chance)
+    drawn = np.minimum(deeper + unseen / (1 - chance) * noise, highest)
+    point = min(float(deeper[0]), highest)
+    return difference, _estimate(point, trials, _paired_interval(drawn, 100.0))
 
 
-def _estimate(
-    figures: np.ndarray, trials: int, interval: tuple[float, float] | None = None
-) -> Estimate:
-    """The figure (row 0) with its interval, from resamples (the other rows) unless given."""
-    point = float(figures[0])
+def _paired_interval(figures: np.ndarray, largest: float) -> tuple[float, float]:
+    """The interval of resampled differences (row 0 is the difference itself), within the range."""
+    low, high = percentile_interval(np.asarray(figures[1:], dtype=float), LEVEL)
+    return max(low, -largest), min(high, largest)
+
+
+def _estimate(point: float, trials: int, ends: tuple[float, float]) -> Estimate:
+    """The figure with its interval; none from too few clusters."""
     if not np.isfinite(point):
         return UNDEFINED
     if trials < SMALLEST_TASK:
         return Estimate(point, None, None)
-    low, high = (
-        interval
-        or _collapsed(figures, trials)
-        or percentile_interval(np.asarray(figures[1:], dtype=float), LEVEL)
-    )
+    low, high = ends
     return Estimate(point, finite(min(low, point)), finite(max(high, point)))
-
-
-def _collapsed(figures: np.ndarray, trials: float) -> tuple[float, float] | None:
-    """Wilson's interval if all resamples agree; None if they differ.
-
-    Eight items that all failed (or none) do not prove a rate of exactly 100 % (or 0 %).
-    """
-    point, drawn = figures[0], figures[1:][~np.isnan(figures[1:])]
-    if not np.isfinite(point) or (len(drawn) and np.ptp(drawn) > 1e-9):
-        return None
-    low, high = wilson_interval(min(1.0, abs(point) / 100) * trials, trials, LEVEL)
-    return (low, high) if point >= 0 else (-high, -low)
 
 
 def capabilities(
@@ -222,18 +232,20 @@ def capabilities(
         if figures.skill.value is not None:
             categories = names_of.setdefault(task.capability, {})
             categories.setdefault((task.benchmark, task.category), []).append(name)
-    skills = {
-        name: np.append(np.float64(figures.skill.value or 0.0), figures.resampled_skill)
-        for name, figures in measured.items()
-    }
     found = []
     for capability, categories in names_of.items():
         groups = list(categories.values())
-        means = [np.mean([skills[name] for name in group], axis=0) for group in groups]
-        names = tuple(name for group in groups for name in group)
-        clusters = np.unique(np.concatenate([items[name].clusters for name in names]))
-        estimate = _estimate(np.mean(means, axis=0), len(clusters))
-        found.append(Capability(capability, names, estimate))
+        weights = weights_of(groups)
+        skills = {name: measured[name].skill.value for name in weights}
+        ends = interval(
+            [measured[name].figure for name in weights],
+            list(weights.values()),
+            [partial(skill, items[name].task) for name in weights],
+            LEVEL,
+        )
+        clusters = np.unique(np.concatenate([items[name].clusters for name in weights]))
+        estimate = _estimate(float(nested_mean(groups, skills)), len(clusters), ends)
+        found.append(Capability(capability, tuple(weights), estimate))
     return tuple(sorted(found, key=lambda c: (c.skill.value or 0.0, c.name)))
 
 

@@ -1,25 +1,31 @@
 """Verdicts and the decision of the gate.
 
-A row's verdict is that of a non-inferiority test: its (1 - 2 alpha) bootstrap interval is compared
-with the margin. The p-values of rows that decide are adjusted by Holm's procedure (Holm 1979);
-those of tasks, which only inform, by that of Benjamini and Hochberg (1995).
+A row's verdict is that of a non-inferiority test: its bootstrap interval is compared with the
+margin. Each end of the interval is at the level at which it decides. The lower end is at alpha: a
+gate passes only if all rows are not worse, which needs no correction (an intersection-union test,
+Berger 1982). The upper end of a row that decides is at the level at which Holm's procedure (Holm
+1979) tests the row; so verdict, interval and adjusted p-value never contradict each other. Tasks
+only inform; their p-values are adjusted as by Benjamini and Hochberg (1995).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from ...tasks.registry import SUITES, suite_tasks
+from ...tasks.registry import OWN_SUITE, SUITES, suite_names
 from ..compare import Comparison, Difference
 from .policy import Policy, SuitePolicy
 
 Verdict = Literal["regressed", "not worse", "improved", "undecided"]
 Outcome = Literal["pass", "regression", "undecided"]
+
+MOST_FACTOR = 10
+"""No number of samples is suggested that is more than so many times those that were compared."""
 
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "undecided": 2}
 
@@ -30,15 +36,17 @@ class RowVerdict:
 
     Attributes:
         margin: Points; the largest drop that still counts as not worse.
-        low, high: The (1 - 2 alpha) interval, points.
+        low, high: The interval that decides, points.
+        alpha_low, alpha_high: The error of each end: alpha, that of the upper end corrected.
         verdict: From interval and margin. `improved` implies `not worse`.
         p_regressed: One-sided p-value of the hypothesis "did not drop by the margin".
         p_adjusted: The same after the policy's correction; None for rows that only inform.
         q: Two-sided p-value of "no difference", Benjamini-Hochberg-adjusted over tasks; None for
             rows that are no task.
         settle: Estimated number of samples for a decision, if the true difference is the observed
-            one; None if the row is decided or no number suffices.
-        role: `domain`, `robustness`, or `protected` for a task that decides; None: it only informs.
+            one; None if the row is decided, or the difference too close to what it has to exceed.
+        role: `domain`, `robustness`, `other`, or `protected` for a task that decides; None: it only
+            informs.
         require_rise: Whether it must improve.
     """
 
@@ -46,6 +54,8 @@ class RowVerdict:
     margin: float
     low: float
     high: float
+    alpha_low: float
+    alpha_high: float
     verdict: Verdict
     p_regressed: float
     p_adjusted: float | None = None
@@ -58,10 +68,6 @@ class RowVerdict:
     def decides(self) -> bool:
         return self.role is not None
 
-    def regressed(self, alpha: float) -> bool:
-        """Whether this row fails the gate: it dropped by more than the margin, after correction."""
-        return self.verdict == "regressed" and (self.p_adjusted or 0.0) <= alpha
-
     @property
     def passes(self) -> bool:
         """Whether this row allows the gate to pass."""
@@ -73,7 +79,8 @@ class RowVerdict:
 class Decision:
     """The result of applying a policy to differences; `reasons` are sentences.
 
-    `outcome` is by the statistics alone, `exit_code` that of the outcome under the policy.
+    `outcome` is by the statistics alone, `exit_code` that of the outcome under the policy. `advice`
+    is a sentence and lines for a policy file where suites are not listed in the policy; else "".
     """
 
     policy: Policy
@@ -81,13 +88,14 @@ class Decision:
     exit_code: int
     rows: list[RowVerdict]
     reasons: list[str]
+    advice: str = ""
 
     @property
     def deciding(self) -> list[RowVerdict]:
         return [j for j in self.rows if j.decides]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gate(Decision):
     """A decision and the comparison of two runs that it is based on."""
 
@@ -110,27 +118,40 @@ def verdict_of(low: float, high: float, margin: float) -> Verdict:
 
 def decide(comparison: Comparison, policy: Policy) -> Gate:
     """Applies a policy to a comparison; see `decide_on`."""
-    decision = decide_on(comparison.differences, policy)
+    decision = decide_on(comparison.differences, policy, _more(comparison))
     return Gate(**vars(decision), comparison=comparison)
 
 
-def decide_on(differences: Sequence[Difference], policy: Policy) -> Decision:
+def _more(comparison: Comparison) -> str:
+    """How to compare more samples; "" where all that there are have been compared."""
+    request = comparison.base.request
+    if request.get("limit") is not None:
+        return "evaluate both without --limit"
+    if request.get("partition", "all") != "all":
+        return "evaluate both with --partition all"
+    return "compare all partitions" if comparison.partition != "all" else ""
+
+
+def decide_on(differences: Sequence[Difference], policy: Policy, more: str = "") -> Decision:
     """Applies a policy to the differences of two runs.
 
     The gate *passes* if every deciding row is not worse (improved, where a rise is required), each
-    at alpha: an intersection-union test, which needs no correction. It finds a *regression* if,
-    after Holm's correction over the deciding rows, any of them dropped by more than its margin.
-    Otherwise it is *undecided*.
+    at alpha. It finds a *regression* if, after Holm's correction over the deciding rows, any of
+    them dropped by more than its margin. Otherwise it is *undecided*.
+
+    Args:
+        differences: The rows.
+        policy: The rules.
+        more: How to get more samples; "" if there are none.
     """
-    alpha = policy.level
-    rows = _corrected([_verdict(row, policy, alpha) for row in differences], policy)
+    rows = _verdicts(differences, policy)
     reasons = _missing(differences, policy)
     deciding = [j for j in rows if j.decides]
     if not deciding:
         reasons.append("No suite of these runs decides under this policy.")
-    regressed = [j for j in deciding if j.regressed(alpha)]
+    regressed = [j for j in deciding if j.verdict == "regressed"]
     reasons += [f"{j.row.title} regressed: {_evidence(j)}." for j in regressed]
-    reasons += [_why_undecided(j) for j in deciding if not j.passes and not j.regressed(alpha)]
+    reasons += [why_undecided(j, more) for j in deciding if not j.passes and j not in regressed]
     outcome: Outcome = "regression" if regressed else "undecided" if reasons else "pass"
     if outcome == "pass":
         reasons = [f"{j.row.title}: {j.verdict}, {_evidence(j)}." for j in deciding]
@@ -138,66 +159,102 @@ def decide_on(differences: Sequence[Difference], policy: Policy) -> Decision:
     if outcome == "undecided" and policy.undecided != "stop":
         code = EXIT_CODES["pass" if policy.undecided == "pass" else "regression"]
         reasons.append(f"The policy makes undecided a {policy.undecided}.")
-    return Decision(policy, outcome, code, rows, reasons)
+    return Decision(policy, outcome, code, rows, reasons, _advice(differences, policy))
 
 
-def _verdict(row: Difference, policy: Policy, alpha: float) -> RowVerdict:
-    rules = _rules(row, policy)
-    role, rise, margin = None, False, rules.task_margin if rules else 5.0
-    if row.level == "suite" and rules:
-        role, rise, margin = rules.role, rules.require_rise, rules.margin
-    elif row.level == "benchmark" and rules:
-        margin = rules.margin
-    elif row.level == "task" and row.name in policy.protected:
-        role, margin = "protected", policy.protected[row.name]
-    low, high = row.interval(alpha)
-    verdict = verdict_of(low, high, margin)
-    settle = _settle(row, verdict, margin, (high - low) / 2, rise)
-    p = tail_p(row.resampled, -margin)
-    return RowVerdict(
-        row, margin, low, high, verdict, p, settle=settle, role=role, require_rise=rise
+def _verdicts(differences: Sequence[Difference], policy: Policy) -> list[RowVerdict]:
+    """The rows with their verdicts, corrected over those that decide, q-values over the tasks."""
+    alpha = policy.level
+    rules = [_rule(row, policy) for row in differences]
+    p = np.array(
+        [tail_p(row.resampled, -r.margin) for row, r in zip(differences, rules, strict=True)]
     )
+    decide = np.array([r.role is not None for r in rules], dtype=bool)
+    adjusted, levels = np.full(len(p), np.nan), np.full(len(p), alpha)
+    adjusted[decide] = p[decide]
+    if policy.correction == "holm":
+        adjusted[decide] = holm(p[decide])
+        levels[decide] = holm_levels(p[decide], alpha)
+    tasks = np.array([row.level == "task" for row in differences], dtype=bool)
+    q = np.full(len(p), np.nan)
+    moved = [row.resampled for row in differences if row.level == "task"]
+    q[tasks] = benjamini_hochberg(np.array([two_sided_p(resampled) for resampled in moved]))
+    found = []
+    for k, (row, rule) in enumerate(zip(differences, rules, strict=True)):
+        low, high = row.interval(alpha, levels[k])
+        verdict = verdict_of(low, high, rule.margin)
+        found.append(
+            RowVerdict(
+                row,
+                rule.margin,
+                low,
+                high,
+                alpha,
+                float(levels[k]),
+                verdict,
+                float(p[k]),
+                float(adjusted[k]) if decide[k] else None,
+                float(q[k]) if tasks[k] else None,
+                _settle(row, verdict, rule, low, high),
+                rule.role,
+                rule.rise,
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What a policy says of a row: `margin` in points, `role` if it decides, `rise` if required."""
+
+    margin: float
+    role: str | None = None
+    rise: bool = False
+
+
+def _rule(row: Difference, policy: Policy) -> _Rule:
+    rules = _rules(row, policy)
+    if row.level == "suite" and rules:
+        return _Rule(rules.margin, rules.role, rules.require_rise)
+    if row.level == "benchmark" and rules:
+        return _Rule(rules.margin)
+    if row.level == "task" and row.name in policy.protected:
+        return _Rule(policy.protected[row.name], "protected")
+    return _Rule(rules.task_margin if rules else 5.0)
 
 
 def _rules(row: Difference, policy: Policy) -> SuitePolicy | None:
     """The rules of the suite that a row is or belongs to."""
     if row.level == "suite":
         return policy.suites.get(row.name, policy.other)
+    names = {name.partition("+")[0] for name in row.of}
     for name in SUITES:
-        if set(row.of) <= {task.name for task in suite_tasks(name)}:
+        if names <= set(suite_names(name)):
             return policy.suites.get(name, policy.other)
-    return policy.other
+    return policy.suites.get(OWN_SUITE, policy.other)
 
 
-def _corrected(rows: list[RowVerdict], policy: Policy) -> list[RowVerdict]:
-    """Adds Holm's p-values to the rows that decide and Benjamini-Hochberg's to the tasks."""
-    p = np.array([j.p_regressed for j in rows if j.decides])
-    adjusted = iter(holm(p) if policy.correction == "holm" else p)
-    moved = [j.row.resampled for j in rows if j.row.level == "task"]
-    q = iter(benjamini_hochberg(np.array([two_sided_p(resampled) for resampled in moved])))
-    return [
-        replace(
-            j,
-            p_adjusted=float(next(adjusted)) if j.decides else None,
-            q=float(next(q)) if j.row.level == "task" else None,
-        )
-        for j in rows
-    ]
-
-
-def _settle(
-    row: Difference, verdict: Verdict, margin: float, half: float, rise: bool
-) -> int | None:
+def _settle(row: Difference, verdict: Verdict, rule: _Rule, low: float, high: float) -> int | None:
     """Estimated number of samples with which the interval excludes the threshold in question."""
     if verdict == "undecided":
-        distance = abs(row.difference + margin)
-    elif rise and verdict == "not worse":
+        distance = row.difference + rule.margin
+    elif rule.rise and verdict == "not worse":
         distance = max(0.0, row.difference)
     else:
         return None
-    if math.isnan(distance) or distance == 0 or math.isnan(half):
+    # The end that has to move: the lower one to show no fall or a rise, the upper one a fall.
+    reach = row.difference - low if distance > 0 else high - row.difference
+    if math.isnan(reach) or reach > MOST_FACTOR**0.5 * abs(distance):
         return None
-    return math.ceil(row.samples * (half / distance) ** 2)
+    if verdict == "undecided" and at_margin(row.difference, rule.margin, reach):
+        return None
+    return math.ceil(row.samples * max(1.0, reach / distance, -reach / distance) ** 2)
+
+
+def at_margin(difference: float, margin: float, reach: float) -> bool:
+    """Whether a fall is about as large as the margin, and its interval reaches well beyond both."""
+    distance = abs(difference + margin)
+    return distance <= margin / 4 and reach > 2 * distance
 
 
 def _missing(differences: Sequence[Difference], policy: Policy) -> list[str]:
@@ -220,21 +277,64 @@ def _evidence(j: RowVerdict) -> str:
     )
 
 
-def _why_undecided(j: RowVerdict) -> str:
-    """Why a deciding row does not pass."""
-    if j.verdict == "regressed":
-        return f"{j.row.title} regressed, but not after Holm's correction: {_evidence(j)}."
-    if j.verdict == "not worse":
-        wanted = f"; about {j.settle:,} samples would settle it" if j.settle else ""
-        return f"{j.row.title} was to rise, and is only not worse: {_evidence(j)}{wanted}."
+def why_undecided(j: RowVerdict, more: str = "") -> str:
+    """Why a deciding row does not pass, and what to do.
+
+    Args:
+        j: The row.
+        more: How to get more samples; "" if there are none.
+    """
+    title, samples = j.row.title, f"{j.row.samples:,}"
     if math.isnan(j.low):
-        return f"{j.row.title} has no defined difference."
-    more = (
-        f"about {j.settle:,} samples (now {j.row.samples:,}) would settle it"
-        if j.settle
-        else "no number of samples would settle a difference that equals the margin"
+        return f"{title} has no defined difference: one of the runs has no figure for it."
+    change = j.row.difference
+    below, above = change - j.low, j.high - change
+    if j.verdict == "not worse":
+        text = f"{title} was to rise, and is only not worse: {_evidence(j)}"
+        if change <= 0:
+            return f"{text}."
+        passable = ""
+    else:
+        text = f"{title} is undecided: {_evidence(j)}"
+        if at_margin(change, j.margin, below if change > -j.margin else above):
+            return (
+                f"{text}; the fall is about as large as the margin, and more samples are unlikely "
+                "to settle it. Decide whether such a fall is acceptable, and set the margin in "
+                "--policy above or below it."
+            )
+        passable = f" Or accept a fall of up to {-j.low:.1f} points: a wider margin in --policy."
+    if more and j.settle:
+        return f"{text}; about {j.settle:,} samples (now {samples}) would settle it: {more}."
+    few = f"{samples} samples are too few, the change is known to {max(below, above):.1f} points"
+    if more:
+        return f"{text}; {few}: {more}."
+    larger = j.row.name.removesuffix("-mini")
+    suite = f"suite {larger}" if larger != j.row.name and larger in SUITES else "a larger suite"
+    return f"{text}; all {few}. Compare {suite}.{passable}"
+
+
+def _advice(differences: Sequence[Difference], policy: Policy) -> str:
+    """What the policy does with suites that it does not list, and the lines that change it."""
+    rules = policy.other
+    unlisted = [d for d in differences if d.level == "suite" and d.name not in policy.suites]
+    if not unlisted or (rules and rules.role != "other"):
+        return ""
+    names = ", ".join(
+        f"{d.name} ({', '.join(d.of[:3])}{', ...' * (len(d.of) > 3)})" for d in unlisted
     )
-    return f"{j.row.title} is undecided: {_evidence(j)}; {more}."
+    does = (
+        f"decides with the margin of [other], {rules.margin:g} points" if rules else "informs only"
+    )
+    margin = rules.margin if rules else 2.0
+    lines = [
+        f'[suites.{d.name}]\nrole = "domain"  # or "robustness"\nmargin = {margin}'
+        for d in unlisted
+    ]
+    return (
+        f"The policy does not list {names}: each {does}. To change that, append to a policy file "
+        "(redone gate --show-policy > policy.toml) and give it with --policy:\n\n"
+        + "\n\n".join(lines)
+    )
 
 
 def tail_p(figures: np.ndarray, threshold: float = 0.0) -> float:
@@ -260,6 +360,23 @@ def holm(p: np.ndarray) -> np.ndarray:
     factors = len(order) - np.arange(len(order))
     adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * p[order]))
     return adjusted
+
+
+def holm_levels(p: np.ndarray, alpha: float) -> np.ndarray:
+    """The level at which Holm's procedure tests each p-value, shape [k].
+
+    The smallest of k is tested at alpha / k, the next at alpha / (k - 1), and so on; all that come
+    after the first that is not rejected, at the level of that one.
+    """
+    levels = np.full(len(p), alpha)
+    tested = np.flatnonzero(~np.isnan(p))
+    level, rejected = alpha, True
+    for rank, place in enumerate(tested[np.argsort(p[tested], kind="stable")]):
+        if rejected:
+            level = alpha / (len(tested) - rank)
+        levels[place] = level
+        rejected = bool(p[place] <= level)
+    return levels
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:

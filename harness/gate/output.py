@@ -22,13 +22,13 @@ from ..stats import Discordance
 from .decision import Gate, RowVerdict, decide
 from .policy import Policy
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 NOT_COMPARABLE = "not comparable"
 
 HEADLINES = {
     "pass": "PASS: the candidate is not worse.",
     "regression": "REGRESSION: the candidate is worse by more than the margin.",
-    "undecided": "UNDECIDED: not enough samples for a decision.",
+    "undecided": "UNDECIDED: neither a regression nor its absence is established.",
 }
 
 
@@ -52,6 +52,7 @@ class RowRecord(Strict):
     Attributes:
         sign_flip_p: Of the paired permutation test; tasks only, absent from other rows.
         mcnemar: Of tasks whose values are all 0 or 1, absent from other rows.
+        alpha_low, alpha_high: None in files of version 1.
     """
 
     level: str
@@ -75,6 +76,8 @@ class RowRecord(Strict):
     settle: int | None
     sign_flip_p: float | None = None
     mcnemar: Discordance | None = None
+    alpha_low: float | None = None
+    alpha_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ class GateRecord(Strict):
     seed: int
     redone: str
     rows: list[RowRecord]
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,7 @@ def record(gate: Gate) -> GateRecord:
         seed=comparison.seed,
         redone=version("redone"),
         rows=[_row(j, comparison) for j in gate.rows],
+        advice=gate.advice,
     )
 
 
@@ -192,12 +197,19 @@ def write_gate(content: GateRecord | Refusal, path: Path) -> None:
 
 
 def read_gate(path: Path) -> GateRecord | Refusal:
-    """Reads gate.json.
+    """Reads gate.json of this schema version or of version 1.
 
     Raises:
         MissingData, BadRow: As `read_json` does.
     """
-    return read_json(path, SCHEMA_VERSION, GateRecord | Refusal, "Run redone gate again.")
+    kind = GateRecord | Refusal
+    return read_json(path, SCHEMA_VERSION, kind, "Run redone gate again.", _upgrade)
+
+
+def _upgrade(raw: dict[str, Any]) -> None:
+    """Version 2 only adds fields."""
+    if raw.get("schema_version") == 1:
+        raw["schema_version"] = 2
 
 
 def _run(run: ScoredRun, role: str) -> RunRecord:
@@ -261,11 +273,13 @@ def markdown(gate: Gate) -> str:
         mark = "**" if j.decides else ""
         title, verdict = (f"{mark}{text}{mark}" for text in (cell(j.row.title), j.verdict))
         lines.append(f"| {' | '.join([title, *_figures(j), verdict])} |")
-    level = 100 * (1 - 2 * gate.policy.level)
+    if gate.advice:
+        sentence, _, policy = gate.advice.partition("\n\n")
+        lines += ["", cell(sentence), "", "```toml", policy, "```"]
     lines += [
         "",
-        f"Paired cluster bootstrap, {gate.comparison.resamples:,} resamples, {level:g} % "
-        f"intervals, {gate.comparison.role} scoring, policy {gate.policy.hash}. "
+        f"Paired cluster bootstrap, {gate.comparison.resamples:,} resamples, {levels(gate)}, "
+        f"{gate.comparison.role} scoring, policy {gate.policy.hash}. "
         "Bold rows decide, the others inform.",
         "",
     ]
@@ -290,18 +304,39 @@ def show(gate: Gate) -> None:
             else f"[bold]{escape(j.row.title)}[/]",
             *map(escape, _figures(j)),
             "" if j.q is None or math.isnan(j.q) else f"{j.q:.3f}",
-            verdict + (f" [bold]({j.role})[/]" if j.decides else ""),
+            verdict + (f" [bold]({_role(j)})[/]" if j.decides else ""),
         )
         rows.append(row)
-    level = f"{100 * (1 - 2 * gate.policy.level):g} %"
-    right = ["n", "base", "candidate", "change", level, "margin", "q"]
+    right = ["n", "base", "candidate", "change", "interval", "margin", "q"]
     out.print(text_table("", ["suite / category / task"], right, rows, "verdict"))
+    out.print(f"[dim]{levels(gate)}[/]")
     for line in _notes(gate):
         out.print(f"[yellow]Note:[/] {escape(line)}")
     color = {"pass": "green", "regression": "red"}.get(gate.outcome, "yellow")
     out.print(f"[bold {color}]{HEADLINES[gate.outcome]}[/] {escape(_names(gate))}")
     for reason in gate.reasons:
         out.print(f"  {escape(reason)}")
+    if gate.advice:
+        out.print(escape(gate.advice))
+
+
+def levels(gate: Gate) -> str:
+    """At which levels the intervals are, for readers."""
+    policy = gate.policy
+    text = f"{100 * (1 - 2 * policy.level):g} % intervals"
+    corrected = {j.alpha_high for j in gate.deciding} - {policy.level}
+    if not corrected:
+        return text
+    shares = ", ".join(f"{100 * (1 - alpha):.4g} %" for alpha in sorted(corrected, reverse=True))
+    return (
+        f"{text}; the upper ends of rows that decide are corrected for their number (one-sided "
+        f"{shares}, Holm)"
+    )
+
+
+def _role(j: RowVerdict) -> str:
+    """The role of a row that decides, for readers."""
+    return "decides" if j.role == "other" else str(j.role)
 
 
 def _rows_shown(gate: Gate) -> list[RowVerdict]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...tasks.errors import BadRow, MissingData, RedoneError, UnknownName
-from ...tasks.registry import SUITES, by_name
+from ...tasks.registry import OWN_SUITE, SUITES, by_name
 from ...tasks.task import LM_EVAL
 from ..json_file import read_toml
 
@@ -25,14 +25,15 @@ class SuitePolicy(_Strict):
     """The requirements of one suite.
 
     Attributes:
-        role: `domain` (the purpose of training) or `robustness` (general abilities to keep).
+        role: `domain` (the purpose of training), `robustness` (general abilities to keep), or
+            `other`.
         margin: Points by which the suite's mean may drop and still count as not worse.
         task_margin: The same for categories and tasks, whose verdicts only inform.
         require_rise: The suite must improve for the gate to pass.
         optional: The gate may pass if the runs do not have this suite.
     """
 
-    role: Literal["domain", "robustness"]
+    role: Literal["domain", "robustness", "other"]
     margin: float = Field(gt=0, le=100)
     task_margin: float = Field(default=5.0, gt=0, le=100)
     require_rise: bool = False
@@ -50,7 +51,7 @@ class Policy(_Strict):
         partition: Compare only this partition's samples.
         scoring: `corrected` or `official`.
         resamples, seed: Of the bootstrap.
-        suites: By name.
+        suites: By name; `own` is that of the tasks that no suite has.
         other: For suites that are not named; if None they only inform.
         protected: Margin in points by task; a regression of such a task alone fails the gate.
     """
@@ -107,8 +108,8 @@ def policy_of(raw: Mapping[str, Any], where: str) -> Policy:
             f"The policy {where} is not valid:{lines}\nKnown keys: {_KEYS}."
         ) from None
     for name in policy.suites:
-        if name not in SUITES:
-            raise UnknownName(f"suite in {where}:", name, SUITES)
+        if name not in SUITES and name != OWN_SUITE:
+            raise UnknownName(f"suite in {where}:", name, [*SUITES, OWN_SUITE])
     for name, margin in policy.protected.items():
         if not name.startswith(LM_EVAL):  # the runs know those that no table has
             by_name(name)

@@ -33,6 +33,16 @@ def scale_of(metric: str) -> float:
     return 1.0 if _OWN_SCALE.search(metric.lower()) else 100.0
 
 
+def bounds_of(metric: str) -> tuple[float, float]:
+    """The lowest and the highest figure that is possible, on our scale."""
+    name = metric.lower()
+    if re.search(r"bleu|rouge|chrf", name):
+        return 0.0, 100.0
+    if _OWN_SCALE.search(name):
+        return (-math.inf if re.search(r"likelihood|logprob|diff", name) else 0.0), math.inf
+    return (-100.0 if re.search(r"mcc|matthews|corr|kappa", name) else 0.0), 100.0
+
+
 @dataclass(frozen=True, slots=True)
 class Aggregation:
     """An aggregation as a function of sums.
@@ -214,12 +224,15 @@ class Column:
         """As a metric of our scoring."""
         name = self.key.partition(",")[0]
         scale, cut = scale_of(name), slice(self.start, self.start + self.width)
+        lowest, highest = bounds_of(name)
         if self.aggregation is None:
             return Metric(
                 self.key,
                 lambda sums: np.full(np.shape(sums)[:-1], np.nan),
                 from_items=partial(_opaque, self, scale),
                 higher_is_better=self.higher_is_better,
+                lowest=lowest,
+                highest=highest,
             )
         figure = self.aggregation.figure
         return Metric(
@@ -229,6 +242,8 @@ class Column:
             if self.aggregation is _MEAN and name in BINARY
             else None,
             higher_is_better=self.higher_is_better,
+            lowest=lowest,
+            highest=highest,
         )
 
 
@@ -268,4 +283,9 @@ def columns_of(
 def mean_metric(name: str, columns: Sequence[Column]) -> Metric:
     """The mean of several metrics, for a task that publishes that as its score."""
     metrics = [column.metric() for column in columns]
-    return Metric(name, lambda sums: np.mean([m.from_sums(sums) for m in metrics], axis=0))
+    return Metric(
+        name,
+        lambda sums: np.mean([m.from_sums(sums) for m in metrics], axis=0),
+        lowest=float(np.mean([m.lowest for m in metrics])),
+        highest=float(np.mean([m.highest for m in metrics])),
+    )

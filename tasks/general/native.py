@@ -23,7 +23,7 @@ from typing import Any
 from ..extract_label import YES_NO, extract_label
 from ..extraction import Extraction
 from ..metrics import classification
-from ..schema import Completion, Metric, Record, Sample, Settings
+from ..schema import Completion, Record, Sample, Settings
 from ..sns_trans import LANGUAGES, direction, row
 from ..task import REPETITION, ROOM, Baselines, Chance, Prompt, Task
 from .mirror import MirrorReader
@@ -65,9 +65,9 @@ def read_corrected(sample: Sample, completion: Completion) -> Extraction:
 
 
 _METRICS = (
-    Metric("macro_recall", classification.macro_recall),
-    Metric("macro_f1", classification.macro_f1),
-    Metric("accuracy", classification.label_accuracy),
+    classification.MACRO_RECALL,
+    classification.MACRO_F1,
+    classification.LABEL_ACCURACY,
 )
 
 

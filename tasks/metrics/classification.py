@@ -138,6 +138,28 @@ def label_accuracy(sums: np.ndarray) -> np.ndarray:
         return 100 * parts[..., 0] / parts[..., 2]
 
 
+def rarest(
+    cost: float, labels: Sequence[str] = (), chosen: Sequence[str] = ()
+) -> Callable[[np.ndarray], float]:
+    """`Metric.rests_on` of a mean over labels: the samples of the rarest, times how many there are.
+
+    Args:
+        cost: The inverse of what the first missed sample costs the label, relative to its share of
+            the label's samples and to the range: 1 for recall; 2 for F1, of which it costs half.
+        labels: All of them, in the order of the statistics.
+        chosen: Those that count; none: those that are gold or predicted.
+    """
+    places = [list(labels).index(label) for label in chosen]
+
+    def count(sums: np.ndarray) -> float:
+        parts = _split(sums)
+        own = parts[places] if places else parts[_seen(parts)]
+        gold = own[own[:, 2] > 0, 2]
+        return float(cost * len(own) * gold.min()) if len(gold) else 0.0
+
+    return count
+
+
 def _split(sums: np.ndarray) -> np.ndarray:
     """Sums [..., 3 n] as [..., n, 3]."""
     sums = np.asarray(sums, dtype=np.float64)
@@ -158,6 +180,11 @@ def _mean(values: np.ndarray, where: np.ndarray) -> np.ndarray:
     total = np.where(where, values, 0.0).sum(axis=-1)
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
+
+MACRO_F1 = Metric("macro_f1", macro_f1, rests_on=rarest(2))
+MACRO_RECALL = Metric("macro_recall", macro_recall, rests_on=rarest(1))
+LABEL_ACCURACY = Metric("accuracy", label_accuracy)
+INFORMEDNESS = Metric("informedness", informedness, lowest=-100.0, rests_on=rarest(2))
 
 # --- sets ----------------------------------------------------------------------------------------
 

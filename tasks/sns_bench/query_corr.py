@@ -14,7 +14,7 @@ import numpy as np
 
 from ..extract_label import RELEVANCE_LEVELS, extract_label
 from ..extraction import Extraction
-from ..metrics.classification import columns, counts, label_scoring, macro_f1
+from ..metrics.classification import MACRO_F1, columns, counts, label_scoring
 from ..schema import Completion, Metric, Record, Sample, Score, Scoring, Services
 from ..task import Baselines, Prompt
 from .base import row, task, yes_no_task
@@ -121,7 +121,7 @@ TOPIC = task(
     },
     max_tokens=16,
     scorings=(
-        label_scoring("corrected", NAMES, _read_level, [Metric("macro_f1", macro_f1)]),
+        label_scoring("corrected", NAMES, _read_level, [MACRO_F1]),
         Scoring(
             "official",
             (*columns(NAMES), "read", "count"),

@@ -7,14 +7,16 @@ import math
 import numpy as np
 import pytest
 
-from redone.harness.gate.decision import benjamini_hochberg, holm, tail_p, two_sided_p
+from redone.harness.gate.decision import benjamini_hochberg, holm, holm_levels, tail_p, two_sided_p
 from redone.harness.stats import (
     Sums,
-    bca_interval,
     mcnemar,
+    nested_mean,
     percentile_interval,
     resampled_sums,
     sign_flip,
+    upper_end,
+    weights_of,
     wilson_interval,
 )
 
@@ -77,6 +79,22 @@ def test_wilson_against_newcombe_1998():
         assert found == pytest.approx((100 * low, 100 * high), abs=0.006)
 
 
+def test_wilson_of_all_and_none_reaches_the_bound_exactly():
+    for count in (1, 3, 16, 300, 618):
+        assert wilson_interval(count, count)[1] == 100
+        assert wilson_interval(0, count)[0] == 0
+
+
+def test_weights_are_those_of_the_nested_mean():
+    groups = ("a", ("b", "c"), (("d",), "e", "e"))
+    weights = weights_of(groups)
+    figures = {"a": 3.0, "b": 8.0, "c": 2.0, "d": 60.0, "e": -1.0}
+    assert sum(weights.values()) == pytest.approx(1)
+    assert sum(weights[n] * figures[n] for n in figures) == pytest.approx(
+        nested_mean(groups, figures)
+    )
+
+
 def test_wilson_of_nothing_is_undefined():
     assert all(math.isnan(x) for x in wilson_interval(0, 0))
 
@@ -87,21 +105,18 @@ def test_undefined_resamples_are_left_out():
     assert all(math.isnan(x) for x in percentile_interval(np.array([np.nan])))
 
 
-def test_bca_equals_scipy():
-    from scipy.stats import bootstrap
-
-    data = np.random.default_rng(3).exponential(1, 60)
-    generator = np.random.default_rng(0)
-    figures = data[generator.integers(0, 60, (20_000, 60))].mean(axis=1)
-    left_out = (data.sum() - data) / 59
-    ours = bca_interval(figures, data.mean(), left_out)
-    theirs = bootstrap((data,), np.mean, n_resamples=20_000, method="BCa", rng=generator)
-    assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.01)
-    assert ours[1] > percentile_interval(figures)[1]
+def test_the_upper_end_is_below_a_threshold_exactly_if_the_test_of_it_rejects():
+    figures = np.random.default_rng(0).normal(-3, 1, 1000).round(1)
+    for alpha in (0.05, 0.025, 0.01, 0.003):
+        end = upper_end(figures, alpha)
+        for threshold in np.unique(figures):
+            assert (end < threshold) == (tail_p(figures, threshold) <= alpha)
 
 
-def test_bca_of_constant_resamples_is_the_point():
-    assert bca_interval(np.full(100, 7.0), 7.0, np.full(5, 7.0)) == (7.0, 7.0)
+def test_too_few_resamples_for_a_level_leave_the_end_open():
+    assert upper_end(np.zeros(999), 0.0009) == math.inf
+    assert upper_end(np.zeros(999), 0.001) == 0
+    assert math.isnan(upper_end(np.array([1.0, np.nan]), 0.4))
 
 
 # --- paired tests, corrections, power ------------------------------------------------------------
@@ -190,6 +205,16 @@ def test_corrections_equal_statsmodels(ours, method):
 def test_holm_against_a_worked_example():
     # Four tests at 0.01, 0.04, 0.03, 0.005: the classical example of the step-down procedure.
     assert holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_holm_rejects_exactly_what_is_below_its_level(seed):
+    generator = np.random.default_rng(seed)
+    p = generator.random(6) ** 4
+    p[generator.random(6) < 0.2] = np.nan
+    levels = holm_levels(p, 0.05)
+    assert ((p <= levels) == (holm(p) <= 0.05)).all()
+    assert (levels <= 0.05).all() and np.nanmin(levels) >= 0.05 / 6
 
 
 def test_no_p_value_is_zero_and_nan_stays_nan():
