@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..tasks.command import visible
 from ..tasks.registry import BENCHMARKS, by_name
+from ..tasks.task import LM_EVAL
 from .records import Interval, Results, TableResult, TaskResult
 
 if TYPE_CHECKING:
@@ -303,10 +304,13 @@ def notes(results: Results) -> list[str]:
             for need in sorted({need for s in task["scorings"].values() for need in s["lacks"]})
         ]
         if shortened := task["shortened"]:
+            of_lm_eval = name.startswith(LM_EVAL)
+            end = "at their beginning" if of_lm_eval else "at the end of their longest field"
             found.append(
                 f"{name}: {len(shortened)} prompts were longer than the context and were shortened "
-                f"at the end of their longest field (first: {shortened[0]}; all in results.json)."
+                f"{end} (first: {shortened[0]}; all in results.json)."
             )
+    found += results.get("notes", [])
     rows = (row for row in results["tables"]["corrected"] if row["level"] == "benchmark")
     benchmarks = (BENCHMARKS.get(row["name"]) for row in rows)
     return found + list(dict.fromkeys(b.note for b in benchmarks if b and b.note))

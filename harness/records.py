@@ -132,6 +132,7 @@ class SampleRecord:
 
     Attributes:
         shortened: `field` and `characters` that were cut for the model's context; None: nothing.
+            The field `prompt` is the whole prompt of a task of lm-eval's, cut at its beginning.
     """
 
     sample: Sample
@@ -302,6 +303,8 @@ class TableResult(Interval):
 class Results(TypedDict):
     """results.json. `complete` is false while a sample has no answer; `tables` are by role.
 
+    `notes` are the backend's, of run.json: what it did so that the chat template loses no text.
+
     `model` is always null in version 1: run.json describes the model.
     """
 
@@ -313,6 +316,7 @@ class Results(TypedDict):
     tables: dict[str, list[TableResult]]
     seconds: dict[str, float]
     cost: NotRequired[float]
+    notes: NotRequired[list[str]]
 
 
 # The signature of a score
@@ -350,6 +354,7 @@ def signature(
         single = found[0][0] if len(found) == len(names) == 1 else None
         return single[:8] if isinstance(single, str) else digest(found)
 
+    form = request.get("model", {}).get("chat_template_messages")
     services = {need: identity for c in counted for need, identity in c.services.items()}
     parts: dict[str, Any] = {
         "v": "+".join(sorted({str(c.version) for c in counted})),
@@ -360,13 +365,16 @@ def signature(
         "part": request.get("partition"),
         "n": sum(c.n for c in counted),
         "seed": request.get("seed"),
+        **({"messages": form} if form else {}),
         **dict(sorted(services.items())),
         "redone": redone,
     }
     return "|".join([name, *(f"{k}:{v}" for k, v in parts.items())])
 
 
-FIELDS = frozenset({"v", "scoring", "prompt", "data", "gen", "part", "n", "seed", "redone"})
+FIELDS = frozenset(
+    {"v", "scoring", "prompt", "data", "gen", "part", "n", "seed", "messages", "redone"}
+)
 """Of every signature; the others are services."""
 
 

@@ -109,6 +109,8 @@ class Model(_Strict):
         fingerprint: Of its files; None behind a server.
         identity: Hash of everything in the run that determines its completions.
         chat_template: Hash, or where it is applied; None if there is none.
+        chat_template_messages: The form in which messages are given to a template that would lose
+            text; None: as they are.
         thinking: The mode.
     """
 
@@ -116,6 +118,7 @@ class Model(_Strict):
     fingerprint: Hash16 | None
     identity: Hash16
     chat_template: Line | None
+    chat_template_messages: Line | None = None
     thinking: Line | None
 
 
@@ -145,7 +148,9 @@ class Submission(_Strict):
         """The request in the form that signatures are computed from."""
         signed = {"version", "prompt", "data", "settings"}
         tasks = {name: task.model_dump(include=signed) for name, task in self.tasks.items()}
-        return self.request.model_dump() | {"tasks": tasks}
+        form = self.model.chat_template_messages
+        model = {"model": {"chat_template_messages": form}} if form else {}
+        return self.request.model_dump() | {"tasks": tasks} | model
 
     @property
     def hash(self) -> str:

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...tasks.errors import RedoneError, UnknownName
-from ...tasks.schema import Request
+from ...tasks.schema import Request, Settings
 from .base import Thinking, check_thinking, first_line
 from .files import Trust, adapter_config, model_files
+from .output import Answer, Opened
 from .rendering import Renderer
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Checkpoint:
         text = self.config.get_text_config()
         own = getattr(text, "dtype", None) or torch.float32
         self.dtype: torch.dtype = getattr(torch, dtype) if dtype != "auto" else own
-        self.context = self._context(text)
+        self.context, self.context_from = self._context(text)
 
     @property
     def quantized(self) -> str | None:
@@ -163,17 +164,21 @@ class Checkpoint:
             model.config.__dict__.pop("quantization_config", None)
         return model
 
-    def _context(self, config: Any) -> int | None:
-        """The model's maximum length, None where neither configuration nor tokenizer says."""
-        known = [
-            value
+    def _context(self, config: Any) -> tuple[int | None, str]:
+        """The model's maximum length and who says so; None where nobody does."""
+        known = {
+            f"{name} of config.json": value
             for name in ("max_position_embeddings", "n_positions", "max_sequence_length")
             if isinstance(value := getattr(config, name, None), int) and value > 0
-        ]
+        }
         limit = self.tokenizer.model_max_length
         if isinstance(limit, int) and limit < 10**9:
-            known.append(limit)
-        return min(known, default=None)
+            known["model_max_length of the tokenizer"] = limit
+        if not known:
+            return None, ""
+        least = min(known, key=known.__getitem__)
+        others = (f"{name} is {value}" for name, value in known.items() if value != known[least])
+        return known[least], "; ".join([least, *others])
 
 
 class LocalModel:
@@ -183,6 +188,12 @@ class LocalModel:
         path, dtype, device, base, trust: As for `Checkpoint`.
         chat_template_args: Extra arguments of the chat template.
         thinking: Thinking mode, for templates that have one.
+        chat_template: Name of one of several chat templates, or a file.
+        thinking_marks: Opening and closing mark of thinking, beside the known ones.
+        context: Replaces the context that configuration and tokenizer say.
+
+    Attributes:
+        context_from: Who says what the context is.
 
     Raises:
         RedoneError: Folder or chat template cannot be used.
@@ -198,27 +209,49 @@ class LocalModel:
         thinking: Thinking = "auto",
         base: str | None = None,
         trust: Trust | None = None,
+        chat_template: str | None = None,
+        thinking_marks: Sequence[str] | None = None,
+        context: int | None = None,
     ) -> None:
         check_thinking(thinking)
         self.name = str(path)
         self._thinking = thinking
         self._checkpoint = Checkpoint(self.name, dtype, device, base=base, trust=trust)
-        self._renderer = Renderer(self._checkpoint.tokenizer, chat_template_args or {}, thinking)
-        self.context: int | None = self._checkpoint.context
+        self._renderer = Renderer(
+            self._checkpoint.tokenizer,
+            chat_template_args or {},
+            thinking,
+            chat_template,
+            thinking_marks,
+        )
+        self.context: int | None = context or self._checkpoint.context
+        self.context_from = "--backend-args" if context else self._checkpoint.context_from
         self.thinks = self._renderer.thinks
+        end = self._renderer.turn_end
+        self._eos = self._checkpoint.eos | (set() if end is None else {end})
 
     def identity(self) -> dict[str, Any]:
         """What changes an answer; equal for all backends that run the same folder."""
         return {
             "model": self._checkpoint.files.fingerprint(),
-            "chat_template": self._renderer.template_hash,
-            "chat_template_args": dict(sorted(self._renderer.arguments.items())),
+            **self._renderer.identity(),
             "thinking": self._thinking,
         }
 
     def overflow(self, request: Request) -> int:
         """By how many tokens prompt and limits exceed the context; 0 or less: they fit."""
-        return self._renderer.overflow(request, self.context)
+        return self._renderer.overflow(request, self.context, self._most_scored)
+
+    def _answer(self, settings: Settings, opened: Opened, room: int | None = None) -> Answer:
+        """An answer of this model, before its first token."""
+        renderer = self._renderer
+        return Answer(settings, renderer.decode, self._eos, opened, room, renderer.marks)
+
+    @property
+    def _most_scored(self) -> int | None:
+        """Tokens that prompt and continuation of a log-likelihood may have; None: any number."""
+        # The last token is only looked up, so it takes no position of the context.
+        return None if self.context is None else self.context + 1
 
 
 def _device(device: str | None) -> torch.device:

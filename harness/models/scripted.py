@@ -19,6 +19,7 @@ from ...tasks.schema import Completion, Request, Sample
 from ...tasks.sources import json_objects, samples
 from ...tasks.task import Task
 from .output import postprocess
+from .thinking import KNOWN, Marks
 
 Answer = Callable[[Request], str | Completion]
 """A text is what a model wrote, thinking included; a completion is taken as it is."""
@@ -31,6 +32,7 @@ class ScriptedModel:
         answers: A function of the request, or texts (lists of texts: one per draw) by sample id.
         name: Shown in tables.
         fingerprint: Identity of the answers; by default the hash of the table.
+        thinking_marks: Opening and closing mark of thinking, beside the known ones.
     """
 
     backend = "scripted"
@@ -42,8 +44,11 @@ class ScriptedModel:
         answers: Answer | Mapping[str, str | Sequence[str]],
         name: str = "scripted",
         fingerprint: str | None = None,
+        thinking_marks: Sequence[str] | None = None,
     ) -> None:
         self.name = name
+        self._own_marks = list(thinking_marks or ())
+        self._marks = (Marks(*self._own_marks), *KNOWN) if self._own_marks else KNOWN
         self._answer = answers if callable(answers) else _look_up(answers)
         if fingerprint is None:
             content = name if callable(answers) else dict(answers)
@@ -53,7 +58,8 @@ class ScriptedModel:
 
     def identity(self) -> dict[str, Any]:
         """What changes an answer."""
-        return {"fingerprint": self._fingerprint}
+        own = {"thinking_marks": self._own_marks} if self._own_marks else {}
+        return {"fingerprint": self._fingerprint, **own}
 
     def environment(self) -> dict[str, Any]:
         """What is recorded with the answers."""
@@ -68,7 +74,9 @@ class ScriptedModel:
         for request in requests:
             answer = self._answer(request)
             if isinstance(answer, str):
-                thinking, text, finish = postprocess(answer, request.settings.stop)
+                thinking, text, finish = postprocess(
+                    answer, request.settings.stop, marks=self._marks
+                )
                 answer = Completion(text, finish, thinking)
             yield request, answer
 
@@ -105,7 +113,9 @@ BASELINES: Mapping[str, Callable[[Task, Sample], str]] = {
 """Predictions that follow from the data, for `--backend scripted --model NAME`."""
 
 
-def load(name: str, tasks: Sequence[Task], folder: Path) -> ScriptedModel:
+def load(
+    name: str, tasks: Sequence[Task], folder: Path, thinking_marks: Sequence[str] | None = None
+) -> ScriptedModel:
     """The model of `--backend scripted --model NAME`: one of `BASELINES`, or a predictions file.
 
     A predictions file is JSON or JSON lines of objects with `prediction` (a text, or a list of
@@ -153,4 +163,4 @@ def load(name: str, tasks: Sequence[Task], folder: Path) -> ScriptedModel:
     if unmatched := len(table.keys() - set(ids.values())):
         note = f"{unmatched} of {len(table)} predictions match no sample of these tasks."
         print(f"{path}: {note}", file=sys.stderr)
-    return ScriptedModel(table, name=path.name)
+    return ScriptedModel(table, name=path.name, thinking_marks=thinking_marks)

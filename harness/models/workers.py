@@ -190,6 +190,7 @@ class WorkersModel:
         self._front, self._build, self._workers = front, build, workers
         self.backend, self.name = front.backend, front.name
         self.context, self.thinks = front.context, front.thinks
+        self.context_from = getattr(front, "context_from", "")
         self._session = RaySession(address)
         try:
             nodes = self._session.nodes()

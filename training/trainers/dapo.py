@@ -148,8 +148,10 @@ def _arguments(settings: DapoSettings, output: Path) -> GRPOConfig:
 def _choose_ways(trainer: DapoTrainer, source: Checkpoint) -> None:
     """Chooses the fastest correct way of sampling and of learning for model and device."""
     settings = trainer.work.settings
-    eos = source.eos | frozenset(trainer.eos_token_ids)
     renderer = trainer.work.asking.renderer
+    eos = source.eos | frozenset(trainer.eos_token_ids)
+    if renderer.turn_end is not None:
+        eos |= {renderer.turn_end}
     plain: Any = trainer.accelerator.unwrap_model(trainer.model)
     inner = plain.get_base_model() if settings.lora else plain
     on_cpu = trainer.args.device.type == "cpu"

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...harness.models.cpu.sharing import common_length
-from ...harness.models.output import CLOSE
 from ...harness.models.rendering import Renderer, plain_text
 from ...tasks.errors import RedoneError
 from ...tasks.schema import Message
@@ -69,14 +68,15 @@ class RowTokenizer:
     @classmethod
     def of(cls, source: Checkpoint) -> RowTokenizer:
         """That of a model folder."""
-        return cls(Renderer(source.tokenizer, {}, "auto"), _turn_end(source))
+        renderer = Renderer(source.tokenizer, {}, "auto")
+        return cls(renderer, _turn_end(source, renderer))
 
     def turn(self, messages: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
         """A conversation and the answer to learn."""
         rendered = self.renderer.render(messages)
         (prompt,) = self.renderer.encode([rendered])
         # A template that opens the thinking in the prompt wants it closed before an answer.
-        text = f"{CLOSE}\n\n{answer}" if rendered.opened else answer
+        text = f"{rendered.opened.close}\n\n{answer}" if rendered.opened else answer
         return prompt or [self.renderer.first_token], [*self._ids(text), self.end]
 
     def plain(self, messages: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
@@ -94,22 +94,16 @@ class RowTokenizer:
         return found["input_ids"]  # type: ignore[return-value]
 
 
-def _turn_end(source: Checkpoint) -> int:
+def _turn_end(source: Checkpoint, renderer: Renderer) -> int:
     """The token with which the chat template ends an assistant's turn, else the end of a text."""
-    tokenizer, mark = source.tokenizer, "\u2402"
-    if tokenizer.chat_template:
-        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": mark}]
-        text: Any = tokenizer.apply_chat_template(turns, tokenize=False)
-        tail = tokenizer(text.rpartition(mark)[2], add_special_tokens=False)["input_ids"]
-        for token in tail:  # type: ignore[union-attr]
-            if token in source.eos:
-                return int(token)  # type: ignore[arg-type]
+    if renderer.turn_end is not None:
+        return renderer.turn_end
     if not source.eos:
         raise RedoneError(
             f"{source.folder} names no token that ends a text, so no answer could be taught to "
             "end. Give its tokenizer an `eos_token`."
         )
-    own = tokenizer.eos_token_id
+    own = source.tokenizer.eos_token_id
     return int(own) if own is not None else min(source.eos)  # type: ignore[arg-type]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...harness.machine import is_out_of_memory
-from ...harness.models.output import Answer
+from ...harness.models.output import Answer, Opened
 from ...tasks.errors import RedoneError
 from ...tasks.registry import by_name
 from ...tasks.schema import Completion, Request, Settings
@@ -48,18 +48,19 @@ class Question:
         row: The row.
         prompt: Its tokens.
         settings: Limits, stop texts, sampling.
-        opened: Whether the prompt ends inside `<think>`.
+        opened: The marks of the thinking that the prompt ends inside of.
     """
 
     place: int
     row: TrainingRow
     prompt: Sequence[int]
     settings: Settings
-    opened: bool
+    opened: Opened
 
-    def answer(self, decode: Callable[[Sequence[int]], str], eos: frozenset[int]) -> Traced:
+    def answer(self, renderer: Renderer, eos: frozenset[int]) -> Traced:
         """An answer to it, before its first token."""
-        return Traced(self.settings, decode, eos, self.opened)
+        marks = renderer.marks
+        return Traced(self.settings, renderer.decode, eos, self.opened, None, marks)
 
     def limit(self, completion: Completion) -> int:
         """Tokens that this answer could have in all, thinking included."""
@@ -167,7 +168,7 @@ class Asking:
             top_p=settings.top_p,
         )
         prompt = ids or [self.renderer.first_token]
-        return Question(place, row, prompt, limits, rendered.opened)
+        return Question(place, row, prompt, self.renderer.ended(limits), rendered.opened)
 
 
 class FastWriter:
@@ -194,7 +195,7 @@ class FastWriter:
 
         def row(question: Question, draw: int) -> Row:
             request = Request(question.row.id, question.row.messages, question.settings)
-            answer = question.answer(self._renderer.decode, self._eos)
+            answer = question.answer(self._renderer, self._eos)
             source = generator(question.seed(self._seed, draw))
             return Row(request, list(question.prompt), answer, source=source)
 
@@ -261,7 +262,7 @@ class TrainerWriter:
         seconds = (time.perf_counter() - started) / len(prompts)
 
         def read(question: Question, i: int) -> Rollout:
-            answer = question.answer(self._renderer.decode, self._eos)
+            answer = question.answer(self._renderer, self._eos)
             for token in texts[i]:
                 if answer.add(int(token)):
                     break  # what follows the end of the answer counts as not sampled
