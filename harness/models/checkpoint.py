@@ -90,7 +90,8 @@ class Checkpoint:
         text = self.config.get_text_config()
         own = getattr(text, "dtype", None) or torch.float32
         self.dtype: torch.dtype = getattr(torch, dtype) if dtype != "auto" else own
-        self.context, self.context_from = self._context(text)
+        self.positions = _positions(text)
+        self.context, self.context_from = self._context()
 
     @property
     def quantized(self) -> str | None:
@@ -164,21 +165,20 @@ class Checkpoint:
             model.config.__dict__.pop("quantization_config", None)
         return model
 
-    def _context(self, config: Any) -> tuple[int | None, str]:
+    def _context(self) -> tuple[int | None, str]:
         """The model's maximum length and who says so; None where nobody does."""
-        known = {
-            f"{name} of config.json": value
-            for name in ("max_position_embeddings", "n_positions", "max_sequence_length")
-            if isinstance(value := getattr(config, name, None), int) and value > 0
-        }
-        limit = self.tokenizer.model_max_length
-        if isinstance(limit, int) and limit < 10**9:
-            known["model_max_length of the tokenizer"] = limit
-        if not known:
-            return None, ""
-        least = min(known, key=known.__getitem__)
-        others = (f"{name} is {value}" for name, value in known.items() if value != known[least])
-        return known[least], "; ".join([least, *others])
+        own, limit = self.positions, self.tokenizer.model_max_length
+        if not isinstance(limit, int) or limit >= 10**9 or (own is not None and own <= limit):
+            return own, "config.json" if own else ""
+        says = f"; config.json says {own}" if own else ""
+        return limit, f"model_max_length of the tokenizer{says}"
+
+
+def _positions(config: Any) -> int | None:
+    """The most positions of a configuration, None where it does not say."""
+    names = ("max_position_embeddings", "n_positions", "max_sequence_length")
+    values = (getattr(config, name, None) for name in names)
+    return min((v for v in values if isinstance(v, int) and v > 0), default=None)
 
 
 class LocalModel:
@@ -226,6 +226,11 @@ class LocalModel:
         )
         self.context: int | None = context or self._checkpoint.context
         self.context_from = "--backend-args" if context else self._checkpoint.context_from
+        if context and context > (most := self._checkpoint.positions or context):
+            raise RedoneError(
+                f"--backend-args, context: {context} is more than the {most} positions of the "
+                "model's config.json."
+            )
         self.thinks = self._renderer.thinks
         end = self._renderer.turn_end
         self._eos = self._checkpoint.eos | (set() if end is None else {end})
@@ -241,6 +246,11 @@ class LocalModel:
     def overflow(self, request: Request) -> int:
         """By how many tokens prompt and limits exceed the context; 0 or less: they fit."""
         return self._renderer.overflow(request, self.context, self._most_scored)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know about how prompts were rendered."""
+        return self._renderer.notes
 
     def _answer(self, settings: Settings, opened: Opened, room: int | None = None) -> Answer:
         """An answer of this model, before its first token."""

@@ -81,7 +81,7 @@ class HfModel(LocalModel):
             "transformers": transformers.__version__,
             "threads": torch.get_num_threads(),
             "batch_size": engine.batch_size,
-            **({"notes": notes} if (notes := self._renderer.notes) else {}),
+            **({"notes": notes} if (notes := self.notes) else {}),
             **engine.describe(),
         }
 

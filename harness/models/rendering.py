@@ -138,7 +138,7 @@ class Renderer:
         # Some tokenizers have added tokens for runs of spaces, which end nothing.
         added = {i for t, i in self.tokenizer.get_added_vocab().items() if t[:1] in "<[" and t[1:]}
         (ids,) = self._ids([tail], special=False)
-        ends = {*self.tokenizer.all_special_ids, *added}
+        ends = {*self._special_ids(), *added}
         return next((int(i) for i in ids if i in ends), None)
 
     def ended(self, settings: Settings) -> Settings:
@@ -213,9 +213,15 @@ class Renderer:
         parts = ((mark, list(part)) for mark, part in groupby(ids, self._kept.get))
         return "".join(mark * len(part) if mark else self._decode(part) for mark, part in parts)
 
+    def _special_ids(self) -> set[int]:
+        """Ids of the tokens that decoding drops."""
+        added = getattr(self.tokenizer, "added_tokens_decoder", {})
+        marked = {i for i, token in added.items() if getattr(token, "special", False)}
+        return {*self.tokenizer.all_special_ids, *marked}
+
     def _kept_tokens(self) -> dict[int, str]:
         """Special tokens that decoding drops though marks of thinking consist of them, by id."""
-        special = set(self.tokenizer.all_special_ids)
+        special = self._special_ids()
         used = "".join(p.open + p.close for p in (*self._own, *self._vocabulary, THINK))
         tokens = self.tokenizer.get_added_vocab().items()
         return {i: token for token, i in tokens if i in special and token in used}

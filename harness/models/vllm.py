@@ -118,7 +118,7 @@ class VllmModel(LocalModel):
             "device": self._device,
             "vllm": version,
             "engine_args": self._args,
-            **({"notes": notes} if (notes := self._renderer.notes) else {}),
+            **({"notes": notes} if (notes := self.notes) else {}),
         }
 
     def load(self) -> None:

@@ -251,7 +251,7 @@ class EndpointModel:
             "chat_template_by": "server" if self._chat else "redone",
             "context": self.context,
             "concurrency": options.concurrency,
-            **({"notes": notes} if (notes := self._notes) else {}),
+            **({"notes": notes} if (notes := self.notes) else {}),
         } | ({} if options.price_in is None else {"prices_per_million_tokens": prices})
 
     def overflow(self, request: Request) -> int:
@@ -369,7 +369,8 @@ class EndpointModel:
         return None if self.context is None else self.context - 1
 
     @property
-    def _notes(self) -> list[str]:
+    def notes(self) -> list[str]:
+        """What a reader must know about how prompts were rendered."""
         return [] if self._chat or self._renderer is None else self._renderer.notes
 
     async def _window(self, ids: Sequence[int], count: int) -> Completion:
