@@ -232,8 +232,8 @@ class LocalModel:
                 "model's config.json."
             )
         self.thinks = self._renderer.thinks
-        end = self._renderer.turn_end
-        self._eos = self._checkpoint.eos | (set() if end is None else {end})
+        end, own = self._renderer.turn_end, self._checkpoint.eos
+        self._eos = own if end is None else own | {end}
 
     def identity(self) -> dict[str, Any]:
         """What changes an answer; equal for all backends that run the same folder."""
@@ -241,11 +241,21 @@ class LocalModel:
             "model": self._checkpoint.files.fingerprint(),
             **self._renderer.identity(),
             "thinking": self._thinking,
+            # Where it is no end of a text of the model's own: answers would run on without it.
+            **({"turn_end": end} if (end := self._added_end) else {}),
         }
 
     def overflow(self, request: Request) -> int:
         """By how many tokens prompt and limits exceed the context; 0 or less: they fit."""
         return self._renderer.overflow(request, self.context, self._most_scored)
+
+    @property
+    def _added_end(self) -> int | str | None:
+        """The chat template's end of a turn, if the model's own ends of a text lack it."""
+        end = self._renderer.turn_end
+        if end is None:
+            return next(iter(self._renderer.ended(Settings()).stop), None)
+        return end if end not in self._checkpoint.eos else None
 
     @property
     def notes(self) -> list[str]:

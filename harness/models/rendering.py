@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ...tasks.schema import Message, Request, Settings
 from .base import Thinking
 from .chat_template import ChatTemplate
-from .thinking import KNOWN, THINK, Marks, closed_at_end, ending, of_vocabulary
+from .thinking import HARMONY, KNOWN, THINK, Marks, closed_at_end, ending, of_vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -139,6 +139,8 @@ class Renderer:
         added = {i for t, i in self.tokenizer.get_added_vocab().items() if t[:1] in "<[" and t[1:]}
         (ids,) = self._ids([tail], special=False)
         ends = {*self._special_ids(), *added}
+        if HARMONY in self._vocabulary:  # there it also ends the thinking
+            ends.discard(self.tokenizer.convert_tokens_to_ids("<|end|>"))  # type: ignore[arg-type]
         return next((int(i) for i in ids if i in ends), None)
 
     def ended(self, settings: Settings) -> Settings:

@@ -77,7 +77,7 @@ KNOWN: tuple[Marks, ...] = (
     WITHOUT_SPECIAL,
 )
 
-_NAME = r"[\w:.|-]*(?:think|thought|reason|scratchpad|analysis)[\w:.|-]*"
+_NAME = r"[\w:.|-]{0,40}(?:think|thought|reason|scratchpad|analysis)[\w:.|-]{0,40}"
 _TAG = re.compile(rf"<(?P<angle>{_NAME})>|\[(?P<square>{_NAME})\]|◁(?P<arrow>{_NAME})▷", re.I)
 _BRACKETS = {"angle": "<>", "square": "[]", "arrow": "◁▷"}
 _ENDS = (("begin", "end"), ("start", "end"), ("prefix", "suffix"), ("open", "close"))

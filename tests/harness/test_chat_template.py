@@ -217,6 +217,20 @@ def test_how_a_template_ends_a_turn(template, end):
     assert stops == (("x", "<eot>") if "<eot>" in template else ("x",))
 
 
+@pytest.mark.parametrize("end", ["<|end|>", "<|return|>"])
+def test_what_ends_thinking_too_does_not_end_an_answer(end):
+    """gpt-oss ends each of its messages with <|end|>, the thinking one too."""
+    from tokenizers import AddedToken
+
+    begun = "'<|start|>assistant<|channel|>final<|message|>' + m['content'] + '" + end + "'"
+    turn = "{% if m['role'] == 'assistant' %}{{ " + begun + " }}{% else %}" + TURN + "{% endif %}"
+    tokenizer = tiny_tokenizer(HEAD + turn + TAIL)
+    more = ("<|channel|>", "<|message|>", "<|return|>")
+    tokenizer.add_tokens([AddedToken(t, special=True) for t in more])
+    found = Renderer(tokenizer, {}, "auto").turn_end
+    assert found == (tokenizer.convert_tokens_to_ids("<|return|>") if "return" in end else None)
+
+
 QWEN3 = (
     HEAD
     + "{% if m['role'] == 'assistant' and loop.last %}"

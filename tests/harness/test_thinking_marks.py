@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from tiny_models import tiny_tokenizer
@@ -108,6 +109,14 @@ def test_what_else_is_and_is_not_thinking(text, answer):
 def test_a_tag_that_only_looks_like_one_still_ends_at_its_limit_and_keeps_its_text():
     done = token_by_token("<thinker> Yes\nNo", stop=("\n",))
     assert (done.thinking, done.text) == (None, "<thinker> Yes")
+
+
+@pytest.mark.parametrize("part", ["<think", "think", " ", "<|channel|>", "analysis", "[THINK"])
+def test_hostile_texts_take_no_time(part):
+    start = time.perf_counter()
+    for text in (part * 20_000, "<" + part * 20_000, "analysis" + part * 20_000):
+        postprocess(text)
+    assert time.perf_counter() - start < 2
 
 
 def test_marks_of_ones_own():

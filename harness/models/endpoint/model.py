@@ -138,6 +138,8 @@ _log = logging.getLogger("redone.endpoint")
 
 STOP_TOKENS = ("vllm", "sglang")
 """Servers (by `owned_by` of their models) that take `stop_token_ids`."""
+CHARACTERS = 20
+"""More characters per token than any text has."""
 TEMPLATE_BYTES = 1024
 """Upper bound of the bytes that a server's chat template adds: shorter prompts are not counted."""
 
@@ -205,7 +207,7 @@ class EndpointModel:
                 '--backend-args, api "completions": prompts are rendered here, which needs '
                 "--tokenizer PATH."
             )
-        self._counted, self._warned = True, False
+        self._counted, self._warned, self._doubted = True, False, False
         self._server = Server()
         self._client = Client(self._url, key, self._options)
         self._background = Background()
@@ -318,6 +320,7 @@ class EndpointModel:
             body,
             lambda reply, took: completion(reply.json(), settings, opened, took, self._marks),
         )
+        self._warn_if_lost(request, answer)
         if answer.thinking is not None and not settings.max_thinking_tokens and not self._warned:
             self._warned = True
             _log.warning(
@@ -325,6 +328,20 @@ class EndpointModel:
                 "N, or --thinking off if the server supports it.", self.name,
             )  # fmt: skip
         return answer
+
+    def _warn_if_lost(self, request: Request, answer: Completion) -> None:
+        """Warn once if the server's template seems to lose the text of the messages."""
+        prompt = request.prompt
+        parts = [prompt] if isinstance(prompt, str) else [m["content"] for m in prompt]
+        size = sum(map(len, parts))
+        if self._doubted or not 0 < answer.prompt_tokens * CHARACTERS < size:
+            return
+        self._doubted = True
+        _log.warning(
+            "%s counts %d tokens for a prompt of %d characters: its chat template may lose the "
+            "text. --tokenizer PATH applies the template here.", self._url, answer.prompt_tokens,
+            size,
+        )  # fmt: skip
 
     def _body(self, request: Request) -> tuple[str, dict[str, Any], Opened]:
         """Path and body of a request, and the marks of the thinking that its prompt ends in."""
