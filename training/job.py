@@ -28,7 +28,9 @@ from .trainers.steps import Progress, StageResult
 
 CONFIGS = Path(__file__).with_name("configs")
 SHOWN = 12
-"""Lines of a failed launch's log that are shown."""
+"""Lines of a failed launch's log that are shown, where none of them begins as `SAID`."""
+SAID = "redone train: "
+"""Begins the line of an error of the trainer's own."""
 
 
 class LaunchFailed(RedoneError):
@@ -292,10 +294,13 @@ def launched(config: Path, data: DataPaths) -> Train:
         command = [*launch.command(), "redone.training.job", str(path)]
         env = os.environ | data.variables() | launch.variables()
         with log.open("a", encoding="utf-8") as file:
+            before = file.tell()
             code = run_launch(command, file, env)
         if code:
-            lines = log.read_text("utf-8", "replace").strip().splitlines()[-SHOWN:]
-            shown = "".join(f"\n  {line}" for line in lines)
+            lines = log.read_bytes()[before:].decode("utf-8", "replace").strip().splitlines()
+            # What the trainer said stands before the launcher's traceback about its exit code.
+            said = list(dict.fromkeys(line for line in lines if line.startswith(SAID)))
+            shown = "".join(f"\n  {line}" for line in said or lines[-SHOWN:])
             raise LaunchFailed(f"The launch by {config} ended with code {code}:{shown}\nLog: {log}")
         return load_result(job.output / RESULT)
 
@@ -346,7 +351,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with ProgressBar(job.stage) as bar, _only_one(job.output) if first else nullcontext():
             result = train(_launched_rightly(job), bar)
     except RedoneError as error:
-        print(f"redone train: {error}", file=sys.stderr)
+        print(f"{SAID}{error}", file=sys.stderr)
         return error.exit_code
     if first:
         save_result(result, job.output / RESULT)

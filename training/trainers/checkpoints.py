@@ -108,15 +108,19 @@ def check_mergeable(trainer: Any) -> None:
     """
     if not hasattr(trainer.accelerator.unwrap_model(trainer.model), "merge_and_unload"):
         return
-    plugin = getattr(trainer.accelerator.state, "deepspeed_plugin", None)
-    zero3 = plugin is not None and plugin.zero_stage == 3
-    if trainer.is_fsdp_enabled or zero3:
-        by = "ZeRO-3" if zero3 else "FSDP"
+    if is_sharded(trainer):
+        by = "FSDP" if trainer.is_fsdp_enabled else "ZeRO-3"
         raise RedoneError(
             f"LoRA adapters cannot be merged into weights sharded by {by}. Leave `lora` out to "
             "train the full weights, or launch without sharding: on one GPU, or by a "
             "configuration of accelerate with distributed_type MULTI_GPU."
         )
+
+
+def is_sharded(trainer: Any) -> bool:
+    """Whether each process holds only a part of the weights."""
+    plugin = getattr(trainer.accelerator.state, "deepspeed_plugin", None)
+    return trainer.is_fsdp_enabled or (plugin is not None and plugin.zero_stage == 3)
 
 
 def save_model(trainer: Any, folder: Path) -> None:

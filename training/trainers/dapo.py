@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -27,18 +28,22 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from ...harness.models.checkpoint import Checkpoint
 from ...harness.models.cpu.decoder import unsupported
 from ...harness.models.cpu.engine import FastEngine
-from ...harness.models.hf import FAST_BATCH
+from ...harness.models.hf import FAST_BATCH, PlainEngine
 from ...harness.models.rendering import Renderer
+from ...harness.models.rows import Engine
 from ..rewards import Rewards
 from ..rows import TrainingRow
 from ..settings import DapoSettings
 from .arguments import check_grpo, lora_config, placeholder, quietly, trainer_arguments
-from .checkpoints import CHECKPOINTS, check_mergeable, newest_complete
+from .checkpoints import CHECKPOINTS, check_mergeable, is_sharded, newest_complete
 from .loop import StepTrainer, report_left_out, run, trained
 from .packing import micro_batches, supports_trees, tree_logprobs
-from .rollouts import Asking, FastWriter, TrainerWriter, Writer
+from .rollouts import Asking, EngineWriter, Question, TrainerWriter, Writer
 from .sampler import Group, Part, PromptOrder, loss_inputs, parts_of, sample_batch
 from .steps import Progress, StageResult, Step, StepLog
+
+PLAIN_BATCH = 64
+"""Answers that transformers' own generation writes together."""
 
 
 def train_dapo(
@@ -155,11 +160,9 @@ def _choose_ways(trainer: DapoTrainer, source: Checkpoint) -> None:
     on_cpu = trainer.args.device.type == "cpu"
     size, seed = settings.group_size, settings.seed
     trainer.shares_prefixes = on_cpu and supports_trees(inner)
-    engine = None
-    if on_cpu and settings.engine == "hf" and unsupported(inner) is None:
-        engine = FastEngine.of(inner, FAST_BATCH, inner.dtype, keep=True)
-    if engine is not None:
-        trainer.writer = FastWriter(engine, renderer, eos, size, seed)
+    if settings.engine == "hf" and not is_sharded(trainer):
+        engine = _engine(inner, source.pad, on_cpu)
+        trainer.writer = EngineWriter(engine, renderer, eos, size, seed)
         return
 
     def generate(prompts: Any) -> Any:
@@ -167,6 +170,27 @@ def _choose_ways(trainer: DapoTrainer, source: Checkpoint) -> None:
 
     rank = trainer.accelerator.process_index
     trainer.writer = TrainerWriter(generate, renderer, eos, size, seed, rank)
+
+
+def _engine(model: Any, pad: int, on_cpu: bool) -> Callable[[], AbstractContextManager[Engine]]:
+    """Opens the harness's engine for a model in training, the fast one where there is one."""
+    fast = None
+    if on_cpu and unsupported(model) is None:
+        fast = FastEngine.of(model, FAST_BATCH, model.dtype, keep=True)
+
+    @contextmanager
+    def opened() -> Iterator[Engine]:
+        if fast is not None:
+            fast.refresh()
+            yield fast
+            return
+        own = model.generation_config  # is saved with the model, and the engine replaces it
+        try:
+            yield PlainEngine(model, pad, PLAIN_BATCH, "in training")
+        finally:
+            model.generation_config = own
+
+    return opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +301,6 @@ class DapoTrainer(StepTrainer, GRPOTrainer):
             tasks=found.tasks(),
             kept=len(found.kept),
             dropped=found.dropped,
-            surplus=found.surplus or None,
             rounds=found.rounds,
             skipped=None if found.kept else found.barren,
             completion_length=sum(len(r.answer) for r in answers) / len(answers),
@@ -292,18 +315,20 @@ class DapoTrainer(StepTrainer, GRPOTrainer):
         """The groups of the next prompts, each process doing its share."""
         assert self.writer is not None
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
-        if self.writer.collective:
-            count = -(-count // processes) * processes
         places = range(self.place, self.place + count)
         self.place += count
-        mine = [
-            self.work.asking.question(place, self.work.rows[self._order[place]])
-            for place in places[rank::processes]
-        ]
+
+        def question(place: int) -> Question:
+            return self.work.asking.question(place, self.work.rows[self._order[place]])
+
+        mine = [question(place) for place in places[rank::processes]]
+        # What fills up is answered and forgotten: the order must not depend on the processes.
+        short = -(-count // processes) - len(mine) if self.writer.collective else 0
         began = time.perf_counter()
         model: Any = self.model
         model.eval()
-        written = self.writer.write(mine) if mine else []
+        filled = [*mine, *(question(places[0]) for _ in range(short))]
+        written = self.writer.write(filled)[: len(mine)] if filled else []
         model.train()
         self._generating += time.perf_counter() - began
         began = time.perf_counter()

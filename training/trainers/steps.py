@@ -83,8 +83,6 @@ class Step:
         parts: Mean of each shaping term.
         tasks: By task.
         kept, dropped: Groups that entered the loss, and those that were alike and did not.
-        surplus: Groups that differed inside but came when the batch was full: processes that write
-            together draw so many prompts that each has one.
         rounds: How often prompts were drawn to fill the batch.
         entropy: Mean of the next-token distributions trained on, in nats.
         clipped: Share of tokens whose probability ratio was clipped.
@@ -106,7 +104,6 @@ class Step:
     tasks: Mapping[str, TaskMean] = field(default_factory=dict)
     kept: int | None = None
     dropped: int | None = None
-    surplus: int | None = None
     rounds: int | None = None
     entropy: float | None = None
     clipped: float | None = None
