@@ -37,6 +37,7 @@ from ..settings import DapoSettings
 from .arguments import check_grpo, lora_config, placeholder, quietly, trainer_arguments
 from .checkpoints import CHECKPOINTS, check_mergeable, is_sharded, newest_complete
 from .loop import StepTrainer, report_left_out, run, trained
+from .models import router_loss, without_dropout
 from .packing import micro_batches, supports_trees, tree_logprobs
 from .rollouts import Asking, EngineWriter, Question, TrainerWriter, Writer
 from .sampler import Group, Part, PromptOrder, loss_inputs, parts_of, sample_batch
@@ -120,7 +121,9 @@ def make_trainer(
         processing_class=source.tokenizer,
         peft_config=lora_config(settings.lora),
     )
+    trainer.source = source
     check_mergeable(trainer)
+    without_dropout(trainer.model, settings, arguments.process_index == 0)
     _choose_ways(trainer, source)
     return trainer
 
@@ -141,6 +144,7 @@ def _arguments(settings: DapoSettings, output: Path) -> GRPOConfig:
         top_p=settings.top_p,
         loss_type="dapo",
         beta=0.0,
+        router_aux_loss_coef=0.0,  # TRL adds it once per pass; see `RouterLoss`
         epsilon=settings.clip_low,
         epsilon_high=settings.clip_high,
         lr_scheduler_type="constant_with_warmup",
@@ -159,7 +163,8 @@ def _choose_ways(trainer: DapoTrainer, source: Checkpoint) -> None:
     inner = plain.get_base_model() if settings.lora else plain
     on_cpu = trainer.args.device.type == "cpu"
     size, seed = settings.group_size, settings.seed
-    trainer.shares_prefixes = on_cpu and supports_trees(inner)
+    trainer.router = router_loss(inner, settings.router_loss)
+    trainer.shares_prefixes = on_cpu and trainer.router is None and supports_trees(inner)
     if settings.engine == "hf" and not is_sharded(trainer):
         engine = _engine(inner, source.pad, on_cpu)
         trainer.writer = EngineWriter(engine, renderer, eos, size, seed)
@@ -398,6 +403,7 @@ class DapoTrainer(StepTrainer, GRPOTrainer):
             batch = [parts[i] if own else _weightless(parts[i]) for i in chosen]
             loss = self._compute_loss(model, self._inputs(batch, tokens))
             share = sum(len(part.answer) for part in batch) / mine if own else 0.0
+            loss = loss + self.balancing(share * mine / tokens * self.accelerator.num_processes)
             for name in self._seen:
                 self._seen[name] += share * self._metrics["train"][name][-1]
             return loss

@@ -13,14 +13,17 @@ of what its descendants send back.
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from jinja2.exceptions import TemplateError
+
 from ...harness.models.cpu.sharing import common_length
-from ...harness.models.output import CLOSE
-from ...harness.models.rendering import Renderer, plain_text
+from ...harness.models.output import CLOSE, OPEN
+from ...harness.models.rendering import Rendered, Renderer, plain_text
 from ...tasks.errors import RedoneError
 from ...tasks.schema import Message
 from ..rows import TrainingRow
@@ -55,29 +58,58 @@ class TokenRow:
         return len(self.prompt) + len(self.answer)
 
 
+_MARK = "\u2402"
+"""Stands for an answer, to see what a template writes around it."""
+
+
 class RowTokenizer:
     """Turns conversations and answers into tokens for one model.
 
     Args:
-        renderer: The model's chat template and tokenizer.
+        renderer: The model's chat template and tokenizer, thinking switched off.
         end: Id of the token that ends the assistant's turn.
     """
 
     def __init__(self, renderer: Renderer, end: int) -> None:
         self.renderer, self.end = renderer, end
+        self.thinking = Renderer(renderer.tokenizer, {}, "auto")
 
     @classmethod
     def of(cls, source: Checkpoint) -> RowTokenizer:
         """That of a model folder."""
-        return cls(Renderer(source.tokenizer, {}, "auto"), _turn_end(source))
+        return cls(Renderer(source.tokenizer, {}, "off"), _turn_end(source))
 
     def turn(self, messages: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
-        """A conversation and the answer to learn."""
-        rendered = self.renderer.render(messages)
+        """A conversation and the answer to learn.
+
+        An answer without thinking follows what the chat template writes before one, such as
+        Qwen3's empty `<think></think>`. That belongs to the prompt: a model that learned to write
+        it would no longer think where it is to. An answer that thinks follows the prompt of a model
+        that may.
+        """
+        thinks = answer.lstrip().startswith(OPEN)
+        rendered = (self.thinking if thinks else self.renderer).render(messages)
+        if thinks and rendered.opened:
+            answer = answer.lstrip().removeprefix(OPEN).lstrip("\n")
+        elif not thinks and rendered.templated:
+            before = self._before_answer(messages, rendered)
+            rendered = replace(rendered, text=rendered.text + before)
         (prompt,) = self.renderer.encode([rendered])
+        return prompt or [self.renderer.first_token], [*self._ids(answer), self.end]
+
+    def _before_answer(self, messages: Sequence[Message], rendered: Rendered) -> str:
+        """What stands between a prompt and an answer without thinking."""
+        turns = [*map(dict, messages), {"role": "assistant", "content": _MARK}]
+        tokenizer: Any = self.renderer.tokenizer
+        with contextlib.suppress(TemplateError):
+            whole: str = tokenizer.apply_chat_template(
+                turns, tokenize=False, **self.renderer.arguments
+            )
+            before, mark, _ = whole.rpartition(_MARK)
+            if mark and before.startswith(rendered.text):
+                return before[len(rendered.text) :]
         # A template that opens the thinking in the prompt wants it closed before an answer.
-        text = f"{CLOSE}\n\n{answer}" if rendered.opened else answer
-        return prompt or [self.renderer.first_token], [*self._ids(text), self.end]
+        return f"{CLOSE}\n\n" if rendered.opened else ""
 
     def plain(self, messages: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
         """The whole text without a template: all of it is learned but the first token."""
@@ -96,7 +128,7 @@ class RowTokenizer:
 
 def _turn_end(source: Checkpoint) -> int:
     """The token with which the chat template ends an assistant's turn, else the end of a text."""
-    tokenizer, mark = source.tokenizer, "\u2402"
+    tokenizer, mark = source.tokenizer, _MARK
     if tokenizer.chat_template:
         turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": mark}]
         text: Any = tokenizer.apply_chat_template(turns, tokenize=False)

@@ -192,6 +192,22 @@ def read_steps(folder: Path) -> Iterator[Step]:
         yield Step(**kept, tasks={name: TaskMean(**entry) for name, entry in tasks.items()})
 
 
+def rate(step: int, warmup: int, total: int, cosine: bool) -> float:
+    """The share of the peak learning rate that an update has.
+
+    Args:
+        step: Updates before it.
+        warmup: Updates below the peak; the first has 1 / (warmup + 1) of it, never 0.
+        total: Updates in all.
+        cosine: Whether it falls to 0 behind the last one; else it stays.
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if not cosine:
+        return 1.0
+    return (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup))) / 2
+
+
 BAD = 3
 """Steps in a row with a ruined gradient after which training stops."""
 BARREN = 20
