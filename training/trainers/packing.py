@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ...harness.models.cpu.sharing import common_length
 from ...harness.models.rendering import Renderer, plain_text
+from ...harness.models.thinking import opening
 from ...tasks.errors import RedoneError
 from ...tasks.schema import Message
 from ..rows import TrainingRow
@@ -58,26 +59,37 @@ class RowTokenizer:
     """Turns conversations and answers into tokens for one model.
 
     Args:
-        renderer: The model's chat template and tokenizer.
+        renderer: The model's chat template and tokenizer, thinking switched off.
         end: Id of the token that ends the assistant's turn.
     """
 
     def __init__(self, renderer: Renderer, end: int) -> None:
         self.renderer, self.end = renderer, end
+        self.thinking = Renderer(renderer.tokenizer, {}, "auto")
 
     @classmethod
     def of(cls, source: Checkpoint) -> RowTokenizer:
         """That of a model folder."""
-        renderer = Renderer(source.tokenizer, {}, "auto")
+        renderer = Renderer(source.tokenizer, {}, "off")
         return cls(renderer, _turn_end(source, renderer))
 
     def turn(self, messages: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
-        """A conversation and the answer to learn."""
-        rendered = self.renderer.render(messages)
+        """A conversation and the answer to learn.
+
+        An answer without thinking follows what the chat template writes before one, such as
+        Qwen3's empty `<think></think>`. That belongs to the prompt: a model that learned to write
+        it would no longer think where it is to. An answer that thinks follows the prompt of a model
+        that may.
+        """
+        begun = opening(answer, self.renderer.marks)
+        rendered = (self.thinking if begun else self.renderer).render(messages)
+        if begun and rendered.opened:
+            answer = answer[begun[1] :].lstrip("\n")
+        elif not begun:
+            before = self.renderer.before_answer(messages)
+            rendered = replace(rendered, text=rendered.text + before)
         (prompt,) = self.renderer.encode([rendered])
-        # A template that opens the thinking in the prompt wants it closed before an answer.
-        text = f"{rendered.opened.close}\n\n{answer}" if rendered.opened else answer
-        return prompt or [self.renderer.first_token], [*self._ids(text), self.end]
+        return prompt or [self.renderer.first_token], [*self._ids(answer), self.end]
 
     def plain(self, messages: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
         """The whole text without a template: all of it is learned but the first token."""

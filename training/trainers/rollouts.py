@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,8 +18,8 @@ from ..corpus.draws import answer_limit
 from ..rows import TrainingRow
 
 if TYPE_CHECKING:
-    from ...harness.models.cpu.engine import FastEngine
     from ...harness.models.rendering import Renderer
+    from ...harness.models.rows import Engine
     from ..settings import DapoSettings
 
 
@@ -93,7 +94,7 @@ class Writer(Protocol):
     """Something that answers questions.
 
     Attributes:
-        collective: Whether all processes have to ask at the same time, and something each.
+        collective: Whether all processes have to ask at the same time, and as much each.
     """
 
     collective: bool
@@ -171,11 +172,13 @@ class Asking:
         return Question(place, row, prompt, self.renderer.ended(limits), rendered.opened)
 
 
-class FastWriter:
-    """The harness's engine for CPUs, on the weights that are being trained.
+class EngineWriter:
+    """An engine of the harness, on the weights that are being trained.
+
+    Each answer has its own source of draws, so it depends on neither batch nor process.
 
     Args:
-        engine: Shares its weights with the model in training.
+        engine: Opens it, with the weights as they are now.
         renderer: For turning tokens to text.
         eos: Tokens that end a text.
         group: Answers to one question.
@@ -185,7 +188,12 @@ class FastWriter:
     collective = False
 
     def __init__(
-        self, engine: FastEngine, renderer: Renderer, eos: frozenset[int], group: int, seed: int
+        self,
+        engine: Callable[[], AbstractContextManager[Engine]],
+        renderer: Renderer,
+        eos: frozenset[int],
+        group: int,
+        seed: int,
     ) -> None:
         self._engine, self._renderer, self._eos = engine, renderer, eos
         self._group, self._seed = group, seed
@@ -200,9 +208,9 @@ class FastWriter:
             return Row(request, list(question.prompt), answer, source=source)
 
         rows = [[row(question, draw) for draw in range(self._group)] for question in questions]
-        self._engine.refresh()
-        for _ in self._engine.generate([row for group in rows for row in group]):
-            pass
+        with self._engine() as engine:
+            for _ in engine.generate([row for group in rows for row in group]):
+                pass
         return [
             [_rollout(question, row.answer, row.completion()) for row in group]  # type: ignore[arg-type]
             for question, group in zip(questions, rows, strict=True)
@@ -217,7 +225,9 @@ Generate = Callable[
 
 
 class TrainerWriter:
-    """The trainer's own generation: transformers' on any device and sharding, or vLLM.
+    """The trainer's own generation: transformers' on sharded weights, or vLLM.
+
+    Its draws depend on how many processes share the work.
 
     Args:
         generate: As `Generate`.
