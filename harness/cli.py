@@ -65,7 +65,9 @@ def _evaluated(
     services = load_services(options.embedder, options.allow_code, tasks)
     model = load_model(ModelConfig.of(vars(options)), tasks, plan.data)
     try:
-        budget = thinking_budget(model.thinks, options.thinking, options.max_thinking_tokens)
+        budget = thinking_budget(
+            model.thinks, options.thinking, options.max_thinking_tokens, model.context
+        )
         plan = plan.with_thinking(budget)
         if options.only_predicted:
             plan = replace(plan, only=_predicted(model))
@@ -241,6 +243,11 @@ def parser() -> Parser:
     how("--max-tokens", type=positive, metavar="N", help="replaces the tasks' own limits")
     how("--chat-template-args", metavar="JSON", help="e.g. '{\"enable_thinking\": false}'")
     how(
+        "--chat-template",
+        metavar="NAME",
+        help="one of a tokenizer's named chat templates, or a file (.jinja) with another",
+    )
+    how(
         "--thinking",
         choices=("auto", "on", "off"),
         default="auto",
@@ -251,7 +258,14 @@ def parser() -> Parser:
         type=positive,
         metavar="N",
         help="budget of <think>...</think>, in addition to the answer's (default 4096 for a "
-        "model that thinks)",
+        "model that thinks, at most half its context)",
+    )
+    how(
+        "--thinking-marks",
+        nargs=2,
+        metavar=("OPEN", "CLOSE"),
+        help="texts around a model's thinking, if they are not among the known ones "
+        "(docs/backends.md)",
     )
     engine = p.add_argument_group("engine").add_argument
     engine(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..tasks.command import visible
 from ..tasks.registry import BENCHMARKS, by_name
 from ..tasks.schema import SCORER
+from ..tasks.task import LM_EVAL
 from .records import Interval, Results, TableResult, TaskResult
 
 if TYPE_CHECKING:
@@ -317,10 +318,13 @@ def notes(results: Results) -> list[str]:
                     "`redone eval --rescore RUN` scores them again."
                 )
         if shortened := task["shortened"]:
+            of_lm_eval = name.startswith(LM_EVAL)
+            end = "at their beginning" if of_lm_eval else "at the end of their longest field"
             found.append(
                 f"{name}: {len(shortened)} prompts were longer than the context and were shortened "
-                f"at the end of their longest field (first: {shortened[0]}; all in results.json)."
+                f"{end} (first: {shortened[0]}; all in results.json)."
             )
+    found += results.get("notes", [])
     rows = (row for row in results["tables"]["corrected"] if row["level"] == "benchmark")
     benchmarks = (BENCHMARKS.get(row["name"]) for row in rows)
     return found + list(dict.fromkeys(b.note for b in benchmarks if b and b.note))

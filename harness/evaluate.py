@@ -25,7 +25,7 @@ from typing import Any
 import orjson
 
 from ..tasks.errors import RedoneError
-from ..tasks.prompts import messages, prompt_for, prompt_hash, shorten
+from ..tasks.prompts import left_truncated, messages, prompt_for, prompt_hash, shorten
 from ..tasks.protocol import OWN, Protocol
 from ..tasks.registry import by_name, record_of
 from ..tasks.schema import Request, Sample, Services, Settings
@@ -267,7 +267,7 @@ def _requests(
         found = task.requests(sample, prompt)
         if overrides:
             found = [replace(r, settings=replace(r.settings, **overrides)) for r in found]
-        return found, None
+        return _within_context(task, found, model)
     most = task.settings.max_tokens
     if task.limit is not None:
         most = min(most, task.limit(sample))
@@ -284,11 +284,54 @@ def _requests(
         over = model.overflow(request)
     if over <= 0:
         return (request,), None
-    shorter = shorten(
-        sample, prompt, fits=lambda m: model.overflow(replace(request, prompt=m)) <= 0
-    )
+    try:
+        shorter = shorten(
+            sample, prompt, fits=lambda m: model.overflow(replace(request, prompt=m)) <= 0
+        )
+    except RedoneError as error:
+        raise RedoneError(f"{error} {_context_of(model)}") from None
     cut = {"field": shorter.field, "characters": shorter.characters}
     return (replace(request, prompt=shorter.messages),), cut
+
+
+def _within_context(
+    task: Task, requests: Sequence[Request], model: Model
+) -> tuple[Sequence[Request], dict[str, Any] | None]:
+    """Requests of lm-eval's whose prompts lose their beginning where they exceed the context."""
+    found, gone = [], 0
+    for request in requests:
+        if model.overflow(request) <= 0:
+            found.append(request)
+            continue
+        shorter = left_truncated(
+            request.prompt,
+            over=lambda p, request=request: model.overflow(replace(request, prompt=p)),
+        )
+        if shorter is None and request.kind == "generate":
+            limit = request.settings.max_tokens + request.settings.max_thinking_tokens
+            raise RedoneError(
+                f"The {limit} tokens of an answer of {task.name} leave no room for a prompt in the "
+                f"model's context (sample {request.sample}). Lower --max-tokens"
+                f"{' or --max-thinking-tokens' if request.settings.max_thinking_tokens else ''}. "
+                f"{_context_of(model)}"
+            )
+        if shorter is None:  # a continuation as long as the context: the engine keeps its end
+            gone = max(gone, len(request.prompt), 1)
+            found.append(request)
+            continue
+        gone = max(gone, shorter.characters)
+        found.append(replace(request, prompt=shorter.prompt))
+    return found, {"field": "prompt", "characters": gone} if gone else None
+
+
+def _context_of(model: Model) -> str:
+    """What the context is, who says so, and how to set another one."""
+    source = getattr(model, "context_from", "")
+    name = "max_model_len" if model.backend == "vllm" else "context"
+    return (
+        f"The context is {model.context} tokens{f' ({source})' if source else ''}; "
+        f"--backend-args '{{\"{name}\": N}}' sets another."
+    )
 
 
 def _request_record(request: Request, identity: bytes, settings: Settings) -> RequestRecord:

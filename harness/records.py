@@ -144,6 +144,7 @@ class SampleRecord:
 
     Attributes:
         shortened: `field` and `characters` that were cut for the model's context; None: nothing.
+            The field `prompt` is the whole prompt of a task of lm-eval's, cut at its beginning.
     """
 
     sample: Sample
@@ -322,6 +323,8 @@ class TableResult(Interval):
 class Results(TypedDict):
     """results.json. `complete` is false while a sample has no answer; `tables` are by role.
 
+    `notes` are the backend's, of run.json: what it did so that the chat template loses no text.
+
     `model` is always null in version 1: run.json describes the model.
     """
 
@@ -333,6 +336,7 @@ class Results(TypedDict):
     tables: dict[str, list[TableResult]]
     seconds: dict[str, float]
     cost: NotRequired[float]
+    notes: NotRequired[list[str]]
 
 
 # The signature of a score
@@ -371,6 +375,7 @@ def signature(
         return single[:8] if isinstance(single, str) else digest(found)
 
     protocols = {task.get("protocol") or "" for task in tasks.values()}
+    form = request.get("model", {}).get("chat_template_messages")
     services = {need: identity for c in counted for need, identity in c.services.items()}
     parts: dict[str, Any] = {
         "v": "+".join(sorted({str(c.version) for c in counted})),
@@ -382,6 +387,7 @@ def signature(
         "part": request.get("partition"),
         "n": sum(c.n for c in counted),
         "seed": request.get("seed"),
+        **({"messages": form} if form else {}),
         **dict(sorted(services.items())),
         "redone": redone,
     }
@@ -389,7 +395,7 @@ def signature(
 
 
 FIELDS = frozenset(
-    {"v", "scoring", "prompt", "data", "gen", "protocol", "part", "n", "seed", "redone"}
+    "v scoring prompt data gen protocol part n seed messages redone".split()
 )
 """Of every signature; the others are services."""
 

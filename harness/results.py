@@ -87,6 +87,8 @@ def write_results(
         written = sum(effort.tokens for effort in efforts.values())
         # In the prices' currency, without failed attempts.
         results["cost"] = round((read * prices["input"] + written * prices["output"]) / 1e6, 6)
+    if notes := run.get("environment", {}).get("notes"):
+        results["notes"] = notes
     folder.write("results.json", results)
     return results
 

@@ -118,6 +118,8 @@ class Model(_Strict):
         fingerprint: Of its files; None behind a server.
         identity: Hash of everything in the run that determines its completions.
         chat_template: Hash, or where it is applied; None if there is none.
+        chat_template_messages: The form in which messages are given to a template that would lose
+            text; None: as they are.
         thinking: The mode.
     """
 
@@ -125,6 +127,7 @@ class Model(_Strict):
     fingerprint: Hash16 | None
     identity: Hash16
     chat_template: Line | None
+    chat_template_messages: Line | None = None
     thinking: Line | None
 
 
@@ -169,7 +172,9 @@ class Submission(_Strict):
             name: task.model_dump(include=signed, exclude_none=True)
             for name, task in self.tasks.items()
         }
-        return self.request.model_dump() | {"tasks": tasks}
+        form = self.model.chat_template_messages
+        model = {"model": {"chat_template_messages": form}} if form else {}
+        return self.request.model_dump() | {"tasks": tasks} | model
 
     @property
     def hash(self) -> str:

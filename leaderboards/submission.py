@@ -87,6 +87,7 @@ def submission_of(
     environment: Mapping[str, Any] = run.run.get("environment", {})
     served = environment.get("backend") == "endpoint"
     packed = orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)
+    form = identity.get("chat_template_messages")
     tasks: Mapping[str, Any] = run.results["tasks"]
     content = {
         "schema_version": SCHEMA_VERSION,
@@ -96,6 +97,7 @@ def submission_of(
             "fingerprint": None if served else next(filter(None, prints), None),
             "identity": hashlib.sha256(packed).hexdigest()[:16],
             "chat_template": identity.get("chat_template"),
+            **({"chat_template_messages": form} if form else {}),
             "thinking": identity.get("thinking"),
         },
         "environment": {k: str(environment[k]) for k in ENVIRONMENT if environment.get(k)},

@@ -86,7 +86,10 @@ def run_command(
 
 @contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM, which schedulers and containers send, raises KeyboardInterrupt, as Ctrl-C does."""
+    """SIGTERM, which schedulers send, and SIGHUP raise KeyboardInterrupt, as Ctrl-C does.
+
+    SIGHUP comes when a terminal is closed; where it is ignored, as under `nohup`, it still is.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -94,11 +97,15 @@ def sigterm_as_interrupt() -> Iterator[None]:
     def stop(number: int, frame: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    numbers = [signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def console() -> Console:

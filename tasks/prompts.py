@@ -137,6 +137,81 @@ def shorten(
     return Shortened(cut(kept), name, len(text) - kept)
 
 
+@dataclass(frozen=True, slots=True)
+class Truncated:
+    """A prompt that lost its beginning to fit a context.
+
+    Attributes:
+        prompt: What the model gets.
+        characters: How many are gone.
+    """
+
+    prompt: tuple[Message, ...] | str
+    characters: int
+
+
+def left_truncated(
+    prompt: tuple[Message, ...] | str, *, over: Callable[[tuple[Message, ...] | str], int]
+) -> Truncated | None:
+    """The rule for a prompt of lm-eval's that is longer than the model's context.
+
+    As in lm-eval, it loses its beginning: a raw text as many characters as it must; a chat its
+    first examples, one after the other, and if need be the beginning of its last question. The
+    system text stays.
+
+    Args:
+        prompt: Raw text or messages.
+        over: By how many tokens a prompt exceeds the context; 0 or less: it fits.
+
+    Returns:
+        None if nothing that is left would fit.
+    """
+    if isinstance(prompt, str):
+        dropped = _least(lambda n: over(prompt[n:]), len(prompt) - 1)
+        return None if dropped is None else Truncated(prompt[dropped:], dropped)
+    system = tuple(m for m in prompt if m["role"] == "system")
+    turns = [m for m in prompt if m["role"] != "system"]
+    asked = [number for number, m in enumerate(turns) if m["role"] == "user"] or [0]
+    gone = 0
+    for start in asked:
+        gone = sum(len(m["content"]) for m in turns[:start])
+        if over(kept := (*system, *turns[start:])) <= 0:
+            return Truncated(kept, gone)
+    question, rest = turns[asked[-1]], turns[asked[-1] + 1 :]
+    text = question["content"]
+
+    def cut(n: int) -> tuple[Message, ...]:
+        return (*system, {**question, "content": text[n:]}, *rest)
+
+    dropped = _least(lambda n: over(cut(n)), len(text) - 1)
+    return None if dropped is None else Truncated(cut(dropped), gone + dropped)
+
+
+def _least(over: Callable[[int], int], most: int) -> int | None:
+    """The least number of characters to drop so that the rest fits; None: `most` are too few.
+
+    Args:
+        over: Of the number of characters dropped; falling, nearly in proportion.
+        most: The largest number that may be dropped.
+    """
+    if most < 0 or (last := over(most)) > 0:
+        return None
+    low, high, first = 0, most, over(0)
+    if first <= 0:
+        return 0
+    by_proportion = True
+    while high - low > 1:
+        guess = low + (high - low) * first // (first - last) if by_proportion else (low + high) // 2
+        guess = min(max(guess, low + 1), high - 1)
+        found = over(guess)
+        if found > 0:
+            low, first = guess, found
+        else:
+            high, last = guess, found
+        by_proportion = not by_proportion
+    return high
+
+
 def load_prompts(path: str | Path, tasks: Iterable[Task] | None = None) -> dict[str, Prompt]:
     """Reads a file of prompts that replace the tasks' own.
 

@@ -52,6 +52,9 @@ def tiny_config(kind: str):
             return t.Qwen2Config(**sizes, tie_word_embeddings=True)
         case "qwen3":
             return t.Qwen3Config(**sizes, head_dim=16)
+        case "qwen3-moe":
+            experts = dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16)
+            return t.Qwen3MoeConfig(**sizes, **experts, head_dim=16, output_router_logits=True)
         case "sliding":
             return t.MistralConfig(**sizes, sliding_window=16)
         case "gpt2":

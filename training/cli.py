@@ -111,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
     """Runs the pipeline of the options, or its forecast; returns the exit code."""
     from ..tasks.sources import DataPaths
     from .evaluations import Evaluator
-    from .job import ScoringOptions, config_of, launched, services_of, train
+    from .job import ScoringOptions, check_devices, config_of, launched, services_of, train
     from .manifest import Manifest
     from .pipeline import Pipeline, Workers
     from .stages import choose, gather
@@ -119,8 +119,9 @@ def run(options: argparse.Namespace) -> int:
     order, output = order_of(options), Path(options.output)
     data = DataPaths.resolve(options.data_dir, options.mirror)
     scoring = ScoringOptions(embedder=options.embedder, allow_code=options.allow_code)
-    config = options.accelerate
-    trainer = launched(config_of(config), data) if config else partial(train, data=data)
+    config = config_of(options.accelerate) if options.accelerate else None
+    check_devices(config)
+    trainer = launched(config, data) if config else partial(train, data=data)
     workers = Workers(gather, choose, lambda job, bar: trainer(job.with_scoring(scoring), bar))
     evaluator = Evaluator(order.recipe.evaluation, data, services_of(scoring))
     manifest = Manifest(output)

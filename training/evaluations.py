@@ -91,7 +91,9 @@ class Evaluator:
         from ..harness.models.base import thinking_budget
 
         settings = self.evaluation
-        return thinking_budget(model.thinks, settings.thinking, settings.max_thinking_tokens)
+        return thinking_budget(
+            model.thinks, settings.thinking, settings.max_thinking_tokens, model.context
+        )
 
     def close(self) -> None:
         """Frees the model's memory: training needs it."""

@@ -6,12 +6,13 @@ The first process writes `result.json` into the stage's folder.
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +28,9 @@ from .trainers.steps import Progress, StageResult
 
 CONFIGS = Path(__file__).with_name("configs")
 SHOWN = 12
-"""Lines of a failed launch's log that are shown."""
+"""Lines of a failed launch's log that are shown, where none of them begins as `SAID`."""
+SAID = "redone train: "
+"""Begins the line of an error of the trainer's own."""
 
 
 class LaunchFailed(RedoneError):
@@ -82,6 +85,7 @@ class Job(Strict):
         shaping: Of RL's reward, by task.
         weights: Of the loss, by task.
         means: For scoring.
+        processes: That train together, as the launch has it; None: as many as there are.
     """
 
     stage: str
@@ -96,6 +100,7 @@ class Job(Strict):
     shaping: Mapping[str, Shaping] = {}
     weights: Mapping[str, float] = {}
     means: ScoringOptions = ScoringOptions()
+    processes: int | None = None
 
     def with_scoring(self, options: ScoringOptions) -> Job:
         """The same job, scored with these services."""
@@ -120,6 +125,7 @@ def train(job: Job, progress: Progress, data: DataPaths | None = None) -> StageR
     """
     # Warned of by transformers: a setting that TRL still needs under its old name.
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
+    check_devices()
     # Before the trainers' modules, which import TRL.
     check_grpo() if job.kind == "dapo" else check_trl()
     if job.kind == "dpo":
@@ -150,33 +156,152 @@ def train(job: Job, progress: Progress, data: DataPaths | None = None) -> StageR
     return train_sft(job.sft, job.model, rows, job.output, rationale=rationale, progress=progress)
 
 
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What an accelerate configuration says of the processes that it starts.
+
+    Attributes:
+        config: The file.
+        kind: accelerate's `distributed_type`.
+        processes: On all machines; None: one for each GPU.
+        machines: How many.
+        settings: All of the file.
+    """
+
+    config: Path
+    kind: str
+    processes: int | None
+    machines: int
+    settings: Mapping[str, Any]
+
+    @staticmethod
+    def of(config: Path) -> Launch:
+        """The launch of a configuration.
+
+        Raises:
+            RedoneError: The file is no configuration of accelerate.
+        """
+        import yaml
+
+        try:
+            found = yaml.safe_load(config.read_text("utf-8"))
+            kind = str(found["distributed_type"])
+            processes, machines = found.get("num_processes"), int(found.get("num_machines") or 1)
+            count = None if processes is None else int(processes)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError):
+            raise RedoneError(
+                f"{config} is no configuration of accelerate: distributed_type and num_processes "
+                "are expected, as `accelerate config` writes them."
+            ) from None
+        return Launch(config, kind, count, machines, found)
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it trains without GPUs."""
+        return self.kind == "MULTI_CPU" or bool(self.settings.get("use_cpu"))
+
+    @property
+    def here(self) -> int | None:
+        """Processes on this machine."""
+        return None if self.processes is None else max(1, self.processes // self.machines)
+
+    def command(self) -> list[str]:
+        """What starts a Python module in all processes, before the module's name."""
+        if not self.on_cpu:
+            accelerate = "accelerate.commands.launch"
+            return [sys.executable, "-m", accelerate, "--config_file", str(self.config), "-m"]
+        # accelerate starts one process on a CPU, however many its configuration has.
+        start = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            f"--nproc_per_node={self.here or 1}",
+        ]
+        if self.machines == 1:
+            return [*start, "--standalone", "-m"]
+        of = self.settings
+        place = [
+            f"--nnodes={self.machines}",
+            f"--node_rank={of.get('machine_rank', 0)}",
+            f"--master_addr={of.get('main_process_ip')}",
+            f"--master_port={of.get('main_process_port')}",
+        ]
+        return [*start, *place, "-m"]
+
+    def variables(self) -> dict[str, str]:
+        """Of the environment of the processes, where accelerate's launcher does not set them."""
+        if not self.on_cpu:
+            return {}
+        threads = str(max(1, (os.cpu_count() or 1) // (self.here or 1)))
+        return {
+            "ACCELERATE_USE_CPU": "true",
+            "ACCELERATE_MIXED_PRECISION": str(self.settings.get("mixed_precision") or "no"),
+            "CUDA_VISIBLE_DEVICES": "",
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
+        }
+
+
+def check_devices(config: Path | None = None) -> None:
+    """Checks, before hours of evaluation, that training can use the devices of this machine.
+
+    Args:
+        config: Of accelerate; None: training is to run in one process.
+
+    Raises:
+        RedoneError: Several GPUs for one process, fewer GPUs than processes, or no DeepSpeed.
+    """
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if config is None:
+        if gpus > 1 and "WORLD_SIZE" not in os.environ:
+            raise RedoneError(
+                f"{gpus} GPUs are visible, and training without --accelerate uses one: give "
+                "--accelerate fsdp to train on all of them, or make one visible with "
+                "CUDA_VISIBLE_DEVICES=0."
+            )
+        return
+    launch = Launch.of(config)
+    if launch.on_cpu:
+        return
+    if launch.here is not None and launch.here > gpus:
+        raise RedoneError(
+            f"{config} starts {launch.here} processes on this machine, each on a GPU of its own, "
+            f"and {gpus} GPUs are visible: copy the file, change num_processes, and give the copy "
+            "as --accelerate."
+        )
+    if launch.kind == "DEEPSPEED" and importlib.util.find_spec("deepspeed") is None:
+        raise RedoneError(
+            f"{config} needs DeepSpeed, which is not installed: pip install deepspeed"
+        )
+
+
 def launched(config: Path, data: DataPaths) -> Train:
     """Trains jobs on all processes of an accelerate configuration.
 
     Raises:
         LaunchFailed: By the trainer, if the launch fails; shows its last lines and names the log.
+        KeyboardInterrupt: By the trainer, once all processes have ended, if it was told to stop.
     """
+    launch = Launch.of(config)
 
     def train_there(job: Job, progress: Progress) -> StageResult:
+        from .processes import run_launch
+
         path, log = job.output / JOB, job.output / "launch.log"
         (job.output / RESULT).unlink(missing_ok=True)
-        save_job(job, path)
-        command = [
-            *(sys.executable, "-m", "accelerate.commands.launch"),
-            *("--config_file", str(config)),
-            *("-m", "redone.training.job", str(path)),
-        ]
-        env = os.environ | data.variables()
+        save_job(job.model_copy(update={"processes": launch.processes}), path)
+        command = [*launch.command(), "redone.training.job", str(path)]
+        env = os.environ | data.variables() | launch.variables()
         with log.open("a", encoding="utf-8") as file:
-            done = subprocess.run(
-                command, stdout=file, stderr=subprocess.STDOUT, check=False, env=env
-            )
-        if done.returncode:
-            lines = log.read_text("utf-8", "replace").strip().splitlines()[-SHOWN:]
-            shown = "".join(f"\n  {line}" for line in lines)
-            raise LaunchFailed(
-                f"accelerate launch ended with code {done.returncode}:{shown}\nLog: {log}"
-            )
+            before = file.tell()
+            code = run_launch(command, file, env)
+        if code:
+            lines = log.read_bytes()[before:].decode("utf-8", "replace").strip().splitlines()
+            # What the trainer said stands before the launcher's traceback about its exit code.
+            said = list(dict.fromkeys(line for line in lines if line.startswith(SAID)))
+            shown = "".join(f"\n  {line}" for line in said or lines[-SHOWN:])
+            raise LaunchFailed(f"The launch by {config} ended with code {code}:{shown}\nLog: {log}")
         return load_result(job.output / RESULT)
 
     return train_there
@@ -221,15 +346,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     job = load_job(Path(path))
     from ..harness.display import ProgressBar
 
+    first = os.environ.get("RANK", "0") == "0"
     try:
-        with ProgressBar(job.stage) as bar:
-            result = train(job, bar)
+        with ProgressBar(job.stage) as bar, _only_one(job.output) if first else nullcontext():
+            result = train(_launched_rightly(job), bar)
     except RedoneError as error:
-        print(f"redone train: {error}", file=sys.stderr)
+        print(f"{SAID}{error}", file=sys.stderr)
         return error.exit_code
-    if os.environ.get("RANK", "0") == "0":
+    if first:
         save_result(result, job.output / RESULT)
     return 0
+
+
+def _launched_rightly(job: Job) -> Job:
+    """The job, if it runs in as many processes as its launch was to start."""
+    found = int(os.environ.get("WORLD_SIZE", "1"))
+    if job.processes not in (None, found):
+        raise RedoneError(
+            f"{found} processes were started, and the configuration has num_processes "
+            f"{job.processes}: its distributed_type starts them otherwise."
+        )
+    print(f"{job.stage}: process {int(os.environ.get('RANK', '0')) + 1} of {found}", flush=True)
+    return job
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Refuses to train a stage that the processes of an earlier start still train."""
+    import filelock
+
+    try:
+        with filelock.FileLock(folder / ".training.lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        raise RedoneError(
+            f"Processes of an earlier start still train in {folder}. End them, and rerun the same "
+            "command to resume."
+        ) from None
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ class LoraSettings(Strict):
     Attributes:
         r: Rank, 1 or more.
         alpha: Scale; the adapter's product is multiplied by alpha / r. Above 0.
-        dropout: Share of the adapter's input set to zero while training, 0 to below 1.
+        dropout: Share of the adapter's input set to zero in SFT, 0 to below 1. RL and DPO compare
+            probabilities of one model at two times, and are trained without any dropout.
         target_modules: Names of the linear layers that get adapters, or `all-linear`.
     """
 
@@ -51,6 +52,11 @@ class Optimized(Strict):
         gradient_checkpointing: Activations are computed again in the backward pass: less
             memory, about a third more time.
         lora: Adapters; None trains the full weights.
+        router_loss: Weight of the load-balancing loss of a mixture-of-experts model's router, 0 or
+            more; 0: none. It is added once per step, each pass by its share of the tokens (of DPO's
+            pairs).
+        save_dtype: Of the trained model: `base`, that of the model that the stage started from; or
+            `float32`. Checkpoints are float32.
         seed: Of order, sampling and dropout.
         token_budget: Training ends after the step in which the tokens that were processed (read,
             generated and trained on, see `steps.Step`), over all steps, reach this; None: after its
@@ -65,6 +71,8 @@ class Optimized(Strict):
     dtype: Dtype = "bfloat16"
     gradient_checkpointing: bool = False
     lora: LoraSettings | None = None
+    router_loss: float = Field(default=0.0, ge=0)
+    save_dtype: Literal["base", "float32"] = "base"
     seed: int = Field(default=0, ge=0, lt=1 << 31)
     token_budget: int | None = Field(default=None, ge=1)
 
@@ -87,7 +95,7 @@ class DapoSettings(Optimized):
         overlong_penalty: What an answer that fills the limit loses, 0 or more; 0 switches off.
         clip_low: The probability ratio is clipped below at 1 - clip_low; 0 to 1.
         clip_high: And above at 1 + clip_high ("clip-higher"); 0 or more.
-        warmup_steps: Rollout steps over which the learning rate rises from 0.
+        warmup_steps: Rollout steps over which the learning rate rises; the first has some already.
         temperature: Of the rollouts, above 0.
         top_p: Of the rollouts, above 0, at most 1.
         updates_per_rollout: Mini-batches; must divide `prompts_per_step`.
@@ -145,7 +153,8 @@ class Supervised(Optimized):
         max_tokens: Longest sequence, prompt and answer together; a longer row is left out and
             counted.
         schedule: `cosine` to 0, or `constant`.
-        warmup_ratio: Share of the steps over which the learning rate rises from 0; 0 to 1.
+        warmup_ratio: Share of the steps over which the learning rate rises, 0 to 1; the first step
+            has some already.
     """
 
     epochs: float | None = Field(default=None, gt=0)

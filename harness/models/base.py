@@ -51,17 +51,22 @@ class Model(Protocol):
         ...
 
 
-def thinking_budget(thinks: bool, thinking: Thinking, given: int | None) -> int:
+def thinking_budget(
+    thinks: bool, thinking: Thinking, given: int | None, context: int | None = None
+) -> int:
     """Thinking tokens of a model, on top of its answer's: the one place that decides.
 
     Args:
         thinks: `Model.thinks`. Without it the whole context is left to prompt and answer.
         thinking: Its mode.
         given: The user's --max-thinking-tokens, if any.
+        context: `Model.context`: at most half of it is taken for thinking.
     """
     if given is not None:
         return given
-    return THINKING_TOKENS if thinks and thinking != "off" else 0
+    if not thinks or thinking == "off":
+        return 0
+    return THINKING_TOKENS if context is None else min(THINKING_TOKENS, context // 2)
 
 
 def check_thinking(thinking: str) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...tasks.errors import RedoneError, UnknownName
-from ...tasks.schema import Request
+from ...tasks.schema import Request, Settings
 from ..machine import is_out_of_memory
 from .adapters import merge_adapter, rows_of_adapter
 from .base import Thinking, check_thinking, first_line
 from .files import Trust, model_files
 from .intact import refuse_incomplete, refuse_other_kinds
+from .output import Answer, Opened
 from .rendering import Renderer
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ class Checkpoint:
             self.rows = own_rows or self.rows
         own = getattr(text, "dtype", None) or torch.float32
         self.dtype: torch.dtype = getattr(torch, dtype) if dtype != "auto" else own
-        self.context = self._context(text)
+        self.positions = _positions(text)
+        self.context, self.context_from = self._context()
 
     @property
     def quantized(self) -> str | None:
@@ -189,17 +191,20 @@ class Checkpoint:
         refuse_incomplete(self.files.path, self.config, model, found)
         return model
 
-    def _context(self, config: Any) -> int | None:
-        """The model's maximum length, None where neither configuration nor tokenizer says."""
-        known = [
-            value
-            for name in ("max_position_embeddings", "n_positions", "max_sequence_length")
-            if isinstance(value := getattr(config, name, None), int) and value > 0
-        ]
-        limit = self.tokenizer.model_max_length
-        if isinstance(limit, int) and limit < 10**9:
-            known.append(limit)
-        return min(known, default=None)
+    def _context(self) -> tuple[int | None, str]:
+        """The model's maximum length and who says so; None where nobody does."""
+        own, limit = self.positions, self.tokenizer.model_max_length
+        if not isinstance(limit, int) or limit >= 10**9 or (own is not None and own <= limit):
+            return own, "config.json" if own else ""
+        says = f"; config.json says {own}" if own else ""
+        return limit, f"model_max_length of the tokenizer{says}"
+
+
+def _positions(config: Any) -> int | None:
+    """The most positions of a configuration, None where it does not say."""
+    names = ("max_position_embeddings", "n_positions", "max_sequence_length")
+    values = (getattr(config, name, None) for name in names)
+    return min((v for v in values if isinstance(v, int) and v > 0), default=None)
 
 
 class LocalModel:
@@ -209,6 +214,12 @@ class LocalModel:
         path, dtype, device, base, trust: As for `Checkpoint`.
         chat_template_args: Extra arguments of the chat template.
         thinking: Thinking mode, for templates that have one.
+        chat_template: Name of one of several chat templates, or a file.
+        thinking_marks: Opening and closing mark of thinking, beside the known ones.
+        context: Replaces the context that configuration and tokenizer say.
+
+    Attributes:
+        context_from: Who says what the context is.
 
     Raises:
         RedoneError: Folder or chat template cannot be used.
@@ -224,28 +235,70 @@ class LocalModel:
         thinking: Thinking = "auto",
         base: str | None = None,
         trust: Trust | None = None,
+        chat_template: str | None = None,
+        thinking_marks: Sequence[str] | None = None,
+        context: int | None = None,
     ) -> None:
         check_thinking(thinking)
         self.name = str(path)
         self._thinking = thinking
         self._checkpoint = Checkpoint(self.name, dtype, device, base=base, trust=trust)
-        self._renderer = Renderer(self._checkpoint.tokenizer, chat_template_args or {}, thinking)
+        self._renderer = Renderer(
+            self._checkpoint.tokenizer,
+            chat_template_args or {},
+            thinking,
+            chat_template,
+            thinking_marks,
+        )
         self._renderer.rows = self._checkpoint.rows
-        self.context: int | None = self._checkpoint.context
+        self.context: int | None = context or self._checkpoint.context
+        self.context_from = "--backend-args" if context else self._checkpoint.context_from
+        if context and context > (most := self._checkpoint.positions or context):
+            raise RedoneError(
+                f"--backend-args, context: {context} is more than the {most} positions of the "
+                "model's config.json."
+            )
         self.thinks = self._renderer.thinks
+        end, own = self._renderer.turn_end, self._checkpoint.eos
+        self._eos = own if end is None else own | {end}
 
     def identity(self) -> dict[str, Any]:
         """What changes an answer; equal for all backends that run the same folder."""
         return {
             "model": self._checkpoint.files.fingerprint(),
-            "chat_template": self._renderer.template_hash,
-            "chat_template_args": dict(sorted(self._renderer.arguments.items())),
+            **self._renderer.identity(),
             "thinking": self._thinking,
+            # Where it is no end of a text of the model's own: answers would run on without it.
+            **({"turn_end": end} if (end := self._added_end) else {}),
         }
 
     def overflow(self, request: Request) -> int:
         """By how many tokens prompt and limits exceed the context; 0 or less: they fit."""
-        return self._renderer.overflow(request, self.context)
+        return self._renderer.overflow(request, self.context, self._most_scored)
+
+    @property
+    def _added_end(self) -> int | str | None:
+        """The chat template's end of a turn, if the model's own ends of a text lack it."""
+        end = self._renderer.turn_end
+        if end is None:
+            return next(iter(self._renderer.ended(Settings()).stop), None)
+        return end if end not in self._checkpoint.eos else None
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know about how prompts were rendered."""
+        return self._renderer.notes
+
+    def _answer(self, settings: Settings, opened: Opened, room: int | None = None) -> Answer:
+        """An answer of this model, before its first token."""
+        renderer = self._renderer
+        return Answer(settings, renderer.decode, self._eos, opened, room, renderer.marks)
+
+    @property
+    def _most_scored(self) -> int | None:
+        """Tokens that prompt and continuation of a log-likelihood may have; None: any number."""
+        # The last token is only looked up, so it takes no position of the context.
+        return None if self.context is None else self.context + 1
 
 
 def _device(device: str | None) -> torch.device:

@@ -17,7 +17,6 @@ from ...tasks.schema import Completion, Request, Settings
 from ..machine import give_way_when_busy, is_out_of_memory
 from .batching import generate, padded, score_logits, try_batching
 from .checkpoint import LocalModel
-from .output import Answer
 from .rows import Engine, Row, check_finite, draw, fresh, generator, halved, summed
 
 if TYPE_CHECKING:
@@ -83,6 +82,7 @@ class HfModel(LocalModel):
             "transformers": transformers.__version__,
             "threads": torch.get_num_threads(),
             "batch_size": engine.batch_size,
+            **({"notes": notes} if (notes := self.notes) else {}),
             **engine.describe(),
         }
 
@@ -159,22 +159,20 @@ class HfModel(LocalModel):
 
     def _generations(self, requests: list[Request]) -> list[Row]:
         rendered = [self._renderer.render(r.prompt) for r in requests]
-        encoded, eos = self._renderer.encode(rendered), self._checkpoint.eos
+        encoded = self._renderer.encode(rendered)
         rows = []
         for request, prompt, ids in zip(requests, rendered, encoded, strict=True):
-            settings = request.settings
+            settings = self._renderer.ended(request.settings)
             if isinstance(request.prompt, str):
                 ids = self._last(ids, settings)
             room = None if self.context is None else self.context - len(ids)
-            answer = Answer(settings, self._renderer.decode, eos, prompt.opened, room)
+            answer = self._answer(settings, prompt.opened, room)
             source = generator(request.seed) if settings.temperature > 0 else None
             rows.append(Row(request, ids or [self._renderer.first_token], answer, source=source))
         return rows
 
     def _scored(self, request: Request) -> list[Row]:
-        # The last token is only looked up, so it takes no position of the context.
-        most = None if self.context is None else self.context + 1
-        windows = self._renderer.scored_windows(request, most)
+        windows = self._renderer.scored_windows(request, self._most_scored)
         return [Row(request, ids, scored=scored) for ids, scored in windows]
 
     def _last(self, ids: list[int], settings: Settings) -> list[int]:

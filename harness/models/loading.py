@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from ...tasks.errors import RedoneError, UnknownName
 
@@ -25,6 +25,7 @@ ONLY_FOR = {
     "device": ("hf",),
     "batch_size": ("hf",),
     "chat_template_args": ("hf", "vllm", "endpoint"),
+    "chat_template": ("hf", "vllm", "endpoint"),
     "thinking": ("hf", "vllm", "endpoint"),
     "base_url": ("endpoint",),
     "tokenizer": ("endpoint",),
@@ -50,7 +51,9 @@ class ModelConfig:
         allow_pickle: Load weights saved as pickles.
         trust_remote_code: Import Python files that come with the model.
         chat_template_args: Arguments of the chat template.
+        chat_template: Name of one of the tokenizer's chat templates, or a file with one.
         thinking: `auto` (as the chat template does by itself), `on` or `off`.
+        thinking_marks: Opening and closing mark of thinking, beside the known ones.
         backend_args: Settings that only one backend has.
         base_url: Of the server (endpoint).
         tokenizer: Folder of the model's tokenizer (endpoint); prompts are then rendered here.
@@ -68,7 +71,9 @@ class ModelConfig:
     allow_pickle: bool = False
     trust_remote_code: bool = False
     chat_template_args: Mapping[str, Any] = field(default_factory=dict)
+    chat_template: str | None = None
     thinking: Thinking = "auto"
+    thinking_marks: Sequence[str] | None = None
     backend_args: Mapping[str, Any] = field(default_factory=dict)
     base_url: str | None = None
     tokenizer: str | None = None
@@ -90,9 +95,15 @@ class NoArgs(BaseModel):
 
 
 class HfArgs(BaseModel):
-    """`--backend-args` of the hf backend; `plain`: always transformers' own `generate`."""
+    """`--backend-args` of the hf backend.
+
+    Attributes:
+        engine: `plain`: always transformers' own `generate`.
+        context: Tokens of prompt and answer together, in place of what the folder says.
+    """
 
     engine: Literal["auto", "plain"] = "auto"
+    context: int | None = Field(default=None, ge=2)
 
 
 A = TypeVar("A", bound=BaseModel)
@@ -192,7 +203,7 @@ def _one(config: ModelConfig, tasks: Sequence[Task], data: Path) -> Model:
         from .scripted import load
 
         checked_args(NoArgs, backend, args)
-        return load(config.model, tasks, data)
+        return load(config.model, tasks, data, config.thinking_marks)
     if backend == "endpoint":
         from .endpoint import EndpointModel, EndpointOptions, key_from
 
@@ -201,7 +212,9 @@ def _one(config: ModelConfig, tasks: Sequence[Task], data: Path) -> Model:
             config.base_url,
             tokenizer=config.tokenizer,
             chat_template_args=template,
+            chat_template=config.chat_template,
             thinking=config.thinking,
+            thinking_marks=config.thinking_marks,
             options=checked_args(EndpointOptions, backend, args),
             key=key_from(),
         )
@@ -210,7 +223,9 @@ def _one(config: ModelConfig, tasks: Sequence[Task], data: Path) -> Model:
     shared: dict[str, Any] = {
         "dtype": config.dtype,
         "chat_template_args": template,
+        "chat_template": config.chat_template,
         "thinking": config.thinking,
+        "thinking_marks": config.thinking_marks,
         "base": config.base,
         "trust": Trust(pickles=config.allow_pickle, code=config.trust_remote_code),
     }
@@ -220,11 +235,12 @@ def _one(config: ModelConfig, tasks: Sequence[Task], data: Path) -> Model:
         return VllmModel(config.model, args=args, **shared)
     from .hf import HfModel
 
-    size = config.batch_size
+    size, own = config.batch_size, checked_args(HfArgs, backend, args)
     return HfModel(
         config.model,
         device=config.device,
         batch_size=int(size) if size.isdecimal() else size,  # type: ignore[arg-type]
-        engine=checked_args(HfArgs, backend, args).engine,
+        engine=own.engine,
+        context=own.context,
         **shared,
     )

@@ -7,17 +7,17 @@ token by token, so that an engine can stop as soon as an answer has ended.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 
 from ...tasks.schema import Completion, Settings
+from .thinking import KNOWN, LONGEST, THINK, Marks, first_close, may_open, opening, unwrapped
 
-OPEN, CLOSE = "<think>", "</think>"
+Opened = Marks | bool | None
+"""The marks of the thinking that a prompt ends inside of; True: `<think>`; False, None: of none."""
 
-_OPENED = re.compile(re.escape(OPEN) + r"\s*\Z")
 # A character has at most four bytes, so at most four byte-level tokens; more unfinished tokens than
 # this are bytes that never become a character.
 _UNFINISHED = 4
@@ -29,17 +29,19 @@ _COPIES, _PIECE, _EVERY = 4, 256, 16
 def postprocess(
     text: str,
     stops: Sequence[str] = (),
-    opened: bool = False,
+    opened: Opened = None,
     cut: bool = False,
+    marks: Sequence[Marks] = KNOWN,
     repetition: int = 0,
 ) -> tuple[str | None, str, Literal["stop", "length"]]:
     """Thinking, answer and finish reason of what a model wrote.
 
     Args:
-        text: Everything that the model wrote, special tokens removed.
+        text: Everything that the model wrote, special tokens removed but for marks of thinking.
         stops: Texts that end the answer; they act after the thinking only.
-        opened: Whether the prompt ended inside `<think>`.
+        opened: The marks of the thinking that the prompt ended inside of.
         cut: Whether a token limit ended it.
+        marks: Of thinking.
         repetition: As `Settings.max_repetition`.
 
     Returns:
@@ -51,7 +53,7 @@ def postprocess(
     if cut:
         # The bytes of half a character decode to U+FFFD; vLLM leaves them out as well.
         text = text.rstrip("\ufffd")
-    thinking, answer, closed = split_thinking(text, opened)
+    thinking, answer, closed = split_thinking(text, opened, marks)
     kept = cut_at_stop(answer, stops)
     whole = cut_at_repetition(kept, repetition)
     truncated = not closed or whole != kept or (cut and kept == answer)
@@ -67,24 +69,46 @@ def well_formed(text: str) -> str:
     return text
 
 
-def split_thinking(text: str, opened: bool) -> tuple[str | None, str, bool]:
+def split_thinking(
+    text: str, opened: Opened, marks: Sequence[Marks] = KNOWN
+) -> tuple[str | None, str, bool]:
     """Separate the thinking from the answer.
 
     Args:
-        text: Everything that the model wrote, special tokens removed.
-        opened: Whether the prompt ended inside `<think>`.
+        text: Everything that the model wrote.
+        opened: The marks of the thinking that the prompt ended inside of.
+        marks: Of thinking.
 
     Returns:
         The thinking (None where there was none), the answer, and whether the thinking was closed
-        (True where there was none). Unclosed thinking leaves the answer "". A `</think>` without an
-        opening one ends thinking that a template opened unseen.
+        (True where there was none). Unclosed thinking leaves the answer "". A closing mark without
+        an opening one ends thinking that a template opened unseen.
     """
-    body = text.lstrip()
-    begins = body.startswith(OPEN)
-    if not (opened or begins or CLOSE in text):
-        return None, text, True
-    thinking, close, answer = (body[len(OPEN) :] if begins else text).partition(CLOSE)
-    return thinking.strip(), answer.lstrip(), bool(close)
+    pair, start = _begun(text, opened, marks)
+    if pair is None:
+        if (found := first_close(text, marks)) is None:
+            return None, text, True
+        pair, end, behind = found
+        if not text[:end].strip() and pair.closing:  # a channel of its own for the answer
+            return None, unwrapped(text[behind:].lstrip(), pair), True
+        return text[:end].strip(), unwrapped(text[behind:].lstrip(), pair), True
+    close = pair.ends.search(text, start)
+    if close is None:
+        if not opened and pair not in marks:  # a tag that only looks like one
+            return None, text, True
+        return text[start:].strip(), "", False
+    answer = unwrapped(text[close.end() :].lstrip(), pair)
+    return text[start : close.start()].strip(), answer, True
+
+
+def _begun(text: str, opened: Opened, marks: Sequence[Marks]) -> tuple[Marks | None, int]:
+    """The marks of the thinking that a text begins with or in, and where it begins."""
+    found = opening(text, marks)
+    if not opened:
+        return found or (None, 0)
+    pair = THINK if opened is True else opened
+    again = found is not None and found[0].close == pair.close
+    return pair, found[1] if found and again else 0
 
 
 def cut_at_stop(text: str, stops: Sequence[str]) -> str:
@@ -132,23 +156,19 @@ def _shows(passage: bytes) -> bool:
     return any(c.isprintable() and not c.isspace() for c in passage.decode("utf-8", "ignore"))
 
 
-def opens_thinking(prompt: str) -> bool:
-    """Whether a rendered prompt ends with an open `<think>`, which the model continues."""
-    return _OPENED.search(prompt[-64:]) is not None
-
-
 class Answer:
     """Tokens of one answer, checked one by one against its stop rules.
 
     Tokens are turned to text only as far as the rules need it: not at all for an answer without
-    stop texts, once it is clear that it does not begin with `<think>`.
+    stop texts, once it is clear that it does not begin with thinking.
 
     Args:
         settings: Limits and stop texts.
         decode: Token ids to text, special tokens left out.
         eos: Ids of the tokens that end a text.
-        opened: Whether the prompt ends inside `<think>`.
+        opened: The marks of the thinking that the prompt ends inside of.
         room: Tokens that the model's context leaves for the answer, None: no bound.
+        marks: Of thinking.
     """
 
     def __init__(
@@ -156,14 +176,16 @@ class Answer:
         settings: Settings,
         decode: Callable[[Sequence[int]], str],
         eos: frozenset[int],
-        opened: bool = False,
+        opened: Opened = None,
         room: int | None = None,
+        marks: Sequence[Marks] = KNOWN,
     ) -> None:
         self.ids: list[int] = []
         self.written = 0
         self.finish: Literal["stop", "length"] | None = None
         self._settings, self._decode, self._eos, self._opened = settings, decode, eos, opened
-        self._room = room
+        self._room, self._marks = room, marks
+        self._pair = THINK if opened is True else opened or None
         self._state = "thinking" if opened else "undecided"  # or "answering"
         self._thought = 0
         self._text = ""
@@ -174,7 +196,9 @@ class Answer:
 
     def again(self) -> Answer:
         """The same answer before its first token."""
-        return Answer(self._settings, self._decode, self._eos, self._opened, self._room)
+        return Answer(
+            self._settings, self._decode, self._eos, self._opened, self._room, self._marks
+        )
 
     @property
     def limit(self) -> int:
@@ -190,7 +214,7 @@ class Answer:
             self.finish = "stop"
             return True
         self.ids.append(token)
-        if self._state != "answering":  # what may yet become `<think>` is counted as thinking
+        if self._state != "answering":  # what may yet open thinking is counted as thinking
             self._thought += 1
         if self._state != "answering" or self._longest:
             self._advance()
@@ -207,6 +231,7 @@ class Answer:
             self._settings.stop,
             self._opened,
             cut=self.finish != "stop",
+            marks=self._marks,
             repetition=self._settings.max_repetition,
         )
         return Completion(text, finish, thinking, prompt_tokens, self.written, seconds)
@@ -225,7 +250,7 @@ class Answer:
         tail, ids = self.ids[-_EVERY:], self.ids
         if all(ids[-_EVERY - back : -back] != tail for back in range(1, _PIECE + 1)):
             return False
-        text = split_thinking(self._decode(ids), self._opened)[1]
+        text = split_thinking(self._decode(ids), self._opened, self._marks)[1]
         return ends_in_repetition(text.rstrip("\ufffd"), self._settings.max_repetition)
 
     def _advance(self) -> None:
@@ -240,15 +265,15 @@ class Answer:
         self._context, self._read = self._read, len(self.ids)
         self._tail = self._decode(self.ids[self._context :])
         if self._state == "undecided":
-            body = self._text.lstrip()
-            if body.startswith(OPEN):
-                self._state = "thinking"
-            elif not OPEN.startswith(body):
+            found = opening(self._text, self._marks)
+            if found is not None:
+                self._state, self._pair = "thinking", found[0]
+            elif not may_open(self._text, self._marks):
                 self._state, self._thought, before = "answering", 0, 0
-        if self._state == "thinking":
-            end = self._text.find(CLOSE, max(0, before - len(CLOSE)))
-            if end >= 0:
-                self._state, self._from = "answering", end + len(CLOSE)
+        if self._state == "thinking" and self._pair is not None:
+            close = self._pair.ends.search(self._text, max(0, before - LONGEST))
+            if close is not None:
+                self._state, self._from = "answering", close.end()
                 before = self._from
         if self._state == "answering" and self._longest:
             start = max(self._from, before - self._longest + 1)

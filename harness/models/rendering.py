@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ...tasks.errors import RedoneError
-from ...tasks.schema import Message, Request
+from ...tasks.schema import Message, Request, Settings
 from .base import Thinking
-from .output import CLOSE, OPEN, opens_thinking
+from .chat_template import ChatTemplate
+from .thinking import HARMONY, KNOWN, THINK, Marks, closed_at_end, ending, of_vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,21 +27,6 @@ def plain_text(messages: Sequence[Message]) -> str:
     return "\n\n".join(m["content"].strip("\n") for m in messages if m["content"]) + "\n"
 
 
-def fold_system(messages: Sequence[Message]) -> list[Message]:
-    """The same conversation for a chat template that rejects the system role.
-
-    The system text becomes the beginning of the first user message, separated by a blank line.
-    """
-    system = [m["content"] for m in messages if m["role"] == "system"]
-    rest: list[Message] = [m for m in messages if m["role"] != "system"]
-    if not system:
-        return rest
-    if not rest or rest[0]["role"] != "user":
-        rest.insert(0, {"role": "user", "content": ""})
-    first = "\n\n".join([*system, rest[0]["content"]]).strip("\n")
-    return [{"role": "user", "content": first}, *rest[1:]]
-
-
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """A prompt as text, before tokenization.
@@ -47,12 +34,15 @@ class Rendered:
     Attributes:
         text: Chat template applied, or the plain text.
         templated: Whether the text brings its special tokens along.
-        opened: Whether it ends inside `<think>`.
+        opened: The marks of the thinking that it ends inside of.
     """
 
     text: str
     templated: bool
-    opened: bool
+    opened: Marks | None
+
+
+_END = re.compile(r"\s*(<[^<>\s]{1,40}>|\[[^\[\]\s]{1,40}\])")
 
 
 class Renderer:
@@ -62,52 +52,132 @@ class Renderer:
         tokenizer: A transformers tokenizer.
         arguments: Extra arguments of the chat template.
         thinking: `on` and `off` reach the template as `enable_thinking`; `auto` leaves it alone.
+        chosen: Name of one of several chat templates, or a file; None: the default one.
+        marks: The user's own marks of thinking, opening and closing one.
+
+    Attributes:
+        template: None for a model without a chat template.
+        marks: Of thinking, in the order of trying.
+
+    Raises:
+        RedoneError: The chat template cannot be chosen.
     """
 
     rows: int | None = None
     """Tokens that the model's embedding knows, where that is known: others are an error."""
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str, Any], thinking: Thinking
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        arguments: Mapping[str, Any],
+        thinking: Thinking,
+        chosen: str | None = None,
+        marks: Sequence[str] | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.arguments = dict(arguments)
         if thinking != "auto":
             self.arguments["enable_thinking"] = thinking == "on"
-        self.template: str | None = (
-            tokenizer.get_chat_template() if tokenizer.chat_template else None
-        )
-        self._folds = False
+        self.template: ChatTemplate | None = None
+        if tokenizer.chat_template or chosen is not None:
+            self.template = ChatTemplate(tokenizer, self.arguments, chosen)
         self._overheads: dict[tuple[str, ...], int] = {}
-        # Decoding drops special tokens; where the marks of thinking are some, they are put back.
-        special = set(tokenizer.all_special_ids)
-        marks = ((t, tokenizer.convert_tokens_to_ids(t)) for t in (OPEN, CLOSE))
-        self._marks = {i: t for t, i in marks if i in special}
+        self._counted: tuple[tuple[Message, ...] | str, int] | None = None
+        self._own = (Marks(*marks),) if marks else ()
+        self._vocabulary = of_vocabulary(tokenizer.get_added_vocab())
+        self.marks = tuple(dict.fromkeys((*self._own, *self._vocabulary, *KNOWN)))
+        self._kept = self._kept_tokens()
 
     @property
     def template_hash(self) -> str | None:
         """16 hex digits, None without a chat template."""
         if self.template is None:
             return None
-        return hashlib.sha256(self.template.encode()).hexdigest()[:16]
+        return hashlib.sha256(self.template.text.encode()).hexdigest()[:16]
+
+    def identity(self) -> dict[str, Any]:
+        """What changes a prompt."""
+        form = self.template.form if self.template else ""
+        own = [[pair.open, pair.close] for pair in self._own]
+        return {
+            "chat_template": self.template_hash,
+            **({"chat_template_messages": form} if form else {}),
+            "chat_template_args": dict(sorted(self.arguments.items())),
+            **({"thinking_marks": own[0]} if own else {}),
+        }
 
     @property
+    def notes(self) -> list[str]:
+        """What was done to prompts beyond applying the chat template, for people."""
+        return self.template.notes if self.template else []
+
+    @cached_property
     def thinks(self) -> bool:
-        """Whether the chat template supports thinking."""
-        return any(mark in (self.template or "") for mark in (OPEN, CLOSE, "enable_thinking"))
+        """Whether answers may begin with thinking, and so need a budget for it.
+
+        A chat template that only takes thinking off earlier turns shows that for a model alone that
+        has tokens for the marks.
+        """
+        if self._own:
+            return True
+        if self.template is None:
+            return False
+        prompt: Message = {"role": "user", "content": "?"}
+        if closed_at_end(self.template.tried([prompt]), self.marks):
+            return False
+        text = self.template.text
+        strips = any(p.open in text or p.close in text for p in self._vocabulary)
+        return "enable_thinking" in text or strips or self.template.writes_thinking
+
+    @cached_property
+    def turn_end(self) -> int | None:
+        """The token with which the chat template ends a turn of the assistant, None without one.
+
+        Some models' own end of text is another token, and their answers would run on.
+        """
+        tail = self.template.turn_end if self.template else ""
+        if not tail:
+            return None
+        # Some tokenizers have added tokens for runs of spaces, which end nothing.
+        added = {i for t, i in self.tokenizer.get_added_vocab().items() if t[:1] in "<[" and t[1:]}
+        (ids,) = self._ids([tail], special=False)
+        ends = {*self._special_ids(), *added}
+        if HARMONY in self._vocabulary:  # there it also ends the thinking
+            ends.discard(self.tokenizer.convert_tokens_to_ids("<|end|>"))  # type: ignore[arg-type]
+        return next((int(i) for i in ids if i in ends), None)
+
+    def ended(self, settings: Settings) -> Settings:
+        """The settings, with the end of a turn as a stop text where no token stands for it."""
+        tail = self.template.turn_end if self.template else ""
+        found = _END.match(tail)
+        if found is None or self.turn_end is not None:
+            return settings
+        return replace(settings, stop=(*settings.stop, found[1]))
+
+    def before_answer(self, messages: Sequence[Message]) -> str:
+        """What stands between a prompt and an answer without thinking.
+
+        That is what the chat template writes there (Qwen3's an empty `<think></think>`); where the
+        prompt opens the thinking, it is closed.
+        """
+        rendered = self.render(messages)
+        written = self.template.before_answer(messages) if self.template else ""
+        if written is None or (rendered.opened and rendered.opened.close not in written):
+            written = f"{rendered.opened.close}\n\n" if rendered.opened else ""
+        return written
 
     def render(self, prompt: Sequence[Message] | str) -> Rendered:
         """A prompt as text.
 
         Raises:
-            RedoneError: The chat template cannot take the messages.
+            RedoneError: The chat template cannot take the messages, or loses some of their text.
         """
         if isinstance(prompt, str):
-            return Rendered(prompt, False, opens_thinking(prompt))
+            return Rendered(prompt, False, ending(prompt, self.marks))
         if self.template is None:
-            return Rendered(plain_text(prompt), False, False)
-        text = self._apply(prompt)
-        return Rendered(text, True, opens_thinking(text))
+            return Rendered(plain_text(prompt), False, None)
+        text = self.template.render(prompt)
+        return Rendered(text, True, ending(text, self.marks))
 
     def encode(self, rendered: Sequence[Rendered]) -> list[list[int]]:
         """Token ids of many prompts; plain text gets the tokenizer's own special tokens."""
@@ -143,10 +213,23 @@ class Renderer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text without special tokens, the marks of thinking kept."""
-        if not any(i in self._marks for i in ids):
+        if not any(i in self._kept for i in ids):
             return self._decode(ids)
-        parts = ((mark, list(part)) for mark, part in groupby(ids, self._marks.get))
+        parts = ((mark, list(part)) for mark, part in groupby(ids, self._kept.get))
         return "".join(mark * len(part) if mark else self._decode(part) for mark, part in parts)
+
+    def _special_ids(self) -> set[int]:
+        """Ids of the tokens that decoding drops."""
+        added = getattr(self.tokenizer, "added_tokens_decoder", {})
+        marked = {i for i, token in added.items() if getattr(token, "special", False)}
+        return {*self.tokenizer.all_special_ids, *marked}
+
+    def _kept_tokens(self) -> dict[int, str]:
+        """Special tokens that decoding drops though marks of thinking consist of them, by id."""
+        special = self._special_ids()
+        used = "".join(p.open + p.close for p in (*self._own, *self._vocabulary, THINK))
+        tokens = self.tokenizer.get_added_vocab().items()
+        return {i: token for token, i in tokens if i in special and token in used}
 
     def _most_tokens(self, prompt: Sequence[Message] | str) -> int:
         """An upper bound of a prompt's tokens, without a tokenizer: each has a byte or more."""
@@ -158,20 +241,33 @@ class Renderer:
             self._overheads[roles] = len(self.render(blank).text.encode()) + 8
         return self._overheads[roles] + sum(len(m["content"].encode()) for m in prompt)
 
-    def overflow(self, request: Request, context: int | None) -> int:
-        """By how many tokens prompt and limits exceed the context; 0 or less: they fit."""
+    def overflow(self, request: Request, context: int | None, scored: int | None = None) -> int:
+        """By how many tokens prompt and limits exceed the context; 0 or less: they fit.
+
+        Args:
+            request: Any.
+            context: Tokens that the model holds; None: no bound.
+            scored: Tokens that prompt and continuation of a log-likelihood may have; None: those of
+                the context.
+        """
         if context is None or request.kind == "rolling":
             return -1
         settings, scores = request.settings, request.kind == "loglikelihood"
         limits = settings.max_tokens + settings.max_thinking_tokens
         if scores:
-            limits = len((request.continuation or "").encode())
+            limits, context = len((request.continuation or "").encode()), scored or context
         most = self._most_tokens(request.prompt) + limits
-        if most <= context:
-            return most - context
-        if scores:
-            return len(self.encode_pair(request)[0]) - context
-        return len(self.encode([self.render(request.prompt)])[0]) + limits - context
+        if most > context:
+            most = self._count(request.prompt) + limits
+        if scores and most > context:
+            most = len(self.encode_pair(request)[0])
+        return most - context
+
+    def _count(self, prompt: tuple[Message, ...] | str) -> int:
+        """Tokens of a prompt; requests about one prompt follow each other."""
+        if self._counted is None or self._counted[0] != prompt:
+            self._counted = prompt, len(self.encode([self.render(prompt)])[0])
+        return self._counted[1]
 
     def scored_windows(self, request: Request, most: int | None) -> list[tuple[list[int], int]]:
         """The inputs of a log-likelihood: token ids, and how many of the last are scored.
@@ -198,37 +294,6 @@ class Renderer:
             (ids[max(0, end - step - 1) : end], end - start)
             for start, end in zip(starts, ends, strict=False)
         ]
-
-    def _apply(self, messages: Sequence[Message]) -> str:
-        from jinja2.exceptions import TemplateError
-
-        folded = fold_system(messages)
-        try:
-            if self._folds:
-                return self._template(folded)
-            try:
-                return self._template(messages)
-            except TemplateError:
-                text = self._template(folded)
-        except TemplateError as error:
-            roles = ", ".join(m["role"] for m in messages)
-            raise RedoneError(
-                f"The model's chat template cannot take messages with the roles {roles}: {error}. "
-                "Pass other --chat-template-args, or use a raw string as the prompt."
-            ) from error
-        self._folds = True
-        return text
-
-    def _template(self, messages: Sequence[Message]) -> str:
-        # A last message by the assistant is the beginning of the answer, which is continued.
-        begun = bool(messages) and messages[-1]["role"] == "assistant"
-        return self.tokenizer.apply_chat_template(  # type: ignore[return-value]
-            [dict(m) for m in messages],
-            tokenize=False,
-            add_generation_prompt=not begun,
-            continue_final_message=begun,
-            **self.arguments,
-        )
 
     def _ids(self, texts: list[str], special: bool) -> list[list[int]]:
         # verbose=False: the harness reports prompts beyond the context, not the tokenizer.

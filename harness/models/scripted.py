@@ -19,6 +19,7 @@ from ...tasks.sources import samples
 from ...tasks.task import Task
 from .output import postprocess
 from .predictions import read_predictions
+from .thinking import KNOWN, Marks
 
 Answer = Callable[[Request], str | Completion]
 """A text is what a model wrote, thinking included; a completion is taken as it is."""
@@ -31,6 +32,7 @@ class ScriptedModel:
         answers: A function of the request, or texts (lists of texts: one per draw) by sample id.
         name: Shown in tables.
         fingerprint: Identity of the answers; by default the hash of the table.
+        thinking_marks: Opening and closing mark of thinking, beside the known ones.
 
     `predicted` are the ids of the samples in the table, None for a function.
     """
@@ -44,9 +46,12 @@ class ScriptedModel:
         answers: Answer | Mapping[str, str | Sequence[str]],
         name: str = "scripted",
         fingerprint: str | None = None,
+        thinking_marks: Sequence[str] | None = None,
     ) -> None:
         self.name = name
         self.predicted = None if callable(answers) else frozenset(answers)
+        self._own_marks = list(thinking_marks or ())
+        self._marks = (Marks(*self._own_marks), *KNOWN) if self._own_marks else KNOWN
         self._answer = answers if callable(answers) else _look_up(answers)
         if fingerprint is None:
             content = name if callable(answers) else clean(dict(answers))
@@ -56,7 +61,8 @@ class ScriptedModel:
 
     def identity(self) -> dict[str, Any]:
         """What changes an answer."""
-        return {"fingerprint": self._fingerprint}
+        own = {"thinking_marks": self._own_marks} if self._own_marks else {}
+        return {"fingerprint": self._fingerprint, **own}
 
     def environment(self) -> dict[str, Any]:
         """What is recorded with the answers."""
@@ -72,7 +78,9 @@ class ScriptedModel:
             answer = self._answer(request)
             if isinstance(answer, str):
                 stops, repetition = request.settings.stop, request.settings.max_repetition
-                thinking, text, finish = postprocess(answer, stops, repetition=repetition)
+                thinking, text, finish = postprocess(
+                    answer, stops, marks=self._marks, repetition=repetition
+                )
                 answer = Completion(text, finish, thinking)
             yield request, answer
 
@@ -110,7 +118,9 @@ BASELINES: Mapping[str, Callable[[Task, Sample], str]] = {
 """Predictions that follow from the data, for `--backend scripted --model NAME`."""
 
 
-def load(name: str, tasks: Sequence[Task], folder: Path) -> ScriptedModel:
+def load(
+    name: str, tasks: Sequence[Task], folder: Path, thinking_marks: Sequence[str] | None = None
+) -> ScriptedModel:
     """The model of `--backend scripted --model NAME`: one of `BASELINES`, or a predictions file.
 
     Raises:
@@ -124,4 +134,5 @@ def load(name: str, tasks: Sequence[Task], folder: Path) -> ScriptedModel:
     path = Path(name)
     if not path.is_file():
         raise UnknownName("baseline or predictions file", name, BASELINES)
-    return ScriptedModel(read_predictions(path, tasks, folder), name=path.name)
+    table = read_predictions(path, tasks, folder)
+    return ScriptedModel(table, name=path.name, thinking_marks=thinking_marks)

@@ -21,7 +21,7 @@ from ...tasks.errors import RedoneError, UnknownName
 from ...tasks.schema import Completion, Request
 from .checkpoint import LocalModel
 from .files import Trust, adapter_rank, model_files
-from .output import Answer
+from .output import Opened
 
 WAITING = 4096  # requests given to vLLM at once: more than it can batch, few enough to hold
 SHUTDOWN_SECONDS = 30.0  # that its processes have to end by themselves
@@ -43,14 +43,14 @@ class Pending:
 
     Attributes:
         started: When it was given to vLLM, by the monotonic clock.
-        opened: Whether the prompt ends inside `<think>`.
+        opened: The marks of the thinking that the prompt ends inside of.
         scored: By vLLM's id of each open part: how many of its last tokens are scored.
         prompt_tokens, logprob, greedy: Of its parts so far.
     """
 
     request: Request
     started: float
-    opened: bool = False
+    opened: Opened = None
     scored: dict[str, int] = field(default_factory=dict)
     prompt_tokens: int = 0
     logprob: float = 0.0
@@ -99,8 +99,8 @@ class VllmModel(LocalModel):
         self._engine: Any = None
         self._lora: Any = None
         self._ids = count()
-        limits = (self.context, self._args.get("max_model_len"))
-        self.context = min((n for n in limits if isinstance(n, int)), default=None)
+        if isinstance(given := self._args.get("max_model_len"), int):
+            self.context, self.context_from = given, "--backend-args"
 
     def identity(self) -> dict[str, Any]:
         """What changes an answer: the folder's identity, and engine arguments that change it."""
@@ -119,6 +119,7 @@ class VllmModel(LocalModel):
             "device": self._device,
             "vllm": version,
             "engine_args": self._args,
+            **({"notes": notes} if (notes := self.notes) else {}),
         }
 
     def load(self) -> None:
@@ -195,6 +196,11 @@ class VllmModel(LocalModel):
             engine.engine_core.shutdown(timeout=SHUTDOWN_SECONDS)
 
     @property
+    def _most_scored(self) -> int | None:
+        # vLLM reserves a position for a generated token even where none is requested.
+        return None if self.context is None else self.context - 1
+
+    @property
     def _device(self) -> str:
         return str(self._engine.vllm_config.device_config.device_type)
 
@@ -212,9 +218,7 @@ class VllmModel(LocalModel):
                 "vLLM on a CPU cannot give log-likelihoods with an adapter, which these tasks "
                 "need: --backend hf can, or merge the adapter and pass the merged model."
             )
-        # vLLM reserves a position for a generated token even where none is requested.
-        room = None if self.context is None else self.context - 1
-        for ids, scored in self._renderer.scored_windows(request, room):
+        for ids, scored in self._renderer.scored_windows(request, self._most_scored):
             self._send(pending, ids, scored, {"max_tokens": 1, "prompt_logprobs": 1})
         return pending
 
@@ -247,6 +251,7 @@ class VllmModel(LocalModel):
             "temperature": settings.temperature,
             "max_tokens": settings.max_tokens + settings.max_thinking_tokens,
             "logprobs": 0,  # of the tokens that it writes, which show logits that are not finite
+            "stop_token_ids": sorted(self._eos),
         }
         # vLLM's stop texts act on thinking too, ours do not: `Answer` applies them instead.
         if settings.max_thinking_tokens == 0:
@@ -290,9 +295,8 @@ class VllmModel(LocalModel):
     def _read(self, pending: Pending, written: Any, seconds: float) -> Completion:
         """Apply the rules of every backend to the tokens: vLLM has a single limit only."""
         self._check_finite(written.cumulative_logprob, pending)
-        answer = Answer(
-            pending.request.settings, self._renderer.decode, self._checkpoint.eos, pending.opened
-        )
+        settings = self._renderer.ended(pending.request.settings)
+        answer = self._answer(settings, pending.opened)
         for token in written.token_ids:
             if answer.add(token):
                 break

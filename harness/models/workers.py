@@ -190,6 +190,7 @@ class WorkersModel:
         self._front, self._build, self._workers = front, build, workers
         self.backend, self.name = front.backend, front.name
         self.context, self.thinks = front.context, front.thinks
+        self.context_from = getattr(front, "context_from", "")
         self._session = RaySession(address)
         try:
             nodes = self._session.nodes()
@@ -217,7 +218,13 @@ class WorkersModel:
         """How it is computed, as reported by the first worker that is ready."""
         while self._environment is None:
             self._await_one()
-        return {**self._environment, "workers": self._workers}
+        # Prompts are rendered in this process first, so the notes are those of its copy.
+        notes = getattr(self._front, "notes", [])
+        return {
+            **self._environment,
+            "workers": self._workers,
+            **({"notes": notes} if notes else {}),
+        }
 
     def load(self) -> None:
         """Start the workers and wait for all of them, which `run` does not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from redone.harness.models.chat_template import fold_system
 from redone.harness.models.output import (
     Answer,
     cut_at_repetition,
@@ -11,7 +12,7 @@ from redone.harness.models.output import (
     postprocess,
     split_thinking,
 )
-from redone.harness.models.rendering import fold_system, plain_text
+from redone.harness.models.rendering import plain_text
 from redone.tasks.schema import Settings
 
 EOS = 0

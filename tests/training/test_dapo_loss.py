@@ -225,7 +225,8 @@ def test_parameters_moved_to_other_memory_are_found_again(trainer):
         parameter.data = parameter.data.clone() * 1.5
     question = made.work.asking.question(0, made.work.rows[0])
     made.writer.write([question])
-    decoder = made.writer._engine._decoder
+    with made.writer._engine() as engine:
+        decoder = engine._decoder
     query = made.model.model.layers[0].self_attn.q_proj.weight
     assert query.data_ptr() == decoder.layers[0].qkv._weight.data_ptr()
     assert_next_token(made, question)
@@ -235,7 +236,8 @@ def assert_next_token(made, question):
     """The decoder expects what the model expects."""
     from redone.harness.models.cpu.attention import read
 
-    decoder = made.writer._engine._decoder
+    with made.writer._engine() as engine:
+        decoder = engine._decoder
     with torch.inference_mode():
         found = decoder.logits(read(decoder, [question.prompt]))
         expected = made.model(input_ids=torch.tensor([question.prompt])).logits[:, -1]

@@ -9,6 +9,7 @@ import torch
 from dapo_stage import TASK, Ruled, by_bytes, rows, settings
 from safetensors.torch import load_file
 
+from redone.harness.models.hf import PlainEngine
 from redone.harness.run_folder import DiskFull
 from redone.tasks.errors import RedoneError
 from redone.tasks.registry import by_name
@@ -300,15 +301,19 @@ def test_rows_that_are_all_too_long_are_refused(tiny_model, tmp_path):
 
 @pytest.mark.parametrize("kind", ["gpt2", "sliding"])
 def test_a_model_without_fast_ways_is_trained_by_plain_ones(tiny_model, tmp_path, kind):
-    from redone.training.trainers.rollouts import TrainerWriter
-
     made = make_trainer(settings(), tiny_model(kind), rows(), Ruled(by_bytes), tmp_path / "made")
-    assert isinstance(made.writer, TrainerWriter)
+    with made.writer._engine() as engine:
+        assert isinstance(engine, PlainEngine)
     assert made.shares_prefixes == (kind == "gpt2")
     one = run(tiny_model(kind), tmp_path / "one", steps=2)
     other = run(tiny_model(kind), tmp_path / "other", steps=2)
     assert one.tokens_trained > 0
     assert_same_weights(one.model, other.model)
+    before, after = (
+        json.loads((folder / "generation_config.json").read_text())
+        for folder in (tiny_model(kind), one.model)
+    )
+    assert after["eos_token_id"] == before["eos_token_id"]
 
 
 def test_a_checkpoint_that_was_being_written_is_passed_over(tmp_path):

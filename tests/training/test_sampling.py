@@ -100,13 +100,6 @@ def test_a_batch_that_stays_half_full_is_used_as_it_is():
     assert len(found.kept) == 1
 
 
-def test_groups_beyond_the_batch_are_not_trained_on_and_not_called_dropped():
-    """Processes that share the work draw a few more than were asked for."""
-    drawn = [group([1, 1]), *[group([0, 1])] * 4]
-    found = sample_batch(lambda count: drawn, wanted=3, resamples=0)
-    assert (len(found.kept), found.dropped, found.surplus) == (3, 1, 1)
-
-
 def test_means_are_over_all_groups_also_the_dropped():
     draw, _ = source([group([0, 1], terms=[0, -0.5]), group([1, 1]), group([None, None])])
     found = sample_batch(draw, wanted=3, resamples=0)

@@ -113,8 +113,8 @@ def test_a_rationale_comes_before_the_answer(tiny_model):
 def test_a_template_that_opens_the_thinking_has_it_closed(tiny_model):
     template = CHAT_TEMPLATE.replace("assistant\n' }}", "assistant\n<think>\n' }}")
     (row,) = as_tokens(tiny_model("llama", template), rows(1))
-    assert said(row.prompt).endswith("<think>\n")
-    assert said(row.answer) == "</think>\n\nIt is <|end|>"
+    assert said(row.prompt).endswith("<think>\n</think>\n\n")
+    assert said(row.answer) == "It is <|end|>"
 
 
 def test_raw_text_is_learnt_whole(tiny_model):

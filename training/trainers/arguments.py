@@ -82,7 +82,7 @@ def trainer_arguments(
 ) -> dict[str, Any]:
     """The arguments that all trainers share.
 
-    There are `steps` optimizer steps; over the first `warmup_steps` the learning rate rises from 0.
+    There are `steps` optimizer steps; over the first `warmup_steps` the learning rate rises.
     """
     import torch
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import shutil
+import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
+from safetensors import safe_open
 
+from ...harness.models.checkpoint import Checkpoint
 from ...harness.run_folder import DiskFull, disk_full
 from ...tasks.errors import RedoneError
 from ..rows import write_json
@@ -108,10 +114,8 @@ def check_mergeable(trainer: Any) -> None:
     """
     if not hasattr(trainer.accelerator.unwrap_model(trainer.model), "merge_and_unload"):
         return
-    plugin = getattr(trainer.accelerator.state, "deepspeed_plugin", None)
-    zero3 = plugin is not None and plugin.zero_stage == 3
-    if trainer.is_fsdp_enabled or zero3:
-        by = "ZeRO-3" if zero3 else "FSDP"
+    if is_sharded(trainer):
+        by = "FSDP" if trainer.is_fsdp_enabled else "ZeRO-3"
         raise RedoneError(
             f"LoRA adapters cannot be merged into weights sharded by {by}. Leave `lora` out to "
             "train the full weights, or launch without sharding: on one GPU, or by a "
@@ -119,29 +123,122 @@ def check_mergeable(trainer: Any) -> None:
         )
 
 
+def is_sharded(trainer: Any) -> bool:
+    """Whether each process holds only a part of the weights."""
+    plugin = getattr(trainer.accelerator.state, "deepspeed_plugin", None)
+    return trainer.is_fsdp_enabled or (plugin is not None and plugin.zero_stage == 3)
+
+
 def save_model(trainer: Any, folder: Path) -> None:
     """Writes a trained model, adapters merged, and its tokenizer: whole or not at all.
 
+    Weights are in the dtype that they have in the model that training started from, so that both
+    are evaluated in the same arithmetic; its configuration is the same, too.
+
     Args:
-        trainer: A Trainer of transformers, in every process.
+        trainer: A `StepTrainer`, in every process.
         folder: Takes its place when everything is written.
 
     Raises:
         DiskFull: No space left.
     """
-    if not trainer.is_world_process_zero():
-        # Sharded weights are gathered from every process; only the first one writes.
-        if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-            trainer.save_model(str(folder))
-        trainer.accelerator.wait_for_everyone()
-        return
     model = trainer.accelerator.unwrap_model(trainer.model)
-    with whole_folder(folder) as temporary:
-        if hasattr(model, "merge_and_unload"):
-            model.merge_and_unload().save_pretrained(temporary)
-        elif trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-            trainer.save_model(str(temporary))
-        else:
-            model.save_pretrained(temporary)
-        trainer.processing_class.save_pretrained(temporary)
+    weights: Mapping[str, Any] = {}
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        # Sharded weights are gathered from every process; only the first one writes.
+        whole = trainer.deepspeed if trainer.is_deepspeed_enabled else trainer.model
+        weights = trainer.accelerator.get_state_dict(whole)
+    if trainer.is_world_process_zero():
+        with whole_folder(folder) as temporary:
+            if hasattr(model, "merge_and_unload"):
+                model = model.merge_and_unload()
+            saved = Saved.of(trainer.source, trainer.work.settings.save_dtype)
+            model.save_pretrained(temporary, state_dict=saved.cast(weights or model.state_dict()))
+            saved.write_config(temporary)
+            trainer.processing_class.save_pretrained(temporary)
+            if told := saved.lost():
+                print(f"{folder}: {told}", file=sys.stderr)
     trainer.accelerator.wait_for_everyone()
+
+
+@dataclass
+class Saved:
+    """The dtypes in which a trained model is saved, and what their rounding takes.
+
+    Attributes:
+        source: The model that training started from.
+        dtypes: Of the source's weights, by name in its files; "" for all others.
+    """
+
+    source: Checkpoint
+    dtypes: Mapping[str, Any]
+    _changed: float = 0.0
+    _kept: float = 0.0
+
+    @staticmethod
+    def of(source: Checkpoint, wanted: Literal["base", "float32"]) -> Saved:
+        """The dtypes of a source's weights, or float32."""
+        import torch
+
+        if wanted == "float32":
+            return Saved(source, {"": torch.float32})
+        found: dict[str, Any] = {}
+        for path in sorted(source.folder.glob("*.safetensors")):
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118 (no mapping)
+                    dtype = getattr(torch, _DTYPES.get(file.get_slice(name).get_dtype(), ""), None)
+                    if dtype is not None:
+                        found[name] = dtype
+        own = getattr(source.config.get_text_config(), "dtype", None)
+        most = Counter(found.values()).most_common(1)
+        # Names of files and of modules may differ: experts are one weight in memory, not on disk.
+        return Saved(source, {"": most[0][0] if most else own or torch.float32, **found})
+
+    def cast(self, weights: Mapping[str, Any]) -> dict[str, Any]:
+        """Weights in these dtypes; those that share their memory still do."""
+        made: dict[tuple[int, Any], Any] = {}
+        out = {}
+        for name, weight in weights.items():
+            if weight.is_floating_point():
+                dtype = self.dtypes.get(name, self.dtypes[""])
+                place = (weight.data_ptr(), weight.shape)
+                if place not in made:
+                    made[place] = weight.detach().to(dtype)
+                    self._compare(name, weight.detach(), made[place])
+                out[name] = made[place]
+            else:
+                out[name] = weight
+        return out
+
+    def _compare(self, name: str, trained: Any, rounded: Any) -> None:
+        if rounded.dtype == trained.dtype or name not in self.dtypes:
+            return
+        for path in self.source.folder.glob("*.safetensors"):
+            with safe_open(path, framework="pt") as file:
+                if name in file.keys():  # noqa: SIM118 (no mapping)
+                    before = file.get_tensor(name).to(trained.device, trained.dtype)
+                    change = trained - before
+                    self._changed += float((change**2).sum())
+                    self._kept += float(((rounded.to(trained.dtype) - before) * change).sum())
+                    return
+
+    def lost(self) -> str | None:
+        """A line if rounding to the dtype takes more than half of what was learned."""
+        if self._kept >= self._changed / 2:
+            return None
+        kept, dtype = max(0.0, self._kept / self._changed), str(self.dtypes[""])
+        return (
+            f"{dtype.removeprefix('torch.')} keeps {kept:.0%} of what training changed: the "
+            "changes are smaller than its steps. Train more or faster, or keep all of it with "
+            'train.save_dtype = "float32".'
+        )
+
+    def write_config(self, folder: Path) -> None:
+        """Writes the configuration of the source, with the dtype that most weights have."""
+        config = copy.deepcopy(self.source.config)
+        for part in (config, config.get_text_config()):
+            part.dtype = self.dtypes[""]
+        config.save_pretrained(folder)
+
+
+_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}

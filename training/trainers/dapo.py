@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -27,18 +28,23 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from ...harness.models.checkpoint import Checkpoint
 from ...harness.models.cpu.decoder import unsupported
 from ...harness.models.cpu.engine import FastEngine
-from ...harness.models.hf import FAST_BATCH
+from ...harness.models.hf import FAST_BATCH, PlainEngine
 from ...harness.models.rendering import Renderer
+from ...harness.models.rows import Engine
 from ..rewards import Rewards
 from ..rows import TrainingRow
 from ..settings import DapoSettings
 from .arguments import check_grpo, lora_config, placeholder, quietly, trainer_arguments
-from .checkpoints import CHECKPOINTS, check_mergeable, newest_complete
+from .checkpoints import CHECKPOINTS, check_mergeable, is_sharded, newest_complete
 from .loop import StepTrainer, report_left_out, run, trained
+from .models import router_loss, without_dropout
 from .packing import micro_batches, supports_trees, tree_logprobs
-from .rollouts import Asking, FastWriter, TrainerWriter, Writer
+from .rollouts import Asking, EngineWriter, Question, TrainerWriter, Writer
 from .sampler import Group, Part, PromptOrder, loss_inputs, parts_of, sample_batch
 from .steps import Progress, StageResult, Step, StepLog
+
+PLAIN_BATCH = 64
+"""Answers that transformers' own generation writes together."""
 
 
 def train_dapo(
@@ -116,7 +122,9 @@ def make_trainer(
         processing_class=source.tokenizer,
         peft_config=lora_config(settings.lora),
     )
+    trainer.source = source
     check_mergeable(trainer)
+    without_dropout(trainer.model, settings, arguments.process_index == 0)
     _choose_ways(trainer, source)
     return trainer
 
@@ -137,6 +145,7 @@ def _arguments(settings: DapoSettings, output: Path) -> GRPOConfig:
         top_p=settings.top_p,
         loss_type="dapo",
         beta=0.0,
+        router_aux_loss_coef=0.0,  # TRL adds it once per pass; see `RouterLoss`
         epsilon=settings.clip_low,
         epsilon_high=settings.clip_high,
         lr_scheduler_type="constant_with_warmup",
@@ -149,18 +158,19 @@ def _arguments(settings: DapoSettings, output: Path) -> GRPOConfig:
 def _choose_ways(trainer: DapoTrainer, source: Checkpoint) -> None:
     """Chooses the fastest correct way of sampling and of learning for model and device."""
     settings = trainer.work.settings
-    eos = source.eos | frozenset(trainer.eos_token_ids)
     renderer = trainer.work.asking.renderer
+    eos = source.eos | frozenset(trainer.eos_token_ids)
+    if renderer.turn_end is not None:
+        eos |= {renderer.turn_end}
     plain: Any = trainer.accelerator.unwrap_model(trainer.model)
     inner = plain.get_base_model() if settings.lora else plain
     on_cpu = trainer.args.device.type == "cpu"
     size, seed = settings.group_size, settings.seed
-    trainer.shares_prefixes = on_cpu and supports_trees(inner)
-    engine = None
-    if on_cpu and settings.engine == "hf" and unsupported(inner) is None:
-        engine = FastEngine.of(inner, FAST_BATCH, inner.dtype, keep=True)
-    if engine is not None:
-        trainer.writer = FastWriter(engine, renderer, eos, size, seed)
+    trainer.router = router_loss(inner, settings.router_loss)
+    trainer.shares_prefixes = on_cpu and trainer.router is None and supports_trees(inner)
+    if settings.engine == "hf" and not is_sharded(trainer):
+        engine = _engine(inner, source.pad, on_cpu)
+        trainer.writer = EngineWriter(engine, renderer, eos, size, seed)
         return
 
     def generate(prompts: Any) -> Any:
@@ -168,6 +178,27 @@ def _choose_ways(trainer: DapoTrainer, source: Checkpoint) -> None:
 
     rank = trainer.accelerator.process_index
     trainer.writer = TrainerWriter(generate, renderer, eos, size, seed, rank)
+
+
+def _engine(model: Any, pad: int, on_cpu: bool) -> Callable[[], AbstractContextManager[Engine]]:
+    """Opens the harness's engine for a model in training, the fast one where there is one."""
+    fast = None
+    if on_cpu and unsupported(model) is None:
+        fast = FastEngine.of(model, FAST_BATCH, model.dtype, keep=True)
+
+    @contextmanager
+    def opened() -> Iterator[Engine]:
+        if fast is not None:
+            fast.refresh()
+            yield fast
+            return
+        own = model.generation_config  # is saved with the model, and the engine replaces it
+        try:
+            yield PlainEngine(model, pad, PLAIN_BATCH, "in training")
+        finally:
+            model.generation_config = own
+
+    return opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +309,6 @@ class DapoTrainer(StepTrainer, GRPOTrainer):
             tasks=found.tasks(),
             kept=len(found.kept),
             dropped=found.dropped,
-            surplus=found.surplus or None,
             rounds=found.rounds,
             skipped=None if found.kept else found.barren,
             completion_length=sum(len(r.answer) for r in answers) / len(answers),
@@ -293,18 +323,20 @@ class DapoTrainer(StepTrainer, GRPOTrainer):
         """The groups of the next prompts, each process doing its share."""
         assert self.writer is not None
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
-        if self.writer.collective:
-            count = -(-count // processes) * processes
         places = range(self.place, self.place + count)
         self.place += count
-        mine = [
-            self.work.asking.question(place, self.work.rows[self._order[place]])
-            for place in places[rank::processes]
-        ]
+
+        def question(place: int) -> Question:
+            return self.work.asking.question(place, self.work.rows[self._order[place]])
+
+        mine = [question(place) for place in places[rank::processes]]
+        # What fills up is answered and forgotten: the order must not depend on the processes.
+        short = -(-count // processes) - len(mine) if self.writer.collective else 0
         began = time.perf_counter()
         model: Any = self.model
         model.eval()
-        written = self.writer.write(mine) if mine else []
+        filled = [*mine, *(question(places[0]) for _ in range(short))]
+        written = self.writer.write(filled)[: len(mine)] if filled else []
         model.train()
         self._generating += time.perf_counter() - began
         began = time.perf_counter()
@@ -374,6 +406,7 @@ class DapoTrainer(StepTrainer, GRPOTrainer):
             batch = [parts[i] if own else _weightless(parts[i]) for i in chosen]
             loss = self._compute_loss(model, self._inputs(batch, tokens))
             share = sum(len(part.answer) for part in batch) / mine if own else 0.0
+            loss = loss + self.balancing(share * mine / tokens * self.accelerator.num_processes)
             for name in self._seen:
                 self._seen[name] += share * self._metrics["train"][name][-1]
             return loss

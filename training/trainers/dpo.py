@@ -21,6 +21,7 @@ from ..corpus.preferences import Pair
 from ..settings import DpoSettings
 from .arguments import check_trl, lora_config, placeholder, quietly
 from .loop import report_left_out, trained
+from .models import check_router, without_dropout
 from .packing import RowTokenizer, TokenRow, micro_batches, padded_logprobs
 from .steps import Progress, StageResult
 from .supervised import Order, WholeBatches, arguments, train
@@ -128,6 +129,7 @@ def train_dpo(
         )
 
     order = Order.of(settings, len(both))
+    check_router(source.config, settings.router_loss)
     with quietly():
         trainer = DpoTrainer(
             both,
@@ -137,10 +139,13 @@ def train_dpo(
                 **arguments(settings, output, order.steps),
                 beta=settings.beta,
                 max_length=None,
+                router_aux_loss_coef=settings.router_loss,
                 precompute_ref_log_probs=True,
             ),
             train_dataset=placeholder(prompt="a", chosen="b", rejected="c"),
             processing_class=source.tokenizer,
             peft_config=lora_config(settings.lora),
         )
+    trainer.source = source
+    without_dropout(trainer.model, settings, trainer.is_world_process_zero())
     return train(trainer, settings, order, output, progress)

@@ -15,16 +15,19 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from ...harness.machine import is_out_of_memory
+from ...harness.models.checkpoint import Checkpoint
 from ...tasks.errors import RedoneError
 from ..rows import write_json
 from .arguments import quietly
@@ -38,7 +41,8 @@ from .checkpoints import (
     out_of_space,
     save_model,
 )
-from .steps import Progress, StageResult, Step, expected, fault, read_steps, stop
+from .models import RouterLoss
+from .steps import Progress, StageResult, Step, expected, fault, rate, read_steps, stop
 
 TENSORBOARD = "tensorboard"
 WANDB = "WANDB_PROJECT"
@@ -56,6 +60,8 @@ class StepTrainer(Trainer):
         place: Where the order of rows resumes.
         between_rollouts: Whether all that was sampled has been trained on.
         started: When the step began.
+        source: The model that training started from.
+        router: Balances the experts, where that is requested.
     """
 
     work: Any
@@ -64,6 +70,8 @@ class StepTrainer(Trainer):
     place: int
     between_rollouts: bool = True
     started = 0.0
+    source: Checkpoint
+    router: RouterLoss | None = None
 
     def get_train_dataloader(self) -> DataLoader:
         """One empty batch per step, the same in every process: a step finds its rows itself."""
@@ -74,6 +82,23 @@ class StepTrainer(Trainer):
         if self.step is not None:
             logs |= self.step.scalars()
         super().log(logs, start_time)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The learning rate by `steps.rate`: those of transformers begin with an update at 0."""
+        if self.lr_scheduler is None:
+            schedule = partial(
+                rate,
+                warmup=self.args.get_warmup_steps(num_training_steps),
+                total=num_training_steps,
+                cosine=self.args.lr_scheduler_type == "cosine",
+            )
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, schedule)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def balancing(self, share: float) -> Tensor | float:
+        """What the pass just made adds to the loss for its router, given its share of the step."""
+        return 0.0 if self.router is None else self.router.of_pass(share)
 
     def learning_rate_now(self) -> float:
         """Of the next update."""
@@ -111,7 +136,8 @@ class StepTrainer(Trainer):
         for number, batch in enumerate(batches):
             last = number == len(batches) - 1
             self.accelerator.gradient_state._set_sync_gradients(last)
-            with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
+            collecting = contextlib.nullcontext() if last else self.accelerator.no_sync(model)
+            with self.router or contextlib.nullcontext(), collecting:
                 loss = loss_of(number, batch)
                 self.accelerator.backward(loss)
             total += loss.detach()

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ...harness.models.cpu.sharing import common_length
-from ...harness.models.output import CLOSE
 from ...harness.models.rendering import Renderer, plain_text
+from ...harness.models.thinking import opening
 from ...tasks.errors import RedoneError
 from ...tasks.schema import Message
 from ..rows import TrainingRow
@@ -59,28 +59,40 @@ class RowTokenizer:
     """Turns conversations and answers into tokens for one model.
 
     Args:
-        renderer: The model's chat template and tokenizer.
+        renderer: The model's chat template and tokenizer, thinking switched off.
         end: Id of the token that ends the assistant's turn.
     """
 
     def __init__(self, renderer: Renderer, end: int) -> None:
         self.renderer, self.end = renderer, end
+        self.thinking = Renderer(renderer.tokenizer, {}, "auto")
 
     @classmethod
     def of(cls, source: Checkpoint) -> RowTokenizer:
         """That of a model folder."""
-        made = cls(Renderer(source.tokenizer, {}, "auto"), _turn_end(source))
-        made.renderer.rows = source.rows
+        renderer = Renderer(source.tokenizer, {}, "off")
+        made = cls(renderer, _turn_end(source, renderer))
+        made.renderer.rows = made.thinking.rows = source.rows
         made.renderer.check_known([made.end])
         return made
 
     def turn(self, messages: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
-        """A conversation and the answer to learn."""
-        rendered = self.renderer.render(messages)
+        """A conversation and the answer to learn.
+
+        An answer without thinking follows what the chat template writes before one, such as
+        Qwen3's empty `<think></think>`. That belongs to the prompt: a model that learned to write
+        it would no longer think where it is to. An answer that thinks follows the prompt of a model
+        that may.
+        """
+        begun = opening(answer, self.renderer.marks)
+        rendered = (self.thinking if begun else self.renderer).render(messages)
+        if begun and rendered.opened:
+            answer = answer[begun[1] :].lstrip("\n")
+        elif not begun:
+            before = self.renderer.before_answer(messages)
+            rendered = replace(rendered, text=rendered.text + before)
         (prompt,) = self.renderer.encode([rendered])
-        # A template that opens the thinking in the prompt wants it closed before an answer.
-        text = f"{CLOSE}\n\n{answer}" if rendered.opened else answer
-        return prompt or [self.renderer.first_token], [*self._ids(text), self.end]
+        return prompt or [self.renderer.first_token], [*self._ids(answer), self.end]
 
     def plain(self, messages: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
         """The whole text without a template: all of it is learned but the first token."""
@@ -99,22 +111,16 @@ class RowTokenizer:
         return found["input_ids"]
 
 
-def _turn_end(source: Checkpoint) -> int:
+def _turn_end(source: Checkpoint, renderer: Renderer) -> int:
     """The token with which the chat template ends an assistant's turn, else the end of a text."""
-    tokenizer, mark = source.tokenizer, "\u2402"
-    if tokenizer.chat_template:
-        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": mark}]
-        text: Any = tokenizer.apply_chat_template(turns, tokenize=False)
-        tail = tokenizer(text.rpartition(mark)[2], add_special_tokens=False)["input_ids"]
-        for token in tail:  # type: ignore[union-attr]
-            if token in source.eos:
-                return int(token)  # type: ignore[arg-type]
+    if renderer.turn_end is not None:
+        return renderer.turn_end
     if not source.eos:
         raise RedoneError(
             f"{source.folder} names no token that ends a text, so no answer could be taught to "
             "end. Give its tokenizer an `eos_token`."
         )
-    own = tokenizer.eos_token_id
+    own = source.tokenizer.eos_token_id
     return int(own) if own is not None else min(source.eos)  # type: ignore[arg-type]
 
 

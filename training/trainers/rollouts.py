@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...harness.machine import is_out_of_memory
-from ...harness.models.output import Answer
+from ...harness.models.output import Answer, Opened
 from ...tasks.errors import RedoneError
 from ...tasks.registry import by_name
 from ...tasks.schema import Completion, Request, Settings
@@ -17,8 +18,8 @@ from ..corpus.draws import answer_limit
 from ..rows import TrainingRow
 
 if TYPE_CHECKING:
-    from ...harness.models.cpu.engine import FastEngine
     from ...harness.models.rendering import Renderer
+    from ...harness.models.rows import Engine
     from ..settings import DapoSettings
 
 
@@ -48,18 +49,19 @@ class Question:
         row: The row.
         prompt: Its tokens.
         settings: Limits, stop texts, sampling.
-        opened: Whether the prompt ends inside `<think>`.
+        opened: The marks of the thinking that the prompt ends inside of.
     """
 
     place: int
     row: TrainingRow
     prompt: Sequence[int]
     settings: Settings
-    opened: bool
+    opened: Opened
 
-    def answer(self, decode: Callable[[Sequence[int]], str], eos: frozenset[int]) -> Traced:
+    def answer(self, renderer: Renderer, eos: frozenset[int]) -> Traced:
         """An answer to it, before its first token."""
-        return Traced(self.settings, decode, eos, self.opened)
+        marks = renderer.marks
+        return Traced(self.settings, renderer.decode, eos, self.opened, None, marks)
 
     def limit(self, completion: Completion) -> int:
         """Tokens that this answer could have in all, thinking included."""
@@ -92,7 +94,7 @@ class Writer(Protocol):
     """Something that answers questions.
 
     Attributes:
-        collective: Whether all processes have to ask at the same time, and something each.
+        collective: Whether all processes have to ask at the same time, and as much each.
     """
 
     collective: bool
@@ -169,14 +171,16 @@ class Asking:
             top_p=settings.top_p,
         )
         prompt = ids or [self.renderer.first_token]
-        return Question(place, row, prompt, limits, rendered.opened)
+        return Question(place, row, prompt, self.renderer.ended(limits), rendered.opened)
 
 
-class FastWriter:
-    """The harness's engine for CPUs, on the weights that are being trained.
+class EngineWriter:
+    """An engine of the harness, on the weights that are being trained.
+
+    Each answer has its own source of draws, so it depends on neither batch nor process.
 
     Args:
-        engine: Shares its weights with the model in training.
+        engine: Opens it, with the weights as they are now.
         renderer: For turning tokens to text.
         eos: Tokens that end a text.
         group: Answers to one question.
@@ -186,7 +190,12 @@ class FastWriter:
     collective = False
 
     def __init__(
-        self, engine: FastEngine, renderer: Renderer, eos: frozenset[int], group: int, seed: int
+        self,
+        engine: Callable[[], AbstractContextManager[Engine]],
+        renderer: Renderer,
+        eos: frozenset[int],
+        group: int,
+        seed: int,
     ) -> None:
         self._engine, self._renderer, self._eos = engine, renderer, eos
         self._group, self._seed = group, seed
@@ -196,14 +205,14 @@ class FastWriter:
 
         def row(question: Question, draw: int) -> Row:
             request = Request(question.row.id, question.row.messages, question.settings)
-            answer = question.answer(self._renderer.decode, self._eos)
+            answer = question.answer(self._renderer, self._eos)
             source = generator(question.seed(self._seed, draw))
             return Row(request, list(question.prompt), answer, source=source)
 
         rows = [[row(question, draw) for draw in range(self._group)] for question in questions]
-        self._engine.refresh()
-        for _ in self._engine.generate([row for group in rows for row in group]):
-            pass
+        with self._engine() as engine:
+            for _ in engine.generate([row for group in rows for row in group]):
+                pass
         return [
             [_rollout(question, row.answer, row.completion()) for row in group]  # type: ignore[arg-type]
             for question, group in zip(questions, rows, strict=True)
@@ -218,7 +227,9 @@ Generate = Callable[
 
 
 class TrainerWriter:
-    """The trainer's own generation: transformers' on any device and sharding, or vLLM.
+    """The trainer's own generation: transformers' on sharded weights, or vLLM.
+
+    Its draws depend on how many processes share the work.
 
     Args:
         generate: As `Generate`.
@@ -263,7 +274,7 @@ class TrainerWriter:
         seconds = (time.perf_counter() - started) / len(prompts)
 
         def read(question: Question, i: int) -> Rollout:
-            answer = question.answer(self._renderer.decode, self._eos)
+            answer = question.answer(self._renderer, self._eos)
             for token in texts[i]:
                 if answer.add(int(token)):
                     break  # what follows the end of the answer counts as not sampled

@@ -71,7 +71,7 @@ class SampledBatch:
     """The groups that were sampled for one rollout step.
 
     Attributes:
-        kept: Groups to train on, at most as many as were wanted.
+        kept: Groups to train on.
         groups: All groups.
         rounds: How often prompts were drawn.
     """
@@ -84,11 +84,6 @@ class SampledBatch:
     def dropped(self) -> int:
         """Groups that teach nothing."""
         return sum(not group.teaches for group in self.groups)
-
-    @property
-    def surplus(self) -> int:
-        """Groups that would have taught something, but the batch was full."""
-        return len(self.groups) - len(self.kept) - self.dropped
 
     def scored(self) -> Iterator[tuple[str, ScoredAnswer]]:
         """Task and score of every answer that could be scored."""
@@ -143,8 +138,7 @@ def sample_batch(draw: Callable[[int], list[Group]], wanted: int, resamples: int
     """Samples until enough groups teach something.
 
     Args:
-        draw: Gives the groups of the next prompts, so many or, where processes share the work, a
-            few more.
+        draw: Gives the groups of so many next prompts.
         wanted: Groups that a full batch has.
         resamples: Rounds after the first, at most.
     """
@@ -154,7 +148,6 @@ def sample_batch(draw: Callable[[int], list[Group]], wanted: int, resamples: int
         found.rounds += 1
         found.groups += groups
         found.kept += [group for group in groups if group.teaches]
-    del found.kept[wanted:]
     return found
 
 

@@ -21,6 +21,7 @@ from ..rows import TrainingRow
 from ..settings import SftSettings
 from .arguments import check_trl, lora_config, placeholder, quietly
 from .loop import report_left_out, trained
+from .models import router_loss
 from .packing import (
     RowTokenizer,
     TokenRow,
@@ -76,7 +77,9 @@ class SftTrainer(WholeBatches, SFTTrainer):
         weights = torch.cat(
             [line.new_full((len(line),), row.weight) for line, row in zip(found, rows, strict=True)]
         )
-        return -(torch.cat(found) * weights).sum() / self.learned(whole)
+        learned = self.learned(whole)
+        balancing = self.balancing(self.learned(chosen) / learned)
+        return balancing - (torch.cat(found) * weights).sum() / learned
 
     def _logprobs(self, model: Any, rows: Sequence[TokenRow]) -> list[Tensor]:
         if self.shares_prefixes:
@@ -144,12 +147,15 @@ def train_sft(
             args=SFTConfig(
                 **arguments(settings, output, order.steps),
                 max_length=None,
+                router_aux_loss_coef=0.0,  # see `RouterLoss`
                 dataset_kwargs={"skip_prepare_dataset": True},
             ),
             train_dataset=placeholder(),
             processing_class=source.tokenizer,
             peft_config=lora_config(settings.lora),
         )
+    trainer.source, trainer.router = source, router_loss(network, settings.router_loss)
     # On a GPU padded batches keep it busy anyway; there the tree's mask would cost more.
-    trainer.shares_prefixes = trainer.args.device.type == "cpu" and supports_trees(network)
+    on_cpu = trainer.args.device.type == "cpu"
+    trainer.shares_prefixes = on_cpu and trainer.router is None and supports_trees(network)
     return train(trainer, settings, order, output, progress)

@@ -83,8 +83,6 @@ class Step:
         parts: Mean of each shaping term.
         tasks: By task.
         kept, dropped: Groups that entered the loss, and those that were alike and did not.
-        surplus: Groups that differed inside but came when the batch was full: processes that write
-            together draw so many prompts that each has one.
         rounds: How often prompts were drawn to fill the batch.
         entropy: Mean of the next-token distributions trained on, in nats.
         clipped: Share of tokens whose probability ratio was clipped.
@@ -106,7 +104,6 @@ class Step:
     tasks: Mapping[str, TaskMean] = field(default_factory=dict)
     kept: int | None = None
     dropped: int | None = None
-    surplus: int | None = None
     rounds: int | None = None
     entropy: float | None = None
     clipped: float | None = None
@@ -193,6 +190,22 @@ def read_steps(folder: Path) -> Iterator[Step]:
         kept = {name: value for name, value in record.items() if name in known}
         tasks: Mapping[str, Any] = kept.pop("tasks", {})
         yield Step(**kept, tasks={name: TaskMean(**entry) for name, entry in tasks.items()})
+
+
+def rate(step: int, warmup: int, total: int, cosine: bool) -> float:
+    """The share of the peak learning rate that an update has.
+
+    Args:
+        step: Updates before it.
+        warmup: Updates below the peak; the first has 1 / (warmup + 1) of it, never 0.
+        total: Updates in all.
+        cosine: Whether it falls to 0 behind the last one; else it stays.
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if not cosine:
+        return 1.0
+    return (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup))) / 2
 
 
 BAD = 3

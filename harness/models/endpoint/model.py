@@ -14,8 +14,9 @@ from typing import Any
 from ....tasks.errors import RedoneError, UnknownName
 from ....tasks.schema import Completion, Message, Request, Settings
 from ..base import Thinking, check_thinking, first_line
-from ..output import opens_thinking
+from ..output import Opened
 from ..rendering import Renderer
+from ..thinking import KNOWN, Marks, ending
 from .client import Client, EndpointOptions, Filtered, Refused, Reply, Unanswerable, checked_url
 from .pace import Background
 from .wire import Trouble, Unsupported, Unusable, completion, limits, sampling, scored, scoring
@@ -135,6 +136,10 @@ def _models(reply: Reply) -> list[Mapping[str, Any]]:
 
 _log = logging.getLogger("redone.endpoint")
 
+STOP_TOKENS = ("vllm", "sglang")
+"""Servers (by `owned_by` of their models) that take `stop_token_ids`."""
+CHARACTERS = 20
+"""More characters per token than any text has."""
 TEMPLATE_BYTES = 1024
 """Upper bound of the bytes that a server's chat template adds: shorter prompts are not counted."""
 
@@ -152,6 +157,8 @@ class EndpointModel:
         tokenizer: Folder of the model's tokenizer: prompts are rendered and counted here.
         chat_template_args: Extra arguments of the chat template, whoever applies it.
         thinking: Thinking mode, for templates that have one.
+        chat_template: Name of one of the tokenizer's chat templates, or a file.
+        thinking_marks: Opening and closing mark of thinking, beside the known ones.
         options: Everything else.
         key: The server's key; None: none.
 
@@ -169,6 +176,8 @@ class EndpointModel:
         tokenizer: str | Path | None = None,
         chat_template_args: Mapping[str, Any] | None = None,
         thinking: Thinking = "auto",
+        chat_template: str | None = None,
+        thinking_marks: Sequence[str] | None = None,
         options: EndpointOptions | None = None,
         key: str | None = None,
     ) -> None:
@@ -180,7 +189,17 @@ class EndpointModel:
         if thinking != "auto":
             self._arguments["enable_thinking"] = thinking == "on"
         self._thinking: Thinking = thinking
-        self._renderer = _renderer(tokenizer, self._arguments) if tokenizer else None
+        self._own_marks = list(thinking_marks or ())
+        self._marks = (Marks(*self._own_marks), *KNOWN) if self._own_marks else KNOWN
+        self._renderer: Renderer | None = None
+        if tokenizer:
+            more = (chat_template, thinking_marks)
+            self._renderer = _renderer(tokenizer, self._arguments, *more)
+            self._marks = self._renderer.marks
+        elif chat_template:
+            raise RedoneError(
+                "--chat-template is for prompts that are rendered here: it needs --tokenizer PATH."
+            )
         api = self._options.api
         self._chat = api == "chat" or (api == "auto" and self._renderer is None)
         if not self._chat and self._renderer is None:
@@ -188,7 +207,7 @@ class EndpointModel:
                 '--backend-args, api "completions": prompts are rendered here, which needs '
                 "--tokenizer PATH."
             )
-        self._counted, self._warned = True, False
+        self._counted, self._warned, self._doubted = True, False, False
         self._server = Server()
         self._client = Client(self._url, key, self._options)
         self._background = Background()
@@ -199,7 +218,12 @@ class EndpointModel:
             self.close()
             raise
         self.context: int | None = self._options.context or self._server.context
-        self.thinks = thinking == "on" or (self._renderer is not None and self._renderer.thinks)
+        self.context_from = "--backend-args" if self._options.context else "the server"
+        self.thinks = (
+            thinking == "on"
+            or bool(thinking_marks)
+            or (self._renderer is not None and self._renderer.thinks)
+        )
 
     def identity(self) -> dict[str, Any]:
         """What changes an answer, as far as a server reports it."""
@@ -210,8 +234,9 @@ class EndpointModel:
             "server_kind": self._server.kind,
             "root": self._server.root,
             "api": "chat" if self._chat else "completions",
-            "chat_template": "server" if renderer is None else renderer.template_hash,
-            "chat_template_args": self._arguments,
+            "chat_template": "server",
+            **(renderer.identity() if renderer else {"chat_template_args": self._arguments}),
+            **({"thinking_marks": self._own_marks} if self._own_marks else {}),
             "tokenizer": None if renderer is None else _vocabulary(renderer),
             "thinking": self._thinking,
             "extra_body": self._options.extra_body,
@@ -228,6 +253,7 @@ class EndpointModel:
             "chat_template_by": "server" if self._chat else "redone",
             "context": self.context,
             "concurrency": options.concurrency,
+            **({"notes": notes} if (notes := self.notes) else {}),
         } | ({} if options.price_in is None else {"prices_per_million_tokens": prices})
 
     def overflow(self, request: Request) -> int:
@@ -237,7 +263,7 @@ class EndpointModel:
         cannot, a prompt that is too long is the server's to reject.
         """
         if self._renderer is not None:
-            return self._renderer.overflow(request, self.context)
+            return self._renderer.overflow(request, self.context, self._most_scored)
         if self.context is None or request.kind != "generate":
             return -1
         room = self.context - request.settings.max_tokens - request.settings.max_thinking_tokens
@@ -287,9 +313,14 @@ class EndpointModel:
     async def _generate(self, request: Request) -> Completion:
         path, body, opened = self._body(request)
         settings = request.settings
+        if self._renderer is not None and not self._chat:
+            settings = self._renderer.ended(settings)
         answer = await self._client.ask(
-            path, body, lambda reply, took: completion(reply.json(), settings, opened, took)
+            path,
+            body,
+            lambda reply, took: completion(reply.json(), settings, opened, took, self._marks),
         )
+        self._warn_if_lost(request, answer)
         if answer.thinking is not None and not settings.max_thinking_tokens and not self._warned:
             self._warned = True
             _log.warning(
@@ -298,19 +329,35 @@ class EndpointModel:
             )  # fmt: skip
         return answer
 
-    def _body(self, request: Request) -> tuple[str, dict[str, Any], bool]:
-        """Path and body of a request, and whether its prompt ends inside `<think>`."""
+    def _warn_if_lost(self, request: Request, answer: Completion) -> None:
+        """Warn once if the server's template seems to lose the text of the messages."""
+        prompt = request.prompt
+        parts = [prompt] if isinstance(prompt, str) else [m["content"] for m in prompt]
+        size = sum(map(len, parts))
+        if self._doubted or not 0 < answer.prompt_tokens * CHARACTERS < size:
+            return
+        self._doubted = True
+        _log.warning(
+            "%s counts %d tokens for a prompt of %d characters: its chat template may lose the "
+            "text. --tokenizer PATH applies the template here.", self._url, answer.prompt_tokens,
+            size,
+        )  # fmt: skip
+
+    def _body(self, request: Request) -> tuple[str, dict[str, Any], Opened]:
+        """Path and body of a request, and the marks of the thinking that its prompt ends in."""
         prompt, settings = request.prompt, request.settings
         body = {"model": self.name, **sampling(settings, request.seed, self._server.kind)}
         if self._chat and not isinstance(prompt, str):
             body |= self._messages(prompt) | limits(settings, self._options.max_tokens_field)
-            return "/chat/completions", body | self._options.extra_body, False
+            return "/chat/completions", body | self._options.extra_body, None
         if self._renderer is None:
-            body["prompt"], opened = prompt, opens_thinking(str(prompt))
+            body["prompt"], opened = prompt, ending(str(prompt), self._marks)
         else:
             rendered = self._renderer.render(prompt)
             ids = self._renderer.encode([rendered])[0]
             body["prompt"], opened = ids or [self._renderer.first_token], rendered.opened
+            if self._server.kind in STOP_TOKENS and (end := self._renderer.turn_end) is not None:
+                body["stop_token_ids"] = [end]
         body |= limits(settings, "max_tokens")
         return "/completions", body | self._options.extra_body, opened
 
@@ -323,9 +370,7 @@ class EndpointModel:
             raise Unsupported(
                 "These tasks need log-likelihoods, and so the model's tokenizer: --tokenizer PATH."
             )
-        # vLLM reserves a position for a generated token even where none is requested.
-        room = None if self.context is None else self.context - 1
-        windows = self._renderer.scored_windows(request, room)
+        windows = self._renderer.scored_windows(request, self._most_scored)
         parts = [await self._window(ids, count) for ids, count in windows]
         return Completion(
             text="",
@@ -334,6 +379,16 @@ class EndpointModel:
             logprob=sum(part.logprob or 0.0 for part in parts),
             greedy=all(part.greedy for part in parts),
         )
+
+    @property
+    def _most_scored(self) -> int | None:
+        # vLLM reserves a position for a generated token even where none is requested.
+        return None if self.context is None else self.context - 1
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know about how prompts were rendered."""
+        return [] if self._chat or self._renderer is None else self._renderer.notes
 
     async def _window(self, ids: Sequence[int], count: int) -> Completion:
         return await self._client.ask(
@@ -356,7 +411,7 @@ class EndpointModel:
 _ONE = Settings(max_tokens=1)
 
 
-def _renderer(path: str | Path, arguments: Mapping[str, Any]) -> Renderer:
+def _renderer(path: str | Path, arguments: Mapping[str, Any], *more: Any) -> Renderer:
     from transformers import AutoTokenizer
 
     folder = Path(path).expanduser()
@@ -371,7 +426,7 @@ def _renderer(path: str | Path, arguments: Mapping[str, Any]) -> Renderer:
         raise RedoneError(
             f"--tokenizer {str(path)!r} cannot be read: {first_line(error)}."
         ) from error
-    return Renderer(tokenizer, arguments, "auto")
+    return Renderer(tokenizer, arguments, "auto", *more)
 
 
 def _vocabulary(renderer: Renderer) -> str:

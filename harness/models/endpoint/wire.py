@@ -13,7 +13,8 @@ from typing import Any
 
 from ....tasks.errors import RedoneError
 from ....tasks.schema import Completion, Settings
-from ..output import CLOSE, OPEN, postprocess
+from ..output import Opened, postprocess
+from ..thinking import KNOWN, THINK, Marks
 
 MOST_STOPS = 4
 """Stop texts that every server accepts; all are applied to the answer here in any case."""
@@ -83,8 +84,14 @@ def limits(settings: Settings, field: str) -> dict[str, Any]:
     return fields
 
 
-def completion(answer: Any, settings: Settings, opened: bool, seconds: float) -> Completion:
-    """The completion in the decoded body of a reply; `opened`: the prompt ended inside `<think>`.
+def completion(
+    answer: Any,
+    settings: Settings,
+    opened: Opened,
+    seconds: float,
+    marks: Sequence[Marks] = KNOWN,
+) -> Completion:
+    """The completion in the decoded body of a reply; `opened`: the thinking that the prompt began.
 
     Raises:
         Unusable: It contains no answer.
@@ -95,7 +102,7 @@ def completion(answer: Any, settings: Settings, opened: bool, seconds: float) ->
         raise Unusable(f"an answer aborted by the server ({reason})")
     cut = reason in _CUT
     thinking, text, ended = postprocess(
-        _text(choice, cut), settings.stop, opened, cut, settings.max_repetition
+        _text(choice, cut), settings.stop, opened, cut, marks, settings.max_repetition
     )
     read, written = _usage(answer)
     return Completion(text, ended, thinking, read, written, seconds)
@@ -185,7 +192,8 @@ def _text(choice: Mapping[str, Any], cut: bool) -> str:
     thought = message.get("reasoning_content") or message.get("reasoning")
     if not isinstance(thought, str) or not thought:
         return str(content)
-    return f"{OPEN}{thought}" if cut and not content else f"{OPEN}{thought}{CLOSE}{content}"
+    begun = f"{THINK.open}{thought}"
+    return begun if cut and not content else f"{begun}{THINK.close}{content}"
 
 
 def _is_number(value: Any) -> bool:
