@@ -14,9 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from pathlib import Path
 from typing import Any
 
+from machine import TINY, results
 from questions import limited, questions, stop_with
 
 from redone.tasks.errors import RedoneError
@@ -32,14 +32,16 @@ def main() -> None:
     p.add_argument("--items", type=int, default=17, help="per task, of twelve (default 17: 204)")
     p.add_argument("--dtype", default="float32")
     p.add_argument("--max-tokens", type=int, default=64, metavar="N", help="cap of tasks' limits")
+    p.add_argument("--tiny", action="store_true", help=TINY)
     options = p.parse_args()
+    if options.tiny:
+        options.items, options.max_tokens = 1, 4
     try:
         result = compare(options)
     except RedoneError as error:
         stop_with(error)
         return
-    path = Path(__file__).parent / "results" / f"agreement_{options.dtype}.json"
-    path.parent.mkdir(exist_ok=True)
+    path = results(options.tiny) / f"agreement_{options.dtype}.json"
     path.write_text(json.dumps(result, indent=1), "utf-8")
     print(json.dumps(result, indent=1))
     if options.dtype == "float32" and (result["wrong"] or result["tie_share"] > ALLOWED):

@@ -27,7 +27,7 @@ from statistics import median
 from typing import Any
 
 from answers_agree import agreement
-from machine import keep, machine
+from machine import TINY, keep, machine, results
 from questions import SECTIONS, stop_with
 from vllm_server import environment
 
@@ -53,8 +53,7 @@ AGREE = {
 
 def main() -> None:
     options = _options()
-    path = HERE / "results" / f"{options.name}.json"
-    path.parent.mkdir(exist_ok=True)
+    path = results(options.tiny) / f"{options.name}.json"
     record: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
     record["machine"] = machine("redone", "torch", "transformers", "lm-eval")
     try:
@@ -82,7 +81,12 @@ def _options() -> argparse.Namespace:
     p.add_argument("--lm-eval-batch", type=int, default=8, metavar="N")
     p.add_argument("--agreement", action="store_true")
     p.add_argument("--name", default="backends", help="of the result files")
-    return p.parse_args()
+    p.add_argument("--tiny", action="store_true", help=f"{TINY}; without vLLM")
+    options = p.parse_args()
+    if options.tiny:
+        options.items, options.max_tokens, options.repeats = 1, 4, 1
+        options.only = options.only or "redone hf"
+    return options
 
 
 def _setup(options: argparse.Namespace, items: int, dtype: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ TASK = "tweeteval/irony"
 class Alternating(Rewards):
     """Every second answer is right: no group is dropped, so both sides train on all answers."""
 
-    def score(self, rows: Any, completions: Any) -> list[ScoredAnswer]:
+    def score(self, rows: Any, completions: Any, limits: Any = None) -> list[ScoredAnswer]:
         return [ScoredAnswer(float(i % 2), None, float(i % 2)) for i in range(len(rows))]
 
     def __call__(self, prompts: Any, completions: Any, **_: Any) -> list[float | None]:

@@ -19,10 +19,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from machine import TINY, results
+
 from redone.harness.machine import cores
 
 HERE = Path(__file__).parent
-RESULT = HERE / "results" / "dapo_step"
 PARTS = ("generation", "log-probabilities", "backward", "optimiser", "step")
 BASE = {"groups": 4, "size": 8, "tokens": 8, "micro": 8, "checkpointing": False, "bf16": False}
 SIDES: dict[str, dict[str, Any]] = {
@@ -94,10 +95,12 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="folder of SmolLM2-135M-Instruct")
     parser.add_argument("--data-dir", help="folder with TweetEval")
     parser.add_argument("--only", choices=SIDES, help="measure one side again")
+    parser.add_argument("--tiny", action="store_true", help=TINY)
     options = parser.parse_args()
-    path = RESULT.with_suffix(".json")
+    path = results(options.tiny) / "dapo_step.json"
+    tiny = {"groups": 2, "size": 2, "tokens": 4, "micro": 4, "steps": 2} if options.tiny else {}
     kept = json.loads(path.read_text("utf-8"))["sides"] if path.exists() else {}
-    results: dict[str, Any] = {
+    record: dict[str, Any] = {
         "machine": f"{cores()} cores, {platform.machine()}",
         "sides": kept,
     }
@@ -106,10 +109,10 @@ def main() -> None:
             continue
         if options.only in (None, name):
             given = {"model": options.model, "data": options.data_dir}
-            results["sides"][name] = measure({**BASE, **changes, **given})
-            path.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-            RESULT.with_suffix(".md").write_text(told(results), "utf-8")
-    print(told(results))
+            record["sides"][name] = measure({**BASE, **changes, **tiny, **given})
+            path.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+            path.with_suffix(".md").write_text(told(record), "utf-8")
+    print(told(record))
 
 
 if __name__ == "__main__":

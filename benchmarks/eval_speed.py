@@ -22,7 +22,7 @@ from statistics import median
 from typing import Any
 
 from harness_cost import measure_harness
-from machine import keep, machine
+from machine import TINY, keep, machine, results
 from questions import SECTIONS, stop_with
 
 from redone.tasks.errors import RedoneError
@@ -35,14 +35,14 @@ SIDES = {"redone": "redone_side.py", "lm-eval": "lm_eval_side.py"}
 
 def main() -> None:
     options = _options()
-    path = HERE / "results" / f"{options.name}.json"
-    path.parent.mkdir(exist_ok=True)
+    path = results(options.tiny) / f"{options.name}.json"
     record: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
     record["machine"] = machine("redone", "torch", "transformers", "lm-eval")
     try:
         for section in [options.only] if options.only else [*SECTIONS, "harness"]:
             if section == "harness":
-                record["harness"] = measure_harness(options.data_dir, record.get("harness", {}))
+                kept = record.get("harness", {})
+                record["harness"] = measure_harness(options.data_dir, kept, options.tiny)
                 keep(path, record)
             else:
                 _compare(section, options, path, record)
@@ -66,7 +66,11 @@ def _options() -> argparse.Namespace:
     p.add_argument("--dtype", default="bfloat16")
     p.add_argument("--lm-eval-batch", type=int, default=8, metavar="N")
     p.add_argument("--name", default="eval_speed", help="of the result files")
-    return p.parse_args()
+    p.add_argument("--tiny", action="store_true", help=TINY)
+    options = p.parse_args()
+    if options.tiny:
+        options.items, options.max_tokens, options.repeats = 2, 4, 1
+    return options
 
 
 def _compare(section: str, options: argparse.Namespace, path: Path, record: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-from machine import machine
+from machine import TINY, machine, results
 from simulated_runs import population
 
 from redone.harness.gate.output import GateRecord, read_gate
@@ -28,8 +28,8 @@ from redone.harness.scored_run import TaskScores
 from redone.tasks.errors import RedoneError
 from redone.tasks.sources import data_folder
 
-RESULTS = Path(__file__).parent / "results" / "gate_cost.md"
 MILLION = 1_000_000
+TINY_SIZE = 2_000
 ROWS = 65_536
 BARS = {"real": (10.0, None), "large": (60.0, 4096.0)}
 
@@ -38,11 +38,12 @@ def main() -> int:
     p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     p.add_argument("--data-dir", metavar="DIR", help="with SNS-Bench and SNS-TransBench")
     p.add_argument("--write", metavar="DIR", help="only write the simulated runs")
+    p.add_argument("--tiny", action="store_true", help=TINY)
     options = p.parse_args()
     try:
         data = data_folder(options.data_dir)
         if options.write:
-            write_pairs(Path(options.write), data)
+            write_pairs(Path(options.write), data, options.tiny)
             return 0
     except RedoneError as error:
         print(f"gate_cost: {error}", file=sys.stderr)
@@ -50,18 +51,20 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         # Written by a separate process: a child's peak memory starts at that of its parent.
         command = [sys.executable, __file__, "--write", folder, "--data-dir", str(data)]
+        command += ["--tiny"] if options.tiny else []
         if code := subprocess.run(command, check=False).returncode:
             return code
         text = "\n".join(_report(Path(folder))) + "\n"
-    RESULTS.write_text(text, "utf-8")
+    (results(options.tiny) / "gate_cost.md").write_text(text, "utf-8")
     print(text, end="")
     return 0
 
 
-def write_pairs(folder: Path, data: Path) -> None:
-    """Two equal models on the suite, and on a suite of a million samples."""
-    people = population("sns", data)
-    for name, size in (("real", people.size), ("large", MILLION)):
+def write_pairs(folder: Path, data: Path, tiny: bool = False) -> None:
+    """Two equal models on the suite, and on a suite of a million samples; `tiny`: of few."""
+    people = population("sns-mini" if tiny else "sns", data)
+    large = TINY_SIZE if tiny else MILLION
+    for name, size in (("real", people.size), ("large", large)):
         some = people if size == people.size else people.resized(size / people.size, seed=0)
         pair = some.pair(1.0, np.random.default_rng(0))
         for side, run in enumerate(("base", "candidate")):

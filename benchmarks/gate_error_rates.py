@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from gate_error_report import write_report
+from machine import TINY, results
 from simulated_runs import CORRELATIONS, LEVELS, Population, correlations, measure, population
 
 from redone.harness.compare import differences
@@ -203,22 +204,26 @@ def main() -> int:
         metavar="RUN",
         help=f"only write {CORRELATIONS.name}: the correlations of two runs, per task",
     )
+    p.add_argument("--tiny", action="store_true", help=TINY)
     options = p.parse_args()
+    path = results(options.tiny) / RESULTS.name
+    if options.tiny:
+        options.pairs, options.only = 2, options.only or Case("sns-mini", 0, 1).key
     try:
         if options.measure:
             _write(CORRELATIONS, measure(*map(ScoredRun, options.measure)))
             return 0
-        run(data_folder(options.data_dir), options.pairs, options.only)
+        run(data_folder(options.data_dir), options.pairs, options.only, path)
     except RedoneError as error:
         print(f"gate_error_rates: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def run(folder: Path, pairs: int, only: str) -> None:
+def run(folder: Path, pairs: int, only: str, path: Path = RESULTS) -> None:
     """Simulates the missing pairs, then writes and prints the report."""
     current = settings(pairs)
-    kept = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+    kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
     if kept.get("settings") != current:
         kept = {"settings": current, "cases": {}}
     populations: dict[str, Population] = {}
@@ -228,8 +233,8 @@ def run(folder: Path, pairs: int, only: str) -> None:
             continue
         if case.suite not in populations:
             populations[case.suite] = population(case.suite, folder)
-        simulate(case, populations[case.suite], kept["cases"], lambda: _write(RESULTS, kept))
-    print(write_report(kept, RESULTS.with_suffix(".md")))
+        simulate(case, populations[case.suite], kept["cases"], lambda: _write(path, kept))
+    print(write_report(kept, path.with_suffix(".md")))
 
 
 def _write(path: Path, record: Mapping[str, Any]) -> None:

@@ -18,18 +18,22 @@ SIZES = (10_000, 40_000)
 TASK, FILE = "sns_bench/taxonomy_single", "sns-bench/Note-Taxonomy-single.json"
 
 
-def measure_harness(data_dir: str | None, kept: dict[str, Any]) -> dict[str, Any]:
+def measure_harness(
+    data_dir: str | None, kept: dict[str, Any], tiny: bool = False
+) -> dict[str, Any]:
     """Seconds and peak memory of redone with the scripted backend and of lm-eval's dummy model.
 
     Args:
         data_dir: The data folder.
         kept: Measurements made before, by name; they are not made again.
+        tiny: A few prompts only.
     """
     from redone.tasks.errors import RedoneError
     from redone.tasks.sources import data_folder
 
-    plans = [("redone", n, f"redone, {n:,}") for n in SIZES]
-    plans.append(("lm-eval", SIZES[0], f"lm-eval dummy, {SIZES[0]:,}"))
+    sizes = (20,) if tiny else SIZES
+    plans = [("redone", n, f"redone, {n:,}") for n in sizes]
+    plans.append(("lm-eval", sizes[0], f"lm-eval dummy, {sizes[0]:,}"))
     out = dict(kept)
     for side, count, name in plans:
         if name in out:

@@ -22,6 +22,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from machine import TINY, results
+
 from redone.harness.records import SampleRecord
 from redone.tasks.sources import DATA_VARIABLE
 
@@ -48,7 +50,11 @@ def main() -> None:
     p.add_argument("--batch-size", type=int, default=8, metavar="N", help="of both sides")
     p.add_argument("--work", default="runs/lm_eval_parity", metavar="DIR", help="what is kept")
     p.add_argument("--side", choices=("lm_eval", "redone"), help=argparse.SUPPRESS)
+    p.add_argument("--tiny", action="store_true", help=TINY)
     options = p.parse_args()
+    folder = results(options.tiny)
+    if options.tiny:
+        options.items, options.tasks, options.work = 2, "cmmlu_anatomy", str(folder)
     os.environ[DATA_VARIABLE] = options.data_dir
     if options.side:
         {"lm_eval": lm_eval_side, "redone": redone_side}[options.side](options)
@@ -60,7 +66,7 @@ def main() -> None:
         explain(options, name, report)
         reports.append(report)
         print(line(report), flush=True)
-    path = Path(__file__).parent / "results" / "lm_eval_parity.json"
+    path = folder / "lm_eval_parity.json"
     path.write_text(json.dumps(beside_others(path, reports), indent=1), "utf-8")
     total = {side: sum(r["seconds"][side] for r in reports) for side in ("lm_eval", "redone")}
     print(f"answering: lm-eval {total['lm_eval']:.0f} s, redone {total['redone']:.0f} s; {path}")

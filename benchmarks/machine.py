@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import json
 import platform
+import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from redone.harness.machine import cores
+
+TINY = "run on a handful of items to see that it runs; results go to a temporary folder"
+"""Help of `--tiny`, which every measurement has."""
+
+
+def results(tiny: bool) -> Path:
+    """The folder of the results."""
+    if tiny:
+        return Path(tempfile.mkdtemp(prefix="redone-tiny-"))
+    folder = Path(__file__).resolve().parent / "results"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def machine(*packages: str) -> dict[str, Any]:

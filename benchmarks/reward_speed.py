@@ -11,6 +11,8 @@ from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 
+from machine import TINY, results
+
 from redone.tasks.prompts import messages, prompt_for
 from redone.tasks.registry import find
 from redone.tasks.schema import Completion
@@ -20,7 +22,6 @@ from redone.training.rewards import Rewards
 from redone.training.rows import TrainingRow
 from redone.training.shaping import Shaping
 
-RESULT = Path(__file__).parent / "results/reward_speed.json"
 SHAPING = Shaping(pattern=0.25, answer=0.25, language=0.25, length=1, max_tokens=64, buffer=32)
 
 
@@ -58,7 +59,10 @@ def main() -> None:
     parser.add_argument("--suite", default="sns-mini,general-mini,tweeteval")
     parser.add_argument("--answers", type=int, default=4096)
     parser.add_argument("--group", type=int, default=16, help="answers to one prompt")
+    parser.add_argument("--tiny", action="store_true", help=TINY)
     options = parser.parse_args()
+    if options.tiny:
+        options.suite, options.answers, options.group = "sns-mini", 8, 4
     folder = data_folder(options.data_dir)
     tasks = {}
     for task in find(options.suite):
@@ -79,7 +83,8 @@ def main() -> None:
         "redone": version("redone"),
         "judgements a second": tasks,
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    path = results(options.tiny) / "reward_speed.json"
+    path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -21,8 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from machine import keep
-from table3 import HERE
+from machine import TINY, keep, results
 from table3_figures import Estimate, judged, with_errors
 from table3_page import machines, markdown
 
@@ -117,13 +116,14 @@ def main() -> None:
     p = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     p.add_argument("records", nargs="+", type=Path, metavar="RECORD.json")
     p.add_argument("--name", default="table3", help="of the result files")
+    p.add_argument("--tiny", action="store_true", help=TINY)
     options = p.parse_args()
     try:
         record = pooled([json.loads(path.read_text("utf-8")) for path in options.records])
     except (RedoneError, OSError, json.JSONDecodeError) as error:
         print(error, file=sys.stderr)
         raise SystemExit(getattr(error, "exit_code", 65)) from None
-    path = HERE / "results" / f"{options.name}.json"
+    path = results(options.tiny) / f"{options.name}.json"
     keep(path, record)
     picture = path.with_suffix(".svg")
     page = markdown(record, picture.name if picture.is_file() else None)

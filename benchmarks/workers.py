@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 from typing import Any
 
-from machine import keep, machine
+from machine import TINY, keep, machine, results
 from questions import stop_with
 
 from redone.harness.models.scripted import ScriptedModel
@@ -31,7 +30,10 @@ def main() -> None:
     p.add_argument("--answers", type=int, default=1600, metavar="N")
     p.add_argument("--wait", type=float, default=0.05, metavar="SECONDS")
     p.add_argument("--workers", default="1,2,4,8", metavar="N,N,...")
+    p.add_argument("--tiny", action="store_true", help=TINY)
     options = p.parse_args()
+    if options.tiny:
+        options.answers, options.workers = 8, "1,2"
     seconds, start = {}, {}
     try:
         for number in map(int, options.workers.split(",")):
@@ -48,9 +50,7 @@ def main() -> None:
         "start_seconds": {n: round(s, 1) for n, s in start.items()},
         "speedup": {n: round(first * seconds[first] / s, 2) for n, s in seconds.items()},
     }
-    path = Path(__file__).parent / "results" / "workers.json"
-    path.parent.mkdir(exist_ok=True)
-    keep(path, record)
+    keep(results(options.tiny) / "workers.json", record)
     print(record["speedup"])
     if record["speedup"].get(8, BAR) < BAR:
         raise SystemExit(f"Eight workers are less than {BAR} times as fast as one.")

@@ -20,7 +20,7 @@ from .evaluations import Evaluator
 from .job import Job
 from .manifest import Manifest
 from .pipeline import Order, Workers
-from .plan import PipelineStep, steps_of
+from .plan import PipelineStep, leaves, steps_of
 from .recipe import Recipe
 from .recipe_stages import Rows
 from .settings import DapoSettings, SftSettings
@@ -102,7 +102,8 @@ class _WarmUp:
                 return self._evaluation("diagnose")
             case "measure":
                 one, about = self._evaluation("report")
-                return Cost(2 * one.seconds, 2 * one.tokens), f"2 x {about}"
+                models = 1 + len(leaves(self.recipe))
+                return Cost(models * one.seconds, models * one.tokens), f"{models} x {about}"
             case "select":
                 return self._selection(self.recipe.stage(step.owner))
             case "train":

@@ -85,7 +85,8 @@ class Evaluation(Strict):
         domain: Suites that training is to improve.
         robustness: Suites that must not get worse.
         limit: Items per task and partition, a seeded choice; None for all.
-        report_limit: The same for the final figures; None: `limit`.
+        report_limit: The same for the final figures; None: `limit`. `--set evaluation.limit=N`
+            is of both, unless `evaluation.report_limit` is set as well.
         seed: Of that choice.
         protocol: How the tasks of `domain` are asked whose authors publish it: `official`, as by
             them, or "", as by redone. Training rows are always asked as by redone.
@@ -277,6 +278,7 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     _rename_fields(raw, path)
     for change in changes:
         _change(raw, change)
+    _limit_everything(raw, changes)
     _rename_fields(raw, path)
     try:
         recipe = Recipe.model_validate(raw)
@@ -344,6 +346,18 @@ def _change(raw: dict[str, Any], change: str) -> None:
     place |= last
     # Of these two a table has one: setting it replaces the other.
     place.pop({"steps": "epochs", "epochs": "steps"}.get(steps[-1], ""), None)
+
+
+def _limit_everything(raw: Mapping[str, Any], changes: Sequence[str]) -> None:
+    """A limit that is set from outside is of the final figures, too, unless they are given theirs.
+
+    The `report_limit` of the recipe belongs to the recipe's own `limit`.
+    """
+    names = {change.partition("=")[0].replace(" ", "") for change in changes}
+    evaluation = raw.get("evaluation")
+    own = "evaluation.report_limit" in names
+    if "evaluation.limit" in names and not own and isinstance(evaluation, dict):
+        evaluation.pop("report_limit", None)
 
 
 def _value(text: str) -> Any:
