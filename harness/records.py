@@ -395,7 +395,10 @@ def signature(
 
 
 FIELDS = frozenset(
-    "v scoring prompt data gen protocol part n seed messages redone".split()
+    {
+        *("v", "scoring", "prompt", "data", "gen", "protocol", "part", "n", "seed"),
+        *("messages", "redone"),
+    }
 )
 """Of every signature; the others are services."""
 

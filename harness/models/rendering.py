@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from ...tasks.errors import RedoneError
 from ...tasks.schema import Message, Request, Settings
 from .base import Thinking
 from .chat_template import ChatTemplate
