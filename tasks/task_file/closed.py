@@ -323,8 +323,8 @@ class Labels(Answer):
         return ", ".join(sample.target) or "[]"
 
     def guess(self, sample: Sample, random: Random) -> str:
-        names = list(self.labels) or sample.target or ["none"]
-        return ", ".join(random.sample(names, min(len(names), max(1, len(sample.target)))))
+        names = list(self.labels) or ["none"]
+        return ", ".join(random.sample(names, min(len(names), random.randint(1, 3))))
 
     def constants(self, samples: Sequence[Sample]) -> Sequence[str]:
         often = Counter(text for sample in samples for text in sample.target).most_common(10)

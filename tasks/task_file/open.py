@@ -31,6 +31,11 @@ from .answer import Answer, Figure, mean_of
 from .tables import Row, cell, list_of, text_of
 
 
+def random_words(text: str, random: Random, count: int) -> list[str]:
+    """Words of a text, drawn at random."""
+    return random.choices(text.split() or ["none"], k=count)
+
+
 class Number(Answer):
     """A number; the last one stated counts.
 
@@ -79,7 +84,7 @@ class Number(Answer):
         columns, error = ("error", "read"), {"higher_is_better": False}
         return {
             "accuracy": mean_of(self.value, proportion=True),
-            "mae": Figure(columns, absolute, lambda sums: _ratio(sums), **error),
+            "mae": Figure(columns, absolute, _ratio, **error),
             "rmse": Figure(columns, squared, lambda sums: np.sqrt(_ratio(sums)), **error),
         }
 
@@ -148,8 +153,7 @@ class Text(Answer):
         return sample.target[0]
 
     def guess(self, sample: Sample, random: Random) -> str:
-        words = self.everything(sample).split() or ["none"]
-        return " ".join(random.choices(words, k=max(1, len(sample.target[0].split()))))
+        return " ".join(random_words(self.everything(sample), random, random.randint(1, 8)))
 
 
 def _counts(sample: Sample, answer: Any, services: Services) -> tuple[float, ...]:
@@ -228,8 +232,7 @@ class List(Answer):
         return ", ".join(sample.target) or "[]"
 
     def guess(self, sample: Sample, random: Random) -> str:
-        words = self.everything(sample).split() or ["none"]
-        return ", ".join(random.choices(words, k=max(1, len(sample.target))))
+        return ", ".join(random_words(self.everything(sample), random, random.randint(1, 4)))
 
     def constants(self, samples: Sequence[Sample]) -> Sequence[str]:
         return ["[]"]
@@ -282,7 +285,7 @@ class Contains(Answer):
         return "-" if self.mode == "none" else ", ".join(sample.target)
 
     def guess(self, sample: Sample, random: Random) -> str:
-        return random.choice(sample.target)
+        return " ".join(random_words(self.everything(sample), random, 8))
 
     def constants(self, samples: Sequence[Sample]) -> Sequence[str]:
         often = Counter(term for sample in samples for term in sample.target).most_common(5)
@@ -346,11 +349,14 @@ class Regex(Answer):
 
     def gold(self, sample: Sample) -> str:
         """The gold text as the pattern frames it, if literal text is all that is around it."""
+        return self._framed(sample.target)
+
+    def _framed(self, text: str) -> str:
         before, group, after = _around_group(self.pattern)
-        return before + sample.target + after if group else sample.target
+        return before + text + after if group else text
 
     def guess(self, sample: Sample, random: Random) -> str:
-        return self.gold(sample)[::-1]
+        return self._framed(" ".join(random_words(self.everything(sample), random, 1)))
 
 
 def _around_group(pattern: str) -> tuple[str, str, str]:

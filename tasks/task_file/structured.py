@@ -17,7 +17,7 @@ from ..schema import Completion, Sample, Services
 from ..sources import kind as kind_of
 from .answer import Answer, Figure, mean_of
 from .closed import Choice, Label, Labels, YesNo
-from .open import Code, Contains, List, Number, Regex, Text
+from .open import Code, Contains, List, Number, Regex, Text, random_words
 from .tables import Row, cell
 
 
@@ -26,9 +26,13 @@ class Spans(Answer):
 
     The gold column holds JSON: `[{"text": "Lisbon", "type": "place"}]`, or `["Lisbon"]` where there
     are no types. An answer is read in the same form, or as `{"place": ["Lisbon"]}`.
+
+    Attributes:
+        types: The types; left out: those of the data.
     """
 
     kind: Literal["spans"] = "spans"
+    types: tuple[str, ...] = ()
 
     reward = "metric"
     max_tokens = 512
@@ -39,7 +43,15 @@ class Spans(Answer):
             raise ValueError(
                 'JSON spans are expected: [{"text": "...", "type": "..."}], or ["..."]'
             )
+        for _, type_ in found:
+            if self.types and type_ not in self.types:
+                raise ValueError(f"the type {type_!r} is not one of {', '.join(self.types)}")
         return [list(pair) for pair in found]
+
+    def learned(self, targets: Sequence[Any]) -> Spans:
+        if self.types:
+            return self
+        return self.with_(types=tuple(sorted({type_ for found in targets for _, type_ in found})))
 
     def read(self, sample: Sample, completion: Completion) -> Extraction:
         found = _spans(_bracketed(answer_text(completion.text)))
@@ -76,10 +88,8 @@ class Spans(Answer):
         return json.dumps(spans, ensure_ascii=False)
 
     def guess(self, sample: Sample, random: Random) -> str:
-        types = [type_ for _, type_ in sample.target if type_] or [""]
-        words = self.everything(sample).split() or ["none"]
-        pairs = [[random.choice(words), random.choice(types)] for _ in sample.target]
-        return self.gold(replace(sample, target=pairs))
+        word, type_ = random_words(self.everything(sample), random, 1)[0], self.types or ("",)
+        return self.gold(replace(sample, target=[[word, random.choice(type_)]]))
 
     def constants(self, samples: Sequence[Sample]) -> Sequence[str]:
         return ["[]"]
