@@ -267,7 +267,7 @@ def _task_rows(results: Results) -> Iterator[Sequence[str]]:
                 score(row["score"]) + "*" * _reduced(task, "corrected"),
                 _interval(row),
                 score(other["score"]) + "*" * _reduced(task, "official"),
-                score(task["chance"]["metric"]),
+                "unknown" if (c := task["chance"]["metric"]) is None else score(c),
                 str(task["tokens"]),
                 f"{results['seconds'][name]:.0f} s",
                 _failures(task),

@@ -26,7 +26,7 @@ import orjson
 
 from ..tasks.errors import RedoneError
 from ..tasks.prompts import messages, prompt_for, prompt_hash, shorten
-from ..tasks.registry import by_name
+from ..tasks.registry import by_name, record_of
 from ..tasks.schema import Request, Sample, Services, Settings
 from ..tasks.sources import DataPaths, data_hash, samples
 from ..tasks.task import Prompt, Task
@@ -285,7 +285,8 @@ def prepare(folder: RunFolder, plan: Plan, model: Model, info: Mapping[str, Any]
             "Choose another --partition, or leave the task out."
         )
     data = {name: data_hash(found) for name, found in ids.items()}
-    folder.start(request_of(plan, model, data), answers, model.environment(), info)
+    records = {task.name: record for task in plan.tasks if (record := record_of(task))}
+    folder.start(request_of(plan, model, data), answers, model.environment(), info, records)
     return answers
 
 

@@ -15,7 +15,7 @@ from typing import cast
 
 import orjson
 
-from ..tasks.registry import by_name, table_of
+from ..tasks.registry import of_run, table_of
 from ..tasks.schema import Services
 from .records import ResponseRecord, Results, SampleRecord
 from .results import Estimate, estimates_of, mean_of
@@ -166,7 +166,7 @@ class LiveRun:
             effort.samples += 1
             effort.missing += 1
         for name in self._scores.efforts:
-            task = by_name(name)
+            task = of_run(name, run.get("definitions", {}))
             scoring = task.scorings[ROLE].given(Services())
             self._scores.tallies[name] = {ROLE: Tally(task, scoring)}
         self.prepared = True

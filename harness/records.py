@@ -61,13 +61,18 @@ class RunInfo(TypedDict):
 
 
 class RunRecord(RunInfo):
-    """run.json. `answers` is the number of responses of a complete run."""
+    """run.json.
+
+    `answers` is the number of responses of a complete run. `definitions` are what is needed of the
+    tasks that no table has (`tasks.general.recorded.RecordedTask`, by name).
+    """
 
     schema_version: int
     created: str
     request: RunRequest
     answers: int
     environment: dict[str, Any]
+    definitions: NotRequired[dict[str, dict[str, Any]]]
 
 
 # samples.jsonl and responses.jsonl
@@ -273,12 +278,12 @@ class ScoringResult(Interval):
 
 
 class TaskResult(TypedDict):
-    """One task; `scorings` by role."""
+    """One task; `scorings` by role; the parts of `chance` are None where it is unknown."""
 
     title: str
     category: str
     capability: str
-    chance: dict[str, float]
+    chance: dict[str, float | None]
     samples: int
     missing: int
     answers: int

@@ -105,7 +105,7 @@ def _task_result(task: Task, effort: Effort, scorings: dict[str, ScoringResult])
         "title": task.title,
         "category": task.category,
         "capability": task.capability,
-        "chance": {"metric": task.chance.metric, "value": task.chance.value},
+        "chance": task.chance.record(),
         "samples": effort.samples,
         "missing": effort.missing,
         "answers": effort.answers,

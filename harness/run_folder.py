@@ -265,11 +265,12 @@ class RunFolder:
         answers: int = 0,
         environment: Mapping[str, Any] | None = None,
         info: Mapping[str, Any] | None = None,
+        definitions: Mapping[str, Any] | None = None,
     ) -> None:
         """Writes run.json: from now on the folder belongs to this request.
 
-        `answers` is the number of responses of the complete run; `environment` that of the model
-        and `info` (`evaluate.run_info`) are recorded beside the request.
+        `answers` is the number of responses of the complete run; `environment` that of the model,
+        `info` (`evaluate.run_info`) and `definitions` are recorded beside the request.
         """
         self.samples.close()
         record = {
@@ -279,6 +280,7 @@ class RunFolder:
             "answers": answers,
             "environment": environment or {},
             **(info or {}),
+            **({"definitions": definitions} if definitions else {}),
         }
         self.write("run.json", record)
 

@@ -22,7 +22,7 @@ import numpy as np
 import orjson
 
 from ..tasks.errors import RedoneError, UnknownName
-from ..tasks.registry import by_name
+from ..tasks.registry import of_run
 from ..tasks.schema import Scoring
 from ..tasks.task import Task
 from .json_file import to_json, write_file
@@ -130,7 +130,8 @@ class ScoredRun:
     @cached_property
     def tasks(self) -> dict[str, Task]:
         """By name, in the order of the tables; their versions are those of the run."""
-        tasks = {name: by_name(name) for name in self.results["tasks"]}
+        definitions = self.run.get("definitions", {})
+        tasks = {name: of_run(name, definitions) for name in self.results["tasks"]}
         for name, task in tasks.items():
             version = self.request["tasks"][name]["version"]
             if version != task.version:

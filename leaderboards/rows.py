@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..harness.published.paper import Paper, mean, why_not_comparable
 from ..harness.records import digest, services_of
-from ..tasks.registry import BENCHMARKS, SUITES, TASKS
+from ..tasks.registry import BENCHMARKS, SUITES, by_name
 from .schema import Role, Submission, TaskSettings
 
 MEAN = "mean"
@@ -182,7 +182,7 @@ def _category(task: str) -> str:
 
 def _changed(name: str, settings: TaskSettings) -> bool:
     """Whether settings differ from the registry's, apart from the thinking budget."""
-    own = TASKS[name].settings
+    own = by_name(name).settings
     fields = ("max_tokens", "temperature", "top_p", "top_k")
     same = all(getattr(settings, field) == getattr(own, field) for field in fields)
     return not same or tuple(settings.stop) != own.stop

@@ -130,7 +130,7 @@ class Request(_Strict):
 
 
 class Submission(_Strict):
-    """The whole file; `created` is the run's."""
+    """The whole file; `created` is the run's, as are the records of tasks that no table has."""
 
     schema_version: Literal[1]
     created: Line
@@ -140,6 +140,7 @@ class Submission(_Strict):
     request: Request
     tasks: Annotated[Mapping[Line, TaskResult], Field(min_length=1)]
     tables: Mapping[Role, list[ScoreRow]]
+    definitions: Mapping[Line, dict[str, Any]] = {}
 
     def signed_request(self) -> dict[str, Any]:
         """The request in the form that signatures are computed from."""

@@ -24,7 +24,7 @@ from ..harness.run_folder import RunUnreadable
 from ..harness.scored_run import ScoredRun
 from ..harness.stats import nested_mean
 from ..tasks.errors import RedoneError
-from ..tasks.registry import by_name, table_of
+from ..tasks.registry import of_run, table_of
 from ..tasks.schema import Scoring
 from ..tasks.task import Task
 from .schema import (
@@ -116,6 +116,7 @@ def submission_of(
             role: [{key: row[key] for key in ScoreRow.model_fields} for row in rows]
             for role, rows in run.results["tables"].items()
         },
+        "definitions": run.run.get("definitions", {}),
     }
     try:
         return Submission.model_validate(content)
@@ -174,7 +175,7 @@ def problems(submission: Submission) -> Iterator[str]:
         if task.scorings.keys() != counted.keys():
             yield f"{name}: both scorings, corrected and official, are required"
             return
-        known = _registered(name, task)
+        known = _registered(name, task, submission.definitions)
         if isinstance(known, str):
             yield f"{name}: {known}"
             continue
@@ -207,10 +208,12 @@ def problems(submission: Submission) -> Iterator[str]:
             yield from (f"{where}: {problem}" for problem in found if problem)
 
 
-def _registered(name: str, task: TaskResult) -> Task | str:
-    """The registry's task, or what is wrong."""
+def _registered(
+    name: str, task: TaskResult, definitions: Mapping[str, Mapping[str, Any]]
+) -> Task | str:
+    """The registry's task, or that of the run's own record; or what is wrong."""
     try:
-        known = by_name(name)
+        known = of_run(name, definitions)
     except RedoneError as error:
         return str(error)
     if known.version == task.version:

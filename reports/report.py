@@ -16,7 +16,7 @@ from ..harness.display import change, count, interval, probability, score
 from ..harness.gate.policy import Policy, load_policy
 from ..harness.json_file import write_file
 from ..tasks.errors import RedoneError
-from ..tasks.registry import TASKS, category_title
+from ..tasks.registry import category_title
 from ..tasks.schema import FAILURES
 from . import markdown
 from .examples import LIMIT, Examples, examples
@@ -183,9 +183,8 @@ def page(
         "tables": {table.name: table.record() for table in tables},
         "seesaw": figure,
         "tasks": {
-            name: {"title": TASKS[name].title, "category": category_title(TASKS[name])}
-            for name in report.base.run.results["tasks"]
-            if name in TASKS
+            name: {"title": task.title, "category": category_title(task)}
+            for name, task in report.base.run.tasks.items()
         },
     }
     return html.render(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..harness.gate.decision import RowVerdict
-from ..tasks.registry import TASKS, TableRow, category_title, table_of
+from ..tasks.registry import TableRow, category_title, table_of
 from ..tasks.schema import FAILURES
 from .seesaw import Seesaw
 from .stages import ReportRuns, Stage
@@ -171,11 +171,12 @@ def forest(report: ReportRuns, stage: Stage) -> list[Line]:
     if report.policy.partition == "all":
         base, own = (_intervals(run, report.policy.scoring) for run in (report.base, stage))
     unknown = (None, None)
+    tasks = report.base.run.tasks
     return [
         Line(
             j,
-            category_title(TASKS[j.row.name]),
-            TASKS[j.row.name].capability,
+            category_title(tasks[j.row.name]),
+            tasks[j.row.name].capability,
             Span.of(j.row.base, *base.get(j.row.name, unknown)),
             Span.of(j.row.candidate, *own.get(j.row.name, unknown)),
             Span.of(j.row.difference, j.low, j.high, track),

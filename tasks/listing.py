@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -12,6 +12,7 @@ from .datasets import dataset
 from .errors import RedoneError
 from .prompts import messages, prompt_for, prompt_hash
 from .registry import SUITES, TASKS, find, suite_names
+from .schema import Sample, Settings
 from .sources import DataPaths, data_hash, samples
 from .task import Task
 
@@ -65,12 +66,34 @@ def _record(task: Task) -> dict[str, Any]:
         "metric": task.scorings["corrected"].metrics[0].name,
         "scorings": {n: [m.name for m in s.metrics] for n, s in task.scorings.items()},
         "needs": list(task.needs()),
-        "chance": {"metric": task.chance.metric, "value": task.chance.value},
+        "chance": task.chance.record(),
         "reward": task.reward,
         "held_out": task.held_out,
         "max_tokens": task.settings.max_tokens,
         "citation": task.citation,
     }
+
+
+_LISTED = 4
+"""Different limits of one task that are listed."""
+
+
+def _limit(settings: Settings) -> str:
+    sampled = f", temperature {settings.temperature:g}" if settings.temperature > 0 else ""
+    return f"{settings.max_tokens} tokens, stop {list(settings.stop)}{sampled}"
+
+
+def _limits(task: Task, items: Iterable[Sample]) -> list[str]:
+    """The different limits of the requests of a task that writes its own."""
+    assert task.requests is not None
+    found: dict[str, None] = {}
+    for sample in items:
+        for request in task.requests(sample, prompt_for(task, sample.language, {})):
+            generates = request.kind == "generate"
+            found[_limit(request.settings) if generates else "none: log-likelihoods"] = None
+    listed = list(found)
+    more = [f"{len(listed) - _LISTED} others"] if len(listed) > _LISTED else []
+    return [*listed[:_LISTED], *more]
 
 
 def description(task: Task, data: DataPaths, number: int) -> Iterator[str]:
@@ -99,7 +122,7 @@ def description(task: Task, data: DataPaths, number: int) -> Iterator[str]:
         if task.chance.known
         else "unknown",
         "reward": task.reward + (", held out of training" if task.held_out else ""),
-        "limit": f"{task.settings.max_tokens} tokens, stop {list(task.settings.stop)}",
+        **({} if task.requests else {"limit": _limit(task.settings)}),
         "citation": task.citation,
     }
     if task.dataset:
@@ -115,6 +138,9 @@ def description(task: Task, data: DataPaths, number: int) -> Iterator[str]:
     if sample is None:
         raise RedoneError(f"{task.name} has no sample {number}: there are fewer.")
     tags = "".join(f", {name} {value}" for name, value in sample.tags.items())
+    if task.requests is not None:
+        limits = _limits(task, samples(task, data.folder))
+        yield f"  {'limit:':<22}{visible('; '.join(limits))}"
     yield f"  {'prompt:':<22}{prompt_hash(task)}"
     yield f"  {'samples:':<22}{data_hash(s.id for s in samples(task, data.folder))}"
     yield f"\nsample {sample.id}: cluster {sample.cluster}, {sample.partition}{visible(tags)}"

@@ -21,7 +21,7 @@ from functools import cache, partial
 from importlib import import_module
 from typing import Any, TypeVar, cast
 
-from .errors import IncompleteTask, UnknownName
+from .errors import BadRow, IncompleteTask, UnknownName
 from .sources import DataPaths
 from .task import LM_EVAL, Benchmark, Category, Task, stored_chance
 
@@ -252,6 +252,40 @@ def by_name(name: str, data: DataPaths | None = None) -> Task:
     if task.kind == "mirror" and data is not None:
         return replace(task, read=cast(Any, task.read).using(data))
     return task
+
+
+def record_of(task: Task) -> dict[str, Any] | None:
+    """What a run keeps of a task so that `of_run` needs nothing else; None for one of a table."""
+    if _base(task.name) in TASKS or not task.name.startswith(LM_EVAL):
+        return None
+    from .general.lm_eval_tasks import record_of
+
+    record = record_of(task)
+    return None if record is None else record.model_dump()
+
+
+def of_run(name: str, definitions: Mapping[str, Any]) -> Task:
+    """The task of a name in a run, whose record (`record_of`) counts where no table has the task.
+
+    Args:
+        name: The name.
+        definitions: The run's records by name.
+
+    Raises:
+        UnknownName: There is none.
+        BadRow: The record has another form.
+    """
+    if name not in definitions or _base(name) in TASKS:
+        return by_name(name)
+    from pydantic import ValidationError
+
+    from .general.lm_eval_tasks import recorded
+    from .general.recorded import RecordedTask
+
+    try:
+        return recorded(name, RecordedTask.model_validate(definitions[name]))
+    except ValidationError as error:
+        raise BadRow(f"The record of {name}: {error.errors()[0]['msg']}.") from None
 
 
 def suite_names(name: str) -> list[str]:

@@ -51,12 +51,16 @@ class Chance:
     Attributes:
         metric: In percent, under the primary metric.
         value: 0..1, the mean value.
-        known: False where nothing was measured: the level then counts as 0.
+        known: False where nothing was measured: there is then no skill and no gap.
     """
 
     metric: float
     value: float
     known: bool = True
+
+    def record(self) -> dict[str, float | None]:
+        """Both figures by name, None where they are unknown."""
+        return {n: getattr(self, n) if self.known else None for n in ("metric", "value")}
 
 
 UNKNOWN_CHANCE = Chance(0.0, 0.0, known=False)

@@ -177,7 +177,7 @@ def _task(
         capability=task.capability,
         scoring=scoring.name,
         metric=scoring.metrics[0].name,
-        chance=float(task.chance.metric),
+        chance=float(task.chance.metric) if task.chance.known else None,
         n=len(items),
         clusters=items.independent,
         draws=int(items.draws.max(initial=0)),
@@ -218,7 +218,9 @@ def _task_notes(
         yield f"{items.not_scored} item(s) were not scored and are left out."
     if (same := measure.constant_answer(items)) is not None:
         yield same
-    if items.scores.scoring.name not in items.task.scorings:
+    if reference is not None and not items.task.chance.known:
+        yield "Its chance level is unknown: no skill, no gap, no rank."
+    if all(items.scores.scoring is not whole for whole in items.task.scorings.values()):
         yield f"Scored as {items.scores.scoring.name}: a service was missing."
 
 

@@ -56,7 +56,8 @@ def _tables(diagnosis: Diagnosis) -> Iterator[Table]:
     solved = any(task.solvability for task in tasks.values())
     rows = [
         (
-            *(_plain(name), f"{task.n:,}", _figure(task.score)[0], score(task.chance, 1)),
+            *(_plain(name), f"{task.n:,}", _figure(task.score)[0]),
+            "unknown" if task.chance is None else score(task.chance, 1),
             *(*_figure(task.gap), *([_solved(task)] if solved else []), _failures(task)),
         )
         for name, task in tasks.items()

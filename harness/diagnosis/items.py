@@ -204,15 +204,18 @@ def finite(value: float) -> float | None:
 
 
 def skill(task: Task, score: np.ndarray | float) -> np.ndarray:
-    """Points chance-corrected: 0 at the chance level or below, 100 at the ceiling."""
-    chance = task.chance.metric
+    """Points chance-corrected: 0 at the chance level or below, 100 at the ceiling; else NaN.
+
+    Undefined where the chance level is unknown.
+    """
+    chance = task.chance.metric if task.chance.known else math.nan
     return np.maximum(0.0, 100 * (np.asarray(score, dtype=float) - chance) / (100 - chance))
 
 
 def fixed_reference(task: Task, target: float | None) -> Reference:
     """A target in points; None: the ceiling."""
     kind, score = ("ceiling", CEILING) if target is None else ("target", target)
-    return Reference(kind, score, float(skill(task, score)))
+    return Reference(kind, score, finite(float(skill(task, score))))
 
 
 @dataclass(frozen=True)
@@ -232,7 +235,9 @@ class OtherRun:
             return None
         with np.errstate(all="ignore"):
             score = float(scores.scoring.metrics[0].from_sums(scores.stats.sum(axis=0)))
-        return Reference("run", score, float(skill(task, score))) if np.isfinite(score) else None
+        if not np.isfinite(score):
+            return None
+        return Reference("run", score, finite(float(skill(task, score))))
 
 
 def pair_with(

@@ -144,15 +144,17 @@ def _measured(
         score = _estimate(scores, trials, exact)
         skills = skill(task, scores)
         gaps = None
-        if reference is not None:
+        if reference is not None and reference.skill is not None:
             theirs = skill(task, metric.from_sums(both[:, width : 2 * width])) if other else None
             gaps = (reference.skill if theirs is None else theirs) - skills
         tail = both[:, both.shape[1] - 2 - 2 * slices :]
         found = [_slice(tail, k, gaps, task.chance.value, reference, trials) for k in range(slices)]
     parts = (score.value, score.low, score.high)
-    skilled = Estimate(*(None if part is None else float(skill(task, part)) for part in parts))
+    skilled = Estimate(
+        *(None if part is None else finite(float(skill(task, part))) for part in parts)
+    )
     gap = None
-    if gaps is not None and reference is not None:
+    if gaps is not None and reference is not None and reference.skill is not None:
         below = None
         if other is None and skilled.low is not None and skilled.high is not None:
             below = reference.skill - skilled.high, reference.skill - skilled.low
@@ -176,7 +178,7 @@ def _slice(
     if gaps is None or reference is None:
         return difference, None
     deeper = gaps + 100 * (own - total / count) / (1 - chance)
-    highest = 100.0 if reference.kind == "run" else reference.skill
+    highest = 100.0 if reference.kind == "run" else reference.skill or 0.0
     deeper = np.minimum(deeper, highest)
     return difference, _estimate(deeper, trials, _collapsed(deeper, own_count[0]))
 

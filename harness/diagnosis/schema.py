@@ -147,11 +147,14 @@ class Solvability(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Reference(Strict):
-    """What a task is measured against: 100 points, a target of the user's, or another run."""
+    """What a task is measured against: 100 points, a target of the user's, or another run.
+
+    `skill` is None where the task's chance level is unknown.
+    """
 
     kind: Literal["ceiling", "target", "run"]
     score: float
-    skill: float
+    skill: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,8 @@ class TaskDiagnosis(Strict):
     """Everything about one task.
 
     Attributes:
-        chance: Score of the best trivial baseline, in points.
+        chance: Score of the best trivial baseline, in points; None if unknown: then there is no
+            skill and no gap either.
         n, clusters: Items, and independent groups of them.
         draws: Largest number of answers per item.
         not_scored: Items left out (a service was missing, or the value is no number).
@@ -178,7 +182,7 @@ class TaskDiagnosis(Strict):
     capability: str
     scoring: str
     metric: str
-    chance: float
+    chance: float | None
     n: int
     clusters: int
     draws: int

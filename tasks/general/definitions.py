@@ -10,16 +10,18 @@ A name is that of one of lm-eval's tasks, groups or tags, with variants after pl
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
 from ..errors import RedoneError, UnknownName
-from ..sources import DataPaths
+from ..sources import INCLUDE_VARIABLE, DataPaths
 from .mirror import mirrors
 from .offline import CodeEval, nltk_folders, offline_lm_eval
 
@@ -162,13 +164,12 @@ _BUILDING = RLock()
 def _build(name: str, folder: str | None, data: DataPaths) -> Definition:
     wanted = Wanted.of(name)
     used = mirrors(data)
+    _refuse_unknown(wanted.name, folder, data.include)
     with offline_lm_eval(used):
         from lm_eval import tasks as package
 
         _compile_templates_once()
         index = _index(Path(package.__file__).parent, folder, wanted.name, data.include)
-        if wanted.name not in index.task_index:
-            raise UnknownName("lm-eval task", wanted.name, index.all_tasks)
         built = index.load([wanted.name])
     tasks = built["tasks"]
     if wanted.member is not None:
@@ -204,7 +205,11 @@ def _compile_templates_once() -> None:
 
 
 def _index(root: Path, folder: str | None, name: str, include: Path | None) -> Any:
-    """The index that has a name: of its folder if that can be guessed, else of everything."""
+    """The index that has a name: of its folder if that can be guessed, else of everything.
+
+    Raises:
+        UnknownName: No definition has the name.
+    """
     parts = re.split(r"[_-]", name)
     names = ["_".join(parts[:n]) for n in range(len(parts), 0, -1)]
     places = [root / name for name in ([folder] if folder else names)]
@@ -214,7 +219,52 @@ def _index(root: Path, folder: str | None, name: str, include: Path | None) -> A
             # A tag may be defined in several folders.
             if name in index.task_index and name not in index.all_tags:
                 return index
-    return manager(None, include)
+    for place in _mentions(root, name)[0]:
+        index = manager(place) if place != root else manager(None, include)
+        if name in index.task_index and name not in index.all_tags:
+            return index
+    index = manager(None, include)
+    if name not in index.task_index:
+        raise UnknownName("lm-eval task", name, index.all_tasks, OWN_DEFINITIONS)
+    return index
+
+
+OWN_DEFINITIONS = f"definitions of your own are read from the folder ${INCLUDE_VARIABLE}."
+
+_NAMED = re.compile(rb"""^[\s-]*(?:task|group|tag)\s*:\s*["']?([\w.+-]+)""", re.MULTILINE)
+
+
+def _refuse_unknown(name: str, folder: str | None, include: Path | None) -> None:
+    """Raises `UnknownName` for a name that no definition has in it, before anything is imported."""
+    found = find_spec("lm_eval")
+    if folder or found is None or found.origin is None:
+        return
+    names: set[str] = set()
+    for root in filter(None, (include, Path(found.origin).parent / "tasks")):
+        folders, defined = _mentions(root, name)
+        if folders:
+            return
+        names |= defined
+    raise UnknownName("lm-eval task", name, names, OWN_DEFINITIONS)
+
+
+@cache
+def _mentions(root: Path, name: str) -> tuple[list[Path], set[str]]:
+    """The folders of definitions that define a name, and the names that they define.
+
+    Where a text merely has the name in it, `root` is in the folders. It takes a second; lm-eval's
+    whole index ten.
+    """
+    wanted, folders, names = name.encode(), {}, set()
+    for folder, _, files in os.walk(root):
+        for file in files:
+            if Path(file).suffix in ("", ".yaml", ".yml"):  # templates have none
+                text = Path(folder, file).read_bytes()
+                found = _NAMED.findall(text)
+                names.update(found)
+                if wanted in text:
+                    folders[Path(folder) if wanted in found else root] = None
+    return list(folders), {n.decode() for n in names}
 
 
 def _filters(listed: Any) -> tuple[str, ...] | None:

@@ -72,7 +72,7 @@ def rows(definition: Definition, language: str) -> Iterator[Record]:
         chat: dict[str, Any] = {}
         if wanted.chat:
             chat = {"apply_chat_template": True, "chat_template": ChatPrompt.render}
-        for index, document in enumerate(getattr(task, "task_docs", None) or task.eval_docs):
+        for index, document in enumerate(documents_of(task)):
             context = task.fewshot_context(
                 document,
                 num_fewshot=task.config.num_fewshot or 0,
@@ -99,11 +99,25 @@ def rows(definition: Definition, language: str) -> Iterator[Record]:
                     ],
                     "asks": asks,
                 },
-                target=as_json(task.doc_to_target(document))[0],
+                target=_target(task, document),
                 language=language,
                 source=_source(task, document, kept),
                 tags={"task": name} if len(definition.tasks) > 1 else {},
             )
+
+
+def _target(task: Any, document: Any) -> Any:
+    """What is right, as JSON; of a choice that is written, its text, as lm-eval compares it."""
+    target = as_json(task.doc_to_target(document))[0]
+    if isinstance(target, int) and has_choices(task) and task.OUTPUT_TYPE == "generate_until":
+        choices = task.doc_to_choice(document)
+        return choices[target] if target < len(choices) else target
+    return target
+
+
+def documents_of(task: Any) -> Sequence[Any]:
+    """What lm-eval evaluates."""
+    return getattr(task, "task_docs", None) or task.eval_docs
 
 
 def as_json(document: Any) -> tuple[Any, bool]:
@@ -288,7 +302,7 @@ def items_of(
 
     document = sample.fields["document"]
     if not isinstance(document, dict):  # one that JSON cannot hold is given by its number
-        document = (getattr(task, "task_docs", None) or task.eval_docs)[document]
+        document = documents_of(task)[document]
     instances, rest = [], list(completions)
     for number, ask in enumerate(sample.fields["asks"]):
         repeats = ask.get("repeats", 1)
@@ -313,6 +327,36 @@ def items_of(
         for metric, item in task.process_results(document, filtered).items():
             items[f"{metric},{key}"] = plain(item)
     return items, shown
+
+
+MOST_CHOICES = 20_000
+"""Choices that are scored for a chance level; of a larger task, evenly spaced documents."""
+
+
+def has_choices(task: Any) -> bool:
+    """Whether the answers of a task are chosen from a list, by likelihood or in writing."""
+    kind = getattr(task, "OUTPUT_TYPE", None)
+    written = kind == "generate_until" and task.config.doc_to_choice is not None
+    return kind == "multiple_choice" or written
+
+
+def scored_choices(task: Any, metric: str) -> Iterator[list[Any]]:
+    """Of each document, lm-eval's items of a metric where each choice in turn is the answer."""
+    documents = documents_of(task)
+    step = 1 + len(documents) * len(task.doc_to_choice(documents[0])) // MOST_CHOICES
+    mutual = "acc_mutual_info" in getattr(task, "_metric_fn_list", {})
+    for number in range(0, len(documents), step):
+        document = documents[number]
+        choices = task.doc_to_choice(document)
+        blank = [(-100.0, False)] * len(choices)
+        found = []
+        for place, text in enumerate(choices):
+            replies: list[Any] = [*blank[:place], (0.0, True), *blank[place + 1 :]]
+            replies = replies + blank if mutual else replies
+            written = task.OUTPUT_TYPE == "generate_until"
+            items = task.process_results(document, [text] if written else replies)
+            found.append(plain(items[metric]))
+        yield found
 
 
 def _reply(ask: Mapping[str, Any], completion: Completion) -> Any:

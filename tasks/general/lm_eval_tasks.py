@@ -10,20 +10,32 @@ Such a task has one scoring, lm-eval's own, in both roles.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from ..errors import RedoneError
 from ..schema import Completion, Metric, Record, Sample, Scoring, Settings
 from ..sources import DataPaths
-from ..task import Baselines, Chance, Prompt, Task
+from ..task import UNKNOWN_CHANCE, Baselines, Chance, Prompt, Task
 from .aggregation import Column, columns_of, mean_metric
 from .definitions import PREFIX, Definition, Wanted, definition
-from .documents import MAX_TOKENS, Scorer, items_of, requests, rows
+from .documents import (
+    MAX_TOKENS,
+    Scorer,
+    has_choices,
+    items_of,
+    requests,
+    rows,
+    scored_choices,
+)
 from .mirror import at_folder, mirrors
+from .recorded import RecordedChance, RecordedColumn, RecordedTask
 from .table import ENTRIES, Entry
 
 CITATION = "Gao et al. 2024. The Language Model Evaluation Harness. https://doi.org/10.5281/zenodo.12608602"
@@ -111,6 +123,7 @@ def tabled(name: str, data: DataPaths | None = None) -> Task | None:
         category=category,
         capability=capability,
         version=entry.version,
+        chance=Chance(entry.chance, entry.chance / 100),
         code=entry.code,
         mean_of=entry.mean_of,
     )
@@ -126,7 +139,7 @@ def _task(
         columns: The metrics, primary ones first.
         code: Scoring runs programs.
         mean_of: The score is the mean of so many first metrics; 0: it is the first.
-        **facts: Title, category, capability and version, as in `Task`.
+        **facts: Title, category, capability, version and chance, as in `Task`.
     """
     entry = documents.entry
     metrics: list[Metric] = [column.metric() for column in columns]
@@ -150,8 +163,6 @@ def _task(
         scorings={"corrected": scoring, "official": scoring},
         gold=reference_program if code else gold,
         baselines=BASELINES,
-        # Not known for a task that is not in the table, and stated as 0.
-        chance=Chance(entry.chance, entry.chance / 100) if entry else Chance(0.0, 0.0),
         reward="sandbox" if code else "exact",
         citation=entry.citation if entry else CITATION,
         requests=requests,
@@ -191,14 +202,53 @@ def task_of(name: str, data: DataPaths | None = None) -> Task:
     """
     documents = Documents(name.removeprefix(PREFIX), data=data)
     found = documents.definition()
+    columns = _columns(found)
     return _task(
         documents,
-        _columns(found),
+        columns,
         title=f"{found.wanted.member or found.wanted.name} (lm-eval)",
         category=found.wanted.name,
         capability="unknown",
         version=found.version,
+        chance=chance_of(found, columns[0]),
         code=found.code,
+    )
+
+
+def record_of(task: Task) -> RecordedTask | None:
+    """What a run records of a task that is not in the table; None for one that is, or is native."""
+    scorer = task.scorings["corrected"].score
+    if not isinstance(scorer, Scorer) or tabled(task.name) is not None:
+        return None
+    chance = RecordedChance(metric=task.chance.metric, value=task.chance.value)
+    return RecordedTask(
+        title=task.title,
+        category=task.category,
+        capability=task.capability,
+        version=task.version,
+        chance=chance if task.chance.known else None,
+        code=scorer.code,
+        columns=tuple(map(RecordedColumn.of, scorer.columns)),
+    )
+
+
+def recorded(name: str, record: RecordedTask, data: DataPaths | None = None) -> Task:
+    """The task of a record: builds nothing unless its documents are read or scored.
+
+    Args:
+        name: `lm_eval:NAME`, with variants.
+        record: What a run recorded.
+        data: As in `Documents`.
+    """
+    return _task(
+        Documents(name.removeprefix(PREFIX), data=data),
+        record.places(),
+        title=record.title,
+        category=record.category,
+        capability=record.capability,
+        version=record.version,
+        chance=record.level,
+        code=record.code,
     )
 
 
@@ -210,6 +260,31 @@ def _columns(found: Definition) -> tuple[Column, ...]:
     first = summed[0] if summed else keys[0]
     higher_is_better = found.by_metric(lambda task: task.higher_is_better())
     return columns_of([first, *(k for k in keys if k != first)], aggregation, higher_is_better)
+
+
+def chance_of(found: Definition, primary: Column) -> Chance:
+    """The chance level of a task with choices, that of a random choice; else unknown.
+
+    It is computed, not drawn: each choice is given once as the only likely one, and lm-eval scores
+    it, so several right choices, or a probability mass, count as they do in an evaluation.
+    """
+    tasks = found.tasks.values()
+    if primary.aggregation is None or not primary.higher_is_better:
+        return UNKNOWN_CHANCE
+    if not all(map(has_choices, tasks)):
+        return UNKNOWN_CHANCE
+    sums, values = [], []
+    try:
+        for task in tasks:
+            for scored in scored_choices(task, primary.key.partition(",")[0]):
+                sums.append(np.mean([primary.aggregation.statistics(x) for x in scored], axis=0))
+                values.append(np.mean([primary.aggregation.value(x) for x in scored]))
+    except Exception:  # a task's own code, which was not written for this
+        return UNKNOWN_CHANCE
+    metric = primary.metric().point(np.sum(sums, axis=0)) if sums else math.nan
+    if not math.isfinite(metric) or metric <= 0:
+        return UNKNOWN_CHANCE  # where written choices score nothing, they are not what is asked for
+    return Chance(round(float(metric), 2), round(float(np.mean(values)), 4))
 
 
 def _scored_keys(task: Any) -> list[str]:
@@ -229,10 +304,15 @@ def _scored_keys(task: Any) -> list[str]:
 
 
 def gold(sample: Sample) -> str:
-    """The target as a text; for a choice, the continuation that is right."""
+    """The target as a text, the first of several; for a choice, the continuation that is right."""
     target, asks = sample.target, sample.fields["asks"]
-    if asks[0]["kind"] == "loglikelihood" and isinstance(target, int) and target < len(asks):
-        return asks[target]["continuation"]
+    if isinstance(target, list):
+        target = target[0] if target else ""
+    if asks[0]["kind"] == "loglikelihood":
+        texts = [ask["continuation"] for ask in asks]
+        if isinstance(target, int) and 0 <= target < len(texts):
+            return texts[target]
+        return next((text for text in texts if text.strip() == str(target).strip()), str(target))
     return target if isinstance(target, str) else str(target)
 
 

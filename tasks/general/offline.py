@@ -18,6 +18,7 @@ import math
 import random
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -177,13 +178,51 @@ def _scratch() -> Path:
 def _from_hub(
     original: Callable[..., Any], path: str, name: str | None, args: tuple, options: dict
 ) -> Any:
-    try:
-        return original(path, name, *args, **options)
-    except RedoneError:
-        raise
-    except Exception as error:
-        # The hub's client raises many types for "no network", "gated" and "not found".
-        raise MissingData(unreachable(path, name, error)) from None
+    answers = _hub_answers()
+    with ExitStack() as stack:
+        if not answers:  # the client would try again for half a minute; its cache is read
+            from huggingface_hub import constants
+
+            for module in (constants, sys.modules["datasets"].config):
+                stack.enter_context(patch.object(module, "HF_HUB_OFFLINE", True))
+        try:
+            return original(path, name, *args, **options)
+        except RedoneError:
+            raise
+        except Exception as error:
+            # The hub's client raises many types for "no network", "gated" and "not found".
+            if not answers and "OfflineMode" in str(error):
+                error = ConnectionError(f"it does not answer within {HUB_SECONDS:g} s")
+            raise MissingData(unreachable(path, name, error)) from None
+
+
+HUB_SECONDS = 2.0
+"""How long the hub may take to answer before only its cache on this machine is read."""
+
+
+@cache
+def _hub_answers() -> bool:
+    """Whether the hub answers at all, through the user's proxies.
+
+    It is asked in a thread, because looking up its address may hang.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return True  # the client knows already
+    answered = threading.Event()
+
+    def look() -> None:
+        with suppress(Exception):  # of several HTTP libraries
+            get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS)
+            answered.set()
+        finished.set()
+
+    finished = threading.Event()
+    threading.Thread(target=look, daemon=True).start()
+    finished.wait(HUB_SECONDS)
+    return answered.is_set()
 
 
 def unreachable(path: str, name: str | None, error: BaseException) -> str:
