@@ -26,7 +26,7 @@ import orjson
 
 from ..tasks.errors import RedoneError
 from ..tasks.prompts import messages, prompt_for, prompt_hash, shorten
-from ..tasks.registry import by_name, record_of
+from ..tasks.registry import of_run, record_of
 from ..tasks.schema import Request, Sample, Services, Settings
 from ..tasks.sources import DataPaths, data_hash, samples
 from ..tasks.task import Prompt, Task
@@ -136,7 +136,8 @@ def tasks_of_run(folder: Path, data: DataPaths | None = None) -> list[Task]:
     if run is None:
         raise no_run(folder)
     requested = run["request"]["tasks"]
-    tasks = [by_name(name, data) for name in requested]
+    definitions = run.get("definitions", {})
+    tasks = [of_run(name, definitions, data) for name in requested]
     changed = [task.name for task in tasks if requested[task.name]["version"] != task.version]
     if changed:
         raise RunUnreadable(

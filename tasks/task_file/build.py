@@ -9,16 +9,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import nsmallest
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..check import chance_of
 from ..errors import BadRow, MissingData
 from ..prompts import messages, places
 from ..schema import Message, Record, Request, Sample, Settings
+from ..sources import DataPaths
 from ..task import Chance, Prompt, Task
 from .answer import Answer
-from .schema import TaskFile, read
+from .schema import TaskFile, explained, read
 from .tables import Numbered, Row, cell, hub_rows, rows, text_of
 
 SPLITS = {"test": "hash", "report": "report", "train": "train"}
@@ -34,14 +37,18 @@ class TaskReader:
 
     Attributes:
         file: What the task file says.
-        home: Its folder, None for a task that was stored in a run folder without its data.
+        path: Of the task file, its data beside it; None for a task that a run stored.
         answer: The kind of answer, with its labels.
     """
 
     file: TaskFile
-    home: Path | None
+    path: Path | None
     answer: Answer
-    kind = "file"
+    kind = "task_file"
+
+    def place(self, data: DataPaths) -> str:
+        """Where the rows are, in a few words."""
+        return self.file.data.hub or ", ".join(self.file.data.splits.values())
 
     @property
     def columns(self) -> list[str]:
@@ -80,13 +87,14 @@ class TaskReader:
         name = data.splits[split]
         if data.hub:
             return hub_rows(data.hub, data.config, data.revision, name)
-        if self.home is None:
+        if self.path is None:
             raise MissingData(
                 f"The data of {self.file.name} are not in the run folder. Name its task file: "
                 "--tasks FILE.toml."
             )
-        path = self.home / name
-        if not path.resolve().is_relative_to(self.home.resolve()):
+        home = self.path.parent
+        path = home / name
+        if not path.resolve().is_relative_to(home.resolve()):
             raise BadRow(f"{path} is a link to a file outside the folder of the task file.")
         return rows(path, data.encoding)
 
@@ -175,17 +183,71 @@ def _turns(value: Any) -> Iterator[tuple[int, list[dict[str, str]], str]]:
 def load(path: Path) -> Task:
     """The task of a task file.
 
-    Its labels, where the file does not list them, are those of its data.
+    Its labels, where the file does not list them, are those of its data; its chance level is that
+    of the trivial baselines on `CHANCE_SAMPLES` samples.
 
     Raises:
         MissingData: The file, or its data, cannot be read.
         BadRow: The file or a row breaks its format.
         UnknownName: A metric that the kind of answer does not have.
     """
-    file, _ = read(path)
-    reader = TaskReader(file, path.parent, file.answer)
+    file = read(path)
+    path = path.resolve()
+    reader = TaskReader(file, path, file.answer)
     answer = file.answer.learned(_Targets(reader))
-    return _task(file, TaskReader(file, path.parent, answer))
+    task = _task(file, TaskReader(file, path, answer), _shots(file, reader))
+    return replace(task, chance=chance_of(task, path.parent, CHANCE_SAMPLES))
+
+
+class StoredTask(BaseModel):
+    """What a run keeps of a task file, so that it can be read without the file and its data.
+
+    Attributes:
+        file: The content of the task file, with the labels of its data.
+        version: Of the task.
+        scoring: Version of the kind of answer.
+        chance: Of the task, None where unknown.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["task_file"] = "task_file"
+    file: TaskFile
+    version: str
+    scoring: int
+    chance: tuple[float, float] | None
+
+
+def record_of(task: Task) -> dict[str, Any] | None:
+    """What a run keeps of a task: None for one in code, whose code is needed again."""
+    if not isinstance(task.read, TaskReader):
+        return None
+    chance = (task.chance.metric, task.chance.value) if task.chance.known else None
+    file = task.read.file.model_copy(update={"answer": task.read.answer})
+    answer = task.read.answer
+    stored = StoredTask(file=file, version=str(task.version), scoring=answer.version, chance=chance)
+    return stored.model_dump(mode="json", exclude_none=True)
+
+
+def recorded(record: Mapping[str, Any], name: str) -> Task:
+    """The task that a run kept; it has no data of its own.
+
+    Raises:
+        BadRow: The record has another form.
+    """
+    try:
+        stored = StoredTask.model_validate(record)
+    except ValidationError as error:
+        raise BadRow(f"The record of {name}: {explained(error)}") from None
+    answer = stored.file.answer
+    if stored.scoring != answer.version:
+        raise BadRow(
+            f"{name} was scored by version {stored.scoring} of answers of kind {answer.kind!r}; "
+            f"this redone has version {answer.version}. Evaluate again."
+        )
+    task = _task(stored.file, TaskReader(stored.file, None, answer), ())
+    chance = Chance(*stored.chance) if stored.chance else task.chance
+    return replace(task, version=stored.version, chance=chance)
 
 
 class _Targets(Sequence[Any]):
@@ -206,15 +268,14 @@ class _Targets(Sequence[Any]):
         return self._all[place]
 
 
-def _task(file: TaskFile, reader: TaskReader, chance: Chance | None = None) -> Task:
+def _task(file: TaskFile, reader: TaskReader, shots: tuple[Message, ...]) -> Task:
     answer, prompt = reader.answer, file.prompt
-    shots = _shots(file, reader)
     prompts = {"en": Prompt(prompt.system, prompt.user)}
     for language, text in prompt.languages.items():
         prompts[language] = Prompt(text.system, text.user)
     limit = file.settings.max_tokens or answer.max_tokens
     settings = Settings(max_tokens=limit, stop=file.settings.stop)
-    task = Task(
+    return Task(
         name=file.name,
         title=file.title or file.name,
         prompts=prompts,
@@ -233,7 +294,6 @@ def _task(file: TaskFile, reader: TaskReader, chance: Chance | None = None) -> T
         held_out=file.held_out,
         citation=file.citation,
     )
-    return replace(task, chance=chance) if chance else task
 
 
 def _version(file: TaskFile, answer: Answer, shots: Sequence[Message]) -> str:

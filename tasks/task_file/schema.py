@@ -182,11 +182,11 @@ def parse(text: str, where: str) -> TaskFile:
     try:
         return TaskFile.model_validate(raw)
     except ValidationError as error:
-        raise BadRow(f"{where}: {_explained(error)}") from None
+        raise BadRow(f"{where}: {explained(error)}") from None
 
 
-def read(path: Path) -> tuple[TaskFile, str]:
-    """A task file and its text.
+def read(path: Path) -> TaskFile:
+    """The content of a task file.
 
     Raises:
         MissingData: It cannot be read.
@@ -198,10 +198,10 @@ def read(path: Path) -> tuple[TaskFile, str]:
         raise MissingData(f"The task file {path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise BadRow(f"{path} is not UTF-8. Save it as UTF-8.") from None
-    return parse(text, str(path)), text
+    return parse(text, str(path))
 
 
-def _explained(error: ValidationError) -> str:
+def explained(error: ValidationError) -> str:
     """The first mistake in one sentence."""
     # An unknown key is often the misspelling of one that is missing.
     first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
