@@ -27,7 +27,7 @@ import orjson
 from ..tasks.errors import RedoneError
 from ..tasks.prompts import left_truncated, messages, prompt_for, prompt_hash, shorten
 from ..tasks.protocol import OWN, Protocol
-from ..tasks.registry import by_name, record_of
+from ..tasks.registry import by_name, of_run, record_of
 from ..tasks.schema import Request, Sample, Services, Settings
 from ..tasks.sources import INCLUDE_VARIABLE, DataPaths, data_hash, samples
 from ..tasks.task import LM_EVAL, ROOM, Prompt, Task
@@ -170,7 +170,13 @@ def tasks_of_run(folder: Path, data: DataPaths | None = None) -> list[Task]:
     if run is None:
         raise no_run(folder)
     requested = run["request"]["tasks"]
-    tasks = [_task_again(name, data, folder) for name in requested]
+    definitions = run.get("definitions", {})
+    tasks = [
+        _task_again(name, data, folder)
+        if name.startswith(LM_EVAL)
+        else of_run(name, definitions, data)
+        for name in requested
+    ]
     changed = [task.name for task in tasks if requested[task.name]["version"] != task.version]
     if changed:
         raise RunUnreadable(

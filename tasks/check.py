@@ -24,12 +24,14 @@ import numpy as np
 from .prompts import messages, prompt_for
 from .schema import FAILURES, Completion, Sample, Scoring, Services
 from .sources import samples
-from .task import Chance, Task
+from .task import UNKNOWN_CHANCE, Chance, Task
 
 ROUNDING = (0.05, 0.006)
 """How far a baseline may exceed the stored chance level, which is rounded: metric, value."""
 INFLATION = (0.5, 0.01)
 """How far the stored level may exceed the best baseline."""
+UNEVEN = 0.8
+"""Share of the rows from which one label is reported as too frequent."""
 CONSTANTS = 50
 """Golds that are tried as constant answers."""
 RANDOM_ANSWERS = 10_000
@@ -117,6 +119,9 @@ def check(
     _check_prompts(report, items)
     corrected = task.scorings["corrected"]
     scoring = corrected.given(services)
+    if missing := services.missing(scoring.needs):
+        report.notes.append(f"its scoring needs {', '.join(missing)}: answers are not checked here")
+        return report
     _check_gold_and_empty(report, scoring, items, services)
     report.baselines = list(_baselines(task, scoring, items, services, seed))
     report.whole = scoring.name == "corrected"
@@ -137,6 +142,27 @@ def check(
     return report
 
 
+def chance_of(task: Task, folder: Path, most: int, seed: int = 0) -> Chance:
+    """The level of the best trivial baseline on a seeded choice of samples.
+
+    Args:
+        task: Which.
+        folder: The data folder.
+        most: Samples that are looked at.
+        seed: Of the choice and of the random baseline.
+
+    Returns:
+        An unknown level where there is no sample, or scoring needs a service.
+    """
+    items = list(samples(task, folder, limit=most, seed=seed))
+    scoring = task.scorings["corrected"]
+    if not items or scoring.needs:
+        return UNKNOWN_CHANCE
+    found = list(_baselines(task, scoring, items, Services(), seed, rounds=10))
+    metric, value = max(b.metric for b in found), max(b.value for b in found)
+    return Chance(round(metric, 2), round(value, 4))
+
+
 def _check_samples(report: Report, items: Sequence[Sample], folder: Path) -> None:
     task = report.task
     train = list(samples(task, folder, partition="train"))
@@ -154,9 +180,37 @@ def _check_samples(report: Report, items: Sequence[Sample], folder: Path) -> Non
             parts.setdefault(sample.cluster, set()).add(sample.partition)
     if torn := sum(len(p) > 1 for p in parts.values()):
         report.problems.append(f"{torn} clusters are torn between diagnose and gate")
+    if repeated := _duplicates(items):
+        report.notes.append(f"{len(repeated)} rows repeat another: {_rows(repeated)}")
+    labels = Counter(s.tags["label"] for s in items if "label" in s.tags)
+    if labels and (most := max(labels, key=lambda each: labels[each])):
+        share = labels[most] / len(items)
+        if len(labels) > 1 and share > UNEVEN:
+            report.notes.append(
+                f"the label {most!r} has {share:.0%} of the rows: accuracy says little, see "
+                "macro_f1 or mcc"
+            )
     known = {s.cluster for s in items}
     if shared := sum(s.cluster in known for s in train):
         report.notes.append(f"{shared} train items have the text of an evaluation item")
+
+
+def _duplicates(items: Sequence[Sample]) -> list[Sample]:
+    """Samples whose fields and target an earlier one has."""
+    seen: set[str] = set()
+    found = []
+    for sample in items:
+        content = json.dumps([sample.fields, sample.target], sort_keys=True)
+        if content in seen:
+            found.append(sample)
+        seen.add(content)
+    return found
+
+
+def _rows(items: Sequence[Sample]) -> str:
+    """The first rows of some samples, for messages."""
+    shown = ", ".join(f"{s.split} {s.index + 1}" for s in items[:5])
+    return shown + (", ..." if len(items) > 5 else "")
 
 
 def _check_prompts(report: Report, items: Sequence[Sample]) -> None:
@@ -193,7 +247,8 @@ def _check_gold_and_empty(
     if abs(metric - 100) > 1e-3:
         report.problems.append(f"the gold predictions score {metric:.4f}, not 100")
     wrong = (
-        f"a gold answer has value {value:.4f} and failure {failure} (sample {sample.id})"
+        f"a gold answer has value {value:.4f} and failure {failure} (sample {sample.id}, row "
+        f"{sample.index + 1} of split {sample.split})"
         for sample, value, failure in zip(items, values, failures, strict=True)
         if abs(value - 1) > 1e-5 or failure is not None
     )
@@ -210,7 +265,12 @@ def _check_gold_and_empty(
 
 
 def _baselines(
-    task: Task, scoring: Scoring, items: Sequence[Sample], services: Services, seed: int
+    task: Task,
+    scoring: Scoring,
+    items: Sequence[Sample],
+    services: Services,
+    seed: int,
+    rounds: int | None = None,
 ) -> Iterator[Baseline]:
     def baseline(name: str, answers: Sequence[str]) -> Baseline:
         metric, values, _ = _score(scoring, items, answers, services)
@@ -223,7 +283,7 @@ def _baselines(
     if constants:
         bests = {max(constants, key=lambda s: s.metric), max(constants, key=lambda s: s.value)}
         yield from sorted(bests, key=lambda s: -s.metric)
-    rounds = min(200, max(10, RANDOM_ANSWERS // len(items)))
+    rounds = rounds or min(200, max(10, RANDOM_ANSWERS // len(items)))
     drawn = []
     for n in range(rounds):
         answers = [task.baselines.random(s, Random(f"{seed}|{n}|{s.id}")) for s in items]

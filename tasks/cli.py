@@ -27,8 +27,9 @@ def parser() -> Parser:
 
     v = verbs.add_parser("list", help="tasks and suites", description="Lists tasks and suites.")
     v.add_argument("--suite", metavar="NAMES", help="only these suites, comma separated")
+    v.add_argument("--tasks", metavar="NAMES", help="only these tasks, globs or task files")
     v.add_argument("--json", action="store_true", help="as JSON")
-    v.set_defaults(run=lambda o: list_tasks(o.suite, o.json))
+    v.set_defaults(run=lambda o: list_tasks(o.suite, o.tasks, o.json))
 
     v = verbs.add_parser(
         "show",
@@ -36,7 +37,7 @@ def parser() -> Parser:
         help="one task: prompt, gold answer, licence",
         description="Shows a task with one of its samples, whose text stays under its licence.",
     )
-    v.add_argument("name", metavar="NAME", help="a task")
+    v.add_argument("name", metavar="NAME", help="a task, or a task file")
     v.add_argument("--sample", type=int, default=0, metavar="N", help="the N-th sample, from 0")
     v.set_defaults(run=lambda o: show(o.name, o.data_dir, o.sample))
 
@@ -48,7 +49,7 @@ def parser() -> Parser:
         "0, no trivial baseline (random, constant, all candidates) exceeds the stored chance "
         "level, and parsers survive fuzzing.",
     )
-    v.add_argument("names", nargs="*", metavar="NAME", help="tasks, suites or globs (default: all)")
+    v.add_argument("names", nargs="*", metavar="NAME", help="tasks, suites, globs or task files")
     v.add_argument("--fuzz", type=_count, default=10_000, metavar="N", help="outputs per parser")
     v.add_argument("--seed", type=int, default=0, help="of random baselines and fuzzing")
     v.add_argument(
@@ -59,6 +60,17 @@ def parser() -> Parser:
     v.set_defaults(
         run=lambda o: check_tasks(o.names, o.data_dir, fuzz=o.fuzz, seed=o.seed, write=o.write)
     )
+
+    v = verbs.add_parser(
+        "new",
+        help="write a first task file for a data file",
+        description="Looks at the columns of a data file (CSV, TSV, JSON, JSON lines, Parquet), "
+        "writes a task file beside it, and says what it guessed.",
+    )
+    v.add_argument("file", type=Path, metavar="FILE", help="rows with a text and its answer")
+    v.add_argument("--name", metavar="NAME", help="of the task (default: FOLDER/FILE)")
+    v.add_argument("--output", type=Path, metavar="FILE", help="default: FILE with suffix .toml")
+    v.set_defaults(run=lambda o: new_task(o.file, o.name, o.output))
 
     v = verbs.add_parser(
         "overlap",
@@ -147,24 +159,40 @@ def _count(text: str) -> int:
     return number
 
 
-def list_tasks(suite: str | None, as_json: bool) -> int:
+def list_tasks(suite: str | None, names: str | None, as_json: bool) -> int:
     """Prints the tasks by category."""
     from . import listing
 
-    for line in [listing.as_json(suite)] if as_json else listing.lines(suite):
+    for line in [listing.as_json(suite, names)] if as_json else listing.lines(suite, names):
         print(visible(line))
+    return 0
+
+
+def new_task(path: Path, name: str | None, output: Path | None) -> int:
+    """Writes a first task file, and says what was guessed and what to do next."""
+    from .task_file.draft import draft, write_draft
+
+    found = draft(path, name)
+    output = output or path.with_suffix(".toml")
+    write_draft(path, output, found)
+    print(f"{output} is written. Guessed:")
+    for line in found.guesses:
+        print(f"  {visible(line)}")
+    print(f"Next: redone tasks check {output}")
     return 0
 
 
 def show(name: str, data_dir: str | None, sample: int) -> int:
     """Prints one task with one of its samples."""
     from .listing import description
-    from .registry import by_name
+    from .registry import by_name, find
     from .sources import DataPaths
+    from .task import is_source
 
     data = DataPaths.resolve(data_dir)
-    for line in description(by_name(name, data), data, sample):
-        print(line)
+    for task in find(None, name, data) if is_source(name) else [by_name(name, data)]:
+        for line in description(task, data, sample):
+            print(line)
     return 0
 
 
@@ -177,14 +205,19 @@ def check_tasks(
     from .check import check, measured_chance
     from .registry import TASKS, find
     from .sources import DataPaths
-    from .task import store_chance
+    from .task import LM_EVAL, store_chance
 
     data = DataPaths.resolve(data_dir)
     # Tasks of lm-eval are scored by its own code; benchmarks/ compares the results with lm-eval's.
     own = [task for task in TASKS.values() if task.requests is None]
     tasks = find(None, ",".join(names), data) if names else own
-    if foreign := [task.name for task in tasks if task.requests is not None]:
+    if foreign := [task.name for task in tasks if task.name.startswith(LM_EVAL)]:
         raise RedoneError(f"{foreign[0]} is defined and scored by lm-eval: it is not checked here.")
+    if write and (files := [task.name for task in tasks if task.name not in TASKS]):
+        raise RedoneError(
+            f"The chance level of {files[0]} is measured whenever its file is loaded: --write is "
+            "for tasks of the table."
+        )
     reports: list[Report] = []
     skipped: list[str] = []
     terminal = console()

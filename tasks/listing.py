@@ -18,11 +18,20 @@ from .sources import DataPaths, data_hash, samples
 from .task import Task
 
 
-def lines(suite: str | None) -> Iterator[str]:
-    """A table of the tasks of some suites (None: of all), what it lacks, and the suites."""
+def _listed(suite: str | None, names: str | None) -> list[Task]:
+    """The tasks that are named; all of the tables, and of plugins, where nothing is."""
+    if suite or names:
+        return find(suite, names)
+    from .task_file.locate import plugins
+
+    return [*TASKS.values(), *plugins().values()]
+
+
+def lines(suite: str | None, names: str | None) -> Iterator[str]:
+    """A table of some tasks (None: of all), what it lacks, and the suites."""
     row = "{:<36}{:<30}{:>7} {:<8}{:<5}{:<36}{}"
     yield row.format("task", "metric", "chance", "reward", "lang", "data", "title")
-    tasks = find(suite) if suite else list(TASKS.values())
+    tasks = _listed(suite, names)
     for task in tasks:
         metric = task.scorings["corrected"].metrics[0].name
         chance = f"{task.chance.metric:.2f}" if task.chance.known else "?"
@@ -34,14 +43,14 @@ def lines(suite: str | None) -> Iterator[str]:
         for absent in UNAVAILABLE:
             yield f"not here: {absent.title}: {absent.reason}. Nearest: {absent.instead}"
         yield "any other task or group of lm-eval's: lm_eval:NAME; variants NAME+chat, NAME+5shot"
-    if not suite:
+    if not suite and not names:
         for name, each in SUITES.items():
             yield f"suite {name}: {each.title}, {len(suite_names(name))} tasks"
 
 
-def as_json(suite: str | None) -> str:
+def as_json(suite: str | None, names: str | None) -> str:
     """The same as a JSON array of tasks."""
-    tasks = find(suite) if suite else list(TASKS.values())
+    tasks = _listed(suite, names)
     suites = {name: set(suite_names(name)) for name in SUITES}
     rows = [_record(t) | {"suites": [s for s in suites if t.name in suites[s]]} for t in tasks]
     return json.dumps(rows, indent=1, ensure_ascii=False)
@@ -51,7 +60,7 @@ def data_of(task: Task) -> str:
     """Where a task's items are, in a few words."""
     if task.dataset:
         return task.dataset
-    if task.kind in ("mirror", "lm_eval"):
+    if task.kind in ("mirror", "lm_eval", "task_file"):
         reader: Any = task.read
         return reader.place(DataPaths.resolve())
     return "embedded"
@@ -75,7 +84,7 @@ def _record(task: Task) -> dict[str, Any]:
     }
 
 
-_LISTED = 4
+_LIMITS = 4
 """Different limits of one task that are listed."""
 
 
@@ -93,8 +102,8 @@ def _limits(task: Task, items: Iterable[Sample]) -> list[str]:
             generates = request.kind == "generate"
             found[_limit(request.settings) if generates else "none: log-likelihoods"] = None
     listed = list(found)
-    more = [f"{len(listed) - _LISTED} others"] if len(listed) > _LISTED else []
-    return [*listed[:_LISTED], *more]
+    more = [f"{len(listed) - _LIMITS} others"] if len(listed) > _LIMITS else []
+    return [*listed[:_LIMITS], *more]
 
 
 def description(task: Task, data: DataPaths, number: int) -> Iterator[str]:

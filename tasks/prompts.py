@@ -15,7 +15,7 @@ from .errors import BadRow, MissingData, RedoneError, UnknownName
 from .schema import Message, Sample
 from .task import Prompt, Task
 
-_PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_PLACE = re.compile(r"\{([^\W\d]\w*)\}")
 
 ELLIPSIS = "…"
 """Marks where a field was cut."""

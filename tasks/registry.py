@@ -13,7 +13,7 @@ as published.)
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -23,7 +23,7 @@ from typing import Any, TypeVar, cast
 
 from .errors import BadRow, IncompleteTask, UnknownName
 from .sources import DataPaths
-from .task import LM_EVAL, Benchmark, Category, Task, stored_chance
+from .task import LM_EVAL, Benchmark, Category, Task, is_source, stored_chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,36 +247,68 @@ def by_name(name: str, data: DataPaths | None = None) -> Task:
 
         return tabled(name, data) or task_of(name, data)
     if name not in TASKS:
-        raise UnknownName("task", name, TASKS)
+        return _own(name, data)
     task = TASKS[name]
     if task.kind == "mirror" and data is not None:
         return replace(task, read=cast(Any, task.read).using(data))
     return task
 
 
+def _own(name: str, data: DataPaths | None) -> Task:
+    """A task of the user's own: of a file or a folder that the command names, or of a plugin.
+
+    Raises:
+        UnknownName: There is none.
+    """
+    from .task_file.locate import plugins
+
+    own = _own_tasks((data or DataPaths.resolve(create=True)).tasks)
+    task = own.get(name) or plugins().get(name)
+    if task is None:
+        raise UnknownName("task", name, {**TASKS, **own, **plugins()})
+    return task
+
+
+def _announced(pattern: str, data: DataPaths | None) -> dict[str, Task]:
+    """The tasks of plugins, and of `$REDONE_TASKS`, that a name or glob selects."""
+    from .task_file.locate import plugins
+
+    known = {**plugins(), **_own_tasks(data.tasks if data else ())}
+    return {name: task for name, task in known.items() if fnmatchcase(name, pattern)}
+
+
 def record_of(task: Task) -> dict[str, Any] | None:
     """What a run keeps of a task so that `of_run` needs nothing else; None for one of a table."""
-    if _base(task.name) in TASKS or not task.name.startswith(LM_EVAL):
+    if _base(task.name) in TASKS:
         return None
+    if not task.name.startswith(LM_EVAL):
+        from .task_file.build import record_of as record_of_file
+
+        return record_of_file(task)
     from .general.lm_eval_tasks import record_of
 
     record = record_of(task)
     return None if record is None else record.model_dump()
 
 
-def of_run(name: str, definitions: Mapping[str, Any]) -> Task:
+def of_run(name: str, definitions: Mapping[str, Any], data: DataPaths | None = None) -> Task:
     """The task of a name in a run, whose record (`record_of`) counts where no table has the task.
 
     Args:
         name: The name.
         definitions: The run's records by name.
+        data: As in `by_name`.
 
     Raises:
         UnknownName: There is none.
         BadRow: The record has another form.
     """
     if name not in definitions or _base(name) in TASKS:
-        return by_name(name)
+        return by_name(name, data)
+    if not name.startswith(LM_EVAL):
+        from .task_file.build import recorded as recorded_file
+
+        return recorded_file(definitions[name], name)
     from pydantic import ValidationError
 
     from .general.lm_eval_tasks import recorded
@@ -319,7 +351,8 @@ def find(
         suite: Names of suites, comma separated.
         tasks: Names of tasks, benchmarks or suites, or globs of task names (`sns_bench/mrc*`),
             comma separated; any task, group or tag of lm-eval's as `lm_eval:NAME`. With `suite`,
-            only tasks of that suite are selected.
+            only tasks of that suite are selected. The user's own tasks (a task file, a folder of
+            them, `module:NAME`) come on top of these.
         data: Where tasks find their data; None: as the environment says.
 
     Returns:
@@ -328,13 +361,16 @@ def find(
     Raises:
         UnknownName: A name that matches nothing, with the nearest ones that do.
         IncompleteTask: The definition of a task that is selected leaves something out.
+        MissingData, BadRow: A task file cannot be read.
     """
+    patterns = [pattern for pattern in _split(tasks) if not is_source(pattern)]
+    own = _own_tasks(pattern for pattern in _split(tasks) if is_source(pattern))
     suites = _split(suite) or ([] if tasks else [DEFAULT_SUITE])
     allowed = dict.fromkeys(name for each in suites for name in suite_names(each))
-    found: dict[str, Task | None] = {}
-    if not tasks:
-        found = dict.fromkeys(allowed)
-    for pattern in _split(tasks):
+    found: dict[str, Task | None] = dict(own)
+    if not patterns:
+        found |= dict.fromkeys(allowed)
+    for pattern in patterns:
         matched = _matching(pattern, allowed or TASKS, data, outside=not suites)
         if not matched:
             known = {*(allowed or TASKS), *({*SUITES, *BENCHMARKS} - set(suites))}
@@ -343,6 +379,19 @@ def find(
     place = {name: number for number, name in enumerate(TASKS)}
     names = sorted(found, key=lambda name: place.get(_base(name), len(place)))
     return [found[name] or by_name(name, data) for name in names]
+
+
+def _own_tasks(sources: Iterable[str]) -> dict[str, Task]:
+    """The user's own tasks by name; none may hide one of a table."""
+    if not (sources := tuple(sources)):
+        return {}
+    from .task_file.locate import tasks_of
+
+    own = tasks_of(sources)
+    for name in own:
+        if name in TASKS:
+            raise BadRow(f"{', '.join(sources)}: {name!r} is the name of a built-in task.")
+    return own
 
 
 def _split(names: str | None) -> list[str]:
@@ -371,6 +420,8 @@ def _matching(
         found = list(TABLE[pattern].tasks)
     else:
         found = [name for name in allowed if fnmatchcase(name, pattern)]
+        if not found and outside and "/" in pattern and (own := _announced(pattern, data)):
+            return dict(own)
         if not found and outside and pattern.startswith(LM_EVAL) and pattern != LM_EVAL:
             from .general.lm_eval_tasks import tabled, tasks_of
 
@@ -424,14 +475,17 @@ def table_of(names: Sequence[str]) -> list[TableRow]:
             title = BENCHMARKS[key].title
             benchmarks[key] = _mean("benchmark", key, title, means, len(line.tasks))
             rows.append(benchmarks[key])
-    # Tasks of lm-eval that no table holds, by the group or tag that named them.
+    # Tasks that no table holds: lm-eval's by the group or tag that named them, others by their
+    # benchmark.
     groups: dict[str, list[TableRow]] = {}
     for name in names:
         if _base(name) not in TASKS:
-            whole, _, member = _base(name).removeprefix(LM_EVAL).partition("/")
-            groups.setdefault(whole, []).append(_leaf(name, member or whole))
+            whole, _, member = _base(name).partition("/")
+            member = member or whole.removeprefix(LM_EVAL)
+            groups.setdefault(whole, []).append(_leaf(name, member))
     for whole, leaves in groups.items():
-        rows += [_mean("category", f"{LM_EVAL}{whole}", whole, leaves, len(leaves)), *leaves]
+        title = whole.removeprefix(LM_EVAL)
+        rows += [_mean("category", whole, title, leaves, len(leaves)), *leaves]
     for key, suite in SUITES.items():
         parts = [benchmarks[b] for b in suite.benchmarks if b in benchmarks]
         if parts:

@@ -23,6 +23,7 @@ from .text import well_formed
 DATA_VARIABLE = "REDONE_DATA"
 MIRROR_VARIABLE = "REDONE_MIRROR"
 INCLUDE_VARIABLE = "REDONE_LM_EVAL_TASKS"
+TASKS_VARIABLE = "REDONE_TASKS"
 EMBEDDED = Path(__file__).parent / "mini"
 
 SELECTIONS: Mapping[str, tuple[Partition, ...]] = {
@@ -63,11 +64,14 @@ class DataPaths:
         folder: The data folder.
         mirrors: Folders or manifests that replace the hub's data sets, in the order of search.
         include: Folder of the user's own lm-eval definitions, None if there is none.
+        tasks: The user's own tasks: task files, folders of them, or code
+            (`task_file.locate.tasks_from`).
     """
 
     folder: Path
     mirrors: tuple[Path, ...] = ()
     include: Path | None = None
+    tasks: tuple[str, ...] = ()
 
     @classmethod
     def resolve(
@@ -93,6 +97,7 @@ class DataPaths:
             data_folder(data_dir, create=create),
             tuple(Path(path).expanduser() for path in named if path),
             Path(include) if include else None,
+            tuple(p for p in os.environ.get(TASKS_VARIABLE, "").split(os.pathsep) if p),
         )
 
     def variables(self) -> dict[str, str]:
@@ -101,6 +106,7 @@ class DataPaths:
             DATA_VARIABLE: str(self.folder),
             MIRROR_VARIABLE: os.pathsep.join(map(str, self.mirrors)),
             INCLUDE_VARIABLE: str(self.include or ""),
+            TASKS_VARIABLE: os.pathsep.join(self.tasks),
         }
         return {name: value for name, value in found.items() if value}
 

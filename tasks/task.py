@@ -13,9 +13,9 @@ from typing import Literal
 from .errors import IncompleteTask
 from .schema import Partition, Record, Request, Sample, Scoring, Settings
 
-Kind = Literal["file", "embedded", "mirror", "generated", "lm_eval"]
+Kind = Literal["file", "embedded", "mirror", "generated", "lm_eval", "task_file"]
 """How a task gets its records: from a file of the data folder, of this package, or of a mirror of
-general benchmarks; generated from a seed; or from lm-eval's definition."""
+general benchmarks; generated from a seed; from lm-eval's definition; or from a task file's data."""
 
 LM_EVAL = "lm_eval:"
 """Prefix of the names of lm-eval's tasks."""
@@ -28,6 +28,13 @@ limit guards against cost; it does not test brevity."""
 REPETITION = 100
 """`Settings.max_repetition` of this project's tasks: a model that repeats itself is not waited for.
 No gold answer and no text to be quoted or translated loses anything by it."""
+
+
+def is_source(name: str) -> bool:
+    """Whether a name means a file, a folder or code of the user's own, and no task of a table."""
+    if name.startswith(LM_EVAL):
+        return False
+    return name.endswith(".toml") or ":" in name or name.startswith((".", "/", "~"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,23 @@ def informedness(sums: np.ndarray) -> np.ndarray:
     return np.where(gold.sum(axis=-1) > 0, 100 * j.mean(axis=-1), np.nan)
 
 
+def matthews(sums: np.ndarray) -> np.ndarray:
+    """Matthews correlation of several labels, -100..100; 0 where one side is constant.
+
+    Gorodkin 2004, "Comparing two K-category assignments by a K-category correlation coefficient".
+    An answer that is no label counts as a label of its own, as in scikit-learn.
+    """
+    parts = _split(sums)
+    hit, predicted, gold = np.moveaxis(parts, -1, 0)
+    total = gold.sum(axis=-1)
+    unread = total - predicted.sum(axis=-1)
+    squares = (predicted**2).sum(axis=-1) + unread**2, (gold**2).sum(axis=-1)
+    shared = hit.sum(axis=-1) * total - (predicted * gold).sum(axis=-1)
+    spread = np.sqrt((total**2 - squares[0]) * (total**2 - squares[1]))
+    found = np.where(spread > 0, 100 * shared / np.where(spread > 0, spread, 1.0), 0.0)
+    return np.where(total > 0, found, np.nan)
+
+
 def label_accuracy(sums: np.ndarray) -> np.ndarray:
     """Share of items whose label was hit, in percent; NaN without items."""
     parts = _split(sums).sum(axis=-2)
@@ -158,6 +175,11 @@ def rarest(
         return float(cost * len(own) * gold.min()) if len(gold) else 0.0
 
     return count
+
+
+def label_micro_f1(sums: np.ndarray) -> np.ndarray:
+    """F1 of all labels' summed counts, in percent; an answer that is no label is not predicted."""
+    return micro_f1(_split(sums).sum(axis=-2))
 
 
 def _split(sums: np.ndarray) -> np.ndarray:
