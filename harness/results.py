@@ -96,13 +96,12 @@ def write_results(
 def _task_result(
     task: Task, effort: Effort, of: int | None, scorings: dict[str, ScoringResult]
 ) -> TaskResult:
-    return {
+    result: TaskResult = {
         "title": task.title,
         "category": task.category,
         "capability": task.capability,
         "chance": task.chance.record(),
         "samples": effort.samples,
-        **({} if of is None else {"of": of}),
         "missing": effort.missing,
         "answers": effort.answers,
         "prompt_tokens": effort.prompt_tokens,
@@ -111,6 +110,9 @@ def _task_result(
         "shortened": effort.shortened,
         "scorings": scorings,
     }
+    if of is not None:
+        result["of"] = of
+    return result
 
 
 def _table_result(
@@ -198,7 +200,7 @@ def _scoring_result(
             m.name: None if total is None else _json(m.point(total, _flat(tally)))
             for m in tally.scoring.metrics
         }
-    return {
+    result: ScoringResult = {
         "scoring": tally.scoring.name,
         "primary": tally.scoring.metrics[0].name,
         **estimate.record(),
@@ -206,11 +208,13 @@ def _scoring_result(
         "mean_value": _json(math.fsum(tally.values) / len(tally.values)) if tally.values else None,
         "failures": dict(sorted(tally.failures.items())),
         "not_scored": tally.not_scored,
-        **({"errors": tally.errors} if tally.errors else {}),
         "lacks": list(services.missing(tally.scoring.needs)),
         "sums": None if total is None else [float(x) for x in total],
         "signature": _signed(tally.task.name, run, [tally], services),
     }
+    if tally.errors:
+        result["errors"] = tally.errors
+    return result
 
 
 def _signed(name: str, run: RunRecord, tallies: Sequence[Tally], services: Services) -> str:

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..extract_label import candidate_labels, extract_label
 from ..extraction import answer_text, normalize, parse_literal
@@ -143,5 +143,5 @@ def _lists(document: Any, number: int) -> list[list[str]]:
     return found + [own for own in numbered.values() if len(own) == number]
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and bool(value.strip())

@@ -35,6 +35,7 @@ class Figure:
         proportion: The figure is the first statistic over the second.
         higher_is_better: False for errors.
         needs: Services without which it cannot be computed.
+        lowest, highest, rests_on: As in `Metric`.
     """
 
     columns: tuple[str, ...]
@@ -43,6 +44,23 @@ class Figure:
     proportion: bool = False
     higher_is_better: bool = True
     needs: tuple[str, ...] = ()
+    lowest: float = 0.0
+    highest: float = 100.0
+    rests_on: Callable[[np.ndarray], float] | None = None
+
+    def metric(self, name: str, start: int) -> Metric:
+        """The metric whose statistics begin at a place."""
+        part = slice(start, start + len(self.columns))
+        rests_on = self.rests_on
+        return Metric(
+            name,
+            lambda sums: self.from_sums(np.asarray(sums)[..., part]),
+            proportion=(start, start + 1) if self.proportion else None,
+            higher_is_better=self.higher_is_better,
+            lowest=self.lowest,
+            highest=self.highest,
+            rests_on=None if rests_on is None else lambda sums: rests_on(np.asarray(sums)[part]),
+        )
 
 
 def mean_of(value: Callable[[Sample, Any, Services], float], **more: Any) -> Figure:
@@ -161,22 +179,8 @@ class Answer(BaseModel):
         columns: list[str] = []
         metrics: list[Metric] = []
         for metric, figure in figures.items():
-            start, stop = len(columns), len(columns) + len(figure.columns)
+            metrics.append(figure.metric(metric, len(columns)))
             columns += [f"{metric}_{column}" for column in figure.columns]
-
-            def from_sums(
-                sums: np.ndarray, figure: Figure = figure, part: slice = slice(start, stop)
-            ) -> np.ndarray:
-                return figure.from_sums(np.asarray(sums)[..., part])
-
-            metrics.append(
-                Metric(
-                    metric,
-                    from_sums,
-                    proportion=(start, start + 1) if figure.proportion else None,
-                    higher_is_better=figure.higher_is_better,
-                )
-            )
 
         def score(sample: Sample, completions: Sequence[Completion], services: Services) -> Score:
             if services.missing(needs):

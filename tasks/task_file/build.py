@@ -19,7 +19,7 @@ from ..errors import BadRow, MissingData
 from ..prompts import messages, places
 from ..schema import Message, Record, Request, Sample, Settings
 from ..sources import DataPaths
-from ..task import Chance, Prompt, Task
+from ..task import REPETITION, Chance, Prompt, Task
 from .answer import Answer
 from .schema import TaskFile, explained, read
 from .tables import Numbered, Row, cell, hub_rows, rows, text_of
@@ -100,7 +100,7 @@ class TaskReader:
 
     def _of(self, row: Row, where: str, split: str) -> Iterator[Record]:
         data, prompt = self.file.data, self.file.prompt
-        fields = {
+        fields: dict[str, Any] = {
             name: text_of(cell(row, column_of(name, row), where)) for name in self._plain_columns
         }
         fields |= self.answer.shown(row, where)
@@ -274,7 +274,7 @@ def _task(file: TaskFile, reader: TaskReader, shots: tuple[Message, ...]) -> Tas
     for language, text in prompt.languages.items():
         prompts[language] = Prompt(text.system, text.user)
     limit = file.settings.max_tokens or answer.max_tokens
-    settings = Settings(max_tokens=limit, stop=file.settings.stop)
+    settings = Settings(max_tokens=limit, stop=file.settings.stop, max_repetition=REPETITION)
     return Task(
         name=file.name,
         title=file.title or file.name,

@@ -22,6 +22,7 @@ from ..metrics.classification import (
     macro_recall,
     matthews,
     micro_f1,
+    rarest,
 )
 from ..schema import Completion, Sample, Services
 from .answer import Answer, Figure, mean_of
@@ -51,16 +52,18 @@ class _OneLabel(Answer):
         def stats(sample: Sample, answer: Any, services: Services) -> tuple[float, ...]:
             return counts(names, answer, sample.target)
 
-        by_label = {
-            "macro_f1": macro_f1,
-            "micro_f1": label_micro_f1,
-            "macro_recall": macro_recall,
-            "mcc": matthews,
-            "informedness": informedness,
-            **{f"f1:{name}": f1_of(names, [name]) for name in names},
+        def by_label(from_sums: Any, rests_on: Any = None, lowest: float = 0.0) -> Figure:
+            return Figure(columns(names), stats, from_sums, rests_on=rests_on, lowest=lowest)
+
+        return {
+            "accuracy": right,
+            "macro_f1": by_label(macro_f1, rarest(2)),
+            "micro_f1": by_label(label_micro_f1),
+            "macro_recall": by_label(macro_recall, rarest(1)),
+            "mcc": by_label(matthews, rarest(2), -100.0),
+            "informedness": by_label(informedness, rarest(2), -100.0),
+            **{f"f1:{n}": by_label(f1_of(names, [n]), rarest(2, names, [n])) for n in names},
         }
-        kept = columns(names)
-        return {"accuracy": right} | {n: Figure(kept, stats, f) for n, f in by_label.items()}
 
     def gold(self, sample: Sample) -> str:
         return str(sample.target)
@@ -316,7 +319,7 @@ class Labels(Answer):
                 flags = ((n in predicted and n in gold, n in predicted, n in gold) for n in names)
                 return tuple(float(flag) for three in flags for flag in three)
 
-            found["macro_f1"] = Figure(columns(names), stats, macro_f1)
+            found["macro_f1"] = Figure(columns(names), stats, macro_f1, rests_on=rarest(2))
         return found
 
     def gold(self, sample: Sample) -> str:

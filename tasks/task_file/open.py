@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -46,8 +47,8 @@ class Number(Answer):
     """
 
     kind: Literal["number"] = "number"
-    tolerance: float = Field(0.0, ge=0)
-    relative: float = Field(0.0, ge=0)
+    tolerance: float = Field(default=0.0, ge=0)
+    relative: float = Field(default=0.0, ge=0)
     unit: tuple[str, ...] = ()
 
     def target(self, row: Row, where: str) -> str:
@@ -81,7 +82,7 @@ class Number(Answer):
         def squared(sample: Sample, answer: Any, services: Services) -> tuple[float, ...]:
             return (0.0, 0.0) if answer is None else (self._error(sample, answer) ** 2, 1.0)
 
-        columns, error = ("error", "read"), {"higher_is_better": False}
+        columns, error = ("error", "read"), {"higher_is_better": False, "highest": math.inf}
         return {
             "accuracy": mean_of(self.value, proportion=True),
             "mae": Figure(columns, absolute, _ratio, **error),
@@ -383,7 +384,7 @@ class Code(Answer):
 
     kind: Literal["code"] = "code"
     tests: str
-    seconds: float = Field(10.0, gt=0, le=120)
+    seconds: float = Field(default=10.0, gt=0, le=120)
 
     reward = "sandbox"
     max_tokens = 1024

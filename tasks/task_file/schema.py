@@ -105,7 +105,7 @@ class Prompts(_Table):
     languages: dict[str, PromptText] = Field(default_factory=dict)
     messages: str | None = None
     turns: Literal["last", "each"] = "last"
-    shots: int = Field(0, ge=0, le=100)
+    shots: int = Field(default=0, ge=0, le=100)
     seed: int = 0
     examples: tuple[Turn, ...] = ()
 
@@ -124,7 +124,7 @@ class Limits(_Table):
         stop: Texts that end an answer.
     """
 
-    max_tokens: int | None = Field(None, ge=1, le=100_000)
+    max_tokens: int | None = Field(default=None, ge=1, le=100_000)
     stop: tuple[str, ...] = ()
 
 

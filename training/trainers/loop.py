@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -92,7 +92,7 @@ class StepTrainer(Trainer):
                 total=num_training_steps,
                 cosine=self.args.lr_scheduler_type == "cosine",
             )
-            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, schedule)
+            self.lr_scheduler = LambdaLR(cast(Any, optimizer or self.optimizer), schedule)
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
