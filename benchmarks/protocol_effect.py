@@ -54,27 +54,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     services = load_services(options.embedder, False, tasks)
     model = load_model(ModelConfig(name, backend=backend), tasks, folder)
     limit = 1 if options.tiny else options.limit
-    found = {}
+    command = "python benchmarks/protocol_effect.py --model M --data-dir D --embedder E"
+    result: dict[str, Any] = {
+        "command": f"{command} --limit {limit} --most {options.most} --seed {options.seed}",
+        "model": Path(model.name).name,
+        "samples": limit * len(tasks),
+        "ways": {},
+    }
+    output = Path(options.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
     try:
         for way in options.ways.split(","):
             plan = capped(plan_of(way, tasks, folder), options.most)
             plan = replace(plan, limit=limit, seed=options.seed)
             run = Path(options.runs) / f"{way.replace(' ', '_')}-{limit}-{options.most}"
             info = run_info(model.name, ["protocol_effect.py"])
-            found[way] = _figures(evaluate(run, plan, model, services, info))
-            print(way, found[way]["sns_bench"], flush=True)
+            result["ways"][way] = found = _figures(evaluate(run, plan, model, services, info))
+            print(way, found["sns_bench"], flush=True)
+            output.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     finally:
         model.close()
-    command = "python benchmarks/protocol_effect.py --model M --data-dir D --embedder E"
-    result = {
-        "command": f"{command} --limit {limit} --most {options.most} --seed {options.seed}",
-        "model": Path(model.name).name,
-        "samples": limit * len(tasks),
-        "ways": found,
-    }
-    output = Path(options.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     return 0
 
 

@@ -10,7 +10,18 @@ TASKS = "sns_mini/gender,sns_mini/taxonomy_single,sns_mini/query_corr_topic,sns_
 
 def command(model, folder):
     main = "from redone.harness.cli import main; raise SystemExit(main())"
-    argv = ["--model", model, "--tasks", TASKS, "--limit", "6", "--dtype", "float32"]
+    argv = [
+        "--model",
+        model,
+        "--tasks",
+        TASKS,
+        "--limit",
+        "6",
+        "--dtype",
+        "float32",
+        "--max-tokens",
+        "32",
+    ]
     return [sys.executable, "-c", main, *map(str, argv), "--output", str(folder)]
 
 

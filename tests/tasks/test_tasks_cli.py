@@ -197,7 +197,7 @@ def test_fetch_from_a_mirror(data_dir, tmp_path):
         argv = ["fetch", "sns", "--yes", "--base-url", server.url, "--data-dir", str(tmp_path)]
         done = subprocess.run([*COMMAND, *argv], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "sns-bench: 13 downloaded" in done.stdout
+    assert "sns-bench: 14 downloaded" in done.stdout
     assert "redtrans-bench: 1 downloaded" in done.stdout
     shown = subprocess.run(
         [*COMMAND, "show", "sns_bench/ner", "--data-dir", str(tmp_path)],
