@@ -98,11 +98,11 @@ def parted_list(text: str) -> str:
 
 _TRADITIONAL = (
     "會對沒無論發應該選擇類別標籤話題級評結為與於這個從說後來條實體詞處給釋關討拒絕辦協幫譯將與據內單"
-    "種錯讓還認進簡圖嗎應屬適當圍繞達顯爭議懸疑視頻愛確誤輸總"
+    "種錯讓還認進簡圖嗎應屬適當圍繞達顯爭議懸疑視頻愛確誤輸總語麼樣點"
 )
 _SIMPLE = (
     "会对没无论发应该选择类别标签话题级评结为与于这个从说后来条实体词处给释关讨拒绝办协帮译将与据内单"
-    "种错让还认进简图吗应属适当围绕达显争议悬疑视频爱确误输总"
+    "种错让还认进简图吗应属适当围绕达显争议悬疑视频爱确误输总语么样点"
 )
 _SIMPLER = str.maketrans(_TRADITIONAL, _SIMPLE)
 
@@ -128,7 +128,7 @@ def normalize(text: str) -> str:
     NFKC, lower case, without quotes, bold, brackets, `#`, emoji, bullets and list numbers; spaces
     collapsed; no punctuation at the ends. A text of nothing else (an emoji label) is kept.
     """
-    bare = text if text.isascii() else BULLET.sub("", text)  # NFKC makes ① a number
+    bare = BULLET.sub("", text)  # before `fold`, which makes "①" and "1)" numbers
     plain = BULLET.sub("", " ".join(fold(bare).split())).strip(_ENDS)
     return plain or unicodedata.normalize("NFKC", text).strip().lower()
 
