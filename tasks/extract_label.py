@@ -97,13 +97,26 @@ YES_NO = labels(
     {
         "Yes": (
             *("yes it is", "yes it does", "yes it can", "yeah", "yep", "true"),
-            *("是", "是的", "对", "对的", "正确", "能", "可以", "会", "会的"),
+            *("是", "是的", "对", "对的", "正确", "没错", "能", "可以", "会", "会的"),
             *("会引起", "会引起讨论", "会引发", "会引发讨论"),
         ),
         "No": (
             *("no it is not", "no it isnt", "no it does not", "no it doesnt", "no it cannot"),
             *("no it cant", "nope", "false"),
-            *("否", "不", "不是", "不是的", "不对", "不正确", "不能", "不可以", "不会", "没有"),
+            *(
+                "否",
+                "不",
+                "不是",
+                "不是的",
+                "不对",
+                "不正确",
+                "错",
+                "错误",
+                "不能",
+                "不可以",
+                "不会",
+                "没有",
+            ),
             *("不会引起", "不会引起讨论", "不会引发", "不会引发讨论"),
         ),
     },
@@ -352,7 +365,7 @@ def _committed(text: str, known: LabelSet, refused: bool) -> int | None:
         if not names:
             continue
         if explanation and not (said or bare):
-            loose += _named(sentence, known)[:1]
+            loose += _named(sentence) if known.words or _SENTENCE.search(sentence) else []
             continue
         if begins and not bare:
             names = set(_numbers(begins[1]))
@@ -367,10 +380,8 @@ def _committed(text: str, known: LabelSet, refused: bool) -> int | None:
         elif place == len(sentences) - 1 and len(names) == 1 and _ends_bare(part):
             stated.append(names)
             settled = False
-        elif not (short or firm or known.words):
-            loose.append(names)
-        else:
-            loose += _named(sentence, known)
+        elif known.words or not short or _SENTENCE.search(sentence):
+            loose += _named(sentence)
     chosen = leading
     if stated:
         chosen = stated[-1] if settled else set().union(*stated)
@@ -380,10 +391,8 @@ def _committed(text: str, known: LabelSet, refused: bool) -> int | None:
     return min(chosen) if len(chosen) == 1 else None
 
 
-def _named(sentence: str, known: LabelSet) -> list[set[int]]:
-    """The labels that a sentence names and does not deny, everyday words apart; none of a name."""
-    if not (known.words or _SENTENCE.search(sentence)):
-        return []
+def _named(sentence: str) -> list[set[int]]:
+    """The labels that a sentence names and does not deny, everyday words apart, as one set."""
     names: set[int] = set()
     for clause in _CLAUSES.split(_claim(sentence)):
         doubt = _DOUBT.search(clause)

@@ -98,11 +98,11 @@ def parted_list(text: str) -> str:
 
 _TRADITIONAL = (
     "會對沒無論發應該選擇類別標籤話題級評結為與於這個從說後來條實體詞處給釋關討拒絕辦協幫譯將與據內單"
-    "種錯讓還認進簡圖嗎應屬適當圍繞達顯爭議懸疑視頻愛確誤輸總"
+    "種錯讓還認進簡圖嗎應屬適當圍繞達顯爭議懸疑視頻愛確誤輸總語麼樣點"
 )
 _SIMPLE = (
     "会对没无论发应该选择类别标签话题级评结为与于这个从说后来条实体词处给释关讨拒绝办协帮译将与据内单"
-    "种错让还认进简图吗应属适当围绕达显争议悬疑视频爱确误输总"
+    "种错让还认进简图吗应属适当围绕达显争议悬疑视频爱确误输总语么样点"
 )
 _SIMPLER = str.maketrans(_TRADITIONAL, _SIMPLE)
 
@@ -128,7 +128,7 @@ def normalize(text: str) -> str:
     NFKC, lower case, without quotes, bold, brackets, `#`, emoji, bullets and list numbers; spaces
     collapsed; no punctuation at the ends. A text of nothing else (an emoji label) is kept.
     """
-    bare = text if text.isascii() else BULLET.sub("", text)  # NFKC makes ① a number
+    bare = BULLET.sub("", text)  # before `fold`, which makes "①" and "1)" numbers
     plain = BULLET.sub("", " ".join(fold(bare).split())).strip(_ENDS)
     return plain or unicodedata.normalize("NFKC", text).strip().lower()
 
@@ -144,8 +144,9 @@ _CHAT = (
 )
 _ROLE = r"(?:assistant|model|chatbot|bot)"
 _BEGIN = re.compile(
-    rf"\s*(?:(?:{_CHAT})\s*(?:{_ROLE}\b\s*(?=\n|[:：]|<|$)|final\b(?=\s*<[|｜]message))?"
-    rf"|(?:assistant|ASSISTANT)\s*(?:\n|[:：]|(?=<[|｜]))"
+    rf"\s*(?:(?:{_CHAT})\s*(?:{_ROLE}\b|final\b(?=\s*<[|｜]message))?"
+    rf"|(?:[aA]ssistant|ASSISTANT)\s*(?:\n|[:：]|(?=<[|｜]))"
+    r"|#{2,4} ?(?:Response|Assistant)\s*[:：]"
     rf"|(?:assistant|ASSISTANT)(?=[A-Z0-9\u3400-\u9fff\"'“\[{{<*-])"
     rf"|model\n)\s*[:：]?"
 )
@@ -220,6 +221,10 @@ _COMMAND = re.compile(
     r"\\{1,2}(?:text(?:bf|it|rm|tt|sf|sc|md|up|normal)?|math(?:bf|it|rm|tt|sf|bb|cal|normal)"
     r"|mbox|emph|underline|boldsymbol|bm|operatorname\*?)\s*\{([^{}]*)\}"
 )
+_COLORED = re.compile(r"\\{1,2}(?:text|color|page)?color(?:box)?\s*\{\w{1,20}\}\s*(?=\{)")
+_STYLE = re.compile(
+    r"\\{1,2}(?:bf|it|rm|tt|sf|[lL]arge|LARGE|[hH]uge|displaystyle|textstyle|q?quad)(?![A-Za-z])"
+)
 _BOX = re.compile(r"\\{1,2}(?:boxed|fbox|framebox)\s*(\{|(?=[\w-]))")
 _MATHS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("\\\\(", "\\\\)"))
 _NESTED, _BOXES = 4, 50
@@ -229,6 +234,7 @@ def _boxed(text: str) -> list[str]:
     r"""The insides of `\boxed{...}`, else the text; LaTeX's commands for text are taken off."""
     if "\\" not in text and "$" not in text:
         return [text]
+    text = _COLORED.sub(r"\\text", text)
     for _ in range(_NESTED):
         text, count = _COMMAND.subn(r"\1", text)
         if not count:
@@ -253,7 +259,7 @@ def _braced(text: str, start: int, braced: bool) -> str:
 
 def _unwrapped(text: str) -> str:
     """The text without LaTeX's marks of maths around it."""
-    text = text.strip()
+    text = _STYLE.sub(" ", text).strip()
     for opening, closing in _MATHS:
         inside = text[len(opening) : -len(closing)]
         if text.startswith(opening) and text.endswith(closing) and "$" not in inside and inside:

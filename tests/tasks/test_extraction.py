@@ -223,6 +223,8 @@ def test_free_text_failures():
         "<bos>Baking<eos>",
         "Baking<eoa>",
         # the same without its special tokens
+        "<|im_start|>assistant Baking",
+        "### Response:\nBaking",
         "assistant\n\nBaking",
         "assistantBaking",
         "Bakingassistant\n\nGardening",
@@ -239,6 +241,9 @@ def test_free_text_failures():
         "The answer is \\(\\boxed{\\mathrm{Baking}}\\), not Gardening.",
         "<answer>\\boxed{\\textbf{Baking}}</answer>",
         "\\text{Baking}",
+        "\\boxed{\\text{\\textbf{Baking}}}",
+        "\\boxed{\\Large Baking}",
+        "\\boxed{\\textcolor{red}{Baking}}",
         "$$Baking$$",
         "\\[ Baking \\]",
     ],
