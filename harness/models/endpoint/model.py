@@ -6,19 +6,22 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ....tasks.errors import RedoneError, UnknownName
 from ....tasks.schema import Completion, Message, Request, Settings
 from ..base import Thinking, check_thinking, first_line
 from ..output import opens_thinking
 from ..rendering import Renderer
+from .adapt import Adaptation
 from .client import Client, EndpointOptions, Filtered, Refused, Reply, Unanswerable, checked_url
 from .pace import Background
 from .wire import Trouble, Unsupported, Unusable, completion, limits, sampling, scored, scoring
+
+T = TypeVar("T")
 
 LOOKS, PAUSE, SILENCE = 3, 0.2, 20.0
 """Attempts to connect at the start, seconds between them, and seconds to wait for a reply."""
@@ -190,11 +193,11 @@ class EndpointModel:
             )
         self._counted, self._warned = True, False
         self._server = Server()
+        self._adaptation = Adaptation(name, self._options.drop, self._options.extra_body)
         self._client = Client(self._url, key, self._options)
         self._background = Background()
         try:
-            path, body, _ = self._body(Request("", ({"role": "user", "content": "."},), _ONE))
-            self._server = self._background.wait(find_model(self._client, name, path, body))
+            self._server = self._background.wait(self._found())
         except BaseException:
             self.close()
             raise
@@ -228,6 +231,7 @@ class EndpointModel:
             "chat_template_by": "server" if self._chat else "redone",
             "context": self.context,
             "concurrency": options.concurrency,
+            **({"left_out": dict(left)} if (left := self._adaptation.left_out) else {}),
         } | ({} if options.price_in is None else {"prices_per_million_tokens": prices})
 
     def overflow(self, request: Request) -> int:
@@ -287,8 +291,11 @@ class EndpointModel:
     async def _generate(self, request: Request) -> Completion:
         path, body, opened = self._body(request)
         settings = request.settings
-        answer = await self._client.ask(
-            path, body, lambda reply, took: completion(reply.json(), settings, opened, took)
+        answer = await self._adapted(
+            body,
+            lambda fitting: self._client.ask(
+                path, fitting, lambda reply, took: completion(reply.json(), settings, opened, took)
+            ),
         )
         if answer.thinking is not None and not settings.max_thinking_tokens and not self._warned:
             self._warned = True
@@ -297,6 +304,25 @@ class EndpointModel:
                 "N, or --thinking off if the server supports it.", self.name,
             )  # fmt: skip
         return answer
+
+    async def _found(self) -> Server:
+        """The server, asked for the model as for every answer."""
+        path, body, _ = self._body(Request("", ({"role": "user", "content": "."},), _ONE))
+        return await self._adapted(
+            body, lambda fitting: find_model(self._client, self.name, path, fitting)
+        )
+
+    async def _adapted(
+        self, body: Mapping[str, Any], send: Callable[[Mapping[str, Any]], Awaitable[T]]
+    ) -> T:
+        """Sends a request, and again without what the server names as not accepted."""
+        while True:
+            fitting = self._adaptation.apply(body)
+            try:
+                return await send(fitting)
+            except Refused as error:
+                if not self._adaptation.learn(fitting, error.status, error.field, error.says):
+                    raise
 
     def _body(self, request: Request) -> tuple[str, dict[str, Any], bool]:
         """Path and body of a request, and whether its prompt ends inside `<think>`."""
