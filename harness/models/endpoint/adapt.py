@@ -32,8 +32,12 @@ DONE: Mapping[str, str] = {
     "chat_template_kwargs": "the server's template is used as it is",
 }
 _LIMITS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-_TOO_MUCH = re.compile(
-    r"context|too (?:large|long|many|big)|exceed|at (?:least|most)|less than", re.I
+_TOO_MUCH = re.compile(r"context|too (?:large|long|many|big)|exceed|at (?:least|most)|less than")
+_SYSTEM = re.compile(
+    r"\bsystem\b.*\b(?:roles?|messages?|instructions?|prompts?|turns?)\b"
+    r"|\b(?:roles?|messages?|instructions?|prompts?|turns?)\b.*\bsystem\b"
+    r"|\broles? must alternate|^messages\W*\d+\W*role",
+    re.IGNORECASE,
 )
 
 
@@ -87,12 +91,9 @@ class Adaptation:
         fields = [n for n in get_args(Droppable) if n in sent and n not in self._own]
         # A limit that was given its other name already has no third one.
         limits = [n for n in _LIMITS if n in sent and _LIMITS[n] not in self.left_out]
-        roles = [m.get("role") for m in sent.get("messages", ())]
-        return [
-            *fields,
-            *(n for n in limits if n not in self._own),
-            *["system"] * ("system" in roles),
-        ]
+        if any(m.get("role") == "system" for m in sent.get("messages", ())):
+            fields.append("system")
+        return [*fields, *(n for n in limits if n not in self._own)]
 
 
 def folded(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -115,5 +116,5 @@ def _done(field: str) -> str:
 def _names(field: str, text: str) -> bool:
     """Whether a text has the name of a field (or speaks of the system role)."""
     if field == "system":
-        return re.search(r"\bsystem\b|\broles?\b", text, re.I) is not None
+        return _SYSTEM.search(text) is not None
     return re.search(rf"(?<![A-Za-z0-9_]){re.escape(field)}(?![A-Za-z0-9_])", text) is not None

@@ -211,7 +211,7 @@ class Reply:
             Unusable: It is not JSON.
         """
         try:
-            if self.body.lstrip()[:6].startswith((b"data:", b"event:", b":")):
+            if self.body[:64].lstrip().startswith((b"data:", b"event:", b":")):
                 return assembled(self.body)
             return json.loads(self.body)
         except (ValueError, RecursionError):
