@@ -109,9 +109,10 @@ class EvaluationTexts:
             for text in {sample.cluster, *([cluster_of(asked)] if asked.strip() else [])}:
                 self._exact.setdefault(text, []).append(number)
             self._add_line(number, source)
-            yield number, _grams(source)
             document = sample.fields.get("document")
-            if isinstance(document, Mapping):
+            if not isinstance(document, Mapping):
+                yield number, _grams(source)
+            else:
                 texts = list(dict.fromkeys([source, *_texts_of(document)]))
                 own += [(number, text) for text in texts]
         yield from self._own_texts(own, len(self._items) - first)
@@ -124,10 +125,15 @@ class EvaluationTexts:
         uses = Counter(cluster_of(text) for _, text in texts)
         own = [(n, text) for n, text in texts if uses[cluster_of(text)] <= most]
         grams = {text: _grams(text) for text in {text for _, text in own}}
-        every = np.concatenate([*grams.values(), np.empty(0, np.uint64)])
+        by_item: dict[int, list[np.ndarray]] = {}
+        for number, text in own:
+            by_item.setdefault(number, []).append(grams[text])
+        each = [np.unique(np.concatenate(found)) for found in by_item.values()]
+        every = np.concatenate([*each, np.empty(0, np.uint64)])
         known, counts = np.unique(every, return_counts=True)
         common = known[counts > most]
         longest: dict[int, str] = {}
+        searched: set[int] = set()
         for number, text in own:
             found = grams[text]
             place = np.searchsorted(common, found)
@@ -136,12 +142,15 @@ class EvaluationTexts:
             # A template whose few other letters remain is no text to search for.
             if 2 * len(kept) >= len(found) or len(kept) >= LEAST:
                 yield number, kept
+                searched |= {number} if len(kept) >= SHORT else set()
             if len(normalised(text)) >= _BYTES:
                 self._exact.setdefault(cluster_of(text), []).append(number)
             if len(text) > len(longest.get(number, "")):
                 longest[number] = text
         for number, text in longest.items():
             self._add_line(number, text)
+        whole = {number: text for number, text in reversed(texts)}  # the source is the first
+        yield from ((n, _grams(text)) for n, text in whole.items() if n not in searched)
 
     def _add_line(self, number: int, text: str) -> None:
         if TINY <= len(normalised(text)) < SHORT + _BYTES:
