@@ -140,6 +140,7 @@ def evaluate(
             total = prepare(run, plan, model, info)
             with Progress(total) as progress:
                 ask(run, plan, model, progress)
+            run.note(model.environment())
         except RedoneError:
             if scripted:
                 run.discard()

@@ -289,6 +289,15 @@ class RunFolder:
         }
         self.write("run.json", record)
 
+    def note(self, environment: Mapping[str, Any]) -> None:
+        """Records what became known of the environment while the run was under way."""
+        run = self.run
+        if run is not None and environment.get("left_out"):
+            known = run["environment"]
+            left_out = {**known.get("left_out", {}), **environment["left_out"]}
+            if left_out != known.get("left_out"):
+                self.write("run.json", {**run, "environment": {**known, "left_out": left_out}})
+
     def sample_records(self) -> Iterator[SampleRecord]:
         """The lines of samples.jsonl."""
         return map(SampleRecord.parse, self.samples)

@@ -300,7 +300,8 @@ def find_overlaps(
     print(f"{rows} training rows overlap evaluation items of {len(tasks)} tasks.")
     if items.short:
         print(
-            f"{items.short} of {len(items)} items are short: only exact copies of them are found."
+            f"{items.short} of {len(items)} items are very short: they are found only where they "
+            "stand by themselves, as a row, a line or a quotation."
         )
     return 1 if found else 0
 

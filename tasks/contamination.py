@@ -1,15 +1,21 @@
 """Contamination: training rows that repeat evaluation items, whole, nearly, or inside.
 
-A training row *overlaps* an evaluation item if it has the same letters and digits as the item's
-source text, or as the question that our prompt makes of it (exact), or if it holds most of the
-item's character n-grams (near; n-gram containment as in Brown et al. 2020, appendix C, on
-characters so that Chinese needs no word segmentation). Containment is counted, not estimated by
-MinHash: an item inside a longer row is found too.
+A training row *overlaps* an evaluation item if it has the same letters and digits as one of the
+item's texts (exact), or if it holds most of a text's character n-grams (near; n-gram containment as
+in Brown et al. 2020, appendix C, on characters so that Chinese needs no word segmentation).
+Containment is counted, not estimated by MinHash: an item inside a longer row is found too, a short
+one if the row holds all of it.
+
+An item's texts are its source, the question that our prompt makes of it, and, where a task of
+lm-eval wraps a document into a prompt, the texts of the document itself, less what many documents
+share: a short post inside a long instruction is found under another instruction too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +33,12 @@ from .task import Task
 THRESHOLD = 0.8
 """Share of an item's n-grams from which on a row overlaps it."""
 LEAST = 24
-"""n-grams that an item must have to be searched for inside rows; shorter ones are too common."""
+"""n-grams of a text from which on the threshold applies; a row must hold all of a shorter one."""
+SHORT = 8
+"""n-grams that a text must have to be searched for inside rows; shorter ones are found where they
+are a row, a line, or a quotation of their own."""
+TINY = 6
+"""Bytes of letters and digits that such a text must have."""
 
 _BYTES = 12  # of an n-gram: twelve ASCII letters, or four Chinese characters
 
@@ -76,21 +87,74 @@ class EvaluationTexts:
     def __init__(self, tasks: Sequence[Task], folder: Path) -> None:
         self._items: list[tuple[str, str, str]] = []
         self._exact: dict[str, list[int]] = {}
-        grams, sizes = [], []
+        self._lines: dict[str, list[int]] = {}
+        parts: list[tuple[int, np.ndarray]] = []
         for task in tasks:
-            for sample, source in sourced(task, folder, PARTITIONS):
-                number = len(self._items)
-                self._items.append((task.name, sample.id, sample.partition))
-                asked = messages(prompt_for(task, sample.language, {}), sample.fields)[-1]
-                for text in {sample.cluster, cluster_of(asked["content"])}:
-                    self._exact.setdefault(text, []).append(number)
-                grams.append(_grams(source))
-                sizes.append(len(grams[-1]))
-        self._sizes = np.array(sizes, dtype=np.int64)
-        owners = np.repeat(np.arange(len(sizes)), sizes)
-        every = np.concatenate(grams) if grams else np.empty(0, np.uint64)
+            parts += self._add(task, folder)
+        self._part_of = np.array([number for number, _ in parts], dtype=np.int64)
+        self._sizes = np.array([len(grams) for _, grams in parts], dtype=np.int64)
+        owners = np.repeat(np.arange(len(parts)), self._sizes)
+        every = np.concatenate([grams for _, grams in parts]) if parts else np.empty(0, np.uint64)
         order = np.argsort(every, kind="stable")
         self._grams, self._owners = every[order], owners[order]
+
+    def _add(self, task: Task, folder: Path) -> Iterator[tuple[int, np.ndarray]]:
+        """Adds a task's items; yields the n-grams of their texts, each with the item's number."""
+        own: list[tuple[int, str]] = []
+        first = len(self._items)
+        for sample, source in sourced(task, folder, PARTITIONS):
+            number = len(self._items)
+            self._items.append((task.name, sample.id, sample.partition))
+            asked = messages(prompt_for(task, sample.language, {}), sample.fields)[-1]["content"]
+            for text in {sample.cluster, *([cluster_of(asked)] if asked.strip() else [])}:
+                self._exact.setdefault(text, []).append(number)
+            self._add_line(number, source)
+            document = sample.fields.get("document")
+            if not isinstance(document, Mapping):
+                yield number, _grams(source)
+            else:
+                texts = list(dict.fromkeys([source, *_texts_of(document)]))
+                own += [(number, text) for text in texts]
+        yield from self._own_texts(own, len(self._items) - first)
+
+    def _own_texts(
+        self, texts: Sequence[tuple[int, str]], items: int
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Of the documents' own texts, what is not shared by many of a task's items."""
+        most = max(2, min(COMMON, items // 4))
+        uses = Counter(cluster_of(text) for _, text in texts)
+        own = [(n, text) for n, text in texts if uses[cluster_of(text)] <= most]
+        grams = {text: _grams(text) for text in {text for _, text in own}}
+        by_item: dict[int, list[np.ndarray]] = {}
+        for number, text in own:
+            by_item.setdefault(number, []).append(grams[text])
+        each = [np.unique(np.concatenate(found)) for found in by_item.values()]
+        every = np.concatenate([*each, np.empty(0, np.uint64)])
+        known, counts = np.unique(every, return_counts=True)
+        common = known[counts > most]
+        longest: dict[int, str] = {}
+        searched: set[int] = set()
+        for number, text in own:
+            found = grams[text]
+            place = np.searchsorted(common, found)
+            place[place == len(common)] = 0
+            kept = found[common[place] != found] if len(common) else found
+            # A template whose few other letters remain is no text to search for.
+            if 2 * len(kept) >= len(found) or len(kept) >= LEAST:
+                yield number, kept
+                searched |= {number} if len(kept) >= SHORT else set()
+            if len(normalised(text)) >= _BYTES:
+                self._exact.setdefault(cluster_of(text), []).append(number)
+            if len(text) > len(longest.get(number, "")):
+                longest[number] = text
+        for number, text in longest.items():
+            self._add_line(number, text)
+        whole = {number: text for number, text in reversed(texts)}  # the source is the first
+        yield from ((n, _grams(text)) for n, text in whole.items() if n not in searched)
+
+    def _add_line(self, number: int, text: str) -> None:
+        if TINY <= len(normalised(text)) < SHORT + _BYTES:
+            self._lines.setdefault(cluster_of(text), []).append(number)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -106,8 +170,9 @@ class EvaluationTexts:
 
     @property
     def short(self) -> int:
-        """Items too short to be searched for inside rows: only exact copies are found."""
-        return int((self._sizes < LEAST).sum())
+        """Items too short to be searched for inside the lines of rows."""
+        searched = self._part_of[self._sizes >= SHORT]
+        return len(self._items) - len(np.unique(searched))
 
     def overlaps(self, row: int, texts: TrainingTexts, threshold: float) -> list[Overlap]:
         """The evaluation items that a training row repeats.
@@ -117,8 +182,11 @@ class EvaluationTexts:
             texts: Its texts.
             threshold: Share of an item's n-grams, above 0 and up to 1.
         """
-        hashes = [*texts.clusters, *map(cluster_of, texts.asked)]
+        asked = [text for text in texts.asked if text.strip()]
+        hashes = [*texts.clusters, *map(cluster_of, asked)]
         same = [i for cluster in hashes for i in self._exact.get(cluster, ())]
+        lines = {cluster_of(line) for line in _short_lines(asked)} if self._lines else set()
+        same += [i for cluster in lines for i in self._lines.get(cluster, ())]
         found = {i: ("exact", 1.0) for i in same}
         grams = _grams("\n".join([*texts.asked, *texts.answered]))
         first = np.searchsorted(self._grams, grams, "left")
@@ -130,11 +198,47 @@ class EvaluationTexts:
         held = [self._owners[a:b] for a, b in zip(first, last, strict=True)]
         if held:
             owners, counts = np.unique(np.concatenate(held), return_counts=True)
-            shares = counts / self._sizes[owners]
-            near = (shares >= threshold) & (self._sizes[owners] >= LEAST)
-            for owner, share in zip(owners[near].tolist(), shares[near].tolist(), strict=True):
-                found.setdefault(owner, ("near", share))
+            sizes = self._sizes[owners]
+            shares = counts / sizes
+            least = np.where(sizes >= LEAST, threshold, 1.0)
+            near = (shares >= least) & (sizes >= SHORT)
+            numbers = self._part_of[owners[near]].tolist()
+            for number, share in zip(numbers, shares[near].tolist(), strict=True):
+                if number not in found or share > found[number][1]:
+                    found[number] = ("near", share)
         return [Overlap(row, *self._items[i], *found[i]) for i in sorted(found)]
+
+
+COMMON = 10
+"""Items of a task that may share a text or an n-gram before it counts as the prompt's."""
+
+
+def _texts_of(document: Mapping[str, Any]) -> Iterator[str]:
+    """The texts in a document; of a list of choices only long ones."""
+    for value in document.values():
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            yield from _texts_of(value)
+        elif isinstance(value, list):
+            for each in value:
+                if isinstance(each, Mapping):
+                    yield from _texts_of(each)
+                elif isinstance(each, str) and len(normalised(each)) >= 2 * LEAST + _BYTES:
+                    yield each
+
+
+_QUOTED = re.compile(r"[\"“”«»「」『』`]|(?<!\w)'|'(?!\w)")
+_LONGEST = 4 * (SHORT + _BYTES)
+
+
+def _short_lines(texts: Iterable[str]) -> Iterator[str]:
+    """What stands by itself in some texts: paragraphs, lines, what follows a colon, quotations."""
+    for text in texts:
+        paragraphs = text.split("\n\n")
+        for line in {*paragraphs, *text.split("\n")}:
+            pieces = {line, re.split(r"[:：]", line, maxsplit=1)[-1], *_QUOTED.split(line)}
+            yield from (piece for piece in pieces if piece.strip() and len(piece) <= _LONGEST)
 
 
 def overlaps(
@@ -212,8 +316,18 @@ def _texts(line: bytes, where: str) -> TrainingTexts:
 
 
 def _grams(text: str) -> np.ndarray:
-    """Hashes of the different n-grams of a text, shape [g]; one of the whole if it is short."""
-    letters = np.frombuffer(normalised(text), dtype=np.uint8)
+    """Hashes of the different n-grams of a text, shape [g]; one of the whole if it is short.
+
+    ASCII letters and others are taken apart: what stands between them depends on the text around.
+    """
+    whole = normalised(text)
+    parts = [part for part in whole.split(b"|", 1) if len(part) >= _BYTES] or [whole]
+    found = np.concatenate([_windows(np.frombuffer(part, dtype=np.uint8)) for part in parts])
+    return np.unique(found)
+
+
+def _windows(letters: np.ndarray) -> np.ndarray:
+    """Hashes of the n-grams of some letters, shape [g]."""
     if len(letters) == 0:
         return np.empty(0, np.uint64)
     width = min(_BYTES, len(letters))
@@ -223,7 +337,7 @@ def _grams(text: str) -> np.ndarray:
     hashes = shifted[:count] * _WEIGHTS[0]
     for place in range(1, width):
         hashes += shifted[place : place + count] * _WEIGHTS[place]
-    return np.unique(hashes)
+    return hashes
 
 
 _WEIGHTS = np.array([pow(0x9E3779B97F4A7C15, k, 1 << 64) for k in range(_BYTES)], np.uint64)

@@ -10,7 +10,7 @@ from redone.tasks.contamination import EvaluationTexts, TrainingTexts, overlaps,
 from redone.tasks.errors import BadRow, MissingData, RedoneError
 from redone.tasks.registry import find
 from redone.tasks.schema import PARTITIONS
-from redone.tasks.sources import sourced
+from redone.tasks.sources import DataPaths, sourced
 
 TASKS = find("sns-mini")
 NOTE = find(tasks="sns_mini/taxonomy_single")[0]
@@ -122,3 +122,103 @@ def test_bad_rows_are_named(tmp_path, line, told):
         list(training_texts(path))
     with pytest.raises(MissingData, match="cannot be read"):
         list(training_texts(tmp_path / "nowhere"))
+
+
+# --- documents that a task wraps into prompts ----------------------------------------------------
+
+INSTRUCTION = (
+    "Read the following message, which somebody published on a social network, and decide which "
+    "of the feelings in the list its writer shows most clearly. Answer with exactly one word from "
+    "the list, in lower case, and write nothing else before or after it.\\n\\nMessage: "
+)
+POSTS = [
+    f"{subject} {verb} {thing}"
+    for subject, verb, thing in zip(
+        ["my neighbour", "our old cat", "the bakery", "nobody", "that tram", "a small fox"] * 4,
+        ["painted", "slept beside", "gave away", "believes", "missed", "carried off"] * 4,
+        [f"the {c} {t}" for c in ("green", "paper", "winter", "quiet") for t in (
+            "fence", "parcel", "loaves", "rumour", "junction", "mitten")],
+        strict=True,
+    )
+]  # fmt: skip
+DEFINITION = """
+task: wrapped
+dataset_path: own/posts
+output_type: multiple_choice
+test_split: test
+doc_to_text: "%s{{post}}\\nFeeling:"
+doc_to_choice: ["joy", "anger", "sadness"]
+doc_to_target: feeling
+metric_list: [{metric: acc}]
+metadata: {version: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def wrapped(tmp_path_factory):
+    """A task of lm-eval's form: short posts in a long instruction."""
+    folder = tmp_path_factory.mktemp("wrapped")
+    rows = [
+        {"post": post, "feeling": n % 3, "hint": "one of joy, anger and sadness, in lower case"}
+        for n, post in enumerate(POSTS)
+    ]
+    (folder / "posts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "mirror.toml").write_text(
+        '[[dataset]]\nhub = "own/posts"\nfiles = { test = "posts.jsonl" }\n'
+    )
+    (folder / "wrapped.yaml").write_text(DEFINITION % INSTRUCTION)
+    data = DataPaths(folder, (folder,), folder)
+    (task,) = find(None, "lm_eval:wrapped", data)
+    return data, task, EvaluationTexts([task], folder)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{}",
+        "Translate this into Latin:\n{}",
+        "Is it rude to write “{}” to a friend?",
+        "Summarise: {}\nOne sentence, please.",
+        "She said {} and left, which is all that I know about the matter at this point.",
+    ],
+)
+def test_a_short_post_is_found_under_any_instruction(wrapped, form):
+    _, task, items = wrapped
+    for sample, _ in list(sourced(task, wrapped[0].folder, PARTITIONS))[:5]:
+        row = TrainingTexts([form.format(sample.fields["document"]["post"])], ["an answer"])
+        assert sample.id in {o.sample for o in items.overlaps(1, row, 0.8)}
+
+
+def test_what_all_documents_share_is_no_item(wrapped):
+    _, _, items = wrapped
+    for text in (
+        f"{INSTRUCTION}we moved the chairs before the rain came\nFeeling:",
+        "one of joy, anger and sadness, in lower case",
+        "joy\nanger\nsadness",
+        "",
+    ):
+        assert not items.overlaps(1, TrainingTexts([text], ["joy"]), 0.8)
+
+
+def test_the_command_finds_rows_of_a_wrapped_task(wrapped, tmp_path, monkeypatch, capsys):
+    data, _, _ = wrapped
+    monkeypatch.setenv("REDONE_LM_EVAL_TASKS", str(data.include))
+    monkeypatch.setenv("REDONE_MIRROR", str(data.mirrors[0]))
+    train = tmp_path / "train.jsonl"
+    rows = [{"question": f"Who wrote this? {post}", "answer": "a"} for post in POSTS[:5]]
+    train.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["overlap", str(train), "--tasks", "lm_eval:wrapped"]) == 1
+    assert "5 training rows overlap" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["so true lol", "wow", "今晚月色真美"])
+def test_very_short_texts_are_found_where_they_stand_alone(text, monkeypatch):
+    """Below a few letters a text is no item: everybody writes it."""
+    from redone.tasks import contamination
+
+    monkeypatch.setattr(contamination, "sourced", lambda *_: [(ITEMS[0][0], text)])
+    items = EvaluationTexts([NOTE], Path())
+    for form in ("Sort this post:\n{}", 'What does "{}" mean?', "Post: {}", "{}"):
+        row = TrainingTexts([form.format(text)])
+        assert bool(items.overlaps(1, row, 0.8)) == (len(text) > 3), form
+    assert not items.overlaps(1, TrainingTexts([f"{text[:2]} is not what I meant at all"]), 0.8)

@@ -7,23 +7,27 @@ what to change.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import logging
 import math
 import os
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import monotonic, time
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ....tasks.errors import RedoneError
+from .adapt import Droppable
 from .pace import Pace
-from .wire import Trouble, Unusable
+from .wire import Trouble, Unusable, assembled
 
 KEYS = ("REDONE_API_KEY", "OPENAI_API_KEY")
 """Environment variables that may hold the key; the first that is set counts."""
@@ -47,6 +51,7 @@ class EndpointOptions(BaseModel):
         server: A name that replaces the URL in the run's identity, for servers that move.
         max_tokens_field: `max_completion_tokens` for servers that use this name for the limit.
         extra_body: Fields added to every request that generates text.
+        drop: Fields to leave out of every request, as after a rejection (`adapt`).
         price_in: Per million input tokens.
         price_out: Per million output tokens.
     """
@@ -63,6 +68,7 @@ class EndpointOptions(BaseModel):
     server: str | None = None
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     extra_body: dict[str, Any] = {}
+    drop: list[Droppable] = []
     price_in: float | None = Field(default=None, ge=0)
     price_out: float | None = Field(default=None, ge=0)
 
@@ -125,6 +131,28 @@ def key_from(environment: Mapping[str, str] = os.environ) -> str | None:
     return None
 
 
+def is_loopback(url: str) -> bool:
+    """Whether a server is on this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for a server, without its password; None: none."""
+    parts = urlsplit(url)
+    if is_loopback(url) or proxy_bypass(parts.hostname or ""):
+        return None
+    named = getproxies()
+    kind = parts.scheme if parts.scheme in named else "all"
+    if kind not in named:
+        return None
+    address = re.sub(r"//[^/@]*@", "//", named[kind])
+    return f"the proxy {address} (${kind.upper()}_PROXY)"
+
+
 T = TypeVar("T")
 
 LARGEST = 1 << 26  # bytes of a reply
@@ -155,11 +183,17 @@ class Unanswerable(Exception):
 
 
 class Refused(RedoneError):
-    """An error of the server, with its HTTP status, that will not go away by retrying."""
+    """An error of the server that will not go away by retrying.
 
-    def __init__(self, status: int, message: str) -> None:
+    Attributes:
+        status: Of HTTP.
+        field: The field of the request that the server says it is about, "" if it does not.
+        says: The server's message.
+    """
+
+    def __init__(self, status: int, message: str, field: str = "", says: str = "") -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.field, self.says = status, field, says
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +205,14 @@ class Reply:
     body: bytes
 
     def json(self) -> Any:
-        """The decoded body.
+        """The decoded body; of a stream of events, what they add up to.
 
         Raises:
             Unusable: It is not JSON.
         """
         try:
+            if self.body[:64].lstrip().startswith((b"data:", b"event:", b":")):
+                return assembled(self.body)
             return json.loads(self.body)
         except (ValueError, RecursionError):
             raise Unusable("an answer that is not JSON") from None
@@ -200,17 +236,28 @@ class Client:
         import httpx
 
         self.url, self._key, self._options = url, key, options
+        self.proxy = proxy_of(url)
         self._pace = Pace(options.concurrency)
         self._last_answer, self._warned_at = 0.0, -math.inf
         self._trouble_since: float | None = None
         # Redirects are not followed: the key is sent to no other server.
-        self._http = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(None, connect=min(10.0, options.timeout)),
-            limits=httpx.Limits(
-                max_connections=None, max_keepalive_connections=options.concurrency
-            ),
-        )
+        try:
+            self._http = httpx.AsyncClient(
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+                timeout=httpx.Timeout(None, connect=min(10.0, options.timeout)),
+                limits=httpx.Limits(
+                    max_connections=None, max_keepalive_connections=options.concurrency
+                ),
+                # A server on this machine is asked directly.
+                trust_env=not is_loopback(url),
+            )
+        except ImportError:
+            raise RedoneError(
+                f"{self.proxy or 'The proxy'} needs SOCKS support: pip install 'httpx[socks]'; or "
+                "add the server's host to $NO_PROXY."
+            ) from None
+        except ValueError as error:
+            raise RedoneError(f"{self.proxy or 'The proxy'} cannot be used: {error}.") from None
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -314,7 +361,9 @@ class Client:
             reason = f"no answer within {self._options.timeout:g} s"
             raise Trouble(reason, slow_down=True, tries=SILENCE_COUNTS) from None
         except (httpx.TransportError, httpx.DecodingError) as error:
-            raise Trouble(self._clean(str(error)) or type(error).__name__) from None
+            through = f", through {self.proxy}" if self.proxy else ""
+            reason = self._clean(str(error)) or type(error).__name__
+            raise Trouble(f"{reason}{through}") from None
 
     def _error_of(self, reply: Reply) -> tuple[str, str]:
         """Code and message of an error, one clean line each, "" if missing."""
@@ -344,13 +393,24 @@ class Client:
             raise Trouble(reason, slow_down=True, wait=_retry_after(reply.headers), tries=0)
         if status in AGAIN:
             raise Trouble(reason)
-        raise Refused(status, _advice(self.url, reply, message, bool(self._key)))
+        advice = _advice(self.url, reply, message, bool(self._key))
+        raise Refused(status, advice, _field_of(reply), message)
 
     def _clean(self, text: str) -> str:
         """A server's message on one line, without the key or control characters."""
         text = text.replace(self._key, "***") if self._key else text
         line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return line[:300]
+
+
+def _field_of(reply: Reply) -> str:
+    """The field of the request that an error is about, "" if it does not say."""
+    error, detail = reply.field("error"), reply.field("detail")
+    if isinstance(error, Mapping) and isinstance(error.get("param"), str):
+        return error["param"]
+    first = detail[0] if isinstance(detail, list) and detail else None
+    place = first.get("loc") if isinstance(first, Mapping) else None
+    return ".".join(map(str, place)) if isinstance(place, list) else ""
 
 
 def _advice(url: str, reply: Reply, message: str, with_key: bool) -> str:

@@ -6,10 +6,10 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ....tasks.errors import RedoneError, UnknownName
 from ....tasks.schema import Completion, Message, Request, Settings
@@ -17,9 +17,12 @@ from ..base import Thinking, check_thinking, first_line
 from ..output import Opened
 from ..rendering import Renderer
 from ..thinking import KNOWN, Marks, ending
+from .adapt import Adaptation
 from .client import Client, EndpointOptions, Filtered, Refused, Reply, Unanswerable, checked_url
 from .pace import Background
 from .wire import Trouble, Unsupported, Unusable, completion, limits, sampling, scored, scoring
+
+T = TypeVar("T")
 
 LOOKS, PAUSE, SILENCE = 3, 0.2, 20.0
 """Attempts to connect at the start, seconds between them, and seconds to wait for a reply."""
@@ -209,11 +212,11 @@ class EndpointModel:
             )
         self._counted, self._warned, self._doubted = True, False, False
         self._server = Server()
+        self._adaptation = Adaptation(name, self._options.drop, self._options.extra_body)
         self._client = Client(self._url, key, self._options)
         self._background = Background()
         try:
-            path, body, _ = self._body(Request("", ({"role": "user", "content": "."},), _ONE))
-            self._server = self._background.wait(find_model(self._client, name, path, body))
+            self._server = self._background.wait(self._found())
         except BaseException:
             self.close()
             raise
@@ -254,6 +257,7 @@ class EndpointModel:
             "context": self.context,
             "concurrency": options.concurrency,
             **({"notes": notes} if (notes := self.notes) else {}),
+            **({"left_out": dict(left)} if (left := self._adaptation.left_out) else {}),
         } | ({} if options.price_in is None else {"prices_per_million_tokens": prices})
 
     def overflow(self, request: Request) -> int:
@@ -315,10 +319,13 @@ class EndpointModel:
         settings = request.settings
         if self._renderer is not None and not self._chat:
             settings = self._renderer.ended(settings)
-        answer = await self._client.ask(
-            path,
+        answer = await self._adapted(
             body,
-            lambda reply, took: completion(reply.json(), settings, opened, took, self._marks),
+            lambda fitting: self._client.ask(
+                path,
+                fitting,
+                lambda reply, took: completion(reply.json(), settings, opened, took, self._marks),
+            ),
         )
         self._warn_if_lost(request, answer)
         if answer.thinking is not None and not settings.max_thinking_tokens and not self._warned:
@@ -342,6 +349,25 @@ class EndpointModel:
             "text. --tokenizer PATH applies the template here.", self._url, answer.prompt_tokens,
             size,
         )  # fmt: skip
+
+    async def _found(self) -> Server:
+        """The server, asked for the model as for every answer."""
+        path, body, _ = self._body(Request("", ({"role": "user", "content": "."},), _ONE))
+        return await self._adapted(
+            body, lambda fitting: find_model(self._client, self.name, path, fitting)
+        )
+
+    async def _adapted(
+        self, body: Mapping[str, Any], send: Callable[[Mapping[str, Any]], Awaitable[T]]
+    ) -> T:
+        """Sends a request, and again without what the server names as not accepted."""
+        while True:
+            fitting = self._adaptation.apply(body)
+            try:
+                return await send(fitting)
+            except Refused as error:
+                if not self._adaptation.learn(fitting, error.status, error.field, error.says):
+                    raise
 
     def _body(self, request: Request) -> tuple[str, dict[str, Any], Opened]:
         """Path and body of a request, and the marks of the thinking that its prompt ends in."""

@@ -7,6 +7,7 @@ request is retried. A server that does not return the log-probabilities of a pro
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -151,6 +152,51 @@ def scored(answer: Any, tokens: int, count: int, seconds: float) -> Completion:
         greedy = greedy and value >= max(others, default=value)
     read, _ = _usage(answer)
     return Completion("", prompt_tokens=read, seconds=seconds, logprob=total, greedy=greedy)
+
+
+def assembled(stream: bytes) -> dict[str, Any]:
+    """The answer that a stream of events adds up to, for gateways that always stream.
+
+    Raises:
+        Unusable: It reports an error, or ends before the answer does.
+    """
+    texts: dict[str, list[str]] = {}
+    found: dict[str, Any] = {"choices": []}
+    chat, reason, ended = True, None, False
+    for line in stream.decode("utf-8", "replace").splitlines():
+        name, _, data = line.partition(":")
+        if name.strip() != "data" or not data.strip():
+            continue
+        if data.strip() == "[DONE]":
+            ended = True
+            break
+        event = json.loads(data)
+        if not isinstance(event, Mapping):
+            continue
+        if event.get("error"):
+            raise Unusable(f"a stream with an error ({str(event['error'])[:200]})")
+        if isinstance(event.get("usage"), Mapping):
+            found["usage"] = event["usage"]
+        choices = event.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        if not isinstance(choice, Mapping):
+            continue
+        chat = "text" not in choice
+        part = (choice.get("delta") or choice.get("message") or {}) if chat else choice
+        for field, text in part.items() if isinstance(part, Mapping) else ():
+            if field in _WRITTEN and isinstance(text, str):
+                texts.setdefault(field, []).append(text)
+        reason = choice.get("finish_reason") or reason
+    if not ended and reason is None:
+        raise Unusable("a stream that ends before the answer does")
+    written = {field: "".join(parts) for field, parts in texts.items()}
+    message = {"message": {"content": None, **written}} if chat else {"text": "", **written}
+    found["choices"] = [{**message, "finish_reason": reason}]
+    return found
+
+
+_WRITTEN = ("content", "refusal", "reasoning_content", "reasoning", "text")
+"""Fields of a stream's events that hold text."""
 
 
 def _usage(answer: Mapping[str, Any]) -> tuple[int, int]:

@@ -1,0 +1,270 @@
+"""Servers that do not accept a field: learned from, told once, recorded; streams and proxies."""
+
+import json
+
+import pytest
+from misbehaving_server import MisbehavingServer, reply_with
+
+from redone.harness.cli import main
+from redone.harness.models.endpoint import EndpointModel, EndpointOptions
+from redone.harness.models.endpoint.adapt import folded
+from redone.harness.models.endpoint.client import Refused, is_loopback, proxy_of
+from redone.harness.models.loading import checked_args
+from redone.tasks.errors import RedoneError
+from redone.tasks.schema import Request, Settings
+
+QUICK = {"timeout": 2.0, "back_off": 0.005, "patience": 5.0}
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture(autouse=True)
+def somewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("REDONE_API_KEY", "OPENAI_API_KEY", "REDONE_DATA", *PROXIES):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+CHAT = ({"role": "system", "content": "Be short."}, {"role": "user", "content": "Say it."})
+SAMPLED = Settings(max_tokens=7, stop=("\n",), temperature=0.7, top_p=0.9)
+
+
+def refusing(*fields, message="Unsupported parameter: '{}' is not supported.", **error):
+    """A server's answer: 400 while a request has one of these fields."""
+
+    def answer(body):
+        for field in fields:
+            has = any(m["role"] == "system" for m in body.get("messages", ()))
+            if field in body or (field == "system" and has):
+                return 400, {"error": {"message": message.format(field), **error}}
+        return 200, reply_with("first line\nsecond line")
+
+    return answer
+
+
+def ask(server, count=3, settings=SAMPLED, **options):
+    """The answers of a model on a server, the bodies that it accepted, and its environment."""
+    arguments = options.pop("chat_template_args", None)
+    made = EndpointOptions(**QUICK | options)
+    model = EndpointModel("tiny", server.url, chat_template_args=arguments, options=made)
+    try:
+        requests = [Request(f"{n}", CHAT, settings, seed=n) for n in range(count)]
+        return [c.text for _, c in model.run(requests)], model.environment()
+    finally:
+        model.close()
+
+
+@pytest.mark.parametrize(
+    "field", ["temperature", "stop", "seed", "top_p", "chat_template_kwargs", "system"]
+)
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Unsupported parameter: '{}' is not supported with this model.",
+        "Unrecognized request argument supplied: {}",
+        "{}: Extra inputs are not permitted (message 1)",
+    ],
+)
+def test_what_is_named_is_left_out_and_recorded(field, message, caplog):
+    if field == "system":
+        message = "Unsupported value: 'messages[0].role' does not support 'system'."
+    with MisbehavingServer(answer=refusing(field, message=message)) as server:
+        texts, environment = ask(server, chat_template_args={"style": "brief"})
+    assert texts == ["first line"] * 3  # stop texts act, whether or not the server takes them
+    assert list(environment["left_out"]) == [field]
+    assert len([r for r in caplog.records if "does not accept" in r.message]) == 1
+    accepted = server.bodies[-1]
+    kept = {"temperature", "stop", "seed", "top_p", "chat_template_kwargs", "max_tokens"} - {field}
+    assert kept <= accepted.keys() and field not in accepted
+    system = "Be short." in json.dumps(accepted["messages"])
+    assert system, "the system text is never lost"
+
+
+def test_several_fields_one_after_the_other():
+    fields = ("temperature", "top_p", "stop", "seed", "max_tokens", "system")
+    answer = refusing(*fields, message="{}: this role or field is not allowed")
+    with MisbehavingServer(answer=answer) as server:
+        texts, environment = ask(server)
+    assert set(environment["left_out"]) == set(fields)
+    assert texts == ["first line"] * 3
+    assert server.bodies[-1].keys() == {"model", "messages", "max_completion_tokens"}
+    assert server.bodies[-1]["max_completion_tokens"] == 7
+    assert server.bodies[-1]["messages"] == [{"role": "user", "content": "Be short.\n\nSay it."}]
+
+
+def test_the_place_that_an_error_names_counts_first():
+    def answer(body):
+        if "seed" in body:
+            detail = [{"loc": ["body", "seed"], "msg": "Extra inputs; temperature is fine"}]
+            return 422, {"detail": detail}
+        return 200, reply_with("yes")
+
+    with MisbehavingServer(answer=answer) as server:
+        _, environment = ask(server)
+    assert list(environment["left_out"]) == ["seed"]
+
+    with MisbehavingServer(
+        answer=refusing("stop", message="no temperature", param="stop")
+    ) as server:
+        _, environment = ask(server)
+    assert list(environment["left_out"]) == ["stop"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "This model's maximum context length is 4096 tokens; reduce max_tokens.",
+        "max_tokens is too large: 7. This model supports at most 4.",
+        "The system is out of order",
+        "Invalid model",
+        "messages must not be empty",
+    ],
+)
+def test_other_rejections_end_the_run(error):
+    with (
+        MisbehavingServer(answer=lambda body: (400, {"error": {"message": error}})) as server,
+        pytest.raises(Refused, match="rejects a request"),
+    ):
+        ask(server)
+    assert {"temperature", "stop", "max_tokens", "messages"} <= server.bodies[-1].keys()
+
+
+def test_a_limit_is_never_left_out_and_an_own_field_neither():
+    with (
+        MisbehavingServer(answer=refusing("max_tokens", "max_completion_tokens")) as server,
+        pytest.raises(Refused, match="max_completion_tokens"),
+    ):
+        ask(server)
+    with (
+        MisbehavingServer(answer=refusing("seed")) as server,
+        pytest.raises(Refused, match="seed"),
+    ):
+        ask(server, extra_body={"seed": 4})
+
+
+def test_fields_to_leave_out_from_the_start():
+    with MisbehavingServer() as server:
+        _, environment = ask(server, drop=["temperature", "stop", "system"])
+    assert set(environment["left_out"]) == {"temperature", "stop", "system"}
+    assert not {"temperature", "stop"} & server.bodies[0].keys()
+    assert [m["role"] for m in server.bodies[0]["messages"]] == ["user"]
+    with pytest.raises(RedoneError, match="messages"):
+        checked_args(EndpointOptions, "endpoint", {"drop": ["messages"]})
+
+
+def test_system_texts_are_folded_into_the_first_turn_of_the_user():
+    user, reply = {"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}
+    system = {"role": "system", "content": "s"}
+    assert folded([system, user, reply, user]) == [{**user, "content": "s\n\nu"}, reply, user]
+    assert folded([user]) == [user]
+    assert folded([system]) == [{"role": "user", "content": "s"}]
+
+
+def test_a_run_records_what_was_left_out(tmp_path):
+    command = ["--backend", "endpoint", "--model", "tiny", "--output", "run", "--limit", "3"]
+    command += ["--tasks", "sns_mini/gender", "--backend-args", json.dumps(QUICK)]
+    with MisbehavingServer(answer=refusing("temperature")) as server:
+        assert main([*command, "--base-url", server.url]) == 0
+    run = json.loads((tmp_path / "run/run.json").read_text())
+    assert "samples as it does by itself" in run["environment"]["left_out"]["temperature"]
+
+
+# --- streams -------------------------------------------------------------------------------------
+
+
+def stream(*events, done=True):
+    lines = [f"data: {json.dumps(event)}\n\n" for event in events]
+    return "".join([": keep-alive\n\n", *lines, *(["data: [DONE]\n\n"] if done else [])]).encode()
+
+
+def chunk(finish=None, **delta):
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+
+def test_a_gateway_that_always_streams_is_read():
+    usage = {"usage": {"prompt_tokens": 11, "completion_tokens": 4}, "choices": []}
+    events = [
+        chunk(role="assistant"),
+        chunk(reasoning_content="hmm \ud83d"),
+        chunk(content="one "),
+        chunk(content="answer\nmore"),
+        chunk(finish="stop"),
+        usage,
+    ]
+    with MisbehavingServer(answer=lambda body: (200, stream(*events))) as server:
+        options = EndpointOptions(**QUICK)
+        model = EndpointModel("tiny", server.url, options=options)
+        request = Request("1", CHAT, Settings(max_tokens=7, stop=("\n",)))
+        ((_, found),) = model.run([request])
+        model.close()
+    assert (found.text, found.prompt_tokens, found.tokens) == ("one answer", 11, 4)
+    assert found.thinking == "hmm \ufffd"  # a lone surrogate goes no further
+    json.dumps(found.thinking).encode()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        stream(chunk(content="never to be seen"), done=False),
+        stream({"error": {"message": "overloaded"}}),
+        stream(chunk(content="x"))[:30],
+    ],
+)
+def test_a_stream_that_breaks_off_is_tried_again(broken):
+    replies = [broken]
+
+    def answer(body):
+        return 200, replies.pop() if replies else reply_with("whole")
+
+    with MisbehavingServer(answer=answer) as server:
+        texts, _ = ask(server, count=1)
+    assert texts == ["whole"]
+
+
+# --- proxies -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "nonsense://x"])
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY", "all_proxy"])
+def test_a_server_on_this_machine_is_asked_directly(proxy, variable, monkeypatch):
+    monkeypatch.setenv(variable, proxy)
+    with MisbehavingServer() as server:
+        texts, _ = ask(server, count=1)
+    assert len(texts) == 1
+
+
+def test_a_proxy_that_fails_is_named_without_its_password(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://me:secret@127.0.0.1:9")
+    with pytest.raises(RedoneError, match=r"through the proxy http://127.0.0.1:9 ") as told:
+        EndpointModel("tiny", "http://models.example/v1", options=EndpointOptions(**QUICK))
+    assert "secret" not in str(told.value) and "HTTP_PROXY" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "told"), [("socks5://127.0.0.1:9", "SOCKS|socks"), ("nonsense://x:1", "nonsense")]
+)
+def test_a_proxy_that_cannot_be_used_is_one_line(proxy, told, monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(RedoneError, match=told) as error:
+        EndpointModel("tiny", "http://models.example/v1", options=EndpointOptions(**QUICK))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("http://127.0.0.1:8/v1", True),
+        ("http://127.8.9.1/v1", True),
+        ("http://localhost:8000/v1", True),
+        ("http://[::1]:8/v1", True),
+        ("http://10.0.0.1/v1", False),
+        ("https://localhost.example/v1", False),
+    ],
+)
+def test_what_is_on_this_machine(url, local, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://p:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://p:1")
+    assert is_loopback(url) == local
+    assert (proxy_of(url) is None) == local
+    monkeypatch.setenv("NO_PROXY", "*")
+    assert proxy_of(url) is None
