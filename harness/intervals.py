@@ -65,7 +65,9 @@ class Figure:
         """A figure that is a function of sums."""
         total, count = sums.total, len(sums.clusters)
         with np.errstate(all="ignore"):
-            value = float(metric.from_sums(total))
+            point, value = metric.point(total), float(metric.from_sums(total))
+            # Where authors print a figure although it is undefined (nothing could be read).
+            value = point if math.isnan(value) else value
             left_out = leave_one_out(sums, metric.from_sums)
             kept = left_out[~np.isnan(left_out)]
             middle = kept.mean() if len(kept) else value
@@ -73,7 +75,7 @@ class Figure:
             pulls = np.nan_to_num((middle - left_out) * (count - 1) / count)
             trials = metric.rests_on(total) if metric.rests_on else count
         return cls(
-            metric.point(total),
+            point,
             value,
             sums.clusters,
             pulls,
