@@ -286,8 +286,8 @@ class TestUndecided:
                 ("middling", spoiled(("ner", "gender", "chlw", "query_gen", "single"), 3)),
             )
         ]
-        text = gate(*less, other={"role": "domain", "margin": 8.0}).reasons[0]
-        assert "without --limit" in text
+        text = gate(*less, other={"role": "domain", "margin": 13.5}).reasons[0]
+        assert "would settle" in text and "without --limit" in text
         half = gate(gold, middling, other={"role": "domain", "margin": 9.0}, partition="gate")
         assert half.outcome == "undecided"
 
