@@ -193,7 +193,7 @@ BESIDE = ("with standard errors: covered, %", "width")
 
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    p.add_argument("--runs", type=int, default=4000, help="simulated runs per case (default 4000)")
+    p.add_argument("--runs", type=int, default=1000, help="simulated runs per case (default 1000)")
     p.add_argument("--tiny", action="store_true", help="a few runs per case, nothing written")
     options = p.parse_args()
     rows = []
