@@ -28,7 +28,7 @@ import numpy as np
 from ..tasks.schema import Metric
 from .stats import Sums, leave_one_out
 
-STEPS = 2_000
+STEPS = 1_000
 """Steps in which the score statistic is shared out among the tasks of a mean."""
 
 LEVEL = 0.95
@@ -65,7 +65,9 @@ class Figure:
         """A figure that is a function of sums."""
         total, count = sums.total, len(sums.clusters)
         with np.errstate(all="ignore"):
-            value = float(metric.from_sums(total))
+            point, value = metric.point(total), float(metric.from_sums(total))
+            # Where authors print a figure although it is undefined (nothing could be read).
+            value = point if math.isnan(value) else value
             left_out = leave_one_out(sums, metric.from_sums)
             kept = left_out[~np.isnan(left_out)]
             middle = kept.mean() if len(kept) else value
@@ -73,7 +75,7 @@ class Figure:
             pulls = np.nan_to_num((middle - left_out) * (count - 1) / count)
             trials = metric.rests_on(total) if metric.rests_on else count
         return cls(
-            metric.point(total),
+            point,
             value,
             sums.clusters,
             pulls,
@@ -180,17 +182,18 @@ def interval(
     if any(math.isnan(figure.value) or not len(figure.clusters) for figure in figures):
         return UNDEFINED
     quantile = NormalDist().inv_cdf(0.5 + level / 2) ** 2
-    grid = np.linspace(0, quantile * _inflation(figures, weights), STEPS + 1)
+    steps = STEPS if len(figures) > 1 else 1
+    grid = np.linspace(0, quantile * _inflation(figures, weights), steps + 1)
     ends = []
     for up in (False, True):
         parts = [figure.at(grid, up) for figure in figures]
         if forms:
             parts = [form(part) for form, part in zip(forms, parts, strict=True)]
         start = sum(w * part[0] for w, part in zip(weights, parts, strict=True))
-        steps = [w * _falling(np.abs(np.diff(p))) for w, p in zip(weights, parts, strict=True)]
+        moves = [w * _falling(np.abs(np.diff(p))) for w, p in zip(weights, parts, strict=True)]
         # Sharing out the statistic step by step where it moves the sum most is optimal, because
         # each part moves less and less.
-        moved = np.partition(np.concatenate(steps), -STEPS)[-STEPS:].sum()
+        moved = np.partition(np.concatenate(moves), -steps)[-steps:].sum()
         ends.append(float(start + moved if up else start - moved))
     lowest = sum(w * f.lowest for w, f in zip(weights, figures, strict=True))
     highest = sum(w * f.highest for w, f in zip(weights, figures, strict=True))

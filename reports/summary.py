@@ -243,7 +243,8 @@ def provenance(report: ReportRuns, command: Sequence[str]) -> Provenance:
         policy=json.dumps(policy.model_dump(mode="json"), indent=2, ensure_ascii=False),
         method=(
             f"Paired bootstrap over clusters, {policy.resamples:,} resamples, seed {policy.seed}; "
-            f"{100 * (1 - 2 * policy.level):g} % intervals for changes, 95 % intervals for scores; "
+            f"{100 * (1 - 2 * policy.level):g} % intervals for changes (of rows that decide, the "
+            f"upper ends are corrected: {policy.correction}), 95 % intervals for scores; "
             f"{policy.scoring} scoring; partition {policy.partition}."
         ),
     )

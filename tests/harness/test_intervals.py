@@ -1,11 +1,13 @@
 """Intervals of scores: Wilson's for a proportion, and as careful for everything else."""
 
+import json
 import math
 from itertools import product
 
 import numpy as np
 import pytest
 
+from redone.harness.diagnosis.cli import main
 from redone.harness.intervals import Figure, interval
 from redone.harness.stats import Sums, wilson_interval
 from redone.tasks.metrics.classification import ACCURACY, INFORMEDNESS, MACRO_F1, MICRO_F1, counts
@@ -195,3 +197,30 @@ def test_no_interval_leaves_the_range_or_is_a_point(seed):
 
 def test_nothing_scored_has_no_interval():
     assert all(math.isnan(x) for x in interval([right(3, 4), right(0, 0)], [0.5, 0.5]))
+
+
+# --- whole runs ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name, spoil", [("gold", None), ("refused", "I cannot tell.")])
+def test_no_row_of_a_run_is_certain(scripted_run, name, spoil):
+    run = scripted_run(name, lambda task, sample: spoil)
+    results = json.loads((run / "results.json").read_text("utf-8"))
+    rows = [row for role in results["tables"].values() for row in role]
+    rows += [s for task in results["tasks"].values() for s in task["scorings"].values()]
+    assert {row["score"] is None for row in rows} == {False}
+    for row in rows:
+        assert 0 <= row["low"] <= row["score"] <= row["high"] <= 100
+        assert row["high"] - row["low"] > 1
+    # One rule, also for the diagnosis.
+    assert main([str(run), "--partition", "all"]) == 0
+    found = json.loads((run / "diagnosis.json").read_text("utf-8"))
+    for task, own in found["tasks"].items():
+        ours = results["tasks"][task]["scorings"]["corrected"]
+        assert own["score"]["low"] == pytest.approx(ours["low"])
+        assert own["score"]["high"] == pytest.approx(ours["high"])
+    for capability in found["capabilities"]:
+        skill = capability["skill"]
+        assert 0 <= skill["low"] <= skill["value"] <= skill["high"] <= 100
+        # All of it below chance is no skill, for certain.
+        assert skill["high"] > skill["low"] or skill["high"] == 0
