@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 _LORA = re.compile(r"(.+)\.lora_(embedding_)?([AB])(\.weight)?")
-_WHOLE = re.compile(r"(.+?)(\.base_layer|\.modules_to_save)?\.weight")
+_WHOLE = re.compile(r"(.+?)(\.base_layer|\.modules_to_save|\.original_module)?\.weight")
 _PREFIX = "base_model.model."
 
 
@@ -139,9 +139,9 @@ def _refuse_incomplete(adapted: Any, files: ModelFiles) -> None:
 
     folder = _adapter(files)
     wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
-    given = set(
-        load_peft_weights(str(folder), device="cpu", use_safetensors=not files.adapter_pickled)
-    )
+    # PEFT may store a whole layer twice, once under the name that it has in memory.
+    names = load_peft_weights(str(folder), device="cpu")
+    given = {name.replace(".modules_to_save.", ".") for name in names}
     faults = {"missing": wanted - given, "unexpected": given - wanted - set(adapted.state_dict())}
     told = [f"{kind} {', '.join(sorted(n)[:3])}" for kind, n in faults.items() if n]
     if told:

@@ -23,6 +23,8 @@ _OTHER_SENSES = re.compile(
     r"(^|[._])(vision|visual|vit|vpm|image|audio|speech|video|multi_modal|mm|projector|talker)"
 )
 """Parts of a model of text and more that its text-only class leaves out."""
+_DRAFTS = re.compile(r"(^|\.)mtp(_layers)?\.")
+"""Layers for multi-token prediction, which drafts tokens ahead: answers are the same without."""
 _SHOWN = 3
 
 
@@ -72,6 +74,7 @@ def refuse_incomplete(path: str, config: Any, model: Any, found: Mapping[str, It
     layers = {name for name, _ in model.named_modules()}
     missing = [k for k in found["missing_keys"] if not _BUFFERS.search(k)]
     unexpected = [k for k in found["unexpected_keys"] if not _own_buffer(k, blocks)]
+    unexpected = [k for k in unexpected if not _drafts(k, config.get_text_config())]
     if config.get_text_config() is not config:
         unexpected = [k for k in unexpected if not _OTHER_SENSES.search(k)]
     if getattr(config, "quantization_config", None) is not None:  # scales and zero points of layers
@@ -95,6 +98,17 @@ def refuse_incomplete(path: str, config: Any, model: Any, found: Mapping[str, It
         f"config.json describes: {'; '.join(faults)}. Save the whole model with its head "
         "(`AutoModelForCausalLM` in transformers), or correct config.json."
     )
+
+
+def _drafts(name: str, config: Any) -> bool:
+    """Whether a weight is of a layer behind the last that only drafts tokens."""
+    if _DRAFTS.search(name):
+        return True
+    layers, drafts = (
+        getattr(config, n, None) or 0 for n in ("num_hidden_layers", "num_nextn_predict_layers")
+    )
+    found = re.search(r"(^|\.)layers\.(\d+)\.", name)
+    return found is not None and layers <= int(found[2]) < layers + drafts
 
 
 def _own_buffer(name: str, blocks: set[str]) -> bool:

@@ -166,6 +166,7 @@ def test_a_shard_that_is_not_there(tiny_model, tmp_path):
         ("qwen2", {"lm_head.weight": (260, 32)}),  # tied, stored twice
         ("llama", {"model.layers.0.self_attn.rotary_emb.inv_freq": (4,)}),
         ("gpt2", {"transformer.h.0.attn.bias": (1, 1, 8, 8), "h.1.attn.masked_bias": ()}),
+        ("mistral", {"model.mtp.0.proj.weight": (8, 8)}),  # multi-token prediction
     ],
 )
 def test_tied_weights_and_old_buffers_are_no_fault(tiny_model, tmp_path, kind, names):
@@ -178,6 +179,11 @@ def test_tied_weights_and_old_buffers_are_no_fault(tiny_model, tmp_path, kind, n
             weights["lm_head.weight"] = weights["model.embed_tokens.weight"].clone()
 
     assert load(changed(tiny_model(kind), tmp_path / "m", change)) is not None
+
+
+def test_layers_that_only_draft_tokens_are_no_fault(tiny_model, tmp_path):
+    fewer = {"num_hidden_layers": 2, "num_nextn_predict_layers": 1}
+    assert load(changed(tiny_model("llama"), tmp_path / "m", **fewer)) is not None
 
 
 def test_a_tied_model_that_stores_its_head_only(tiny_model, tmp_path):
