@@ -18,6 +18,9 @@ from typing import Any
 import numpy as np
 
 from ..tasks.errors import MissingData, RedoneError
+from .machine import is_out_of_memory
+from .models.base import first_line
+from .models.files import refuse_pointers
 
 _KNOWN_MODULES = {"Transformer", "Pooling", "Normalize"}
 _POOLING = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
@@ -62,6 +65,7 @@ class FolderEmbedder:
             )
         if not (self._folder / "config.json").is_file():
             raise MissingData(f"{self._folder} has no config.json: it is no model folder.")
+        refuse_pointers(self._folder)
         self._weights = sorted(p for name in _WEIGHTS for p in self._folder.glob(name))
         if not self._weights:
             raise MissingData(f"{self._folder} holds no weights ({', '.join(_WEIGHTS)}).")
@@ -112,19 +116,47 @@ class FolderEmbedder:
             else:
                 mask = inputs["attention_mask"].unsqueeze(-1).float()
                 pooled = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
-            return torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
+            vectors = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
+        if not np.isfinite(vectors).all():
+            raise RedoneError(
+                f"The vectors of {self._folder} are not finite (NaN or infinite): its weights are "
+                "damaged. Get the model again."
+            )
+        return vectors
 
     @cached_property
     def _model(self) -> tuple[Any, Any]:
+        from safetensors import SafetensorError
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
 
         shown = logging.is_progress_bar_enabled()
         logging.disable_progress_bar()
         tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        model = AutoModel.from_pretrained(self._folder, local_files_only=True)
-        if shown:
-            logging.enable_progress_bar()
+        loud = logging.get_verbosity()
+        logging.set_verbosity_error()  # its report of the weights is a table; ours is an error
+        try:
+            model, found = AutoModel.from_pretrained(
+                self._folder,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise RedoneError(f"{self._folder} cannot be loaded: {first_line(error)}.") from error
+        finally:
+            logging.set_verbosity(loud)
+            if shown:
+                logging.enable_progress_bar()
+        # The pooler and heads are not used.
+        missing = {*found["missing_keys"], *(name for name, _, _ in found["mismatched_keys"])}
+        if lacking := sorted(name for name in missing if "pooler" not in name):
+            raise RedoneError(
+                f"{self._folder} does not hold the weights that its config.json describes: missing "
+                f"{', '.join(lacking[:3])}. They would be random; get the model again."
+            )
         return tokenizer, model.to(self._device).eval()
 
     @cached_property

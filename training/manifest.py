@@ -45,18 +45,25 @@ class OutputFile(BaseModel):
     Attributes:
         sha256: Of its content.
         bytes: Its size.
-        modified: In nanoseconds; a file with the same size and time is not hashed again.
+        modified, changed: Times of content and inode, in nanoseconds; a file with the same size and
+            times is not hashed again. Tools that copy a file keep the first one only.
     """
 
     sha256: str
     bytes: int
     modified: int
+    changed: int = 0
 
     @classmethod
     def of(cls, path: Path) -> OutputFile:
         """A file as it is now."""
         status = path.stat()
-        return cls(sha256=digest_of_file(path), bytes=status.st_size, modified=status.st_mtime_ns)
+        return cls(
+            sha256=digest_of_file(path),
+            bytes=status.st_size,
+            modified=status.st_mtime_ns,
+            changed=status.st_ctime_ns,
+        )
 
 
 class StepRecord(BaseModel):
@@ -288,7 +295,8 @@ class Manifest:
                     f"{path}, made by step {step}, no longer exists.\n{self._way_out(step)}"
                 )
             status = path.stat()
-            if (status.st_size, status.st_mtime_ns) == (then.bytes, then.modified):
+            now_is = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            if now_is == (then.bytes, then.modified, then.changed):
                 continue
             if (now := digest_of_file(path)) != then.sha256:
                 raise StepChanged(

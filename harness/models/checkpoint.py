@@ -1,25 +1,21 @@
-"""A model on disk: its tokenizer, its limits, its weights, and a LoRA adapter on top of them.
-
-An adapter's (Hu et al. 2021) configuration names its base by a path or a name that may not exist on
-this machine, and says nothing of the base's content. What can be known is compared: layers and
-shapes.
-"""
+"""A model on disk: its tokenizer, its limits, its weights, and a LoRA adapter on top of them."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import re
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...tasks.errors import RedoneError, UnknownName
 from ...tasks.schema import Request, Settings
+from ..machine import is_out_of_memory
+from .adapters import merge_adapter, rows_of_adapter
 from .base import Thinking, check_thinking, first_line
-from .files import Trust, adapter_config, model_files
+from .files import Trust, model_files
+from .intact import refuse_incomplete, refuse_other_kinds
 from .output import Answer, Opened
 from .rendering import Renderer
 
@@ -85,9 +81,13 @@ class Checkpoint:
                 f"{path} holds a model or tokenizer that transformers cannot read: "
                 f"{first_line(error)}.{_CODE if not trust.code else ''}"
             ) from error
-        if files.adapter is not None:
-            _refuse_other_base(files.adapter, self.config, str(files.folder), trust.code)
+        refuse_other_kinds(path, self.config)
         text = self.config.get_text_config()
+        self.rows: int | None = getattr(text, "vocab_size", None)
+        """Tokens that the model's embedding knows: ids from 0 to one less."""
+        if files.adapter is not None:
+            own_rows = rows_of_adapter(files, self.config)
+            self.rows = own_rows or self.rows
         own = getattr(text, "dtype", None) or torch.float32
         self.dtype: torch.dtype = getattr(torch, dtype) if dtype != "auto" else own
         self.positions = _positions(text)
@@ -104,8 +104,9 @@ class Checkpoint:
 
     @property
     def pad(self) -> int:
-        """The padding token; it is always masked, so any will do."""
-        return self.tokenizer.pad_token_id or 0
+        """The padding token; it is always masked, so any that the model knows will do."""
+        own = self.tokenizer.pad_token_id or 0
+        return own if self.rows is None or own < self.rows else 0
 
     @property
     def eos(self) -> frozenset[int]:
@@ -129,40 +130,65 @@ class Checkpoint:
 
         try:
             model = self._weights()
-        except (ValueError, OSError, KeyError, ImportError, SafetensorError) as error:
+        except (ValueError, OSError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+            if is_out_of_memory(error):
+                raise
             raise RedoneError(
                 f"{self.files.path} cannot be loaded as a causal language model: "
                 f"{first_line(error)}."
                 f"{_QUANTIZED.format(self.quantized) if self.quantized else ''}"
             ) from error
         if self.files.adapter is not None:
-            model = _merge_adapter(model, self.files.adapter)
+            model = merge_adapter(model, self.files, self.rows)
         if not self.quantized:
             model.to(self.device)  # type: ignore[arg-type]
         return model.eval()
 
     def _weights(self) -> PreTrainedModel:
         """The model without an adapter."""
+        # Quantised weights cannot be moved once they are loaded.
+        model = self._filled({"device_map": {"": self.device}} if self.quantized else {})
+        if self.files.gguf:
+            # These two claim that the weights are quantized, which they no longer are.
+            model.hf_quantizer = None
+            model.config.__dict__.pop("quantization_config", None)
+        return model
+
+    def check_names(self) -> None:
+        """Compare names and shapes of the weights with the architecture's, without reading them.
+
+        For a backend that loads the weights itself. Quantized ones are left to it.
+
+        Raises:
+            RedoneError: Weights are missing, unexpected or of another shape.
+        """
+        if not self.quantized:
+            self._filled({"device_map": "meta"})
+
+    def _filled(self, place: Mapping[str, Any]) -> Any:
+        """The model with all its weights on a device, none of them missing or left over."""
         from transformers import AutoModelForCausalLM
         from transformers.utils import logging
 
         # transformers' progress bars would interrupt ours; that of GGUF files cannot be disabled.
         logging.disable_progress_bar()
         silence = io.StringIO() if self.files.gguf else sys.stderr
-        # Quantised weights cannot be moved once they are loaded.
-        place = {"device_map": {"": self.device}} if self.quantized else {}
-        with contextlib.redirect_stderr(silence):
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                self.folder,
-                dtype=self.dtype,
-                use_safetensors=not self.files.pickled,
-                **self._reading,
-                **place,
-            )
-        if self.files.gguf:
-            # These two claim that the weights are quantized, which they no longer are.
-            model.hf_quantizer = None
-            model.config.__dict__.pop("quantization_config", None)
+        loud = logging.get_verbosity()
+        logging.set_verbosity_error()  # its report of the weights is a table; ours is an error
+        try:
+            with contextlib.redirect_stderr(silence):
+                model, found = AutoModelForCausalLM.from_pretrained(
+                    self.folder,
+                    dtype=self.dtype,
+                    use_safetensors=not self.files.pickled,
+                    output_loading_info=True,
+                    ignore_mismatched_sizes=True,
+                    **self._reading,
+                    **place,
+                )
+        finally:
+            logging.set_verbosity(loud)
+        refuse_incomplete(self.files.path, self.config, model, found)
         return model
 
     def _context(self) -> tuple[int | None, str]:
@@ -224,6 +250,7 @@ class LocalModel:
             chat_template,
             thinking_marks,
         )
+        self._renderer.rows = self._checkpoint.rows
         self.context: int | None = context or self._checkpoint.context
         self.context_from = "--backend-args" if context else self._checkpoint.context_from
         if context and context > (most := self._checkpoint.positions or context):
@@ -288,112 +315,3 @@ def _device(device: str | None) -> torch.device:
             f"{', cuda' if torch.cuda.is_available() else ''}."
         ) from error
     return chosen
-
-
-_LORA = re.compile(r"(.+)\.lora_(embedding_)?([AB])(\.weight)?")
-_WHOLE = re.compile(r"(.+?)(\.base_layer|\.modules_to_save)?\.weight")
-_PREFIX = "base_model.model."
-
-
-def _refuse_other_base(folder: Path, config: Any, base: str, code: bool) -> None:
-    """Raise if an adapter does not belong to its base; compares layers and shapes, loads neither.
-
-    Args:
-        folder: Of the adapter; pickled weights are not checked here.
-        config: Of the base, transformers' own.
-        base: Path of the base, for the message.
-        code: Whether the base brings its own code.
-    """
-    shapes = _shapes(folder)
-    if not shapes:
-        return
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=code)
-    have = {
-        name: tuple(weight.shape)
-        for name, module in model.named_modules()
-        if isinstance(weight := getattr(module, "weight", None), torch.Tensor)
-    }
-    difference = _difference(shapes, have) or _without_weights(folder, shapes, have)
-    if difference:
-        named = adapter_config(folder).get("base_model_name_or_path")
-        raise RedoneError(
-            f"The adapter {str(folder)!r} does not fit {base!r}: {difference}. It was made for "
-            f"another base{f', {named!r}' if named else ''}: give that as --base."
-        )
-
-
-def _merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    """The model with the adapter merged into its weights; not merged where they are quantized."""
-    try:
-        from peft import PeftModel
-    except ImportError:
-        raise RedoneError(
-            "Adapters need PEFT, which is not installed: pip install peft. Or merge the adapter "
-            "where it was made, and give the merged model."
-        ) from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # from PEFT about transformers
-            adapted: Any = PeftModel.from_pretrained(model, folder)
-            if getattr(model.config, "quantization_config", None) is not None:
-                return adapted.get_base_model()
-            return adapted.merge_and_unload(safe_merge=True)
-    except (ValueError, RuntimeError, KeyError, OSError, TypeError) as error:
-        raise RedoneError(
-            f"The adapter {str(folder)!r} cannot be loaded: {first_line(error)}."
-        ) from error
-
-
-def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Shapes of an adapter's tensors by name, read from the files' headers."""
-    from safetensors import SafetensorError, safe_open
-
-    shapes = {}
-    for path in sorted(folder.glob("adapter_model*.safetensors")):
-        try:
-            with safe_open(path, framework="numpy") as file:
-                for name in file.keys():  # noqa: SIM118 (no mapping)
-                    shapes[name.removeprefix(_PREFIX)] = tuple(file.get_slice(name).get_shape())
-        except (SafetensorError, OSError) as error:
-            raise RedoneError(f"{path} cannot be read: {error}.") from None
-    return shapes
-
-
-def _difference(
-    shapes: Mapping[str, Sequence[int]], have: Mapping[str, Sequence[int]]
-) -> str | None:
-    """The first of an adapter's tensors that does not fit the base."""
-    for name, shape in shapes.items():
-        if found := _LORA.fullmatch(name):
-            # A is [rank, in], B is [out, rank]: the base must have the size that is not the rank.
-            layer, size = found[1], shape[1 if found[3] == "A" else 0]
-        elif (found := _WHOLE.fullmatch(name)) and ".lora_" not in name:
-            layer, size = found[1], None
-        else:
-            continue
-        if layer not in have:
-            return f"the base has no layer {layer}"
-        own = have[layer]
-        if tuple(shape) != tuple(own) if size is None else size not in own:
-            theirs, ours = ("x".join(map(str, dims)) for dims in (shape, own))
-            return f"{name} is {theirs}, the base's {layer} is {ours}"
-    return None
-
-
-def _without_weights(
-    folder: Path, shapes: Mapping[str, Sequence[int]], have: Mapping[str, Sequence[int]]
-) -> str | None:
-    """A layer of the base for which the adapter has no weights, though it should."""
-    config = adapter_config(folder)
-    targets = config.get("target_modules")
-    by_name = isinstance(targets, list) and not any("." in str(t) for t in targets)
-    if not by_name or config.get("layers_to_transform") or config.get("exclude_modules"):
-        return None
-    adapted = {found[1] for name in shapes if (found := _LORA.fullmatch(name))}
-    kinds = {re.sub(r"\d+", "*", layer) for layer in adapted}
-    missing = [n for n in have if re.sub(r"\d+", "*", n) in kinds and n not in adapted]
-    return f"it has no weights for the base's {missing[0]}" if missing else None

@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import json
 import os
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +26,8 @@ def fingerprint(
 ) -> str:
     """16 hex digits over weights, configuration and tokenizer files: names and contents.
 
-    The hash of each file is kept in the user's cache folder under path, size and modification time,
-    so that gigabytes of weights are read once.
+    The hash of each file is kept in the user's cache folder together with what the file system says
+    of it, so that gigabytes of weights are read once.
 
     Args:
         folder: The model's.
@@ -43,15 +44,17 @@ def fingerprint(
         files = [folder / name for name in sorted(names)]
     cache = user_cache_path("redone") / "fingerprints.json"
     known = _cached(cache)
-    before, whole = len(known), hashlib.sha256()
+    changed, whole = False, hashlib.sha256()
     for path in files:
-        status = path.stat()
-        key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
-        if key not in known:
-            with path.open("rb") as file:
-                known[key] = hashlib.file_digest(file, "sha256").hexdigest()
-        whole.update(f"{path.name}\0{known[key]}\0".encode())
-    if len(known) > before:
+        key = str(path.resolve())
+        state = _state(path)
+        if known.get(key, ("", ""))[0] != state:
+            known[key] = (state, _hash(path))
+            changed = True
+        whole.update(f"{path.name}\0{known[key][1]}\0".encode())
+        if not _settled(path, state):
+            del known[key]
+    if changed:
         # Another process may write at the same time: replace the file as a whole.
         with contextlib.suppress(OSError):
             cache.parent.mkdir(parents=True, exist_ok=True)
@@ -61,12 +64,40 @@ def fingerprint(
     return whole.hexdigest()[:16]
 
 
-def _cached(path: Path) -> dict[str, str]:
-    """Hashes by file; a cache that cannot be read is made again."""
+_SETTLED_SECONDS = 2.0
+"""A file that changed less long ago may change again within the resolution of its times."""
+
+
+def _state(path: Path) -> str:
+    """What the file system says of a file; other after every change of its content.
+
+    Size and modification time alone are not: copying tools keep the time. The time of the last
+    change of the inode is set by the kernel, and a file that replaces another has another inode.
+    """
+    status = path.stat()
+    times = f"{status.st_mtime_ns}|{status.st_ctime_ns}"
+    return f"{status.st_size}|{times}|{status.st_dev}|{status.st_ino}"
+
+
+def _settled(path: Path, state: str) -> bool:
+    """Whether a file is as it was before it was hashed, and was not changed just now."""
+    status = path.stat()
+    newest = max(status.st_mtime, status.st_ctime)
+    return _state(path) == state and abs(time.time() - newest) > _SETTLED_SECONDS
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _cached(path: Path) -> dict[str, tuple[str, str]]:
+    """State and hash by file; a cache that cannot be read, or an older one, is made again."""
     with contextlib.suppress(OSError, ValueError):
         stored = json.loads(path.read_text("utf-8"))
         if isinstance(stored, dict):
-            return stored
+            pairs = {k: v for k, v in stored.items() if isinstance(v, list) and len(v) == 2}
+            return {path: (str(state), str(digest)) for path, (state, digest) in pairs.items()}
     return {}
 
 
@@ -139,6 +170,7 @@ def model_files(path: str, trust: Trust, base: str | None = None) -> ModelFiles:
     folder = Path(path).expanduser()
     if not folder.exists():
         raise _absent(folder, path)
+    refuse_pointers(folder)
     if (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
         below = model_files(_base_of(folder, path, base), trust)
         pickled = _pickled(folder, path, trust)
@@ -163,6 +195,23 @@ def model_files(path: str, trust: Trust, base: str | None = None) -> ModelFiles:
             f"of an adapter ({ADAPTER})."
         )
     return ModelFiles(path, folder, pickled=_pickled(folder, path, trust), code=trust.code)
+
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def refuse_pointers(path: Path) -> None:
+    """Raise if a file of a model is what git has in its place until Git LFS has fetched it."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    endings = {*_SUFFIXES, *PICKLED, ".gguf", ".py"}
+    for file in files:
+        if file.suffix in endings and file.is_file():
+            with file.open("rb") as opened:
+                if opened.read(len(_POINTER)) == _POINTER:
+                    raise RedoneError(
+                        f"{file} is a pointer of Git LFS, not the file itself: run `git lfs pull` "
+                        "in the repository, or fetch the model with `hf download`."
+                    )
 
 
 def _pickled(folder: Path, path: str, trust: Trust) -> bool:

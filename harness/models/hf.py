@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...tasks.errors import RedoneError
 from ...tasks.schema import Completion, Request, Settings
 from ..machine import give_way_when_busy, is_out_of_memory
+from .batching import generate, padded, score_logits, try_batching
 from .checkpoint import LocalModel
-from .rows import Engine, Row, draw, fresh, generator, halved, summed
+from .rows import Engine, Row, check_finite, draw, fresh, generator, halved, summed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -134,7 +135,7 @@ class HfModel(LocalModel):
             model, reason = checkpoint.load(), "decoder differs"
         if size == "auto":
             size = 8 if kind == "cpu" else 64
-        return PlainEngine(model, checkpoint.pad, size, reason)
+        return PlainEngine(model, checkpoint.pad, size, reason, checkpoint.context)
 
     def _run(self, engine: Engine, window: list[Request]) -> Iterator[tuple[Request, Completion]]:
         kinds = ("generate", "loglikelihood", "rolling")
@@ -190,19 +191,31 @@ class PlainEngine:
         pad: Id that pads shorter prompts; it is masked, so any id will do.
         batch_size: Rows at a time; halved whenever memory runs out.
         reason: Why the fast engine is not used; recorded in run.json.
+        context: Tokens that prompt and answer may have together, None: any number.
+
+    Raises:
+        RedoneError: The model is no causal language model, or its logits are not finite.
     """
 
-    def __init__(self, model: PreTrainedModel, pad: int, batch_size: int, reason: str) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        pad: int,
+        batch_size: int,
+        reason: str,
+        context: int | None = None,
+    ) -> None:
         from transformers import GenerationConfig
 
         self._model, self._pad, self.batch_size, self._reason = model, pad, batch_size, reason
         # A checkpoint's recommended penalties and temperatures are no part of a request.
         model.generation_config = GenerationConfig()
-        self._no_padding = bool(getattr(model, "_is_stateful", False))
+        self._batching = try_batching(model, pad, context)
 
     def describe(self) -> dict[str, Any]:
         return {
             "path": f"plain ({self._reason})",
+            "batches": self._batching.together,
             "arithmetic": str(self._model.dtype).removeprefix("torch."),
         }
 
@@ -232,58 +245,38 @@ class PlainEngine:
             yield from batch
 
     def _take(self, waiting: list[Row]) -> list[Row]:
-        longest, batch = len(waiting[-1].ids), list[Row]()
+        batch = [waiting.pop()]
         while waiting and len(batch) < self.batch_size:
-            # Padding would change a recurrent state.
-            if self._no_padding and len(waiting[-1].ids) != longest:
+            if not self._batching.admits(batch, waiting[-1]):
                 break
             batch.append(waiting.pop())
         return batch
 
-    def _padded(self, texts: Sequence[list[int]], left: bool) -> tuple[Tensor, Tensor]:
-        """Ids and attention mask, shape [rows, longest]."""
-        import torch
-
-        width = max(map(len, texts))
-        ids = torch.full((len(texts), width), self._pad)
-        mask = torch.zeros((len(texts), width), dtype=torch.long)
-        for i, text in enumerate(texts):
-            where = slice(width - len(text), width) if left else slice(0, len(text))
-            ids[i, where] = torch.tensor(text)
-            mask[i, where] = 1
-        device = self._model.device
-        return ids.to(device), mask.to(device)
+    def _forget(self) -> None:
+        """Make the model read a short text, behind which it remembers no longer one."""
+        if self._batching.remembers:
+            score_logits(self._model, [[self._pad]], self._pad)
 
     def _generate(self, rows: list[Row]) -> None:
         import torch
-        from transformers import GenerationConfig
 
         live = [row for row in rows if row.open]
         if not live:
             return
-        ids, mask = self._padded([row.ids for row in live], left=True)
-        config = GenerationConfig(
-            max_new_tokens=max(row.answer.limit for row in live if row.answer),
-            do_sample=False,
-            use_cache=True,
-            pad_token_id=self._pad,
-        )
+        ids, mask = padded([row.ids for row in live], self._pad, self._model.device, left=True)
+        most = max(row.answer.limit for row in live if row.answer)
         with torch.inference_mode():
-            self._model.generate(  # type: ignore[operator]
-                input_ids=ids,
-                attention_mask=mask,
-                generation_config=config,
-                logits_processor=[_choose(live)],
-                stopping_criteria=[_stop(live)],
-            )
+            self._forget()
+            processors, ends = [_choose(live)], [_stop(live)]
+            generate(self._model, ids, mask, self._pad, most, processors, stopping_criteria=ends)
 
     def _score(self, rows: list[Row]) -> None:
         import torch
 
-        # The last token is only looked up: its own logits are not needed.
-        ids, mask = self._padded([row.ids[:-1] for row in rows], left=False)
         with torch.inference_mode():
-            logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+            self._forget()
+            # The last token is only looked up: its own logits are not needed.
+            logits = score_logits(self._model, [row.ids[:-1] for row in rows], self._pad)
         for i, row in enumerate(rows):
             end = len(row.ids)
             summed([row], [logits[i, end - row.scored - 1 : end - 1]])
@@ -293,6 +286,9 @@ def _choose(rows: Sequence[Row]) -> Callable[[Tensor, Tensor], Tensor]:
     """A logits processor that leaves sampling rows one token: the one that was drawn for them."""
 
     def choose(_: Tensor, scores: Tensor) -> Tensor:
+        live = [i for i, row in enumerate(rows) if row.open]
+        some = scores if len(live) == len(rows) else scores[live]
+        check_finite(some.float(), [rows[i] for i in live])
         for i, row in enumerate(rows):
             if row.source is not None and row.open:
                 token = draw(scores[i], row.request.settings, row.source)

@@ -50,16 +50,11 @@ class Packaged:
 
 def _dequantize(gguf: Path, output: Path) -> None:
     """Save a GGUF file's model and tokenizer in the layout of transformers."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from .checkpoint import Checkpoint
 
-    folder, name = str(gguf.parent), gguf.name
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name)
-    # These two claim that the weights are quantized, which they no longer are.
-    model.hf_quantizer = None
-    model.config.__dict__.pop("quantization_config", None)
-    model.save_pretrained(output)
-    tokenizer.save_pretrained(output)
+    source = Checkpoint(str(gguf), "float32", "cpu")
+    source.load().save_pretrained(output)
+    source.tokenizer.save_pretrained(output)
 
 
 def _nltk(folder: Path, output: Path) -> None:

@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from ...tasks.errors import RedoneError
 from ...tasks.schema import Message, Request, Settings
 from .base import Thinking
 from .chat_template import ChatTemplate
@@ -62,6 +63,9 @@ class Renderer:
     Raises:
         RedoneError: The chat template cannot be chosen.
     """
+
+    rows: int | None = None
+    """Tokens that the model's embedding knows, where that is known: others are an error."""
 
     def __init__(
         self,
@@ -294,7 +298,20 @@ class Renderer:
 
     def _ids(self, texts: list[str], special: bool) -> list[list[int]]:
         # verbose=False: the harness reports prompts beyond the context, not the tokenizer.
-        return self.tokenizer(texts, add_special_tokens=special, verbose=False)["input_ids"]  # type: ignore[return-value]
+        found: Any = self.tokenizer(texts, add_special_tokens=special, verbose=False)["input_ids"]
+        for ids in found:
+            self.check_known(ids)
+        return found
+
+    def check_known(self, ids: Sequence[int]) -> None:
+        """Raise `RedoneError` if the model's embedding does not know one of these tokens."""
+        if self.rows is not None and ids and (worst := max(ids)) >= self.rows:
+            name = self.tokenizer.convert_ids_to_tokens(worst)
+            raise RedoneError(
+                f"The tokenizer makes token {worst} ({name!r}), and the model's embedding knows "
+                f"{self.rows} tokens only, ids 0 to {self.rows - 1}. Use the tokenizer that the "
+                "model was trained with, or give a chat template (and adapter) without that token."
+            )
 
     def _decode(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(  # type: ignore[return-value]

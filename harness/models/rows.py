@@ -118,7 +118,7 @@ def summed(rows: Sequence[Row], logits: Iterable[Tensor]) -> None:
     for row in rows:
         row.logprob, row.greedy = 0.0, True
     for part in logits:
-        part = part.float()
+        part = check_finite(part.float(), rows[:1])
         total, best = part.logsumexp(-1).double(), part.argmax(-1)
         for number, row in enumerate(rows):
             end = ends[number]
@@ -127,6 +127,31 @@ def summed(rows: Sequence[Row], logits: Iterable[Tensor]) -> None:
             row.logprob += float((chosen - total).sum())
             row.greedy = row.greedy and bool((best == target).all())
             ends[number] += len(part)
+
+
+def check_finite(logits: Tensor, rows: Sequence[Row] = ()) -> Tensor:
+    """The logits, shape [..., vocabulary], if all of them are finite.
+
+    Args:
+        logits: In float32 for an exact sum.
+        rows: Whose logits they are, in this order, if it is known.
+
+    Raises:
+        RedoneError: One is NaN or infinite. No answer of such a model means anything.
+    """
+    # One pass over the memory: the sum is finite only if no term is NaN or infinite.
+    if not logits.sum(-1).isfinite().all():
+        finite = logits.isfinite().all(-1)
+        if not finite.all():
+            first = int(finite.flatten().logical_not().nonzero()[0]) if rows else 0
+            where = rows[min(first, len(rows) - 1)].request.sample if rows else ""
+            raise RedoneError(
+                f"The model's logits are not finite (NaN or infinite)"
+                f"{f' for sample {where!r}' if where else ''}: its weights are damaged, or its "
+                f"arithmetic overflows (often float16). Restore the weights, or pass another "
+                "--dtype (float32)."
+            )
+    return logits
 
 
 def generator(seed: int | None) -> Generator:

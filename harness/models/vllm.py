@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from itertools import count, islice
+from math import isfinite
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -129,6 +130,7 @@ class VllmModel(LocalModel):
         """
         if self._engine is not None:
             return
+        self._checkpoint.check_names()
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         from vllm import EngineArgs, LLMEngine  # pyright: ignore
@@ -249,6 +251,7 @@ class VllmModel(LocalModel):
             "temperature": settings.temperature,
             "max_tokens": settings.max_tokens + settings.max_thinking_tokens,
             "stop_token_ids": sorted(self._eos),
+            "logprobs": 0,  # of the tokens that it writes, which show logits that are not finite
         }
         # vLLM's stop texts act on thinking too, ours do not: `Answer` applies them instead.
         if settings.max_thinking_tokens == 0:
@@ -266,6 +269,7 @@ class VllmModel(LocalModel):
         ids, tables = output.prompt_token_ids, output.prompt_logprobs
         start = len(ids) - scored
         for token, table in zip(ids[start:], tables[start:], strict=True):
+            self._check_finite(table[token].logprob, pending)
             pending.logprob += table[token].logprob
             pending.greedy = pending.greedy and table[token].rank == 1
         if pending.scored:
@@ -278,8 +282,19 @@ class VllmModel(LocalModel):
             greedy=pending.greedy,
         )
 
+    @staticmethod
+    def _check_finite(logprob: float | None, pending: Pending) -> None:
+        """Raise `RedoneError` for a log-probability that is NaN or infinite."""
+        if logprob is not None and not isfinite(logprob):
+            raise RedoneError(
+                f"vLLM's log-probabilities are not finite ({logprob}) for sample "
+                f"{pending.request.sample!r}: the model's weights are damaged, or its arithmetic "
+                "overflows (often float16). Restore the weights, or pass another --dtype."
+            )
+
     def _read(self, pending: Pending, written: Any, seconds: float) -> Completion:
         """Apply the rules of every backend to the tokens: vLLM has a single limit only."""
+        self._check_finite(written.cumulative_logprob, pending)
         settings = self._renderer.ended(pending.request.settings)
         answer = self._answer(settings, pending.opened)
         for token in written.token_ids:

@@ -140,11 +140,11 @@ class Mirror:
 def sha256(path: Path) -> str:
     """Hash of a file, 64 hex digits; cached until the file is written to."""
     state = path.stat()
-    return _sha256(path, state.st_mtime_ns, state.st_size)
+    return _sha256(path, (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino))
 
 
 @cache
-def _sha256(path: Path, changed: int, size: int) -> str:
+def _sha256(path: Path, state: tuple[int, ...]) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

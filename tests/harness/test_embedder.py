@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,33 @@ def test_query_gen_is_scored_whole_with_a_real_model(real_embedder: Path, tmp_pa
         assert scored["scoring"] == role
         assert scored["score"] == pytest.approx(100)
         assert "|embedder:" in scored["signature"]
+
+
+def spoiled(tiny: Path, copy: Path, change) -> Path:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(tiny, copy)
+    weights = load_file(copy / "model.safetensors")
+    change(weights)
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    return copy
+
+
+def test_weights_that_are_missing_or_no_numbers(tiny: Path, tmp_path: Path) -> None:
+    def lose(weights):
+        del weights["encoder.layer.0.output.dense.weight"]
+
+    def break_one(weights):
+        weights["encoder.layer.0.output.dense.weight"][0, 0] = float("nan")
+
+    with pytest.raises(RedoneError, match=r"missing encoder\.layer\.0\.output\.dense\.weight"):
+        FolderEmbedder(spoiled(tiny, tmp_path / "a", lose)).encode(["kettle"])
+    with pytest.raises(RedoneError, match="not finite"):
+        FolderEmbedder(spoiled(tiny, tmp_path / "b", break_one)).encode(["kettle"])
+
+
+def test_a_pointer_of_git_lfs(tiny: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny, tmp_path / "m")
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid\n")
+    with pytest.raises(RedoneError, match="git lfs pull"):
+        FolderEmbedder(folder)

@@ -7,7 +7,7 @@ from misbehaving_server import MisbehavingServer, reply_with
 from tiny_models import tiny_tokenizer
 
 from redone.harness.models.endpoint import EndpointModel, EndpointOptions
-from redone.harness.models.endpoint.wire import Unusable, completion, scored
+from redone.harness.models.endpoint.wire import Unsupported, Unusable, completion, scored
 from redone.tasks.errors import RedoneError
 from redone.tasks.schema import Request, Settings
 
@@ -227,8 +227,15 @@ def test_log_likelihoods_need_a_tokenizer_and_a_server_that_gives_them(tokenizer
             asked(server, [request], tokenizer=tokenizer_folder)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), float("inf"), None])
+def test_log_probabilities_that_are_not_finite_end_the_run(value):
+    tables = {"token_logprobs": [None, -0.5, value], "top_logprobs": [None, {"a": -0.5}, {}]}
+    with pytest.raises(Unsupported, match="log-probability that is not finite"):
+        scored({"choices": [{"logprobs": tables}]}, 3, 2, 0.0)
+
+
 def test_log_probabilities_that_are_none():
-    tables = {"token_logprobs": [None, float("nan")], "top_logprobs": [None, {"a": -1.0}]}
+    tables = {"token_logprobs": [None, "-1.0"], "top_logprobs": [None, {"a": -1.0}]}
     with pytest.raises(Unusable):
         scored({"choices": [{"logprobs": tables}]}, 2, 1, 0.0)
 

@@ -75,6 +75,85 @@ def test_kinds_of_lora(adapter, settings):
     assert answers(HfModel(folder)) == answers(HfModel(merged))
 
 
+@pytest.fixture(scope="module")
+def with_new_tokens(tiny_model, tmp_path_factory):
+    """A function: folder of an adapter that was trained with three tokens more, and merged."""
+    pytest.importorskip("peft")
+
+    def make(kind="llama", more=3, **settings):
+        import torch
+        from peft import LoraConfig, get_peft_model
+        from transformers import AutoModelForCausalLM
+
+        torch.manual_seed(5)
+        folder = tmp_path_factory.mktemp("tokens")
+        base = AutoModelForCausalLM.from_pretrained(tiny_model(kind))
+        base.resize_token_embeddings(260 + more, mean_resizing=False)
+        chosen = {"target_modules": ["q_proj"], "init_lora_weights": False}
+        adapted = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **chosen | settings))
+        with torch.no_grad():
+            for weight in adapted.get_base_model().get_input_embeddings().parameters():
+                weight.add_(torch.randn_like(weight) * 0.1)
+        adapted.save_pretrained(folder / "adapter")
+        merged = shutil.copytree(tiny_model(kind), folder / "merged")
+        adapted.merge_and_unload().save_pretrained(merged)
+        return folder / "adapter", merged
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "settings"),
+    [
+        ("llama", 3, {"modules_to_save": ["embed_tokens", "lm_head"]}),
+        ("llama", 1, {"modules_to_save": ["embed_tokens", "lm_head"]}),
+        ("llama", -2, {"modules_to_save": ["embed_tokens", "lm_head"]}),
+        ("mistral", 60, {"target_modules": ["q_proj", "embed_tokens", "lm_head"]}),
+        ("llama", 5, {}),  # PEFT saves an embedding that was resized without being asked
+        ("qwen2", 4, {}),  # tied
+    ],
+)
+def test_an_adapter_with_tokens_of_its_own(with_new_tokens, kind, more, settings):
+    folder, merged = with_new_tokens(kind, more, **settings)
+    model = HfModel(folder)
+    assert model._checkpoint.rows == 260 + more
+    assert answers(model) == answers(HfModel(merged))
+
+
+def test_a_pickled_adapter_with_tokens_of_its_own(with_new_tokens, tmp_path):
+    folder, merged = with_new_tokens(modules_to_save=["embed_tokens", "lm_head"])
+    copy = pickled(folder, tmp_path / "a")
+    assert answers(HfModel(copy, trust=Trust(pickles=True))) == answers(HfModel(merged))
+
+
+def test_an_adapter_whose_new_tokens_have_no_head(with_new_tokens, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder, _ = with_new_tokens(modules_to_save=["embed_tokens", "lm_head"])
+    copy = shutil.copytree(folder, tmp_path / "a")
+    weights = load_file(copy / "adapter_model.safetensors")
+    without = {k: v for k, v in weights.items() if "lm_head" not in k}
+    save_file(without, copy / "adapter_model.safetensors", {"format": "pt"})
+    with pytest.raises(RedoneError, match="263 tokens.*does not bring the new rows of lm_head"):
+        HfModel(copy)
+
+
+@pytest.mark.parametrize("change", ["missing", "unexpected"])
+def test_an_adapter_without_all_of_its_weights(adapter, tmp_path, change):
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(adapter()[0], tmp_path / "a")
+    weights = load_file(folder / "adapter_model.safetensors")
+    name = next(k for k in weights if "layers.1" in k and "v_proj.lora_B" in k)
+    if change == "missing":
+        del weights[name]
+    else:
+        weights[name.replace("v_proj", "o_proj")] = weights[name].new_zeros(32, 4)
+    save_file(weights, folder / "adapter_model.safetensors", {"format": "pt"})
+    with pytest.raises(RedoneError, match=rf"{change} .*lora_B"):
+        HfModel(folder).load()
+
+
 def test_gpt2_keeps_its_matrices_the_other_way_round(adapter):
     folder, merged = adapter("gpt2", target_modules=["c_attn"], fan_in_fan_out=True)
     assert answers(HfModel(folder)) == answers(HfModel(merged))
@@ -167,17 +246,20 @@ def test_an_adapter_without_peft(adapter, monkeypatch):
 
 @pytest.fixture(scope="module")
 def gguf(tiny_model, tmp_path_factory):
-    """The tiny Llama as a GGUF file."""
+    return as_gguf(tiny_model("llama"), tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+
+
+def as_gguf(folder, path, without="nothing"):
+    """The tiny Llama as a GGUF file, some of its tensors left out."""
     library = pytest.importorskip("gguf")
     import numpy
     from tiny_models import CHAT_TEMPLATE, MARKS, SPECIAL
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(tiny_model("llama"))
-    vocabulary = AutoTokenizer.from_pretrained(tiny_model("llama")).get_vocab()
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    vocabulary = AutoTokenizer.from_pretrained(folder).get_vocab()
     tokens = sorted(vocabulary, key=vocabulary.__getitem__)
     kinds = library.TokenType
-    path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
     writer = library.GGUFWriter(str(path), "llama")
     writer.add_context_length(512)
     writer.add_embedding_length(32)
@@ -196,6 +278,8 @@ def gguf(tiny_model, tmp_path_factory):
     writer.add_chat_template(CHAT_TEMPLATE)
     names = library.get_tensor_name_map(library.MODEL_ARCH.LLAMA, 3)
     for name, tensor in model.state_dict().items():
+        if without in name:
+            continue
         array = tensor.float().numpy()
         if heads := 4 if "q_proj" in name else 2 if "k_proj" in name else 0:
             # llama.cpp keeps the halves that are rotated together side by side.
@@ -231,6 +315,12 @@ def test_a_gguf_file_that_is_none(tmp_path):
     (tmp_path / "m.gguf").write_bytes(b"GGUF but no more")
     with pytest.raises(RedoneError, match="transformers cannot read"):
         HfModel(tmp_path / "m.gguf")
+
+
+def test_a_gguf_file_without_one_of_its_tensors(tiny_model, tmp_path):
+    path = as_gguf(tiny_model("llama"), tmp_path / "m.gguf", without="layers.1.mlp.up_proj")
+    with pytest.raises(RedoneError, match=r"missing model\.layers\.1\.mlp\.up_proj"):
+        HfModel(path).load()
 
 
 # Pickles, code, quantized weights
@@ -307,6 +397,72 @@ def test_quantized_weights_whose_package_is_not_here(tiny_model, tmp_path):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(RedoneError, match=r"quantized \(gptq\).*--backend vllm"):
         HfModel(folder).load()
+
+
+# Files that are not what they seem
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_pointers_of_git_lfs(tiny_model, tmp_path, name):
+    folder = shutil.copytree(tiny_model("llama"), tmp_path / "m")
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 269060552\n"
+    (folder / name).write_text(pointer)
+    with pytest.raises(RedoneError, match=rf"{name} is a pointer of Git LFS.*git lfs pull"):
+        HfModel(folder)
+
+
+def test_pointers_of_git_lfs_in_adapters_and_gguf(adapter, tmp_path):
+    folder = shutil.copytree(adapter()[0], tmp_path / "a")
+    for path in (folder / "adapter_model.safetensors", tmp_path / "m.gguf"):
+        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 2\n")
+    for path in (folder, tmp_path / "m.gguf"):
+        with pytest.raises(RedoneError, match="git lfs pull"):
+            HfModel(path)
+
+
+def test_weights_replaced_at_the_same_path_with_the_same_size_and_time(tiny_model, tmp_path):
+    import os
+
+    from redone.harness.models.files import fingerprint
+
+    folder = shutil.copytree(tiny_model("llama"), tmp_path / "m")
+    path = folder / "model.safetensors"
+    long_ago = 1_700_000_000_000_000_000
+    os.utime(path, ns=(long_ago, long_ago))
+    content = bytearray(path.read_bytes())
+    seen = {fingerprint(folder)}
+    for way in ("in place", "other file"):
+        content[-1] ^= 1 + len(seen)
+        if way == "other file":
+            (tmp_path / "new").write_bytes(content)
+            (tmp_path / "new").replace(path)
+        else:
+            with path.open("r+b") as file:
+                file.write(content)
+        os.utime(path, ns=(long_ago, long_ago))
+        assert path.stat().st_mtime_ns == long_ago
+        seen.add(fingerprint(folder))
+    assert len(seen) == 3
+
+
+def test_a_file_that_stays_is_hashed_once(tiny_model, tmp_path, monkeypatch):
+    import platformdirs
+
+    from redone.harness.models import files
+
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
+    hashed, right = [], files._hash
+    monkeypatch.setattr(files, "_hash", lambda path: hashed.append(path) or right(path))
+    first = files.fingerprint(tiny_model("llama"))
+    count = len(hashed)
+    assert count
+    monkeypatch.setattr(files, "_SETTLED_SECONDS", 0.0)
+    assert files.fingerprint(tiny_model("llama")) == first
+    hashed.clear()
+    assert files.fingerprint(tiny_model("llama")) == first
+    assert not hashed
+    (tmp_path / "redone" / "fingerprints.json").write_text('{"/m|12|34": "abc"}')  # older layout
+    assert files.fingerprint(tiny_model("llama")) == first
 
 
 # On the command line

@@ -108,6 +108,7 @@ def make_trainer(
     # On a GPU, too, the trainer moves it: which device is this process's own, only it knows.
     source = Checkpoint(str(model), "float32", "cpu")
     asking = Asking(Renderer(source.tokenizer, {}, "auto"), settings, source.context, rationale)
+    asking.renderer.rows = source.rows
     fitting, lost = asking.fitting(rows)
     if arguments.process_index == 0:
         report_left_out(output, lost, len(rows), asking.most, "tokens in their prompts")

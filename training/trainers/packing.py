@@ -71,7 +71,10 @@ class RowTokenizer:
     def of(cls, source: Checkpoint) -> RowTokenizer:
         """That of a model folder."""
         renderer = Renderer(source.tokenizer, {}, "off")
-        return cls(renderer, _turn_end(source, renderer))
+        made = cls(renderer, _turn_end(source, renderer))
+        made.renderer.rows = made.thinking.rows = source.rows
+        made.renderer.check_known([made.end])
+        return made
 
     def turn(self, messages: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
         """A conversation and the answer to learn.
@@ -99,11 +102,13 @@ class RowTokenizer:
         eos: int = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else self.end  # type: ignore[assignment]
         if not ids or ids[0] != self.renderer.first_token:
             ids = [self.renderer.first_token, *ids]
+        self.renderer.check_known([*ids, eos])
         return ids[:1], [*ids[1:], eos]
 
     def _ids(self, text: str) -> list[int]:
-        found = self.renderer.tokenizer(text, add_special_tokens=False, verbose=False)
-        return found["input_ids"]  # type: ignore[return-value]
+        found: Any = self.renderer.tokenizer(text, add_special_tokens=False, verbose=False)
+        self.renderer.check_known(found["input_ids"])
+        return found["input_ids"]
 
 
 def _turn_end(source: Checkpoint, renderer: Renderer) -> int:

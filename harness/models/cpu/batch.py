@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..rows import Row, draw
+from ..rows import Row, check_finite, draw
 from .attention import Own, Prefix, Shared, read, read_prefix, step_attention
 from .decoder import Decoder
 
@@ -267,6 +267,7 @@ class Batch:
 
     def _choose(self, logits: Tensor, first: int) -> list[Row]:
         """Choose the next tokens of the rows from `first` on; finished rows leave."""
+        check_finite(logits, [seat.row for seat in self.seats[first:]])
         tokens = logits.argmax(-1).tolist()
         done: list[int] = []
         for number, seat in enumerate(self.seats[first:]):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...machine import free_bytes, is_out_of_memory
-from ..rows import Row, fresh, halved, summed
+from ..rows import Row, check_finite, fresh, halved, summed
 from .attention import Prefix, read, read_prefix
 from .batch import Batch, Group
 from .decoder import Decoder, fastest_arithmetic
@@ -56,11 +56,15 @@ class FastEngine:
             batch_size: Rows decoded together.
             arithmetic: The dtype to compute in, None: what this machine is fastest in.
             keep: Share the weights with the model, which is still being trained.
+
+        Raises:
+            RedoneError: The model's logits are not finite.
         """
         probe = torch.arange(_PROBE) * 37 % model.config.get_text_config().vocab_size
         # Weights made in inference mode could not be trained.
         with torch.no_grad() if keep else torch.inference_mode():
             expected = model(input_ids=probe[None], use_cache=False).logits[0].float()
+            check_finite(expected)
             decoder = Decoder(model, arithmetic or fastest_arithmetic(model), keep)
             found = decoder.logits(read(decoder, [probe.tolist()], wanted=torch.arange(_PROBE)))
         error = float((found - expected).norm() / expected.norm())

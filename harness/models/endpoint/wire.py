@@ -122,7 +122,7 @@ def scored(answer: Any, tokens: int, count: int, seconds: float) -> Completion:
 
     Raises:
         Unusable: It contains no answer.
-        Unsupported: It lacks the prompt's log-probabilities.
+        Unsupported: It lacks the prompt's log-probabilities, or they are not finite.
     """
     found = _choice(answer).get("logprobs")
     tables = found if isinstance(found, Mapping) else {}
@@ -137,6 +137,11 @@ def scored(answer: Any, tokens: int, count: int, seconds: float) -> Completion:
         )
     total, greedy = 0.0, True
     for value, table in zip(chosen[tokens - count :], best[tokens - count :], strict=True):
+        if value is None or (isinstance(value, float) and not math.isfinite(value)):
+            raise Unsupported(
+                f"The server gives a log-probability that is not finite ({value}): its model's "
+                "weights are damaged, or its arithmetic overflows (often float16)."
+            )
         if not _is_number(value) or not isinstance(table, Mapping):
             raise Unusable("a log-probability that is not a number")
         others = [v for v in table.values() if _is_number(v)]
