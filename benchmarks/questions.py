@@ -50,10 +50,13 @@ def official_prompts(folder: Path) -> Path:
 
 
 def limited(requests: list[Request], max_tokens: int) -> list[Request]:
-    """The same requests, none with a token limit above `max_tokens`."""
+    """The same requests, none with a token limit above `max_tokens`.
+
+    No repetition ends an answer: the other sides do not have that rule.
+    """
     limits = (min(r.settings.max_tokens, max_tokens) for r in requests)
     return [
-        replace(r, settings=replace(r.settings, max_tokens=limit))
+        replace(r, settings=replace(r.settings, max_tokens=limit, max_repetition=0))
         for r, limit in zip(requests, limits, strict=True)
     ]
 

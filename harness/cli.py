@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,8 @@ def _evaluated(
             model.thinks, options.thinking, options.max_thinking_tokens, model.context
         )
         plan = plan.with_thinking(budget)
+        if options.only_predicted:
+            plan = replace(plan, only=_predicted(model))
         folder = Path(options.output or _default_folder(options, plan, model))
         print(f"Run folder: {folder}", file=sys.stderr)
         command = ["redone-eval", *(sys.argv[1:] if argv is None else argv)]
@@ -75,6 +78,20 @@ def _evaluated(
         return folder, evaluate(folder, plan, model, services, info)
     finally:
         model.close()
+
+
+def _predicted(model: Model) -> Collection[str]:
+    """The ids of the samples that a predictions file has.
+
+    Raises:
+        RedoneError: The answers come from elsewhere.
+    """
+    found = getattr(model, "predicted", None)
+    if found is None:
+        raise RedoneError(
+            "--only-predicted is for a file of predictions: --backend scripted --model FILE."
+        )
+    return found
 
 
 def _rescored(options: argparse.Namespace, data: DataPaths) -> tuple[Path, Results]:
@@ -107,12 +124,24 @@ def _generation_options(options: argparse.Namespace) -> list[str]:
 
 def _plan(options: argparse.Namespace, tasks: Sequence[Task], data: Path) -> Plan:
     from ..tasks.prompts import load_prompts
+    from ..tasks.protocol import OWN, load_protocol
     from ..tasks.schema import PARTITIONS
     from .evaluate import Plan
 
     if options.partition not in ("all", *PARTITIONS):
         raise UnknownName("partition", options.partition, ("all", *PARTITIONS))
-    if options.draws > 1 and not options.temperature:
+    protocol = OWN
+    if options.protocol is not None:
+        ignored = ("prompts", "system", "temperature", "top_p", "top_k", "max_tokens")
+        given = [f"--{n.replace('_', '-')}" for n in ignored if getattr(options, n) is not None]
+        if given:
+            raise RedoneError(
+                f"--protocol {options.protocol} sets prompts, limits and sampling: leave out "
+                f"{', '.join(given)}, or --protocol."
+            )
+        protocol = load_protocol(options.protocol, tasks, data)
+    sampled = options.temperature or any(s.temperature for s in protocol.settings.values())
+    if options.draws > 1 and not sampled:
         raise RedoneError(
             "--draws above 1 needs --temperature above 0: greedy answers are all alike."
         )
@@ -135,6 +164,7 @@ def _plan(options: argparse.Namespace, tasks: Sequence[Task], data: Path) -> Pla
         prompts=load_prompts(options.prompts) if options.prompts else {},
         system=options.system,
         texts=not options.no_texts,
+        protocol=protocol,
     )
 
 
@@ -190,9 +220,22 @@ def parser() -> Parser:
     )
     what("--limit", type=positive, metavar="N", help="N samples per task, chosen by seed")
     what("--seed", type=int, default=0, help="seed of --limit, sampling and intervals")
+    what(
+        "--only-predicted",
+        action="store_true",
+        help="scripted, a file of predictions: score the samples that have one, and say how many "
+        "of all these are",
+    )
     how = p.add_argument_group("generation").add_argument
     how("--prompts", metavar="FILE", help="JSON {task: {system, user}}: replaces prompts")
     how("--system", metavar="TEXT", help="replaces every task's system text")
+    how(
+        "--protocol",
+        metavar="NAME",
+        help="official: asks a benchmark as its authors do, with their prompts, limits and "
+        "sampling, as comparison with printed scores needs (official:configured, official:greedy: "
+        "other readings of their sampling; docs/scoring.md)",
+    )
     how("--temperature", type=float, metavar="T", help="0 (default) is greedy")
     how("--top-p", type=float, metavar="P", help="nucleus sampling; 1 is off")
     how("--top-k", type=int, metavar="K", help="0 is off")

@@ -31,11 +31,11 @@ RESAMPLES = 10_000
 
 FIELDS = (
     *("tasks", "samples", "prompt", "version", "scoring", "limits", "sampling", "draws"),
-    *("system", "thinking"),
+    *("system", "thinking", "protocol"),
 )
 """What must match; `--allow` takes these names."""
 
-_LIMITS = ("max_tokens", "stop", "max_thinking_tokens")
+_LIMITS = ("max_tokens", "stop", "max_thinking_tokens", "max_repetition")
 _SAMPLING = ("temperature", "top_p", "top_k")
 _IGNORED = {"batch_size", "threads", "workers"}
 
@@ -257,7 +257,8 @@ def _matched(
     name = base.task.name
     for side in (base, candidate):
         if side.not_scored:
-            notes.append(f"{name}: {side.not_scored} samples were not scored (a service missing).")
+            why = "a service missing, or an error of the scorer"
+            notes.append(f"{name}: {side.not_scored} samples were not scored ({why}).")
     mine, theirs = base.shared(candidate)
     if len(mine) < max(len(base), len(candidate)):
         notes.append(
@@ -349,7 +350,10 @@ def mismatches(base: ScoredRun, candidate: ScoredRun, role: str) -> list[Mismatc
     found += _differing("", *(_run_fields(run) for run in (base, candidate)))
     for name in base.tasks:
         if name in candidate.tasks:
-            found += _differing(name, *(_task_fields(run, name, role) for run in (base, candidate)))
+            # Runs of predictions for some samples only are paired on those that both have.
+            part = any("of" in run.request["tasks"][name] for run in (base, candidate))
+            fields = [_task_fields(run, name, role) for run in (base, candidate)]
+            found += [m for m in _differing(name, *fields) if m.field != "samples" or not part]
     return found
 
 
@@ -392,6 +396,7 @@ def _task_fields(run: ScoredRun, task: str, role: str) -> Mapping[str, Any]:
         "version": request["version"],
         "samples": request["data"],
         "prompt": request["prompt"],
+        "protocol": request.get("protocol"),
         "scoring": " ".join([record["scoring"], *(f"{k} {v}" for k, v in services.items())]),
         "limits": {name: settings.get(name) for name in _LIMITS},
         "sampling": {name: settings.get(name) for name in _SAMPLING},

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..tasks.command import visible
 from ..tasks.registry import BENCHMARKS, by_name
+from ..tasks.schema import SCORER
 from ..tasks.task import LM_EVAL
 from .records import Interval, Results, TableResult, TaskResult
 
@@ -264,7 +265,7 @@ def _task_rows(results: Results) -> Iterator[Sequence[str]]:
             name, task = row["name"], results["tasks"][row["name"]]
             yield (
                 f"  {name.partition('/')[2] or name.partition(':')[2]}",
-                str(task["samples"] - task["missing"]),
+                _share(task),
                 score(row["score"]) + "*" * _reduced(task, "corrected"),
                 _interval(row),
                 score(other["score"]) + "*" * _reduced(task, "official"),
@@ -303,6 +304,19 @@ def notes(results: Results) -> list[str]:
             f"{_LACKS.get(need, f'the service {need!r} is missing.')}"
             for need in sorted({need for s in task["scorings"].values() for need in s["lacks"]})
         ]
+        if "of" in task:
+            share = 100 * task["samples"] / task["of"]
+            found.append(
+                f"{name}: only the {task['samples']} of {task['of']} samples that have a "
+                f"prediction ({share:.1f} %) are scored (--only-predicted)."
+            )
+        for role, scored in task["scorings"].items():
+            if count := scored["failures"].get(SCORER):
+                found.append(
+                    f"{name}: the {role} scorer failed on {count} answers, which are not scored "
+                    f"(which is not zero). The first: {scored['errors'][0]}. Please report it; "
+                    "`redone eval --rescore RUN` scores them again."
+                )
         if shortened := task["shortened"]:
             of_lm_eval = name.startswith(LM_EVAL)
             end = "at their beginning" if of_lm_eval else "at the end of their longest field"
@@ -314,6 +328,12 @@ def notes(results: Results) -> list[str]:
     rows = (row for row in results["tables"]["corrected"] if row["level"] == "benchmark")
     benchmarks = (BENCHMARKS.get(row["name"]) for row in rows)
     return found + list(dict.fromkeys(b.note for b in benchmarks if b and b.note))
+
+
+def _share(task: TaskResult) -> str:
+    """The number of samples; of how many, where only those with a prediction are scored."""
+    n = task["samples"] - task["missing"]
+    return f"{n}/{task['of']}" if "of" in task else str(n)
 
 
 _LACKS = {

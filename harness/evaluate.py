@@ -16,7 +16,7 @@ import hashlib
 import platform
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,7 @@ import orjson
 
 from ..tasks.errors import RedoneError
 from ..tasks.prompts import left_truncated, messages, prompt_for, prompt_hash, shorten
+from ..tasks.protocol import OWN, Protocol
 from ..tasks.registry import by_name
 from ..tasks.schema import Request, Sample, Services, Settings
 from ..tasks.sources import DataPaths, data_hash, samples
@@ -53,6 +54,8 @@ class Plan:
         prompts: Replaced prompts, by task name or the authors' name.
         system: Replaces every system text.
         texts: False: no samples.jsonl (the data are read again instead).
+        only: Ids of the only samples to take; None: all.
+        protocol: Whose prompts and settings replace those of the tasks that it has.
     """
 
     tasks: Sequence[Task]
@@ -65,10 +68,25 @@ class Plan:
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     system: str | None = None
     texts: bool = True
+    protocol: Protocol = OWN
+    only: Collection[str] | None = None
 
     def settings(self, task: Task) -> Settings:
-        """The task's settings with this run's overrides."""
-        return replace(task.settings, **self.overrides)
+        """The settings of the protocol, or the task's, with this run's overrides."""
+        own = self.protocol.settings.get(task.name, task.settings)
+        return replace(own, **self.overrides)
+
+    def prompt(self, task: Task, language: str) -> Prompt:
+        """The prompt of the task's items in a language."""
+        return prompt_for(task, language, self._replaced, self.system)
+
+    def prompt_hash(self, task: Task) -> str:
+        """The hash of all prompts that items of the task may get."""
+        return prompt_hash(task, self._replaced, self.system)
+
+    @property
+    def _replaced(self) -> Mapping[str, Prompt]:
+        return {**self.prompts, **self.protocol.prompts}
 
     def with_thinking(self, budget: int) -> Plan:
         """The same plan with a thinking budget (`models.base.thinking_budget`) unless it is 0."""
@@ -78,6 +96,14 @@ class Plan:
 
     def samples(self, task: Task) -> Iterator[Sample]:
         """The task's samples in this run."""
+        found = self._selected(task)
+        return found if self.only is None else (s for s in found if s.id in self.only)
+
+    def total(self, task: Task) -> int:
+        """How many samples it would have without `only`."""
+        return sum(1 for _ in self._selected(task))
+
+    def _selected(self, task: Task) -> Iterator[Sample]:
         return samples(task, self.data, partition=self.partition, limit=self.limit, seed=self.seed)
 
 
@@ -191,9 +217,11 @@ def request_of(plan: Plan, model: Model, data: Mapping[str, str]) -> RunRequest:
         "tasks": {
             task.name: {
                 "version": task.version,
-                "prompt": prompt_hash(task, plan.prompts, plan.system),
+                "prompt": plan.prompt_hash(task),
                 "data": data.get(task.name),
                 "settings": _plain(plan.settings(task)),
+                **({"protocol": plan.protocol.name} if plan.protocol.covers(task) else {}),
+                **({} if plan.only is None else {"of": plan.total(task)}),
             }
             for task in plan.tasks
         },
@@ -206,29 +234,33 @@ def sample_records(plan: Plan, model: Model) -> Iterator[SampleRecord]:
     for task in plan.tasks:
         settings = plan.settings(task)
         for sample in plan.samples(task):
-            prompt = prompt_for(task, sample.language, plan.prompts, plan.system)
-            requests, shortened = _requests(task, sample, prompt, settings, plan.overrides, model)
+            requests, shortened = _requests(task, sample, settings, plan, model)
             records = (_request_record(request, identity, settings) for request in requests)
             yield SampleRecord(sample, tuple(records), shortened)
 
 
 def _requests(
-    task: Task,
-    sample: Sample,
-    prompt: Prompt,
-    settings: Settings,
-    overrides: Mapping[str, Any],
-    model: Model,
+    task: Task, sample: Sample, settings: Settings, plan: Plan, model: Model
 ) -> tuple[Sequence[Request], dict[str, Any] | None]:
+    prompt, overrides = plan.prompt(task, sample.language), plan.overrides
     if task.requests is not None:
         found = task.requests(sample, prompt)
         if overrides:
             found = [replace(r, settings=replace(r.settings, **overrides)) for r in found]
         return _within_context(task, found, model)
-    if task.limit is not None and "max_tokens" not in overrides:
-        settings = replace(settings, max_tokens=min(settings.max_tokens, task.limit(sample)))
+    most = None if task.limit is None else min(task.settings.max_tokens, task.limit(sample))
+    official = plan.protocol.covers(task)
+    if most is not None and "max_tokens" not in overrides and not official:
+        settings = replace(settings, max_tokens=min(settings.max_tokens, most))
     request = Request(sample.id, messages(prompt, sample.fields), settings)
-    if model.overflow(request) <= 0:
+    over = model.overflow(request)
+    if over > 0 and official:
+        # Authors' limits may exceed a context: the answer gets what is left, at least our own room.
+        least = task.settings.max_tokens if most is None else most
+        room = max(settings.max_tokens - over, min(least, settings.max_tokens))
+        request = replace(request, settings=replace(settings, max_tokens=room))
+        over = model.overflow(request)
+    if over <= 0:
         return (request,), None
     try:
         shorter = shorten(
@@ -322,6 +354,10 @@ def prepare(folder: RunFolder, plan: Plan, model: Model, info: Mapping[str, Any]
         if plan.texts:
             folder.samples.append(record.json(), flush=False)
     empty = [name for name, found in ids.items() if not found]
+    if empty and plan.only is not None:
+        raise RedoneError(
+            f"No sample of {', '.join(empty)} has a prediction. Leave the task out of --tasks."
+        )
     if empty:
         raise RedoneError(
             f"No sample of {', '.join(empty)} is in partition {plan.partition!r}. "
@@ -370,7 +406,11 @@ def ask(folder: RunFolder, plan: Plan, model: Model, progress: Progress) -> None
 
 
 def _plain(settings: Settings) -> dict[str, Any]:
-    return asdict(settings) | {"stop": list(settings.stop)}
+    """As JSON; a rule that is off is left out, so older requests stay the same."""
+    plain = asdict(settings) | {"stop": list(settings.stop)}
+    if not settings.max_repetition:
+        del plain["max_repetition"]
+    return plain
 
 
 def _packed(value: Any) -> bytes:

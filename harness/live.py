@@ -204,10 +204,10 @@ class LiveRun:
         code = self._codes.setdefault(sample.cluster, len(self._codes))
         self._scores.clusters = len(self._codes)
         scores = scores_of(tally.scoring, sample, draws, Services())
-        tally.add(scores, code)
+        tally.add(sample.id, scores, code)
         self._scores.efforts[sample.task].missing -= 1
         for score, completions in zip(scores, draws, strict=True):
-            if score.scored and score.failure:
+            if score.failure:
                 text = completions[-1].text
                 self.failures.append(Failure(sample.task, sample.id, score.failure, text))
 

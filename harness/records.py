@@ -19,6 +19,7 @@ from typing import Any, Literal, NotRequired, Self, TypedDict
 import orjson
 
 from ..tasks.schema import Completion, Message, Request, Sample, Settings
+from ..tasks.text import well_formed
 
 SCHEMA_VERSION = 1
 """Of every file of the folder. A reader refuses newer ones."""
@@ -31,12 +32,18 @@ ROLES = ("corrected", "official")
 
 
 class TaskRequest(TypedDict):
-    """A task as it was requested: its version, hashes of prompt and data, generation settings."""
+    """A task as it was requested: its version, hashes of prompt and data, generation settings.
+
+    `protocol`: the authors' way of asking it, where it was asked so. `of`: how many samples there
+    are, where only those with a prediction are scored.
+    """
 
     version: int | str
     prompt: str
     data: str | None
     settings: dict[str, Any]
+    protocol: NotRequired[str]
+    of: NotRequired[int]
 
 
 class RunRequest(TypedDict):
@@ -198,7 +205,8 @@ class ResponseRecord(JsonLine):
             wall=round(wall, 5),
             **{
                 **{name: getattr(completion, name) for name in _COMPLETION_FIELDS},
-                "text": completion.text.encode("utf-8", "replace").decode(),
+                "text": well_formed(completion.text),
+                "thinking": completion.thinking and well_formed(completion.thinking),
                 "seconds": round(completion.seconds, 4),
             },
         )
@@ -259,7 +267,9 @@ class Interval(TypedDict):
 class ScoringResult(Interval):
     """One task under one scoring.
 
-    `lacks` are the services that were missing; `sums` the summed sufficient statistics.
+    `lacks` are the services that were missing; `sums` the summed sufficient statistics; `errors`
+    the first of the scorer's own errors: `failures` counts them as `scorer`, and samples without
+    any other draw are among those `not_scored`.
     """
 
     scoring: str
@@ -268,19 +278,21 @@ class ScoringResult(Interval):
     mean_value: float | None
     failures: dict[str, int]
     not_scored: int
+    errors: NotRequired[list[str]]
     lacks: list[str]
     sums: list[float] | None
     signature: str
 
 
 class TaskResult(TypedDict):
-    """One task; `scorings` by role."""
+    """One task; `scorings` by role. `of` as in `TaskRequest`."""
 
     title: str
     category: str
     capability: str
     chance: dict[str, float]
     samples: int
+    of: NotRequired[int]
     missing: int
     answers: int
     prompt_tokens: int
@@ -355,6 +367,7 @@ def signature(
         return single[:8] if isinstance(single, str) else digest(found)
 
     form = request.get("model", {}).get("chat_template_messages")
+    protocols = {task.get("protocol") or "" for task in tasks.values()}
     services = {need: identity for c in counted for need, identity in c.services.items()}
     parts: dict[str, Any] = {
         "v": "+".join(sorted({str(c.version) for c in counted})),
@@ -362,6 +375,7 @@ def signature(
         "prompt": of_all("prompt"),
         "data": of_all("data"),
         "gen": digest([of_all("settings"), request.get("draws"), request.get("system")]),
+        **({"protocol": "+".join(sorted(p or "own" for p in protocols))} if any(protocols) else {}),
         "part": request.get("partition"),
         "n": sum(c.n for c in counted),
         "seed": request.get("seed"),
@@ -373,7 +387,7 @@ def signature(
 
 
 FIELDS = frozenset(
-    {"v", "scoring", "prompt", "data", "gen", "part", "n", "seed", "messages", "redone"}
+    {"v", "scoring", "prompt", "data", "gen", "protocol", "part", "n", "seed", "messages", "redone"}
 )
 """Of every signature; the others are services."""
 

@@ -75,6 +75,7 @@ def write_results(
             name: _task_result(
                 tasks[name],
                 effort,
+                run["request"].get("tasks", {}).get(name, {}).get("of"),
                 {
                     role: _scoring_result(tally, estimates[role][name], run, services)
                     for role, tally in scores.tallies.get(name, {}).items()
@@ -102,13 +103,16 @@ def write_results(
     return results
 
 
-def _task_result(task: Task, effort: Effort, scorings: dict[str, ScoringResult]) -> TaskResult:
+def _task_result(
+    task: Task, effort: Effort, of: int | None, scorings: dict[str, ScoringResult]
+) -> TaskResult:
     return {
         "title": task.title,
         "category": task.category,
         "capability": task.capability,
         "chance": {"metric": task.chance.metric, "value": task.chance.value},
         "samples": effort.samples,
+        **({} if of is None else {"of": of}),
         "missing": effort.missing,
         "answers": effort.answers,
         "prompt_tokens": effort.prompt_tokens,
@@ -240,6 +244,7 @@ def _scoring_result(
         "mean_value": _json(math.fsum(tally.values) / len(tally.values)) if tally.values else None,
         "failures": dict(sorted(tally.failures.items())),
         "not_scored": tally.not_scored,
+        **({"errors": tally.errors} if tally.errors else {}),
         "lacks": list(services.missing(tally.scoring.needs)),
         "sums": None if total is None else [float(x) for x in total],
         "signature": _signed(tally.task.name, run, [tally], services),

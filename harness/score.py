@@ -7,6 +7,7 @@ set nor the model.
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,11 +18,15 @@ from typing import Any
 import numpy as np
 import orjson
 
-from ..tasks.schema import Completion, Sample, Score, Scoring, Services
+from ..tasks.schema import SCORER, Completion, Sample, Score, Scoring, Services
 from ..tasks.sources import characters
 from ..tasks.task import Task
+from ..tasks.text import well_formed
 from .records import ResponseRecord, SampleRecord, score_schema
 from .run_folder import ResponseIndex, RunFolder, replacing
+
+SHOWN = 5
+"""Errors of scorers that results.json quotes of a task."""
 
 ROWS = 4096
 """Rows of a row group of scores.parquet."""
@@ -33,6 +38,7 @@ class Tally:
 
     Attributes:
         items: The parsed answers of each sample, one list each; only where a metric needs them.
+        errors: What the scorer raised, at most `SHOWN` lines; `failures` counts all.
     """
 
     task: Task
@@ -43,16 +49,19 @@ class Tally:
     items: list[Any] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
     not_scored: int = 0
+    errors: list[str] = field(default_factory=list)
 
     @property
     def keeps_items(self) -> bool:
         """Whether a metric is computed from the parsed answers themselves."""
         return any(metric.from_items for metric in self.scoring.metrics)
 
-    def add(self, scores: Sequence[Score], cluster: int) -> None:
+    def add(self, sample: str, scores: Sequence[Score], cluster: int) -> None:
         """Counts one sample, the mean of its draws, of the cluster of this number."""
         scored = [s for s in scores if s.scored]
-        self.failures.update(s.failure for s in scored if s.failure)
+        errors = (f"{sample}: {s.parsed['error']}" for s in scores if s.failure == SCORER)
+        self.errors += list(errors)[: SHOWN - len(self.errors)]
+        self.failures.update(s.failure for s in scores if s.failure)
         if not scored:
             self.not_scored += 1
             return
@@ -150,7 +159,7 @@ def score_run(
                         known[id(scoring)] = scores_of(scoring, sample, draws, services)
                         for draw, score in enumerate(known[id(scoring)]):
                             table.add(sample, scoring.name, draw, score, draws[draw])
-                    tally.add(known[id(scoring)], code)
+                    tally.add(sample.id, known[id(scoring)], code)
     finally:
         index.close()
     run.clusters = len(codes)
@@ -160,10 +169,13 @@ def score_run(
 def scores_of(
     scoring: Scoring, sample: Sample, draws: Sequence[Sequence[Completion]], services: Services
 ) -> list[Score]:
-    """The score of each draw; *not scored*, which is not zero, where a service is missing."""
+    """The score of each draw; *not scored*, which is not zero, where a service is missing.
+
+    That is so where the scorer itself fails, too: the score then says how.
+    """
     if services.missing(scoring.needs):
         return [Score(math.nan, (), scored=False)] * len(draws)
-    return [scoring.score(sample, draw, services) for draw in draws]
+    return [scoring.safely(sample, draw, services) for draw in draws]
 
 
 def complete_draws(
@@ -177,6 +189,14 @@ def complete_draws(
         for draw in sorted({draw for draw, _ in by_key})
         if all((draw, hash_) in by_key for hash_ in hashes)
     ]
+
+
+def _json(parsed: Any) -> str:
+    """A parsed answer as JSON; as text, what JSON has no form for (a number of 100 digits)."""
+    try:
+        return orjson.dumps(parsed).decode()
+    except TypeError:
+        return json.dumps(well_formed(str(parsed)), ensure_ascii=False)
 
 
 _SAMPLE_COLUMNS = ("task", "cluster", "partition", "split", "language", "index")
@@ -213,7 +233,7 @@ class ScoreTable:
             "scoring": scoring,
             "value": score.value,
             "stats": score.stats,
-            "parsed": None if score.parsed is None else orjson.dumps(score.parsed).decode(),
+            "parsed": None if score.parsed is None else _json(score.parsed),
             "failure": score.failure,
             "scored": score.scored,
             "finish": completions[-1].finish,

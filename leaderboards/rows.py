@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 from ..harness.published.paper import Paper, mean, why_not_comparable
 from ..harness.records import digest, services_of
-from ..tasks.registry import BENCHMARKS, SUITES, TASKS
-from .schema import Role, Submission, TaskSettings
+from ..tasks.registry import BENCHMARKS, SUITES
+from .schema import Role, Submission
 
 MEAN = "mean"
 """Key of the mean over benchmarks and outside averages, which the headline of a paper compares."""
@@ -123,12 +123,19 @@ def conditions(submission: Submission, role: Role, of: Sequence[str]) -> tuple[C
         "task versions": ({n: t.version for n, t in tasks.items()}, ""),
         "samples": (samples, f"{sum(scored.values()):,} samples ({digest(samples)})"),
         "prompts": ({n: t.prompt for n, t in tasks.items()}, ""),
+        "protocol": (
+            {n: t.protocol for n, t in tasks.items()},
+            " and ".join(sorted({t.protocol or "redone's own" for t in tasks.values()})),
+        ),
         "scoring": (
             {n: (records[n].scoring, services[n]) for n in tasks},
             ", ".join(dict.fromkeys(words)),
         ),
         "limits": (
-            {n: (s.max_tokens, list(s.stop), s.max_thinking_tokens) for n, s in settings.items()},
+            {
+                n: (s.max_tokens, list(s.stop), s.max_thinking_tokens, s.max_repetition)
+                for n, s in settings.items()
+            },
             "",
         ),
         "sampling": ({n: (s.temperature, s.top_p, s.top_k) for n, s in settings.items()}, ""),
@@ -164,9 +171,8 @@ def apart(submission: Submission, role: Role, of: Sequence[str], paper: Paper) -
     ]
     if submission.request.system is not None:
         reasons.append("another system text")
-    changed = any(_changed(name, submission.tasks[name].settings) for name in of)
-    if submission.request.draws > 1 or changed:
-        reasons.append("generation settings other than the task's own")
+    if submission.request.draws > 1:
+        reasons.append("several sampled answers per sample")
     return tuple(dict.fromkeys(reasons))
 
 
@@ -178,14 +184,6 @@ def _category(task: str) -> str:
         for category, tasks in benchmark.categories.items()
         if base in (t.name for t in tasks)
     )
-
-
-def _changed(name: str, settings: TaskSettings) -> bool:
-    """Whether settings differ from the registry's, apart from the thinking budget."""
-    own = TASKS[name].settings
-    fields = ("max_tokens", "temperature", "top_p", "top_k")
-    same = all(getattr(settings, field) == getattr(own, field) for field in fields)
-    return not same or tuple(settings.stop) != own.stop
 
 
 PRINTED: tuple[Condition, ...] = ()
@@ -339,6 +337,9 @@ def _samples(submission: Submission, columns: Sequence[Column]) -> str:
     n = sum(submission.tasks[name].samples for name in of)
     request = submission.request
     partition = "" if request.partition == "all" else f", partition {request.partition}"
+    total = sum(submission.tasks[name].of or submission.tasks[name].samples for name in of)
+    if total > n:
+        return f"subset: {n:,} of {total:,} samples, those with a prediction{partition}"
     if request.limit is not None:
         return f"subset: {n:,} samples, {request.limit:,} per task{partition}"
     return f"{n:,} samples{partition}" if partition else f"full: {n:,} samples"
@@ -346,7 +347,9 @@ def _samples(submission: Submission, columns: Sequence[Column]) -> str:
 
 def _facts(submission: Submission) -> tuple[tuple[str, str], ...]:
     model, request = submission.model, submission.request
+    protocols = sorted({task.protocol for task in submission.tasks.values() if task.protocol})
     found = {
+        "protocol": ", ".join(protocols),
         "fingerprint": model.fingerprint or "unknown (behind a server)",
         "chat template": model.chat_template,
         "thinking": model.thinking,

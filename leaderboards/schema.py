@@ -53,6 +53,7 @@ class TaskSettings(_Strict):
     top_p: Annotated[float, Field(gt=0, le=1)]
     top_k: Count
     max_thinking_tokens: Count
+    max_repetition: Count | None = None
 
 
 class ScoringResult(_Strict):
@@ -80,7 +81,11 @@ class ScoringResult(_Strict):
 
 
 class TaskResult(_Strict):
-    """A task: version, hashes of prompt and data, settings, samples, both scorings."""
+    """A task: version, hashes of prompt and data, settings, samples, both scorings.
+
+    `protocol`: the authors' way of asking it, where it was asked so. `of`: how many samples there
+    are, where only those with a prediction were scored.
+    """
 
     version: int | Line
     prompt: Hash16
@@ -88,6 +93,8 @@ class TaskResult(_Strict):
     settings: TaskSettings
     samples: Annotated[int, Field(ge=1)]
     scorings: Mapping[Role, ScoringResult]
+    protocol: Line | None = None
+    of: Count | None = None
 
 
 class ScoreRow(_Strict):
@@ -146,8 +153,11 @@ class Submission(_Strict):
 
     def signed_request(self) -> dict[str, Any]:
         """The request in the form that signatures are computed from."""
-        signed = {"version", "prompt", "data", "settings"}
-        tasks = {name: task.model_dump(include=signed) for name, task in self.tasks.items()}
+        signed = {"version", "prompt", "data", "settings", "protocol"}
+        tasks = {
+            name: task.model_dump(include=signed, exclude_none=True)
+            for name, task in self.tasks.items()
+        }
         form = self.model.chat_template_messages
         model = {"model": {"chat_template_messages": form}} if form else {}
         return self.request.model_dump() | {"tasks": tasks} | model

@@ -106,7 +106,9 @@ def submission_of(
         "tasks": {
             task: {
                 **{k: request["tasks"][task][k] for k in ("version", "prompt", "data", "settings")},
+                "protocol": request["tasks"][task].get("protocol"),
                 "samples": found["samples"],
+                "of": found.get("of"),
                 "scorings": {
                     role: {key: record[key] for key in ScoringResult.model_fields}
                     for role, record in found["scorings"].items()

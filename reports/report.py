@@ -17,7 +17,7 @@ from ..harness.gate.policy import Policy, load_policy
 from ..harness.json_file import write_file
 from ..tasks.errors import RedoneError
 from ..tasks.registry import TASKS, category_title
-from ..tasks.schema import FAILURES
+from ..tasks.schema import FAILURES, SCORER
 from . import markdown
 from .examples import LIMIT, Examples, examples
 from .plot import line_style
@@ -204,7 +204,7 @@ def page(
         heat=heat_map(report),
         alone=_alone(report),
         failing=_failing(failing, report),
-        kinds=FAILURES,
+        kinds=(*FAILURES, *([SCORER] if any(row[-1] for row in failing.rows) else [])),
         diagnoses=diagnoses,
         training=[curves_of(log) for log in logs],
         examples=kept,

@@ -18,6 +18,7 @@ from ..harness.gate.decision import Gate, RowVerdict, decide
 from ..harness.gate.policy import Policy
 from ..harness.scored_run import ScoredRun
 from ..tasks.command import visible
+from ..tasks.schema import SCORER
 
 NOT_COMPARABLE = "not comparable"
 
@@ -114,7 +115,7 @@ def compare_runs(
     """
     runs = [ScoredRun(path) for path in paths]
     labels = labels_of([run.path for run in runs])
-    base = Stage(labels[0], runs[0], notes=_gaps(runs[0], policy.scoring))
+    base = Stage(labels[0], runs[0], notes=_incomplete(runs[0], policy.scoring))
     stages = (
         _compared(base.run, run, label, policy, allowed)
         for run, label in zip(runs[1:], labels[1:], strict=True)
@@ -129,7 +130,7 @@ def _compared(
     refused = tuple(m for m in found if m.field not in allowed)
     shared = base.tasks.keys() & run.tasks.keys()
     if {m.field for m in refused} - {"tasks"} or not shared:
-        return Stage(label, run, None, refused, _gaps(run, policy.scoring))
+        return Stage(label, run, None, refused, _incomplete(run, policy.scoring))
     comparison = compare(
         base,
         run,
@@ -140,7 +141,7 @@ def _compared(
         seed=policy.seed,
     )
     gate = decide(comparison, policy)
-    notes = [*comparison.notes, *_gaps(run, policy.scoring)]
+    notes = [*comparison.notes, *_incomplete(run, policy.scoring)]
     if refused:
         notes.append(
             f"Only the {len(comparison.pairs)} tasks that both runs have are compared; "
@@ -150,6 +151,18 @@ def _compared(
         notes.append(allowance)
     notes += _other_verdict(base, run, gate)
     return Stage(label, run, gate, refused, tuple(notes))
+
+
+def _incomplete(run: ScoredRun, role: str) -> tuple[str, ...]:
+    """What a reader must know of samples that were not scored, and of services."""
+    found = []
+    for name, task in run.results["tasks"].items():
+        if "of" in task:
+            share = f"{task['samples']} of {task['of']} samples"
+            found.append(f"{name}: only the {share} that have a prediction are scored.")
+        if count := task["scorings"][role]["failures"].get(SCORER):
+            found.append(f"{name}: the scorer failed on {count} answers, which are not scored.")
+    return (*found, *_gaps(run, role))
 
 
 def _gaps(run: ScoredRun, role: str) -> tuple[str, ...]:

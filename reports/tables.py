@@ -9,7 +9,7 @@ from typing import Any
 
 from ..harness.gate.decision import RowVerdict
 from ..tasks.registry import TASKS, TableRow, category_title, table_of
-from ..tasks.schema import FAILURES
+from ..tasks.schema import FAILURES, SCORER
 from .seesaw import Seesaw
 from .stages import ReportRuns, Stage
 
@@ -101,9 +101,9 @@ def failures(report: ReportRuns) -> Table:
     for stage in report.runs:
         for name, task in stage.run.results["tasks"].items():
             counts = task["scorings"][report.policy.scoring]["failures"]
-            kinds = (counts.get(kind, 0) for kind in FAILURES)
+            kinds = (counts.get(kind, 0) for kind in (*FAILURES, SCORER))
             rows.append((stage.label, name, task["title"], task["answers"], *kinds))
-    return Table("failures", ("run", "task", "title", "answers", *FAILURES), rows)
+    return Table("failures", ("run", "task", "title", "answers", *FAILURES, SCORER), rows)
 
 
 @dataclass(frozen=True)

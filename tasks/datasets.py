@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +31,25 @@ class DataFile:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedGeneration:
+    """The authors' limits and sampling, which they publish in the files of their prompts.
+
+    Attributes:
+        path: Where they are written as JSON, relative to the data folder.
+        names: Of a prompt -> of the subtask, under which its limits are written.
+        sha256: Of the limits known to this version, as JSON with sorted keys.
+        example: The configuration of the authors' example run, relative to the data set's `url`.
+        sampling: Of that run, as this version knows it: for a file that does not have it.
+    """
+
+    path: str
+    names: Mapping[str, str]
+    sha256: str = ""
+    example: str = ""
+    sampling: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class PublishedPrompts:
     """The authors' prompts, which they publish inside configuration files.
 
@@ -40,6 +59,7 @@ class PublishedPrompts:
         configurations: Their names.
         names: The prompts that must be in them.
         sha256: Of the prompts known to this version, as JSON with sorted keys.
+        generation: Limits and sampling in the same files, None where they are not read.
     """
 
     path: str
@@ -47,6 +67,7 @@ class PublishedPrompts:
     configurations: tuple[str, ...]
     names: tuple[str, ...]
     sha256: str
+    generation: PublishedGeneration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +83,7 @@ class Dataset:
         url: What all upstream paths start with.
         files: All of them.
         prompts: The authors' prompts, None where they publish none.
+        no_protocol: Why it cannot be asked as its authors ask it, "" where it can.
     """
 
     name: str
@@ -72,6 +94,7 @@ class Dataset:
     url: str
     files: tuple[DataFile, ...]
     prompts: PublishedPrompts | None = None
+    no_protocol: str = ""
 
     @property
     def size(self) -> int:
@@ -88,6 +111,8 @@ def datasets() -> Mapping[str, Dataset]:
         if prompts:
             for key in ("configurations", "names"):
                 prompts[key] = tuple(prompts[key])
+            generation = prompts.pop("generation", None)
+            prompts["generation"] = PublishedGeneration(**generation) if generation else None
             prompts = PublishedPrompts(**prompts)
         files = tuple(DataFile(**file) for file in raw.pop("files"))
         table[name] = Dataset(name=name, files=files, prompts=prompts, **raw)

@@ -7,7 +7,8 @@ Labels are searched in the whole answer, the longest first. One inside a longer 
    Two different stated labels are no answer, unless the later one is marked as final ("final
    answer") or as a correction ("actually", "wait", 更正);
 2. *leading*: the text begins with the label, then explains ("X, because ...", "X - ...");
-3. *loose*: only one label is named at all in sentences that are no explanation.
+3. *loose*: a sentence names exactly one label ("This tweet expresses joy"), and no other sentence
+   that is no explanation names another.
 
 What follows "because", "since", "while" or stands in a sentence of explanation does not count, nor
 does what is denied ("not X but Y", "X does not fit").
@@ -20,7 +21,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from .extraction import Extraction, answer_text, failure_kind, fold, is_refusal, normalize
+from .extraction import (
+    Extraction,
+    answer_text,
+    failure_kind,
+    fold,
+    is_refusal,
+    normalize,
+    plain_marks,
+    simplified,
+)
 from .schema import Completion
 
 
@@ -32,7 +42,8 @@ class LabelSet:
         names: The labels.
         forms: Normalized ways to write a label -> its number in `names`.
         longest: (form, number), the longest form first.
-        firm: Only stated and leading mentions count. For labels that are everyday words ("no").
+        firm: Of labels that are everyday words ("no"), only stated and leading mentions count.
+        words: The labels are words of a fixed set, never parts of longer names.
         exact: Normalized text -> label, for labels that count only as the whole answer.
     """
 
@@ -40,6 +51,7 @@ class LabelSet:
     forms: Mapping[str, int]
     longest: tuple[tuple[str, int], ...] = field(repr=False)
     firm: bool = False
+    words: bool = False
     exact: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -47,6 +59,7 @@ def labels(
     forms: Mapping[str, Iterable[str]] | Iterable[str],
     *,
     firm: bool = False,
+    words: bool = False,
     exact: Iterable[str] = (),
 ) -> LabelSet:
     """A label set.
@@ -54,7 +67,8 @@ def labels(
     Args:
         forms: The labels, or label -> further ways to write it. Labels that `normalize` cannot
             tell apart are one label, the first.
-        firm: See `LabelSet`.
+        firm: See `LabelSet`, and the next.
+        words: As there.
         exact: Labels that count only as the whole answer.
     """
     table = forms if isinstance(forms, Mapping) else {name: () for name in forms}
@@ -64,12 +78,13 @@ def labels(
             if plain := _normalize(text):
                 numbers.setdefault(plain, number)
     longest = tuple(sorted(numbers.items(), key=lambda item: (-len(item[0]), item[0])))
-    return LabelSet(tuple(table), numbers, longest, firm, {normalize(t): t for t in exact})
+    return LabelSet(tuple(table), numbers, longest, firm, words, {normalize(t): t for t in exact})
 
 
 def _normalize(text: str) -> str:
     """`normalize`, with what is more than decoration in a number."""
-    return " ".join(fold(text).split()) if text.lstrip("-").isdigit() else normalize(text)
+    number = text.lstrip("-").isdigit()
+    return simplified(" ".join(fold(text).split()) if number else normalize(text))
 
 
 @lru_cache(maxsize=1 << 12)
@@ -82,13 +97,13 @@ YES_NO = labels(
     {
         "Yes": (
             *("yes it is", "yes it does", "yes it can", "yeah", "yep", "true"),
-            *("是", "是的", "对", "能", "可以", "会"),
+            *("是", "是的", "对", "对的", "正确", "能", "可以", "会", "会的"),
             *("会引起", "会引起讨论", "会引发", "会引发讨论"),
         ),
         "No": (
             *("no it is not", "no it isnt", "no it does not", "no it doesnt", "no it cannot"),
             *("no it cant", "nope", "false"),
-            *("否", "不", "不是", "不是的", "不对", "不能", "不可以", "不会", "没有"),
+            *("否", "不", "不是", "不是的", "不对", "不正确", "不能", "不可以", "不会", "没有"),
             *("不会引起", "不会引起讨论", "不会引发", "不会引发讨论"),
         ),
     },
@@ -98,7 +113,7 @@ YES_NO = labels(
 
 RELEVANCE_LEVELS = labels(
     {
-        "-1": ("-1.0", "minus one", "negative one", "负1", "负一"),
+        "-1": ("-1.0", "minus one", "negative one", "minus 1", "negative 1", "负1", "负一"),
         "0": ("0.0", "zero", "零"),
         "1": ("1.0", "+1", "one", "一"),
         "2": ("2.0", "+2", "two", "二", "两"),
@@ -131,12 +146,12 @@ def extract_label(completion: Completion, known: LabelSet, language: str = "en")
             return Extraction(known.names[number])
         if plain in known.exact:
             return Extraction(known.exact[plain])
-    text = answer_text(text)
-    firm = known.firm or is_refusal(text)
-    number = _committed(_marked(text, known), firm)
+    text = plain_marks(answer_text(text))
+    refused = is_refusal(text)
+    number = _committed(_marked(text, known), known, refused)
     if number is None and _ASIDE.search(text):
         # In "Baking (bread)" the brackets, which folding drops, part the label from other words.
-        number = _committed(_marked(_ASIDE.sub("\n", text), known), firm)
+        number = _committed(_marked(_ASIDE.sub("\n", text), known), known, refused)
     if number is not None:
         return Extraction(known.names[number])
     return Extraction(None, failure_kind(completion, language))
@@ -154,13 +169,20 @@ def mentioned_labels(completion: Completion, known: LabelSet) -> tuple[str, ...]
 # --- marking: one private character in place of each label -------------------------------------
 
 _BASE = 0xE000
+_EVERYDAY = 0xF000
+"""Marks from here on stand for everyday words, which count only where they are stated."""
 _LABEL = "[\ue000-\uf8ff]"
 # "2 out of 3" is level 2; a question repeated in Chinese (是否会 ...) names no label.
 _OUT_OF_THREE = re.compile(r"((?:[:=]|\bis|\blevel|\bscore)\s*[0-3])\s*(?:/|out of)\s*3\b")
 _QUESTION = re.compile(
-    r"(?<=[案为该的别分])是(?=:?[是否])|(?<![案为该的别])(?:是否|能否|是不是|会不会)[^\n,:;。?!]*"
+    r"(?<=[案为该的别分])是(?=[:\s]*[是否对不没会能可正])|(?<![案为该的别])(?:是否|能否|是不是|会不会)[^\n,:;。?!]*"
 )
 _ENUMERATOR = re.compile(rf"(?<![\w.-])(?:\d{{1,2}}|[a-j])[.)、 ]\s*(?={_LABEL})")
+_CONTRACTED = re.compile(r"\b(is|are|was|were|does|do|did|could|would|should|has|have|can)nt\b")
+_ASKED = re.compile(
+    r"(?:^|(?<=[.!?:] )|(?<=\n))(?:is|are|was|does|do|did|which|what|should|could|would|can)"
+    r" [^\n.!?]{1,200}\?"
+)
 _JOINED = re.compile(r"[^\W_\u3040-\u9fff]{2}")
 _NUMBER_ENDS = re.compile(r"(?!\s*[%+]|[./-]\d|[-~]\s*\d|\s+out\b)")
 
@@ -181,35 +203,47 @@ _NAME_ENDS = re.compile(
 
 def _marked(text: str, known: LabelSet) -> str:
     """The folded text with each label replaced by one private character, the longest first."""
-    text = _OUT_OF_THREE.sub(r"\1", re.sub(r"[ \xa0]+", " ", fold(text)))
+    text = _OUT_OF_THREE.sub(r"\1", re.sub(r"[ \xa0]+", " ", simplified(fold(text))))
     text = _QUESTION.sub(":", text)
+    if known.words:
+        text = _ASKED.sub(" ", _CONTRACTED.sub(r"\1 not", text))
     for form, number in known.longest:
         if form in text:
-            text = _mark(text, form, chr(_BASE + number))
+            everyday = known.firm and form in _everyday()
+            sign = chr((_EVERYDAY if everyday else _BASE) + number)
+            text = _mark(text, form, sign, known.words and not everyday)
     return _ENUMERATOR.sub(", ", text)
 
 
-def _mark(text: str, form: str, sign: str) -> str:
+@lru_cache(maxsize=1)
+def _everyday() -> frozenset[str]:
+    """Forms of labels that are said in any sentence, whatever it is about."""
+    return frozenset({*YES_NO.forms, *RELEVANCE_LEVELS.forms, "none", "neither", "neutral"})
+
+
+def _mark(text: str, form: str, sign: str, word: bool) -> str:
     """`text` with the free-standing occurrences of a form replaced; linear."""
     parts: list[str] = []
     done, at = 0, text.find(form)
     while at >= 0:
         end = at + len(form)
-        if _stands_alone(text, at, end):
+        if _stands_alone(text, at, end, word):
             parts += text[done:at], sign
             done = end
         at = text.find(form, end)
     return "".join([*parts, text[done:]]) if parts else text
 
 
-def _stands_alone(text: str, at: int, end: int) -> bool:
-    """Whether `text[at:end]` is no part of a word, a number or a longer name."""
+def _stands_alone(text: str, at: int, end: int, word: bool) -> bool:
+    """Whether `text[at:end]` is no part of a word, a number or, unless a `word`, a longer name."""
     before = text[max(0, at - 2) : at]
     if _JOINED.match(before[-1:] + text[at]) or _JOINED.match(text, end - 1, end + 1):
         return False
     if text[end - 1].isdigit():
         return before[-1:] not in tuple("-+./%") and bool(_NUMBER_ENDS.match(text, end))
-    return not re.match(r"\w[-&]", before) and bool(_NAME_ENDS.match(text, end))
+    if re.match(r"\w[-&]", before):
+        return False
+    return bool(re.compile(r"(?!-\w)").match(text, end) if word else _NAME_ENDS.match(text, end))
 
 
 # --- weighing ----------------------------------------------------------------------------------
@@ -249,7 +283,8 @@ _NEGATED = re.compile(
 _REJECTED = re.compile(
     rf"{_LABEL}(?:\s*(?:,|/|,?\s?\band\b|,?\s?\bor\b|[、和与或])\s*{_LABEL}){{0,9}}\s*(?:"
     r"(?:is|are|was|were|does|do|would|could|can)(?: ?not|nt)\b(?! (?:only|just))"
-    r"|(?:is|are|seems?) (?:too |less )?(?:wrong|incorrect|irrelevant|unrelated|unsuitable)\b"
+    r"|(?:is|are|seems?) (?:too |less )?(?:wrong|incorrect|irrelevant|unrelated|unsuitable"
+    r"|absent|missing|lacking|unlikely|impossible)\b"
     r"|[都也]?不(?:太|够)?(?:合适|适合|符合|相关|匹配|对|属于|适用)|无关)"
 )
 # A clause of labels and these words only is a statement.
@@ -265,11 +300,41 @@ _CLAUSE_ENDS = re.compile(r"[,:=]|\s-\s")
 _HAN = re.compile(r"[\u3040-\u9fff]")
 
 
-def _committed(text: str, firm: bool) -> int | None:
+# What a sentence has that is no longer name: somebody or something that does something.
+_SENTENCE = re.compile(
+    r"^\W*(?:(?:overall|clearly|sure|so|well|okay|ok|hmm|based on [^,]{0,80},),? )*(?:this|that|it"
+    r"|its|i|my|we|he|she|they|there|the (?:tweet|post|note|text|content|writer|author|user|speaker"
+    r"|message|comment|overall|main|sentiment|emotion|tone|mood|stance|attitude|category|tag"
+    r"|topic)s?)\b"
+    r"|\b(?:is|are|was|were|be|has|have|seems?|looks?|sounds?|appears?|feels?|express(?:es|ed|ing)?"
+    r"|shows?|conveys?|reflects?|contains?|describes?|represents?|indicates?|suggests?|impl(?:y|ies)"
+    r"|portrays?|displays?|evokes?|makes|fits?|match(?:es)?|belongs?|falls|means|exhibits?"
+    r"|demonstrates?|communicates?|captures?|talks?|discusses|covers|mentions|focus(?:es)?|leans?"
+    r"|would|should|could|can|might|may|must)\b"
+    r"|^(?:这|该|本|它|我|笔记|内容|帖子|作者|主题|文章|文中)|讲|介绍|关于|描述|表达|涉及|围绕|体现|适合|符合|对应"
+    r"|归[于入为类]|属于"
+)
+# Before a label, in the same clause: what denies it or leaves it open.
+_DOUBT = re.compile(
+    r"\b(?:not(?! only)|no|never|neither|nor|cannot|cant|\w{2,6}nt|hardly|barely|scarcely|rarely"
+    r"|without|lack(?:s|ing)?|absence of|far from|anything but|nothing|none|instead of|rather than"
+    r"|less|opposite of|fails? to|free of|devoid of|whether|if|unless|unclear|unsure|unknown"
+    r"|unlikely|hard to|difficult to|impossible to)\b|没|不|未|非|无|缺乏|是否"
+)
+_VERB = re.compile(r"choose|pick|select|go with|belongs|falls|i think|classif|categori")
+_DENIED_VERB = re.compile(r"\b(?:not(?! only)|never|cannot|\w{2,6}nt)\b[\w ]{0,30}$")
+_CLAUSES = re.compile(
+    r"[,:，：]|\s-\s|(?<!anything )\bbut\b|\byet\b|\bso\b|而是|但是?"
+    r"|\band (?=(?:it|this|is|are|was|expresses|shows|feels|sounds|seems|so)\b)"
+)
+
+
+def _committed(text: str, known: LabelSet, refused: bool) -> int | None:
     """The number of the label that a marked text commits to, None if to none or to several."""
+    firm = known.firm or refused
     stated: list[set[int]] = []
     leading: set[int] = set()
-    loose: set[int] = set()
+    loose: list[set[int]] = []
     settled = False
     sentences = _sentences(text)
     for place, sentence in enumerate(sentences):
@@ -278,11 +343,16 @@ def _committed(text: str, firm: bool) -> int | None:
         if explanation and (stated or leading) and not final:
             continue
         *_, said = (None, *_SAID.finditer(sentence))
+        if said and _VERB.match(said[0]) and _DENIED_VERB.search(sentence[: said.start()]):
+            continue
         part = _claim(sentence[said.end() :]) if said else ""
         if not _numbers(part):
             said, part = None, _claim(_SAID.sub(" ", sentence))
         names, begins, bare = set(_numbers(part)), _LEADING.match(part), _is_bare(part)
-        if not names or (explanation and not (said or bare)):
+        if not names:
+            continue
+        if explanation and not (said or bare):
+            loose += _named(sentence, known)[:1]
             continue
         if begins and not bare:
             names = set(_numbers(begins[1]))
@@ -294,19 +364,31 @@ def _committed(text: str, firm: bool) -> int | None:
             stated.append(names)
         elif begins and not place:
             leading = names
-        elif (
-            place == len(sentences) - 1
-            and len(names) == 1
-            and _is_bare(_CLAUSE_ENDS.split(part)[-1])
-        ):
+        elif place == len(sentences) - 1 and len(names) == 1 and _ends_bare(part):
             stated.append(names)
             settled = False
-        elif not short:
-            loose |= names
-    chosen = leading or (set() if firm else loose)
+        elif not (short or firm or known.words):
+            loose.append(names)
+        else:
+            loose += _named(sentence, known)
+    chosen = leading
     if stated:
         chosen = stated[-1] if settled else set().union(*stated)
+    elif not chosen and not refused and any(len(names) == 1 for names in loose):
+        # "It could be joy or anger. The tweet expresses joy."
+        chosen = set.intersection(*loose)
     return min(chosen) if len(chosen) == 1 else None
+
+
+def _named(sentence: str, known: LabelSet) -> list[set[int]]:
+    """The labels that a sentence names and does not deny, everyday words apart; none of a name."""
+    if not (known.words or _SENTENCE.search(sentence)):
+        return []
+    names: set[int] = set()
+    for clause in _CLAUSES.split(_claim(sentence)):
+        doubt = _DOUBT.search(clause)
+        names |= set(_numbers(clause[: doubt.start()] if doubt else clause, _EVERYDAY))
+    return [names] if names else []
 
 
 def _sentences(text: str) -> list[str]:
@@ -319,9 +401,15 @@ def _claim(sentence: str) -> str:
     return _NEGATED.sub(lambda m: re.sub(_LABEL, "", m[0]), _REJECTED.sub(" ", part))
 
 
-def _numbers(part: str) -> list[int]:
-    """The numbers of the labels in a marked text, in order."""
-    return [ord(c) - _BASE for c in part if _BASE <= ord(c) <= 0xF8FF]
+def _numbers(part: str, end: int = 0xF900) -> list[int]:
+    """The numbers of the labels in a marked text, in order; `end` is behind the last mark."""
+    return [(ord(c) - _BASE) % (_EVERYDAY - _BASE) for c in part if _BASE <= ord(c) < end]
+
+
+def _ends_bare(part: str) -> bool:
+    """Whether the last clause is of labels and filling words."""
+    last = _CLAUSE_ENDS.split(part)[-1]
+    return bool(_numbers(last)) and _is_bare(last)
 
 
 def _is_bare(part: str) -> bool:

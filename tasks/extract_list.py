@@ -18,6 +18,9 @@ from .extraction import (
     is_refusal,
     normalize,
     parse_literal,
+    parted_list,
+    plain_marks,
+    simplified,
 )
 from .schema import Completion
 
@@ -86,13 +89,15 @@ def extract_list(
     text = answer_text(completion.text)
     pieces = _bracketed(text)
     if pieces is None:
-        if not text or is_refusal(text):
+        if not text or (is_refusal(text) and not is_item(text)):
             return Extraction(None, failure_kind(completion, language))
-        none = normalize(text) in NONE_WORDS or (len(text) <= MAX_ITEM and _NONE.match(text))
+        none = normalize(text) in NONE_WORDS or (
+            len(text) <= MAX_ITEM and _NONE.match(simplified(text))
+        )
         if none and not is_item(text):
             return Extraction(())
         pieces = []
-        for place, piece in enumerate(_separated(text, is_item)):
+        for place, piece in enumerate(_separated(plain_marks(parted_list(text)), is_item)):
             pieces += [piece] if is_item(piece) else _items(piece, is_item, first=place == 0)
         if any(map(is_item, pieces)):
             # Beside an item, a piece as long as a sentence says something about the list.

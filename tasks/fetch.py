@@ -4,9 +4,9 @@ A file is written to `NAME.part` and renamed when its size and hash are right, s
 final name is complete. An interrupted download leaves a `.part`; the next run resumes from there if
 the server can (HTTP Range), and starts over if not.
 
-The authors of SNS-Bench publish their prompts in OpenCompass configuration files, which are Python
-programs. They are parsed, and only plain literals are taken: a program from the network is never
-executed.
+The authors of SNS-Bench publish their prompts, limits and sampling in OpenCompass configuration
+files, which are Python programs. They are parsed, and only plain literals are taken: a program from
+the network is never executed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from .datasets import DataFile, Dataset, PublishedPrompts
+from .datasets import DataFile, Dataset, PublishedGeneration, PublishedPrompts
 from .errors import RedoneError
 from .task import Prompt
 
@@ -110,7 +110,7 @@ def fetch(
                 _download(client, url, target, file, progress, pause)
             done.downloaded.append(file.path)
         if dataset.prompts:
-            _fetch_prompts(client, dataset.url, dataset.prompts, folder, mirror, done, pause)
+            _fetch_protocol(client, dataset.url, dataset.prompts, folder, mirror, done, pause)
     return done
 
 
@@ -235,10 +235,10 @@ def _reason(error: Exception) -> str:
     return f"no connection or a broken one ({text})"
 
 
-# --- the authors' prompts ------------------------------------------------------------------------
+# --- how the authors ask -------------------------------------------------------------------------
 
 
-def _fetch_prompts(
+def _fetch_protocol(
     client: httpx.Client,
     upstream: str,
     prompts: PublishedPrompts,
@@ -247,35 +247,55 @@ def _fetch_prompts(
     done: Fetched,
     pause: float,
 ) -> None:
-    """Writes the authors' prompts as JSON; the data set is complete without them."""
-    target = folder / prompts.path
-    if target.is_file():
-        done.present.append(prompts.path)
-        return
-    try:
-        if mirror:
-            found = json.loads(_text(client, _url(mirror, prompts.path), pause))
-        else:
+    """Writes the authors' prompts and settings as JSON; the data set is complete without them."""
+    texts: list[str] = []
+
+    def configurations() -> list[str]:
+        if not texts:
             base = f"{upstream}/{prompts.upstream}"
-            urls = (_url(base, name) for name in prompts.configurations)
-            found = published_prompts(prompts, (_text(client, url, pause) for url in urls))
-        packed = json.dumps(found, sort_keys=True, ensure_ascii=False)
-    except (FetchFailed, Broken, ValueError, RecursionError) as error:
-        done.notes.append(
-            f"The authors' own prompts could not be downloaded ({error}). Evaluation does not need "
-            "them: it uses the prompts of this project."
-        )
-        return
-    part = target.with_name(target.name + ".part")
-    with _writable(target):
-        part.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        os.replace(part, target)
-    done.downloaded.append(prompts.path)
-    if hashlib.sha256(packed.encode()).hexdigest() != prompts.sha256:
-        done.notes.append(
-            f"{target} differs from the prompts known to this version: the authors have changed "
-            "them. The prompt hash in each score's signature distinguishes such runs."
-        )
+            texts.extend(_text(client, _url(base, name), pause) for name in prompts.configurations)
+        return texts
+
+    def wanted_prompts() -> tuple[Any, Any]:
+        found = published_prompts(prompts, iter(configurations()))
+        return found, found
+
+    def wanted_generation(wanted: PublishedGeneration) -> tuple[Any, Any]:
+        example = _text(client, _url(upstream, wanted.example), pause) if wanted.example else ""
+        found = published_generation(wanted, configurations(), example)
+        return {"source": f"{upstream}, {prompts.upstream}"} | found, found["by_abbr"]
+
+    parts = [(prompts.path, prompts.sha256, "prompts", wanted_prompts)]
+    if (own := prompts.generation) is not None:
+        parts.append((own.path, own.sha256, "limits", lambda: wanted_generation(own)))
+    for path, sha256, what, make in parts:
+        target = folder / path
+        if target.is_file():
+            done.present.append(path)
+            continue
+        try:
+            if mirror:
+                content = json.loads(_text(client, _url(mirror, path), pause))
+                known = content if what == "prompts" else content["by_abbr"]
+            else:
+                content, known = make()
+            packed = json.dumps(known, sort_keys=True, ensure_ascii=False)
+        except (FetchFailed, Broken, ValueError, LookupError, TypeError, RecursionError) as error:
+            done.notes.append(
+                f"The authors' own {what} could not be downloaded ({error}). Only --protocol "
+                "official needs them: without it evaluation uses this project's."
+            )
+            continue
+        part = target.with_name(target.name + ".part")
+        with _writable(target):
+            part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            os.replace(part, target)
+        done.downloaded.append(path)
+        if hashlib.sha256(packed.encode()).hexdigest() != sha256:
+            done.notes.append(
+                f"{target} differs from the {what} known to this version: the authors have changed "
+                "them. The hashes in each score's signature distinguish such runs."
+            )
 
 
 def published_prompts(
@@ -299,6 +319,31 @@ def published_prompts(
     if absent:
         raise ValueError(f"no prompt for {', '.join(absent)} in the configuration")
     return {name: asdict(found[plain(name)]) for name in prompts.names}
+
+
+def published_generation(
+    wanted: PublishedGeneration, sources: Iterable[str], example: str = ""
+) -> dict[str, Any]:
+    """The limits and the sampling of configuration files.
+
+    Args:
+        wanted: Which subtasks are expected.
+        sources: The texts of the files.
+        example: The text of the example run's configuration, "" for none.
+
+    Returns:
+        `by_abbr`: subtask -> `max_out_len` and `extra_gen_kwargs`, as the files have them;
+        `example`: settings of the model in the example run.
+
+    Raises:
+        ValueError: A file cannot be read as literals, or the limit of a subtask is missing.
+    """
+    found = {abbr: made for source in sources for abbr, made in generation_in(source).items()}
+    absent = [abbr for abbr in wanted.names.values() if "max_out_len" not in found.get(abbr, {})]
+    if absent:
+        raise ValueError(f"no max_out_len for {', '.join(absent)} in the configuration")
+    by_abbr = {abbr: found[abbr] for abbr in wanted.names.values()}
+    return {"by_abbr": by_abbr} | ({"example": example_in(example)} if example else {})
 
 
 def _text(client: httpx.Client, url: str, pause: float) -> str:
@@ -329,10 +374,7 @@ def prompts_in(source: str) -> dict[str, Prompt]:
     Raises:
         ValueError: It is no Python, or a prompt in it is not a literal.
     """
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, RecursionError, MemoryError) as error:
-        raise ValueError(f"not readable as Python: {error}") from None
+    body = _parsed(source)
     templates: dict[str, Prompt] = {}
     found: dict[str, Prompt] = {}
     for statement in body:
@@ -354,6 +396,73 @@ def prompts_in(source: str) -> dict[str, Prompt]:
             if name is not None and template is not None:
                 found[_literal(name)] = template
     return found
+
+
+def generation_in(source: str) -> dict[str, dict[str, Any]]:
+    """Limits and sampling of a configuration, by the `abbr` of the data set that has them.
+
+    Args:
+        source: The text of the file: lists of data sets, `[dict(abbr=..., infer_cfg=dict(...,
+            inferencer=dict(max_out_len=..., extra_gen_kwargs=dict(...))))]`.
+
+    Raises:
+        ValueError: It is no Python, or one of these values is not a literal.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for statement in _parsed(source):
+        value = statement.value if isinstance(statement, ast.Assign) else None
+        for entry in value.elts if isinstance(value, ast.List) else ():
+            abbr = _argument(entry, "abbr")
+            calls = (_argument(inner, "inferencer") for inner in ast.walk(entry))
+            inferencer = next((call for call in calls if call is not None), None)
+            if abbr is not None and inferencer is not None:
+                wanted = ("max_out_len", "extra_gen_kwargs")
+                found[_literal(abbr)] = _settings(inferencer, wanted)
+    return found
+
+
+def example_in(source: str) -> dict[str, Any]:
+    """How the first model of an example run generates: sampling, and its own limits.
+
+    Args:
+        source: The text of the file, with `models = [dict(generation_kwargs=dict(...), ...)]`.
+
+    Raises:
+        ValueError: It is no Python, has no such model, or one of these values is not a literal.
+    """
+    for statement in _parsed(source):
+        value = statement.value if isinstance(statement, ast.Assign) else None
+        for entry in value.elts if isinstance(value, ast.List) else ():
+            sampling = _argument(entry, "generation_kwargs")
+            if sampling is not None:
+                limits = _settings(entry, ("max_out_len", "max_seq_len"))
+                return {**_values(sampling), **limits}
+    raise ValueError("the example run has no generation_kwargs")
+
+
+def _parsed(source: str) -> list[ast.stmt]:
+    try:
+        return ast.parse(source).body
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError(f"not readable as Python: {error}") from None
+
+
+def _settings(call: ast.expr, names: Iterable[str]) -> dict[str, Any]:
+    """The named arguments of a call, as far as it has them."""
+    found = ((name, _argument(call, name)) for name in names)
+    return {name: _values(node) for name, node in found if node is not None}
+
+
+def _values(node: ast.expr) -> Any:
+    """A literal, or a `dict(...)` of literals."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        return {word.arg: _values(word.value) for word in node.keywords if word.arg}
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, RecursionError):
+        raise ValueError(
+            f"line {node.lineno}: a literal is expected, not {ast.unparse(node)[:60]!r}"
+        ) from None
 
 
 def _template(call: ast.expr) -> Prompt:

@@ -10,23 +10,29 @@ Nothing here (or anywhere in `redone.tasks`) imports torch or runs a model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from .errors import RedoneError
+from .text import well_formed
+
 Message = Mapping[str, str]
 """`{"role": "system" | "user" | "assistant", "content": text}`."""
 
-Failure = Literal["format", "truncated", "empty", "refusal", "language", "wrong"]
+Failure = Literal["format", "truncated", "empty", "refusal", "language", "wrong", "scorer"]
 FAILURES: tuple[Failure, ...] = ("format", "truncated", "empty", "refusal", "language", "wrong")
 """Why an answer is not fully right.
 
 `empty`: no text. `truncated`: the token limit cut it before an answer could be parsed. `refusal`:
 the model declined. `language`: it answered in the wrong language. `format`: no answer can be
-parsed. `wrong`: an answer was parsed, and it is not (fully) the gold one.
+parsed. `wrong`: an answer was parsed, and it is not (fully) the gold one. `scorer`, which is not
+among `FAILURES`: the scorer itself raised an error on the answer, so it is not scored.
 """
+SCORER: Failure = "scorer"
 
 Partition = Literal["train", "diagnose", "gate", "report"]
 PARTITIONS: tuple[Partition, ...] = ("diagnose", "gate", "report")
@@ -90,6 +96,8 @@ class Settings:
         temperature: 0 is greedy.
         top_p, top_k: Nucleus and top-k limits when sampling; 1.0 and 0 are off.
         max_thinking_tokens: Extra budget for `<think>...</think>`.
+        max_repetition: An answer that has repeated itself for this many bytes of UTF-8 ends there,
+            as at a token limit; 0: it goes on.
     """
 
     max_tokens: int = 64
@@ -98,6 +106,7 @@ class Settings:
     top_p: float = 1.0
     top_k: int = 0
     max_thinking_tokens: int = 0
+    max_repetition: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +171,8 @@ class Score:
         stats: The sufficient statistics, in the order of `Scoring.statistics`.
         parsed: The answer parsed out of the text (JSON-able), None when there is none.
         failure: What went wrong, None for a fully right answer.
-        scored: False when a service that the scoring needs is missing: not the same as zero.
+        scored: False when a service that the scoring needs is missing, or the scorer failed: not
+            the same as zero.
     """
 
     value: float
@@ -299,7 +309,7 @@ class Scoring:
         name: `official` (the benchmark authors' rule) or `corrected` (ours, used for decisions);
             a reduced form has a name of its own (`official-anls`).
         statistics: Names of the columns of `Score.stats`.
-        score: Scores one sample. Never raises on any text.
+        score: Scores one sample. Should never raise on any text; callers use `safely`.
         metrics: The first is the primary one.
         needs: Names of `Services` fields without which `score` cannot work.
         without: The reduced scoring, under its own name, used when a needed service is missing.
@@ -313,6 +323,22 @@ class Scoring:
     needs: tuple[str, ...] = ()
     without: Scoring | None = None
     note: str = ""
+
+    def safely(
+        self, sample: Sample, completions: Sequence[Completion], services: Services
+    ) -> Score:
+        """The score of a sample; where the scorer raises, *not scored*, with what it raised.
+
+        An answer is hostile text: none of them may stop a run. An error that names its own way out
+        (`RedoneError`: a definition or a service is not there) is raised.
+        """
+        try:
+            return self.score(sample, completions, services)
+        except RedoneError:
+            raise
+        except Exception as error:
+            shown = {"error": well_formed(f"{type(error).__name__}: {error}"[:300])}
+            return Score(math.nan, (), shown, SCORER, scored=False)
 
     def metric(self, name: str | None = None) -> Metric | None:
         """The metric of a name, None if there is none of it; without a name the primary one."""

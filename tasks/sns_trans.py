@@ -23,7 +23,7 @@ from .extraction import Extraction, extract_text, failure_kind, is_wrong_languag
 from .metrics import translation
 from .schema import Completion, Metric, Record, Sample, Score, Scoring, Services, Settings
 from .sources import JsonReader
-from .task import Baselines, Benchmark, Category, Prompt, Task
+from .task import REPETITION, ROOM, Baselines, Benchmark, Category, Prompt, Task
 
 FIELDS = {"en": str, "zh": str, "source": str, "src_lang": str, "dst_lang": str}
 LANGUAGES = {"en": "English", "zh": "Chinese"}
@@ -179,7 +179,7 @@ def _prompt(source: str, target: str) -> Prompt:
 
 def _limit(sample: Sample) -> int:
     """Tokens for a translation: enough for a vocabulary that spells Chinese byte by byte."""
-    return 96 + len(source_text(sample).encode()) * 3 // 2
+    return ROOM + 96 + len(source_text(sample).encode()) * 3 // 2
 
 
 def direction(
@@ -212,7 +212,7 @@ def direction(
         language=source,
         read=read,
         prompts={"en": prompt},
-        settings=Settings(max_tokens=1024),
+        settings=Settings(max_tokens=ROOM + 1024, max_repetition=REPETITION),
         limit=_limit,
         scorings={
             name: _scoring(name, read_answer, target)
@@ -222,7 +222,7 @@ def direction(
         baselines=Baselines(_shuffled, _constants(target), source_text),
         reward="metric",
         citation=citation,
-        **options,
+        **{"version": 2, **options},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import unicodedata
@@ -17,6 +18,7 @@ import orjson
 from .errors import BadRow, MissingData, RedoneError, UnknownName
 from .schema import PARTITIONS, Partition, Record, Sample
 from .task import Kind, Task
+from .text import well_formed
 
 DATA_VARIABLE = "REDONE_DATA"
 MIRROR_VARIABLE = "REDONE_MIRROR"
@@ -170,11 +172,12 @@ def json_objects(path: Path) -> Iterator[Any]:
     except OSError as error:
         raise MissingData(f"{path} cannot be read: {error.strerror}.") from None
     with file:
-        head = file.read(64).lstrip()
-        file.seek(0)
-        if head.startswith(b"["):
+        head = file.read(64)
+        start = len(_BOM) if head.startswith(_BOM) else 0
+        file.seek(start)
+        if head[start:].lstrip().startswith(b"["):
             try:
-                elements = orjson.loads(file.read())
+                elements = _json(file.read())
             except orjson.JSONDecodeError as error:
                 where = f"{path}, line {error.lineno}"
                 raise BadRow(f"{where}: not valid JSON ({error.msg}).") from None
@@ -183,10 +186,33 @@ def json_objects(path: Path) -> Iterator[Any]:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:
-                    value = orjson.loads(line)
+                    value = _json(line)
                 except orjson.JSONDecodeError as error:
                     raise BadRow(f"{path}, row {number}: not valid JSON ({error.msg}).") from None
                 yield value
+
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def _json(content: bytes) -> Any:
+    """A JSON value; half characters, which some writers escape, become U+FFFD.
+
+    Raises:
+        orjson.JSONDecodeError: It is none.
+    """
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        if b"\\ud" not in content.lower():
+            raise
+        try:
+            text = json.dumps(json.loads(content), ensure_ascii=False)
+        except (ValueError, RecursionError):
+            text = ""
+        if not text:
+            raise
+        return orjson.loads(well_formed(text))
 
 
 def missing(path: Path, dataset: str) -> str:

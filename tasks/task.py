@@ -21,6 +21,15 @@ LM_EVAL = "lm_eval:"
 """Prefix of the names of lm-eval's tasks."""
 
 
+ROOM = 128
+"""Tokens for a sentence or two around an answer, in a vocabulary that spells Chinese by bytes. A
+limit guards against cost; it does not test brevity."""
+
+REPETITION = 200
+"""`Settings.max_repetition` of this project's tasks: a model that repeats itself is not waited for.
+No gold answer and no text to be quoted or translated loses anything by it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """System and user text; `{field}` in the user text stands for a field of the sample."""

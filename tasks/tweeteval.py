@@ -29,7 +29,7 @@ from .metrics.classification import (
 )
 from .schema import Completion, Metric, Record, Sample, Settings
 from .sources import missing
-from .task import Baselines, Benchmark, Category, Kind, Prompt, Task
+from .task import REPETITION, ROOM, Baselines, Benchmark, Category, Kind, Prompt, Task
 
 CITATION = (
     "Barbieri et al. 2020. TweetEval: Unified Benchmark and Comparative Evaluation for Tweet "
@@ -166,7 +166,7 @@ def _task(
     names = tuple(forms)
     words = {label: ways[0] for label, ways in forms.items()}
     # "No" is an everyday word: it answers only where it is stated.
-    known = labels(forms, firm="No" in words.values())
+    known = labels(forms, firm="No" in words.values(), words=True)
     metrics = (metric, Metric("accuracy", label_accuracy), Metric("informedness", informedness))
     readers: dict[str, Callable[[Sample, Completion], Extraction]] = {
         "official": _official(words),
@@ -179,7 +179,8 @@ def _task(
         dataset="tweeteval",
         read=LinesReader(f"tweeteval/{name}", names, splits, targets or {}),
         prompts={"en": prompt},
-        settings=Settings(max_tokens=12),
+        version=2,
+        settings=Settings(max_tokens=ROOM + 12, max_repetition=REPETITION),
         scorings={
             scoring: label_scoring(scoring, names, read, metrics)
             for scoring, read in readers.items()
@@ -196,17 +197,25 @@ def _task(
     )
 
 
-def _yes_no(yes: str, no: str, adjective: str) -> dict[str, tuple[str, ...]]:
-    """The forms of a yes-or-no question; the label numbered 0 comes first."""
+def _yes_no(yes: str, no: str, *said: str) -> dict[str, tuple[str, ...]]:
+    """The forms of a yes-or-no question; the label numbered 0 comes first.
+
+    `said` are words for what is asked: "ironic" says yes, and "not ironic" no.
+    """
+    denied = (f"{word} {s}" for s in said for word in _DENIALS)
     return {
-        no: ("No", "nope", "false", f"not {adjective}", f"non-{adjective}"),
-        yes: ("Yes", "yeah", "yep", "true", adjective),
+        no: ("No", "nope", "false", *denied, *(f"non-{s}" for s in said)),
+        yes: ("Yes", "yeah", "yep", "true", *said),
     }
 
 
+_DENIALS = (
+    *("not", "not an", "not a", "no", "non", "not really", "not necessarily", "not considered"),
+    *("not contain", "not contain any", "not use", "not use any"),
+)
 _MASKS = "In the tweets @user stands for a name and http for a link.\n\n"
 
-_IRONY = _yes_no("irony", "non_irony", "ironic")
+_IRONY = _yes_no("irony", "non_irony", "ironic", "irony")
 IRONY = _task(
     "irony",
     "Irony in tweets",
@@ -226,7 +235,7 @@ IRONY = _task(
 HATE = _task(
     "hate",
     "Hate speech against women and immigrants in tweets",
-    _yes_no("hate", "not-hate", "hateful"),
+    _yes_no("hate", "not-hate", "hateful", "hate speech"),
     Metric("macro_f1", macro_f1),
     Prompt(
         "You moderate a social network. Decide whether a tweet is hate speech against women or "

@@ -109,8 +109,10 @@ class _RowScoring:
         if isinstance(answer, Completion):
             return answer
         raw = RawAnswer(answer) if isinstance(answer, str) else answer
-        stops = self.task.settings.stop
-        thinking, text, finish = postprocess(raw.text, stops, opened=False, cut=raw.cut)
+        own = self.task.settings
+        thinking, text, finish = postprocess(
+            raw.text, own.stop, opened=False, cut=raw.cut, repetition=own.max_repetition
+        )
         return Completion(text, finish, thinking, tokens=raw.tokens)
 
 
@@ -181,7 +183,7 @@ class Rewards:
     ) -> ScoredAnswer:
         """The evaluation's score of an answer, and the shaping terms added to its value."""
         completion = own.parsed(answer)
-        score = own.scoring.score(own.sample, [completion], self.services)
+        score = own.scoring.safely(own.sample, [completion], self.services)
         if not score.scored or math.isnan(score.value):
             return NOT_SCORED
         gold = (own.row.answer, own.row.rationale)

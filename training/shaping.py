@@ -106,7 +106,9 @@ class Shaping(Strict):
         if self.length and self.max_tokens is not None:
             most = min(self.max_tokens, limit or self.max_tokens)
             buffer = self.buffer * most / self.max_tokens
-            found["length"] = self.length * overlong(completion.tokens, most, buffer)
+            # An answer that ended in a repetition would have filled any limit.
+            tokens = most if completion.finish == "length" else completion.tokens
+            found["length"] = self.length * overlong(tokens, most, buffer)
         return {term: -penalty for term, penalty in found.items()}
 
 

@@ -1,14 +1,16 @@
 """What a model wrote, made into an answer: the same steps for every backend.
 
-`postprocess` is the one place where a text loses its thinking, what follows a stop text, half a
-character at a token limit, and lone surrogates. `Answer` applies the same rules token by token, so
-that an engine can stop as soon as an answer has ended.
+`postprocess` is the one place where a text loses its thinking, what follows a stop text or a long
+repetition, half a character at a token limit, and lone surrogates. `Answer` applies the same rules
+token by token, so that an engine can stop as soon as an answer has ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Literal
+
+import numpy as np
 
 from ...tasks.schema import Completion, Settings
 from .thinking import KNOWN, LONGEST, THINK, Marks, first_close, may_open, opening, unwrapped
@@ -19,6 +21,9 @@ Opened = Marks | bool | None
 # A character has at most four bytes, so at most four byte-level tokens; more unfinished tokens than
 # this are bytes that never become a character.
 _UNFINISHED = 4
+# An answer repeats itself if its end is so many equal pieces; pieces of more bytes are not looked
+# for. `Answer` looks each time that it has so many tokens more, for pieces of as many tokens.
+_COPIES, _PIECE, _EVERY = 4, 256, 16
 
 
 def postprocess(
@@ -26,6 +31,7 @@ def postprocess(
     stops: Sequence[str] = (),
     opened: Opened = None,
     cut: bool = False,
+    repetition: int = 0,
     marks: Sequence[Marks] = KNOWN,
 ) -> tuple[str | None, str, Literal["stop", "length"]]:
     """Thinking, answer and finish reason of what a model wrote.
@@ -35,11 +41,13 @@ def postprocess(
         stops: Texts that end the answer; they act after the thinking only.
         opened: The marks of the thinking that the prompt ended inside of.
         cut: Whether a token limit ended it.
+        repetition: As `Settings.max_repetition`.
         marks: Of thinking.
 
     Returns:
-        The thinking (None where there was none); the answer before the first stop text; `length` if
-        the limit ended it before a stop text came, or its thinking was never closed.
+        The thinking (None where there was none); the answer before the first stop text or up to the
+        end of a repetition; `length` if a repetition or the limit ended it before a stop text came,
+        or its thinking was never closed.
     """
     text = well_formed(text)
     if cut:
@@ -47,8 +55,9 @@ def postprocess(
         text = text.rstrip("\ufffd")
     thinking, answer, closed = split_thinking(text, opened, marks)
     kept = cut_at_stop(answer, stops)
-    truncated = not closed or (cut and kept == answer)
-    return thinking, kept, "length" if truncated else "stop"
+    whole = cut_at_repetition(kept, repetition)
+    truncated = not closed or whole != kept or (cut and kept == answer)
+    return thinking, whole, "length" if truncated else "stop"
 
 
 def well_formed(text: str) -> str:
@@ -106,6 +115,45 @@ def cut_at_stop(text: str, stops: Sequence[str]) -> str:
     """The part of a text before the first of the stop texts."""
     ends = [at for stop in stops if stop and (at := text.find(stop)) >= 0]
     return text[: min(ends)] if ends else text
+
+
+def cut_at_repetition(text: str, most: int) -> str:
+    """The part of a text up to where it has repeated itself for `most` bytes of UTF-8.
+
+    That is the first place before which so many bytes, and at least `_COPIES` times a piece of at
+    most `_PIECE` bytes that shows something, are one periodic passage. 0: the whole text.
+    """
+    data = text.encode()
+    if not most or len(data) < most:
+        return text
+    codes = np.frombuffer(data, dtype=np.uint8)
+    ends = [len(data)]
+    for period in range(1, min(_PIECE, len(data) // _COPIES) + 1):
+        needed = max(most, _COPIES * period) - period
+        differs = np.flatnonzero(codes[period:] != codes[:-period])
+        bounds = np.concatenate(([-1], differs, [len(data) - period]))
+        for run in np.flatnonzero(np.diff(bounds) > needed):
+            end = int(bounds[run]) + 1 + period + needed
+            if _shows(data[end - period - needed : end]):
+                ends.append(end)
+                break
+    end = min(ends)
+    return text if end == len(data) else data[:end].decode("utf-8", "ignore")
+
+
+def ends_in_repetition(text: str, most: int) -> bool:
+    """Whether `cut_at_repetition` finds a repetition at the end of a text."""
+    data = text.encode("utf-8", "replace")
+    for period in range(1, min(_PIECE, len(data) // _COPIES) + 1):
+        span = max(most, _COPIES * period)
+        if span <= len(data) and data[-span:-period] == data[len(data) - span + period :]:
+            return _shows(data[-span:])
+    return False
+
+
+def _shows(passage: bytes) -> bool:
+    """Whether a passage is more than spaces and marks that nobody sees."""
+    return any(c.isprintable() and not c.isspace() for c in passage.decode("utf-8", "ignore"))
 
 
 class Answer:
@@ -170,6 +218,8 @@ class Answer:
             self._thought += 1
         if self._state != "answering" or self._longest:
             self._advance()
+        if self.finish is None and self._settings.max_repetition and self._loops():
+            self.finish = "length"
         if self.finish is None:
             self._check_limits()
         return self.finish is not None
@@ -181,6 +231,7 @@ class Answer:
             self._settings.stop,
             self._opened,
             self.finish != "stop",
+            self._settings.max_repetition,
             self._marks,
         )
         return Completion(text, finish, thinking, prompt_tokens, self.written, seconds)
@@ -191,6 +242,16 @@ class Answer:
         spent = self.written - min(self._thought, settings.max_thinking_tokens)
         if spent >= settings.max_tokens or (self._room is not None and self.written >= self._room):
             self.finish = "length"
+
+    def _loops(self) -> bool:
+        """Whether the answer ends in a repetition; looked at now and then, at little cost."""
+        if self._state != "answering" or len(self.ids) % _EVERY:
+            return False
+        tail, ids = self.ids[-_EVERY:], self.ids
+        if all(ids[-_EVERY - back : -back] != tail for back in range(1, _PIECE + 1)):
+            return False
+        text = split_thinking(self._decode(ids), self._opened, self._marks)[1]
+        return ends_in_repetition(text.rstrip("\ufffd"), self._settings.max_repetition)
 
     def _advance(self) -> None:
         """Turn new tokens to text; see whether thinking begins or ends, or a stop text came."""

@@ -61,6 +61,9 @@ class Paper(_Strict):
         title, paper, version: Of the publication: name, archive and number, version.
         source: Paper, version and table of `rows`, to be displayed.
         samples, prompts: Hashes of the paper's samples and prompts by task, as in a run's request.
+        limits: Tokens of an answer by task, as the benchmark's authors set them.
+        sampling: The readings of their sampling, as the protocol `official` has them.
+        unasked: Benchmark -> why no run here is asked as its figures were.
         outside: Averages over tasks that this registry does not have: key -> title.
         parts: Metrics of the figures of a category that has several.
         size_classes: Blocks of the table: title -> models.
@@ -75,6 +78,9 @@ class Paper(_Strict):
     source: str
     samples: Mapping[str, str] = Field(default_factory=dict)
     prompts: Mapping[str, str] = Field(default_factory=dict)
+    limits: Mapping[str, int] = Field(default_factory=dict)
+    sampling: Mapping[str, Mapping[str, float]] = Field(default_factory=dict)
+    unasked: Mapping[str, str] = Field(default_factory=dict)
     outside: Mapping[str, str] = Field(default_factory=dict)
     parts: Mapping[str, list[str]] = Field(default_factory=dict)
     size_classes: Mapping[str, list[str]] = Field(default_factory=dict)
@@ -163,7 +169,7 @@ def why_not_comparable(
         paper: The publication.
         category: `benchmark/category`.
         measured: Those of the category's tasks that were measured.
-        requests: By task, `data` and `prompt` of the run's request.
+        requests: By task, `data`, `prompt`, `settings` and `protocol` of the run's request.
         results: By task, `scoring` and `not_scored` of the run's results.
     """
     benchmark, _, name = category.partition("/")
@@ -173,10 +179,13 @@ def why_not_comparable(
         reasons.append(f"without {', '.join(absent)}")
     if any(requests[t]["data"] != paper.samples.get(t) for t in measured):
         reasons.append("not the published samples in full")
-    if any(t not in paper.prompts for t in measured):
+    if benchmark in paper.unasked:
+        reasons.append(paper.unasked[benchmark])
+    elif any(t not in paper.prompts for t in measured):
         reasons.append("the authors' prompt is not published")
     elif any(requests[t]["prompt"] != paper.prompts[t] for t in measured):
         reasons.append("not the authors' prompt")
+    reasons += [reason for t in measured for reason in _asked_otherwise(paper, t, requests[t])]
     for task in measured:
         scoring = results[task]["scoring"]
         role, _, reduced = scoring.partition("-")
@@ -185,3 +194,21 @@ def why_not_comparable(
         if reduced or results[task]["not_scored"]:
             reasons.append(f"scored without a service ({scoring})")
     return list(dict.fromkeys(reasons))
+
+
+def _asked_otherwise(paper: Paper, task: str, request: Mapping[str, Any]) -> list[str]:
+    """How a task was generated otherwise than by the benchmark's authors, where that is known."""
+    if task not in paper.limits:
+        return []
+    settings, most = request["settings"], paper.limits[task]
+    reasons = []
+    if not request.get("protocol"):
+        reasons.append("not asked under the authors' protocol (--protocol official)")
+    if settings["max_tokens"] != most or settings["stop"]:
+        reasons.append("not the authors' limits")
+    names = ("temperature", "top_p", "top_k")
+    own = {name: settings[name] for name in names}
+    off = {"temperature": 0.0, "top_p": 1.0, "top_k": 0}
+    if own not in [{**off, **reading} for reading in paper.sampling.values()]:
+        reasons.append("not the authors' sampling")
+    return reasons

@@ -238,7 +238,7 @@ def _opaque(column: Column, scale: float, items: Sequence[Any]) -> float:
         return math.nan
     try:
         return scale * float(column.function(own))
-    except (ValueError, ZeroDivisionError, TypeError, IndexError):
+    except Exception:
         return math.nan  # a resample may lack what the figure needs, one of two labels for instance
 
 

@@ -20,9 +20,11 @@ from unittest.mock import patch
 import orjson
 
 from ..errors import RedoneError
+from ..extraction import failure_kind
 from ..schema import Completion, Failure, Record, Request, Sample, Score, Services, Settings
 from ..task import Prompt
 from .aggregation import Column
+from .choices import answered, asks_of_choices
 from .definitions import FEWSHOT_SEED, Definition
 from .offline import nltk_data, programs_run_in
 
@@ -231,6 +233,11 @@ class Scorer:
         definition = self.definition()
         task = definition.tasks[sample.fields["task"]]
         sandboxed = programs_run_in(services.sandbox) if services.sandbox else nullcontext()
+        if asks_of_choices(sample) and all(done.logprob is None for done in completions):
+            found = answered(sample, completions, _choices(task, sample))
+            if found is None:
+                return Score(0.0, self._zeros(), None, _unread(completions[0]))
+            completions = found
         with sandboxed, nltk_data(definition.nltk), _seeded(sample.id):
             try:
                 items, shown = items_of(task, sample, completions)
@@ -286,9 +293,7 @@ def items_of(
     """lm-eval's items of a document by `metric,filter`, and the filtered answers by filter."""
     from lm_eval.api.instance import Instance
 
-    document = sample.fields["document"]
-    if not isinstance(document, dict):  # one that JSON cannot hold is given by its number
-        document = (getattr(task, "task_docs", None) or task.eval_docs)[document]
+    document = _document(task, sample)
     instances, rest = [], list(completions)
     for number, ask in enumerate(sample.fields["asks"]):
         repeats = ask.get("repeats", 1)
@@ -316,7 +321,10 @@ def items_of(
 
 
 def _reply(ask: Mapping[str, Any], completion: Completion) -> Any:
-    """A completion as lm-eval gets it. A canned text means certainty about that text."""
+    """A completion as lm-eval gets it. A canned text means certainty about that text.
+
+    Of several choices, `choices.answered` reads a canned text first.
+    """
     if ask["kind"] == "generate":
         return completion.text
     logprob, greedy = completion.logprob, completion.greedy
@@ -324,6 +332,30 @@ def _reply(ask: Mapping[str, Any], completion: Completion) -> Any:
         greedy = completion.text.strip() == (ask.get("continuation") or "").strip()
         logprob = 0.0 if greedy else -100.0
     return (logprob, bool(greedy)) if ask["kind"] == "loglikelihood" else logprob
+
+
+def _choices(task: Any, sample: Sample) -> list[str] | None:
+    """The choices as the task names them to a reader; None where it does not."""
+    try:
+        found = task.doc_to_choice(_document(task, sample))
+    except Exception:  # a task's own code, which may have none
+        return None
+    texts = isinstance(found, list) and all(isinstance(text, str) for text in found)
+    return found if texts else None
+
+
+def _unread(completion: Completion) -> Failure:
+    """The kind of failure of a text that is none of the choices."""
+    kind = failure_kind(completion, "")
+    return kind if kind in ("empty", "refusal", "truncated") else "format"
+
+
+def _document(task: Any, sample: Sample) -> Any:
+    """The document; one that JSON cannot hold is given by its number."""
+    document = sample.fields["document"]
+    if isinstance(document, dict):
+        return document
+    return (getattr(task, "task_docs", None) or task.eval_docs)[document]
 
 
 def plain(value: Any) -> Any:

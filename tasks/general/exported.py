@@ -95,7 +95,7 @@ class ExportedTask(ConfigurableTask):
     def process_results(self, doc: Any, results: Sequence[str]) -> dict[str, Any]:
         """Statistics under each scoring, and the reward."""
         sample, answer = self.samples[doc["id"]], [Completion(results[0])]
-        scores = {r: s.score(sample, answer, Services()) for r, s in self._scorings.items()}
+        scores = {r: s.safely(sample, answer, Services()) for r, s in self._scorings.items()}
         return {
             **{role: list(score.stats) for role, score in scores.items()},
             "value": scores["corrected"].value,

@@ -25,7 +25,7 @@ from ..extraction import Extraction
 from ..metrics import classification
 from ..schema import Completion, Metric, Record, Sample, Settings
 from ..sns_trans import LANGUAGES, direction, row
-from ..task import Baselines, Chance, Prompt, Task
+from ..task import REPETITION, ROOM, Baselines, Chance, Prompt, Task
 from .mirror import MirrorReader
 
 # --- HaluEval ------------------------------------------------------------------------------------
@@ -94,7 +94,8 @@ HALUEVAL = Task(
             "Query: {query}\nResponse: {response}\nAnswer:",
         )
     },
-    settings=Settings(max_tokens=16),
+    version=2,
+    settings=Settings(max_tokens=ROOM + 16, max_repetition=REPETITION),
     scorings={
         name: classification.label_scoring(name, HALUEVAL_LABELS, read, _METRICS)
         for name, read in (("corrected", read_corrected), ("official", read_official))

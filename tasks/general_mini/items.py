@@ -24,6 +24,7 @@ from ..extract_list import extract_list
 from ..extraction import (
     MAX_CHARS,
     Extraction,
+    answer_parts,
     answer_text,
     extract_text,
     is_refusal,
@@ -149,6 +150,18 @@ def draw(family: Family, seed: int = 0, count: int = 100) -> Iterator[Item]:
 
 # --- parsing numbers -----------------------------------------------------------------------------
 
+_DASHES = "−–—‐‑‒―⁻﹣－➖"
+_MINUS = re.compile(
+    rf"(?<![-{_DASHES}\d])(?:[−⁻﹣－➖]\s*|(?<!\w)[—―]|[–‐‑‒])(?=[$€£¥]?\s?\d)"
+    r"|(?<!\d )\b(?:minus|negative)\s+(?=\d)|[负負]\s*(?=\d)",
+    re.I,
+)
+_SIGN = re.compile(r"[①-⓿❶-➓](?=\s*\S)")
+_CURRENCY = re.compile(r"-[$€£¥]\s?(?=\d)|[$€£¥]\s?-(?=\d)")
+# 1{,}200, 1\,200, 1 200 with a thin or a hard space, 1'200, 1_200
+_GROUP = re.compile(
+    r"(?<=\d)(?:\{[,，]\}|\\{1,2}[,;:!> ]|[\xa0\u2006-\u2009\u202f'’_，٬])(?=\d{3}(?!\d))"
+)
 _NUMBER = r"(?<![A-Za-z0-9_.])-?(?:\d{1,3}(?:,\d{3})+|\d{1,12})(?:\.\d{1,6})?(?![\d])"
 _ANY = re.compile(_NUMBER)
 _END = r"[^\S\n]*(?:[.!,;。](?:\s|$)|\n|$)"
@@ -176,7 +189,7 @@ def read_number(completion: Completion, language: str = "en") -> Extraction:
         completion: What the model gave back. Numbers are looked for in digits only.
         language: Of the item; only the kind of failure depends on it.
     """
-    text = unicodedata.normalize("NFKC", answer_text(completion.text))
+    text = _digits(answer_parts(completion.text)[-1])
     if not text or is_refusal(text):
         return Extraction(None, unreadable(completion, language))
     first, stated, any_number = _LEADING.match(text), _SAID.findall(text), _ANY.findall(text)
@@ -185,6 +198,13 @@ def read_number(completion: Completion, language: str = "en") -> Extraction:
     if stated or (any_number and completion.finish == "stop"):
         return Extraction(plain((stated or any_number)[-1]))
     return Extraction(None, unreadable(completion, language))
+
+
+def _digits(text: str) -> str:
+    """The text with numbers in ASCII: an ordinary minus, commas or nothing between groups."""
+    text = _MINUS.sub("-", _GROUP.sub(",", _SIGN.sub(" ", text)))
+    text = unicodedata.normalize("NFKC", text)
+    return _CURRENCY.sub("-", text)
 
 
 def plain(number: str) -> str:

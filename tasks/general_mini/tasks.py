@@ -19,7 +19,7 @@ from typing import ClassVar, Literal
 from ..errors import RedoneError, UnknownName
 from ..schema import Record, Sample, Settings
 from ..sources import cluster_of
-from ..task import Baselines, Benchmark, Category, Chance, Prompt, Task
+from ..task import REPETITION, ROOM, Baselines, Benchmark, Category, Chance, Prompt, Task
 from .instructions import BULLETS, LAYOUT, OPENINGS, WORDING
 from .items import FORMS, Family, Item, draw, exact_scoring, gold_text, rules_scoring
 from .knowledge import ANIMALS, FACTS
@@ -207,10 +207,10 @@ _BASELINES = Baselines(_random, lambda samples: list(_REMARKS), _everything)
 def _limit(sample: Sample) -> int:
     """Tokens for the gold answer in the worst tokenizer, and some for words around it."""
     if sample.target["form"] == "number":
-        return 32
+        return ROOM + 32
     text = gold_text(sample)
     size = len(text.encode())
-    return 16 + (size // 2 if text.isascii() else size)
+    return ROOM + 16 + (size // 2 if text.isascii() else size)
 
 
 _CATEGORIES = {
@@ -232,7 +232,7 @@ _SUITE: Sequence[tuple[Family, Family, str, int, Chance, Chance]] = (
     (RECORDS, EXTRACTION, "transformation", 48, Chance(14.3, 0.143), Chance(15.9, 0.159)),
     (STORIES, NOTICES, "reading", 24, Chance(16.7, 0.167), Chance(17.5, 0.175)),
 )
-"""Evaluation family, train family, category, token limit, chance level, chance level of reports."""
+"""Evaluation family, train family, category, tokens of an answer, chance level, that of reports."""
 
 
 def _task(
@@ -249,7 +249,8 @@ def _task(
         read=FamilyReader(evaluation, train),
         # Every family words its own questions, so that no wording is common to all of them.
         prompts={language: Prompt("", "{question}") for language in ("en", "zh")},
-        settings=Settings(max_tokens=max_tokens),
+        version=2,
+        settings=Settings(max_tokens=ROOM + max_tokens, max_repetition=REPETITION),
         scorings={name: scoring(name) for name in ("official", "corrected")},
         gold=gold_text,
         baselines=_BASELINES,

@@ -20,7 +20,7 @@ from ..extraction import Extraction, fold, normalize, parse_literal
 from ..metrics.classification import COLUMNS, OFFICIAL_F1, SetScorer, accuracy_scoring, is_target
 from ..schema import Completion, Record, Sample, Scoring, Settings
 from ..sources import JsonReader
-from ..task import Baselines, Prompt, Task
+from ..task import REPETITION, ROOM, Baselines, Prompt, Task
 
 DATASET = "sns-bench"
 CITATION = (
@@ -105,7 +105,7 @@ def task(
         row: As in `JsonReader`, and the next.
         fields: Required fields and their types.
         prompts: By language.
-        max_tokens: Limit of an answer.
+        max_tokens: Of the answer itself; its limit is `ROOM` more.
         scorings: `corrected` and `official`.
         baselines: The trivial baselines.
         gold: The text of a perfect answer.
@@ -119,12 +119,12 @@ def task(
         read=JsonReader(f"{DATASET}/{file}.json", fields, row),
         prompts=prompts,
         prompt_key=file,
-        settings=Settings(max_tokens=max_tokens),
+        settings=Settings(max_tokens=ROOM + max_tokens, max_repetition=REPETITION),
         scorings={scoring.name: scoring for scoring in scorings},
         gold=gold,
         baselines=baselines,
         citation=CITATION,
-        **options,
+        **{"version": 2, **options},
     )
 
 

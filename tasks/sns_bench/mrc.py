@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from ..extraction import NONE_WORDS, Extraction, normalize
+from ..extraction import NONE_WORDS, Extraction, clean, normalize, simplified
 from ..schema import Sample, Score
+from ..task import ROOM
 
 OUTCOMES = ("hit", "invented", "missed", "rightly_none")
 """The first four statistics of both tasks under both scorings."""
@@ -45,7 +46,7 @@ _NO_ANSWER = re.compile(
 
 def extract_limit(sample: Sample) -> int:
     """Tokens for parts of the note and their frame: half its bytes, the longest gold takes that."""
-    return 64 + len(sample.fields["content"].encode()) // 2
+    return ROOM + 64 + len(sample.fields["content"].encode()) // 2
 
 
 def outcome(answerable: bool, answered: bool) -> tuple[float, ...]:
@@ -107,7 +108,7 @@ def says_no_answer(text: str, content: str) -> bool:
     """Whether a text says that there is no answer: briefly, and not in words of the note itself."""
     if normalize(text) in NONE_WORDS:
         return True
-    said = len(text) <= _SHORT and _NO_ANSWER.search(text) is not None
+    said = len(text) <= _SHORT and _NO_ANSWER.search(simplified(text)) is not None
     return said and normalize(text) not in normalize(content)
 
 
@@ -125,6 +126,7 @@ def json_lists(text: str, admits: Callable[[Any], bool]) -> list[tuple[int, int,
             break
         try:
             value, end = decoder.raw_decode(text, at)
+            value = clean(value)
         except (ValueError, RecursionError):
             value, end = None, 0
         if isinstance(value, list) and all(map(admits, value)):

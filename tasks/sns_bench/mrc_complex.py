@@ -28,6 +28,7 @@ from ..extraction import (
     answer_text,
     failure_kind,
     normalize,
+    parse_json,
     parse_literal,
 )
 from ..metrics import text_overlap
@@ -69,8 +70,8 @@ def official_options(text: str) -> dict[str, str] | None:
         return None
     inner = text[start + len("<Result>") : end].strip().strip("`json \n")
     try:
-        value = json.loads(inner)
-    except (ValueError, RecursionError):
+        value = parse_json(inner)
+    except ValueError:
         return None
     if not isinstance(value, list) or not all(map(_is_option, value)):
         return None
@@ -222,7 +223,7 @@ def _pair(item: Any) -> tuple[str, str] | None:
 
 def _text(escaped: str) -> str:
     try:
-        return str(json.loads(f'"{escaped}"', strict=False))
+        return str(parse_json(f'"{escaped}"', strict=False))
     except ValueError:
         return escaped
 

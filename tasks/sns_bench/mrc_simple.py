@@ -27,6 +27,7 @@ from ..extraction import (
     answer_text,
     extract_text,
     failure_kind,
+    is_refusal,
     normalize,
     parse_literal,
 )
@@ -134,12 +135,14 @@ def read_passages(completion: Completion, content: str, language: str = "en") ->
             return Extraction(_kept(pieces, content))
     if says_no_answer(text, content):
         return Extraction(())
-    reading = extract_text(completion, language)
+    note = normalize(content)
+    reading = extract_text(
+        completion, language, lambda text: is_refusal(text) and normalize(text) not in note
+    )
     if reading.answer is None:
         return reading
     if says_no_answer(reading.answer, content):
         return Extraction(())
-    note = normalize(content)
     if normalize(reading.answer) not in note:
         quoted = _QUOTATION.findall(reading.answer)
         if quoted and all(normalize(text) in note for text in quoted):

@@ -19,7 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from ..extraction import Extraction, extract_text, failure_kind, normalize
+from ..extraction import (
+    BULLET,
+    Extraction,
+    extract_text,
+    failure_kind,
+    is_refusal,
+    normalize,
+    simplified,
+)
 from ..metrics.text_overlap import anls, cosine
 from ..schema import Completion, Embedder, Metric, Record, Sample, Score, Scoring
 from ..task import Baselines, Prompt
@@ -32,7 +40,18 @@ _SEARCHED = re.compile(
     r"[^\n\"“]*(?:\bsearch\b|\bquery\b|搜)[^\n\"“]*[\"“]([^\"”\n]+)[\"”]\W{0,2}", re.I
 )
 _LEAD = re.compile(r"^[^\n]*[:：][ \t]*\n(?=\s*\S)")
-_LISTED = re.compile(r"^\s*(?:[-*•]\s+|\(?\d{1,2}[.)、:]\s*)")
+# What a refusal says and a query ("I can't sleep at night") does not.
+_DECLINES = re.compile(
+    r"\b(?:assist|comply|fulfil{1,2}|generate|provide|suggest|create|respond|request|quer(?:y|ies)"
+    r"|prompt|answer\W*$|help (?:you|with (?:that|this)|here)|answer (?:that|this|your)"
+    r"|do (?:that|this|so)"
+    r"|write (?:a|one|the|your)|language model|as an ai|appropriate|against)\b|\bhelp\W*$"
+    r"|请求|要求|协助|提供|生成|回答(?:您|你|这|该|此|问题)|为(?:您|你)|帮(?:助)?(?:您|你)|人工智能|语言模型|\bai\b"
+    r"|判断|笔记",
+    re.I,
+)
+_OWN = re.compile(r"\W*(?:i|we|我|无法|不能|没办法|不便|拒绝)", re.I)
+_UNABLE = re.compile(r"[a-z]|无法|不能|不会|不便|不可|没|作为|模型", re.I)
 
 
 def row(raw: Mapping[str, Any]) -> Record:
@@ -53,16 +72,27 @@ def read_query(completion: Completion, language: str = "en") -> Extraction:
     A JSON object with one text, or a sentence that says what will be searched for and quotes it,
     is read as that text. A line that only leads to the next ("A reader searches for:") is passed.
     """
-    reading = extract_text(completion, language)
+    reading = extract_text(completion, language, _declines)
     if reading.answer is None:
         return reading
     inside = _OBJECT.fullmatch(reading.answer) or _SEARCHED.fullmatch(reading.answer)
     text = inside[1] if inside else _LEAD.sub("", reading.answer)
     for line in text.splitlines():
-        inner = extract_text(Completion(_LISTED.sub("", line.strip("[] \t")))).answer
+        line = Completion(BULLET.sub("", line.strip("[] \t")))
+        inner = extract_text(line, language, _declines).answer
         if inner and normalize(inner) and any(character.isalnum() for character in inner):
             return Extraction(inner)
     return Extraction(None, failure_kind(completion, language))
+
+
+def _declines(text: str) -> bool:
+    """Whether a text refuses to write a query; a query may begin with "I can't" itself."""
+    if not is_refusal(text):
+        return False
+    line = simplified(text.strip())
+    if len(line) > 100 or "\n" in line or (line.isascii() and len(line.split()) < 3):
+        return True
+    return len(line) < 7 or bool((_DECLINES if _OWN.match(line) else _UNABLE).search(line))
 
 
 def plain(query: str) -> str:

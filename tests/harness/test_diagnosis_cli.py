@@ -196,19 +196,26 @@ def test_a_published_row_is_shown_and_not_ranked_on_other_data(written, capsys):
 
 
 @pytest.mark.shared_data
-def test_full_data_and_the_authors_prompts_give_a_rank(tmp_path, data_dir):
+def test_full_data_under_the_authors_protocol_give_a_rank(tmp_path, data_dir):
     from redone.harness.diagnosis.rank import compare_published, published_row
-    from redone.tasks.prompts import load_prompts
+    from redone.tasks.protocol import load_protocol
+    from redone.tasks.registry import find
 
-    prompts = load_prompts(data_dir / "sns-bench/official_prompts.json")
-    answers = {"names": f"{GENDER},sns_bench/ner", "prompts": prompts}
-    run = evaluate(tmp_path / "m", data_dir, lambda s, t, d: "Yes", **answers)
+    names = f"{GENDER},sns_bench/ner"
+    protocol = load_protocol("official", find(None, names), data_dir)
     row = published_row("redone2:RedOne-2.0-4B")
-    figures = {f.name: f for f in compare_published(run, row).figures}
-    gender, ner = figures["sns_bench/gender"], figures["sns_bench/ner"]
+
+    def compared(name, **options):
+        run = evaluate(tmp_path / name, data_dir, lambda s, t, d: "Yes", names=names, **options)
+        figures = {f.name: f for f in compare_published(run, row).figures}
+        return figures["sns_bench/gender"], figures["sns_bench/ner"]
+
+    gender, ner = compared("official", protocol=protocol)
     assert (gender.why_not, ner.why_not) == ("", "")
     assert (ner.rank, gender.rank) == (1, 2)
     assert gender.gap.value == pytest.approx(78.76 - gender.score.value)
+    for own in compared("prompts", prompts=protocol.prompts):
+        assert own.rank is None and "not asked under the authors' protocol" in own.why_not
 
 
 def test_a_table_of_ones_own_is_checked(written, tmp_path, capsys):

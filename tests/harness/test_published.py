@@ -89,13 +89,20 @@ def test_shipped_papers_are_found_by_name_and_tables_by_number():
         PAPER.table("table 9")
 
 
+def settings(**other):
+    """As SNS-Bench's authors set them for Gender."""
+    own = {"max_tokens": 2048, "stop": [], "temperature": 0.1, "top_p": 0.01, "top_k": 0}
+    return own | {"max_thinking_tokens": 0} | other
+
+
 def test_a_figure_stands_beside_print_only_if_all_is_the_same():
     gender = "sns_bench/gender"
-    asked = {gender: {"data": PAPER.samples[gender], "prompt": PAPER.prompts[gender]}}
+    asked = {"data": PAPER.samples[gender], "prompt": PAPER.prompts[gender]}
+    asked |= {"settings": settings(), "protocol": "official"}
 
     def why(scoring="official", not_scored=0, **other):
         judged = {gender: {"scoring": scoring, "not_scored": not_scored}}
-        return why_not_comparable(PAPER, gender, [gender], {gender: asked[gender] | other}, judged)
+        return why_not_comparable(PAPER, gender, [gender], {gender: asked | other}, judged)
 
     assert why() == []
     assert why(data="0" * 16) == ["not the published samples in full"]
@@ -104,3 +111,18 @@ def test_a_figure_stands_beside_print_only_if_all_is_the_same():
     assert why("official-anls") == ["scored without a service (official-anls)"]
     assert why(not_scored=1) == ["scored without a service (official)"]
     assert why_not_comparable(PAPER, gender, [], {}, {}) == [f"without {gender}"]
+    assert why(protocol=None) == ["not asked under the authors' protocol (--protocol official)"]
+    assert why(settings=settings(max_tokens=16)) == ["not the authors' limits"]
+    assert why(settings=settings(stop=["\n"])) == ["not the authors' limits"]
+    assert why(settings=settings(temperature=1.0)) == ["not the authors' sampling"]
+    assert why(settings=settings(temperature=0.7)) == ["not the authors' sampling"]
+    for temperature, top_p in ((0.0, 1.0), (0.7, 0.9)):
+        assert why(settings=settings(temperature=temperature, top_p=top_p)) == []
+
+
+def test_no_run_stands_beside_print_where_the_authors_way_is_not_known():
+    name = "sns_trans/zh_en"
+    asked = {name: {"data": PAPER.samples[name], "prompt": "0" * 16, "settings": settings()}}
+    scored = {name: {"scoring": "official", "not_scored": 0}}
+    (reason,) = why_not_comparable(PAPER, name, [name], asked, scored)
+    assert "not the authors' prompt and scoring" in reason

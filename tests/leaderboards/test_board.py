@@ -87,9 +87,11 @@ class TestMeasured:
         [
             (lambda t, r: t.update(data="0" * 16), "samples"),
             (lambda t, r: t.update(prompt="0" * 16), "prompts"),
-            (lambda t, r: t.update(version=2), "task versions"),
+            (lambda t, r: t.update(version=99), "task versions"),
             (lambda t, r: t["settings"].update(max_tokens=7), "limits"),
+            (lambda t, r: t["settings"].update(max_repetition=None), "limits"),
             (lambda t, r: t["settings"].update(temperature=0.5), "sampling"),
+            (lambda t, r: t.update(protocol="official"), "protocol: official and redone's own"),
             (lambda t, r: r["request"].update(draws=4), "draws: 4, not 1"),
             (lambda t, r: r["request"].update(partition="gate"), "partition: gate, not all"),
             (lambda t, r: r["request"].update(system="Hm."), "system text"),

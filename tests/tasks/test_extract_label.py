@@ -98,6 +98,21 @@ CHOICE = [
     ("1. Baking 2. Gardening 3. Other", None, "format"),
     ("Baking (bread making)", "Baking", None),
     ("Baking (not Gardening)", "Baking", None),
+    # a sentence that names one label
+    ("The post is about Baking.", "Baking", None),
+    ("This post covers Baking", "Baking", None),
+    ("It might be Baking or Trends. The post is about Trends.", "Trends", None),
+    ("The post is about Baking Courses", None, "format"),
+    ("The Joy of Baking", None, "format"),
+    ("The post is not about Baking.", None, "format"),
+    ("It is unclear whether the post is about Baking", None, "format"),
+    ("I would not classify this post as Baking.", None, "format"),
+    # list marks
+    ("（1）Baking", "Baking", None),
+    ("①Baking", "Baking", None),
+    ("1️⃣ Baking", "Baking", None),
+    ("一、Baking", "Baking", None),
+    ("① Baking ② Trends", None, "format"),
     # denial
     ("Baking is not suitable.", None, "format"),
     ("Baking doesn't fit this post.", None, "format"),
@@ -271,6 +286,18 @@ YES_OR_NO = [
     ("I'm sorry, but I can't say no to that.", None, "refusal"),
     ("抱歉，我无法回答", None, "refusal"),
     ("不确定", None, "language"),
+    # traditional characters
+    ("會", "Yes", None),
+    ("不會", "No", None),
+    ("對", "Yes", None),
+    ("不對。", "No", None),
+    ("沒有", "No", None),
+    ("答案：會", "Yes", None),
+    ("答案是：沒有", "No", None),
+    ("是否會引起討論？不會", "No", None),
+    ("不會引發討論。", "No", None),
+    ("\\boxed{\\text{Yes}}", "Yes", None),
+    ("<|im_start|>assistant\n會<|im_end|>", "Yes", None),
 ]
 
 
@@ -297,6 +324,12 @@ LEVEL = [
     (" 2.\n", "2", None),
     ("-1", "-1", None),
     ("−1", "-1", None),
+    ("–1", "-1", None),
+    ("－１", "-1", None),
+    ("minus 1", "-1", None),
+    ("\\boxed{−1}", "-1", None),
+    ("③", "3", None),
+    ("等級：2", "2", None),
     ("２", "2", None),
     ("**3**", "3", None),
     ("2.0", "2", None),

@@ -243,3 +243,30 @@ def test_without_candidates_words_between_items_stay():
 
 def test_cut_off():
     assert extract_list(Completion("", "length")).failure == "truncated"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(1) tea (2) cake",
+        "（1）tea（2）cake",
+        "1) tea 2) cake",
+        "1. tea 2. cake",
+        "① tea ② cake",
+        "①tea②cake",
+        "1️⃣ tea\n2️⃣ cake",
+        "一、tea\n二、cake",
+        "（一）tea\n（二）cake",
+        "<answer>tea, cake</answer>",
+        "They are <answer>['tea', 'cake']</answer>.",
+        "<answer>\n- tea\n- cake\n</answer>",
+        "<answer>tea</answer>\n<answer>cake</answer>",
+        "\\boxed{\\text{tea, cake}}",
+        "<|im_start|>assistant\ntea, cake<|im_end|>",
+        "tea, cake<｜end▁of▁sentence｜>",
+        "assistant\n\ntea, cake",
+    ],
+)
+def test_list_marks_and_wrappers(text):
+    for is_item in (lambda piece: piece in ("tea", "cake"), lambda piece: False):
+        assert extract_list(Completion(text), "en", is_item).answer == ("tea", "cake")

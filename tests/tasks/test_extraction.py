@@ -4,6 +4,7 @@ import pytest
 
 from redone.tasks.extraction import (
     MAX_CHARS,
+    NONE_WORDS,
     answer_text,
     extract_text,
     failure_kind,
@@ -197,3 +198,127 @@ def test_free_text(text, answer):
 def test_free_text_failures():
     assert extract_text(Completion("")).failure == "empty"
     assert extract_text(Completion("I'm sorry, but I can't translate this.")).failure == "refusal"
+
+
+# --- what wraps an answer ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # marks of chat templates that a backend left in the text
+        "<|im_start|>assistant\nBaking<|im_end|>",
+        "<|start_header_id|>assistant<|end_header_id|>\n\nBaking<|eot_id|>",
+        "<|header_start|>assistant<|header_end|>\n\nBaking<|eot|>",
+        "<start_of_turn>model\nBaking<end_of_turn>",
+        "[/INST] Baking</s>",
+        "<s>[INST] Which one? [/INST] Baking</s>",
+        "<｜Assistant｜>Baking<｜end▁of▁sentence｜>",
+        "Baking<｜end▁of▁sentence｜><｜User｜>next",
+        "<|assistant|>\nBaking<|end|>",
+        "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>Baking<|END_OF_TURN_TOKEN|>",
+        "<|start|>assistant<|channel|>final<|message|>Baking<|return|>",
+        "[|assistant|]Baking[|endofturn|]",
+        "<|endoftext|>Baking<|endoftext|>Human: next",
+        "<bos>Baking<eos>",
+        "Baking<eoa>",
+        # the same without its special tokens
+        "assistant\n\nBaking",
+        "assistantBaking",
+        "Bakingassistant\n\nGardening",
+        "Baking\nassistant\nGardening",
+        "Baking.user\nAnother post",
+        # tags and LaTeX
+        "<answer>Baking</answer>",
+        "It shows bread, so\n<answer>\nBaking\n</answer>",
+        "<answer>Baking",
+        "<Answer>Baking</Answer>\n<answer>Baking</answer>",
+        "\\boxed{Baking}",
+        "\\boxed{\\text{Baking}}",
+        "$\\boxed{\\text{Baking}}$",
+        "The answer is \\(\\boxed{\\mathrm{Baking}}\\), not Gardening.",
+        "<answer>\\boxed{\\textbf{Baking}}</answer>",
+        "\\text{Baking}",
+        "$$Baking$$",
+        "\\[ Baking \\]",
+    ],
+)
+def test_what_wraps_an_answer_is_taken_off(text):
+    assert answer_text(text).rstrip(".") == "Baking"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "assistants are kind",
+        "my assistant",
+        "a model\nof its kind",
+        "$5 and $6",
+        "a < b > c",
+        "x|y",
+    ],
+)
+def test_words_that_are_no_marks_stay(text):
+    assert answer_text(text) == text
+
+
+def test_several_answers_in_tags_are_lines():
+    assert answer_text("<answer>tea</answer> or <answer>cake</answer>") == "tea\ncake"
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "1. ",
+        "1) ",
+        "(1) ",
+        "（1）",
+        "（1） ",
+        "①",
+        "① ",
+        "❶ ",
+        "1️⃣ ",
+        "🔟 ",
+        "一、",
+        "（一）",
+        "1．",
+        "• ",
+        "✅ ",
+    ],
+)
+def test_a_list_mark_is_no_part_of_an_item(mark):
+    assert normalize(f"{mark}Street Food") == "street food"
+
+
+@pytest.mark.parametrize("text", ["無", "沒有", "沒有答案"])
+def test_traditional_chinese_says_none_too(text):
+    assert normalize(text) in NONE_WORDS
+
+
+@pytest.mark.parametrize(
+    "text", ["抱歉，我無法回答這個問題", "對不起，我不能處理", "作為一個語言模型"]
+)
+def test_refusals_in_traditional_chinese(text):
+    assert is_refusal(text)
+
+
+# --- literals that a model wrote -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('["caf\\u00e9 \\ud83d"]', ["café \ufffd"]),
+        ('{"\\udc00": 1}', {"\ufffd": 1}),
+        ("['\\ud83d\\ude00']", ["😀"]),
+        ("{'a': ('\\ud800', 2)}", {"a": ("\ufffd", 2)}),
+    ],
+)
+def test_half_characters_in_escapes_are_replaced(text, value):
+    assert parse_literal(text) == value
+
+
+@pytest.mark.parametrize("text", [f'{{"age": 0x{"f" * 5_000}}}', "[" + "9" * 5_000 + "]"])
+def test_an_endless_number_is_no_literal(text):
+    with pytest.raises(ValueError, match="literal"):
+        parse_literal(text)

@@ -13,9 +13,24 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from redone.tasks import fetch as module
-from redone.tasks.datasets import DataFile, Dataset, PublishedPrompts, dataset, datasets
+from redone.tasks.datasets import (
+    DataFile,
+    Dataset,
+    PublishedGeneration,
+    PublishedPrompts,
+    dataset,
+    datasets,
+)
 from redone.tasks.errors import UnknownName
-from redone.tasks.fetch import FetchFailed, fetch, prompts_in, published_prompts
+from redone.tasks.fetch import (
+    FetchFailed,
+    example_in,
+    fetch,
+    generation_in,
+    prompts_in,
+    published_generation,
+    published_prompts,
+)
 
 BIG = bytes(range(256)) * 2000
 SMALL = b"[{}]"
@@ -307,6 +322,72 @@ def test_names_missing_in_the_configuration_are_told():
         published_prompts(prompts, iter([CONFIGURATION]))
 
 
+GENERATING = """
+one_datasets = [
+    dict(type=Set, name="note_toy_one", abbr="toy-One", infer_cfg=dict(
+        prompt_template=dict(template=template),
+        inferencer=dict(type=Gen, max_out_len=4096,  # much
+            extra_gen_kwargs=dict(temperature=0.7, top_p=0.9)))),
+    dict(type=Set, name="note_toy_two", abbr='toy-Two',
+        infer_cfg=dict(inferencer=dict(type=Gen, max_out_len=12))),
+    dict(type=Set, name="no inferencer", abbr="toy-None"),
+]
+"""
+EXAMPLE = """
+models = [dict(type=Model, path="/m", generation_kwargs=dict(do_sample=True, temperature=0.1),
+    max_out_len=1024, max_seq_len=4096, batch_size=32)]
+infer = dict(runner=dict(type=Local))
+"""
+LIMITS = {
+    "toy-One": {"max_out_len": 4096, "extra_gen_kwargs": {"temperature": 0.7, "top_p": 0.9}},
+    "toy-Two": {"max_out_len": 12},
+}
+TOY = PublishedGeneration(
+    "toy/generation.json", {"Note-Toy-one": "toy-One", "Note-Toy-two": "toy-Two"}, "", "example.py"
+)
+
+
+def test_limits_and_sampling_are_read_as_literals():
+    assert generation_in(GENERATING) == LIMITS
+    assert example_in(EXAMPLE) == {
+        **{"do_sample": True, "temperature": 0.1},
+        **{"max_out_len": 1024, "max_seq_len": 4096},
+    }
+    with pytest.raises(ValueError, match="no generation_kwargs"):
+        example_in("models = [dict(path='m')]")
+    with pytest.raises(ValueError, match="toy-Three"):
+        published_generation(replace(TOY, names={"three": "toy-Three"}), [GENERATING])
+
+
+@pytest.mark.parametrize("value", ["open('/etc/passwd').read()", "2 ** 9_999_999", "SECRET"])
+def test_settings_that_are_no_literals_are_refused(value):
+    with pytest.raises(ValueError):
+        generation_in(GENERATING.replace("4096", value))
+    with pytest.raises(ValueError):
+        example_in(EXAMPLE.replace("0.1", value))
+
+
+@pytest.mark.parametrize("example", [EXAMPLE, None])
+def test_published_limits_become_json(upstream, tmp_path, example):
+    (upstream.folder / "configs").mkdir()
+    text = f"{CONFIGURATION}\n{GENERATING}"
+    (upstream.folder / "configs" / "toy_gen.py").write_text(text, "utf-8")
+    if example:
+        (upstream.folder / "example.py").write_text(example, "utf-8")
+    known = with_prompts(upstream)
+    done = fetch(replace(known, prompts=replace(known.prompts, generation=TOY)), tmp_path, pause=0)
+    written = tmp_path / "toy/generation.json"
+    if not example:
+        assert not written.exists()
+        assert "own limits could not be downloaded" in done.notes[-1]
+        return
+    found = json.loads(written.read_text("utf-8"))
+    assert found["by_abbr"] == LIMITS
+    assert found["example"]["temperature"] == 0.1
+    assert "toy/generation.json" in done.downloaded
+    assert "differs from the limits known" in done.notes[-1]
+
+
 def test_the_table():
     assert set(datasets()) == {"sns-bench", "redtrans-bench", "tweeteval"}
     for each in datasets().values():
@@ -327,7 +408,7 @@ def test_published_files_from_a_mirror(data_dir, tmp_path, name):
     known = dataset(name)
     with serving(data_dir) as server:
         done = fetch(known, tmp_path, mirror=server.url, pause=0)
-    assert len(done.downloaded) == len(known.files) + bool(known.prompts)
+    assert len(done.downloaded) == len(known.files) + 2 * bool(known.prompts)
     assert done.notes == []
     for file in known.files:
         assert (tmp_path / file.path).read_bytes() == (data_dir / file.path).read_bytes()

@@ -1,5 +1,6 @@
 """lm-eval's tasks through our harness: the same questions, the same score."""
 
+import json
 import os
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +19,11 @@ from lm_eval_fixtures import (
 
 from redone.harness.display import Progress
 from redone.harness.evaluate import Plan, ask, prepare, records_of
+from redone.harness.models.predictions import read_predictions
 from redone.harness.results import write_results
 from redone.harness.run_folder import RunFolder
 from redone.harness.score import score_run
-from redone.tasks.errors import MissingData, RedoneError, UnknownName
+from redone.tasks.errors import BadRow, MissingData, RedoneError, UnknownName
 from redone.tasks.general.aggregation import scale_of
 from redone.tasks.general.definitions import definition
 from redone.tasks.general.lm_eval_tasks import tabled
@@ -140,6 +142,86 @@ def test_a_choice_is_one_request_an_option_and_one_without_the_question(data):
         sample, [Completion(task.gold(sample))] * len(asked), Services()
     )
     assert canned.value == 1.0 and canned.failure is None
+
+
+CHOSEN = [
+    # the choice's text, its letter, its index; alone, marked, or in a sentence
+    ("cat and dog", 2),
+    (" cat and dog", 2),
+    ("**Cat and dog.**", 2),
+    ("The answer is bee.", 1),
+    ("<answer>bee</answer>", 1),
+    ("B", 1),
+    ("(b)", 1),
+    ("C.", 2),
+    ("Answer: B", 1),
+    ("B. bee", 1),
+    ("2", 2),
+    ("0", 0),
+    # log-likelihoods as lm-eval logs them, of every request
+    ("[-9, -1.5, -3, 0, 0, 0]", 1),
+    ("[[-9, false], [-8.5, false], [-3, true], [0, false], [0, false], [0, false]]", 2),
+    ('[["-9", "False"], ["-1", "True"], ["-inf", "False"], ["0", "False"], [0, 0], [0, 0]]', None),
+    # nothing that can be read is never a choice
+    ("", None),
+    ("bee or apple tart", None),
+    ("B. apple tart", None),
+    ("a dog", None),
+    ("D", None),
+    ("3", None),
+    ("-1", None),
+    ("[-9, -1.5]", None),
+    ("[NaN, NaN, NaN, NaN, NaN, NaN]", None),
+    ("I think so", None),
+]
+
+
+@pytest.mark.parametrize(("text", "chosen"), CHOSEN)
+def test_a_canned_choice(data, text, chosen):
+    task = the_task("own_choice", data)
+    for sample in list(samples(task, data.folder))[:3]:
+        asked = task.requests(sample, task.prompts["en"])
+        score = task.scorings["corrected"].score(
+            sample, [Completion(text)] * len(asked), Services()
+        )
+        assert score.value == float(chosen == sample.target)
+        kind = "empty" if not text else "format"
+        assert score.failure == (
+            kind if chosen is None else None if chosen == sample.target else "wrong"
+        )
+
+
+def test_predictions_for_multiple_choice(data, tmp_path, capsys):
+    """An index and log-likelihoods as JSON; what cannot be meant is refused with row and field."""
+    task = the_task("own_choice", data)
+    ids = [sample.id for sample in samples(task, data.folder)]
+    targets = [sample.target for sample in samples(task, data.folder)]
+
+    def read(*predictions):
+        rows = [{"id": i, "prediction": p} for i, p in zip(ids, predictions, strict=False)]
+        path = tmp_path / "predictions.jsonl"
+        path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+        return read_predictions(path, [task], data.folder)
+
+    def logged(target):
+        return [[[float(-1 if n == target else -7), n == target]] for n in range(6)]
+
+    for predictions in (targets, [logged(t) for t in targets]):
+        table = read(*predictions)
+        for sample in samples(task, data.folder):
+            canned = [Completion(table[sample.id])] * 6
+            assert task.scorings["corrected"].score(sample, canned, Services()).value == 1
+    for bad, why in [
+        (3, "a choice from 0 to 2, not 3"),
+        (True, "not true"),
+        (None, "not null"),
+        ([-1.0, -2.0], "6 log-likelihoods"),
+        ([None] * 6, "6 log-likelihoods"),
+        ({"a": 1}, "6 log-likelihoods"),
+        ([], "6 log-likelihoods"),
+    ]:
+        with pytest.raises(BadRow, match=f"row 2, field 'prediction': .*{why}"):
+            read("bee", bad)
 
 
 def test_repeats_are_separate_answers(data):

@@ -230,3 +230,45 @@ def test_two_figures_of_instructions():
     import numpy as np
 
     assert [m.from_sums(np.array(sums)) for m in FOLLOWED.metrics] == [0, 50]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        # every minus sign and dash
+        *((f"{dash}12", "-12") for dash in "−–—‐‑‒―－"),
+        ("The answer is −12.", "-12"),
+        ("−$12", "-12"),
+        ("-$12", "-12"),
+        ("$-12", "-12"),
+        ("minus 12", "-12"),
+        ("负12", "-12"),
+        ("負 12", "-12"),
+        ("− 12", "-12"),
+        ("\\boxed{\\text{−12}}", "-12"),
+        # no minus
+        ("Total – 12", "12"),
+        ("5–12", "12"),
+        ("20 − 8 = 12", "12"),
+        ("20 minus 8 is 12", "12"),
+        ("——12", "12"),
+        # groups of thousands
+        ("1{,}200", "1200"),
+        ("$1{,}200$", "1200"),
+        ("\\boxed{1{,}200{,}000}", "1200000"),
+        ("1\\,200", "1200"),
+        ("1\u202f200", "1200"),
+        ("1\u2009200\xa0000", "1200000"),
+        ("1'200", "1200"),
+        ("１，２００", "1200"),
+        ("１２", "12"),
+        # what wraps a number
+        ("<answer>12</answer> 13", "12"),
+        ("So 3 + 4 = \\boxed{7}, then \\boxed{12}", "12"),
+        ("<|im_start|>assistant\n12<|im_end|>", "12"),
+        ("①12", "12"),
+        ("9" * 100_000, None),
+    ],
+)
+def test_numbers_in_every_notation(text, number):
+    assert read_number(Completion(text)).answer == number

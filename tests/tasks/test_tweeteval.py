@@ -239,7 +239,7 @@ def test_named_labels(text: str, label: str | None) -> None:
         ("Favor", "favor"),
         ("in favour", "favor"),
         ("Stance: Against", "against"),
-        ("The writer is opposed", None),  # a short sentence that is not the label alone
+        ("The writer is opposed", "against"),
         ("The writer is against the new rules.", "against"),
         ("None", "none"),
         ("Neither", "none"),
@@ -249,6 +249,57 @@ def test_named_labels(text: str, label: str | None) -> None:
 )
 def test_stances(text: str, label: str | None) -> None:
     assert judge(STANCE, "corrected", text, "favor").parsed == label
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("The tweet is neutral.", "neutral"),
+        ("The sentiment of this post is positive", "positive"),
+        ("The writer sounds negative.", "negative"),
+        ("The tweet has a positive tone.", "positive"),
+        ("This is a negative tweet because it is not positive.", "negative"),
+        ("The tweet is neutral.\n\nThe writer only informs about it.", "neutral"),
+        ("It could be positive or negative. The tweet is positive.", "positive"),
+        ("The tweet is positive. It is not negative.", "positive"),
+        ("The sentiment is not positive but negative.", "negative"),
+        ("The tweet is neither positive nor negative, it is neutral.", "neutral"),
+        # denied, left open, asked, or several
+        ("The tweet is not negative.", None),
+        ("This tweet isn't positive.", None),
+        ("The tweet can't be called positive", None),
+        ("It lacks anything positive.", None),
+        ("The tweet is anything but positive", None),
+        ("Far from positive", None),
+        ("It is unclear whether the tweet is positive", None),
+        ("I don't think it is positive.", None),
+        ("Is its sentiment negative?", None),
+        ("The tweet is positive, neutral, or negative.", None),
+        ("The tweet has both positive and negative parts", None),
+        ("I'm sorry, I can't say that it is positive.", None),
+    ],
+)
+def test_a_sentence_that_names_one_label(text: str, label: str | None) -> None:
+    assert judge(SENTIMENT, "corrected", text, "positive").parsed == label
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "label"),
+    [
+        (EMOTION, "This tweet expresses joy.", "joy"),
+        (EMOTION, "This makes me angry.", "anger"),
+        (EMOTION, "There is no joy in this tweet.", None),
+        (EMOTION, "Joy is absent.", None),
+        (EMOTION, "The tweet is not expressing anger", None),
+        (IRONY, "This tweet is ironic.", YES),
+        (IRONY, "This tweet isn't ironic.", NO),
+        (IRONY, "The tweet does not contain irony", NO),
+        (STANCE, "This tweet is against the movement.", "against"),
+        (STANCE, "The tweet is not in favor of it.", None),
+    ],
+)
+def test_sentences_of_other_tasks(task, text: str, label: str | None) -> None:
+    assert judge(task, "corrected", text, "x").parsed == label
 
 
 def test_official_wants_the_label_and_nothing_else() -> None:

@@ -160,11 +160,13 @@ class Asking:
         (ids,) = self.renderer.encode([rendered])
         most = settings.max_new_tokens
         limit = most if reasoned else answer_limit(row, most)
+        own = by_name(row.task).settings
         limits = Settings(
             max_tokens=limit,
+            max_repetition=own.max_repetition,
             max_thinking_tokens=most - limit if self.renderer.thinks else 0,
             # The stop texts of an evaluation would cut the reasoning off before the answer.
-            stop=() if reasoned else by_name(row.task).settings.stop,
+            stop=() if reasoned else own.stop,
             temperature=settings.temperature,
             top_p=settings.top_p,
         )
