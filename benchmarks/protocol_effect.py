@@ -36,6 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--data-dir", help="data folder with SNS-Bench and its authors' protocol")
     p.add_argument("--embedder", help="for QueryGen")
     p.add_argument("--limit", type=int, default=8, help="samples per task (default 8)")
+    p.add_argument(
+        "--most",
+        type=int,
+        default=4096,
+        help="cap on tokens per answer: a small model's loops cost",
+    )
     p.add_argument("--seed", type=int, default=0, help="of their choice, and of sampling")
     p.add_argument("--ways", default=",".join(WAYS), help=f"of {', '.join(WAYS)}")
     p.add_argument("--runs", default="runs/protocol", help="folder of the runs")
@@ -51,8 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = {}
     try:
         for way in options.ways.split(","):
-            plan = replace(plan_of(way, tasks, folder), limit=limit, seed=options.seed)
-            run = Path(options.runs) / f"{way.replace(' ', '_')}-{limit}-{options.seed}"
+            plan = capped(plan_of(way, tasks, folder), options.most)
+            plan = replace(plan, limit=limit, seed=options.seed)
+            run = Path(options.runs) / f"{way.replace(' ', '_')}-{limit}-{options.most}"
             info = run_info(model.name, ["protocol_effect.py"])
             found[way] = _figures(evaluate(run, plan, model, services, info))
             print(way, found[way]["sns_bench"], flush=True)
@@ -60,8 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         model.close()
     command = "python benchmarks/protocol_effect.py --model M --data-dir D --embedder E"
     result = {
-        "command": f"{command} --limit {limit} --seed {options.seed}",
-        "model": model.name,
+        "command": f"{command} --limit {limit} --most {options.most} --seed {options.seed}",
+        "model": Path(model.name).name,
         "samples": limit * len(tasks),
         "ways": found,
     }
@@ -81,6 +88,15 @@ def plan_of(way: str, tasks: Sequence[Task], folder: Path) -> Plan:
         one = {t: Prompt("", f"{p.system}\n{p.user}") for t, p in protocol.prompts.items()}
         protocol = replace(protocol, prompts=one)
     return Plan(tasks, folder, protocol=protocol)
+
+
+def capped(plan: Plan, most: int) -> Plan:
+    """The same plan, no answer longer than `most` tokens."""
+    limits = {
+        name: replace(settings, max_tokens=min(most, settings.max_tokens))
+        for name, settings in plan.protocol.settings.items()
+    }
+    return replace(plan, protocol=replace(plan.protocol, settings=limits))
 
 
 def _figures(results: Any) -> dict[str, Any]:

@@ -396,7 +396,7 @@ def _task_fields(run: ScoredRun, task: str, role: str) -> Mapping[str, Any]:
         "version": request["version"],
         "samples": request["data"],
         "prompt": request["prompt"],
-        "protocol": request.get("protocol"),
+        "protocol": request.get("protocol", "own"),
         "scoring": " ".join([record["scoring"], *(f"{k} {v}" for k, v in services.items())]),
         "limits": {name: settings.get(name) for name in _LIMITS},
         "sampling": {name: settings.get(name) for name in _SAMPLING},

@@ -30,7 +30,7 @@ from ..tasks.protocol import OWN, Protocol
 from ..tasks.registry import by_name
 from ..tasks.schema import Request, Sample, Services, Settings
 from ..tasks.sources import DataPaths, data_hash, samples
-from ..tasks.task import Prompt, Task
+from ..tasks.task import ROOM, Prompt, Task
 from .display import Progress
 from .models.base import Model
 from .records import RequestRecord, ResponseRecord, Results, RunInfo, RunRequest, SampleRecord
@@ -248,15 +248,17 @@ def _requests(
         if overrides:
             found = [replace(r, settings=replace(r.settings, **overrides)) for r in found]
         return _within_context(task, found, model)
-    most = None if task.limit is None else min(task.settings.max_tokens, task.limit(sample))
-    official = plan.protocol.covers(task)
-    if most is not None and "max_tokens" not in overrides and not official:
-        settings = replace(settings, max_tokens=min(settings.max_tokens, most))
+    most = task.settings.max_tokens
+    if task.limit is not None:
+        most = min(most, task.limit(sample))
+    official, chosen = plan.protocol.covers(task), "max_tokens" in overrides
+    if not official and not chosen:
+        settings = replace(settings, max_tokens=most)
     request = Request(sample.id, messages(prompt, sample.fields), settings)
     over = model.overflow(request)
-    if over > 0 and official:
-        # Authors' limits may exceed a context: the answer gets what is left, at least our own room.
-        least = task.settings.max_tokens if most is None else most
+    if over > 0 and not chosen:
+        # No text is cut for room that only prose around the answer, or a rambling model, would use.
+        least = most if official or most <= ROOM else most - ROOM
         room = max(settings.max_tokens - over, min(least, settings.max_tokens))
         request = replace(request, settings=replace(settings, max_tokens=room))
         over = model.overflow(request)
@@ -347,9 +349,11 @@ def prepare(folder: RunFolder, plan: Plan, model: Model, info: Mapping[str, Any]
         return run["answers"]
     folder.samples.path.unlink(missing_ok=True)
     ids: dict[str, list[str]] = {task.name: [] for task in plan.tasks}
-    answers = 0
+    answers = lowered = 0
     for record in sample_records(plan, model):
         answers += len(record.distinct) * plan.draws
+        official = record.sample.task in plan.protocol.settings
+        lowered += official and any(request.settings for request in record.requests)
         ids[record.sample.task].append(record.sample.id)
         if plan.texts:
             folder.samples.append(record.json(), flush=False)
@@ -362,6 +366,12 @@ def prepare(folder: RunFolder, plan: Plan, model: Model, info: Mapping[str, Any]
         raise RedoneError(
             f"No sample of {', '.join(empty)} is in partition {plan.partition!r}. "
             "Choose another --partition, or leave the task out."
+        )
+    if lowered:
+        print(
+            f"{lowered} samples: the model's context leaves less for the answer than the limit of "
+            "the protocol; it gets what is left.",
+            file=sys.stderr,
         )
     data = {name: data_hash(found) for name, found in ids.items()}
     folder.start(request_of(plan, model, data), answers, model.environment(), info)

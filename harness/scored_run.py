@@ -129,11 +129,11 @@ class ScoredRun:
 
     @cached_property
     def tasks(self) -> dict[str, Task]:
-        """By name, in the order of the tables; their versions are those of the run."""
+        """By name, in the order of the tables; their statistics are those of the run."""
         tasks = {name: by_name(name) for name in self.results["tasks"]}
         for name, task in tasks.items():
             version = self.request["tasks"][name]["version"]
-            if version != task.version:
+            if not task.reads(version):
                 raise RunUnreadable(
                     f"{self.path} scored {name} version {version}; this redone has version "
                     f"{task.version}. Evaluate again, or use the redone of the run."

@@ -217,7 +217,7 @@ def _registered(name: str, task: TaskResult) -> Task | str:
         known = by_name(name)
     except RedoneError as error:
         return str(error)
-    if known.version == task.version:
+    if known.reads(task.version):
         return known
     return (
         f"version {task.version}, but this redone has version {known.version}. "

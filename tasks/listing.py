@@ -11,6 +11,7 @@ from .command import visible
 from .datasets import dataset
 from .errors import RedoneError
 from .prompts import messages, prompt_for, prompt_hash
+from .protocol import why_none
 from .registry import SUITES, TASKS, find, suite_names
 from .sources import DataPaths, data_hash, samples
 from .task import Task
@@ -100,6 +101,10 @@ def description(task: Task, data: DataPaths, number: int) -> Iterator[str]:
         else "unknown",
         "reward": task.reward + (", held out of training" if task.held_out else ""),
         "limit": f"{task.settings.max_tokens} tokens, stop {list(task.settings.stop)}",
+        "authors' protocol": why_none(task)
+        and f"none: {why_none(task)}"
+        or "--protocol official: their prompts, limits and sampling; without it, redone's own, "
+        "and scores are not ranked with printed ones",
         "citation": task.citation,
     }
     if task.dataset:

@@ -25,7 +25,7 @@ ROOM = 128
 """Tokens for a sentence or two around an answer, in a vocabulary that spells Chinese by bytes. A
 limit guards against cost; it does not test brevity."""
 
-REPETITION = 200
+REPETITION = 100
 """`Settings.max_repetition` of this project's tasks: a model that repeats itself is not waited for.
 No gold answer and no text to be quoted or translated loses anything by it."""
 
@@ -118,6 +118,8 @@ class Task:
         language: `en`, `zh`, or `mul` for several.
         version: Raised whenever samples, prompts or scoring change their meaning; a text for
             tasks that another package defines: its version of the task, and its own.
+        statistics_since: The first version whose recorded scores have the statistics and metrics of
+            this one: older runs can still be read, compared among themselves and shown apart.
         dataset: Key into the table of datasets (source, licence, files); None for data that are
             not downloaded.
         prompt_key: The benchmark authors' name of the subtask: a prompts file may replace the
@@ -146,6 +148,7 @@ class Task:
     capability: str = "unknown"
     language: str = "en"
     version: int | str = 1
+    statistics_since: int = 1
     dataset: str | None = None
     prompt_key: str = ""
     settings: Settings = Settings()
@@ -189,6 +192,12 @@ class Task:
         for rule in self.splits.values() or ("hash",):
             found |= {"diagnose", "gate"} if rule == "hash" else {rule}
         return found - {"train"}
+
+    def reads(self, version: int | str) -> bool:
+        """Whether recorded scores of a version have this version's statistics and metrics."""
+        if not isinstance(version, int) or not isinstance(self.version, int):
+            return version == self.version
+        return self.statistics_since <= version <= self.version
 
     def needs(self) -> tuple[str, ...]:
         """Services that some scoring of this task needs."""

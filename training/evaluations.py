@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from ..harness.scored_run import ScoredRun
 from ..tasks.command import visible
 from ..tasks.errors import RedoneError
+from ..tasks.protocol import OWN, Protocol, home_of, load_protocol
+from ..tasks.registry import find
 from ..tasks.schema import Partition, Services
 from ..tasks.sources import DataPaths
 from ..tasks.task import Task
@@ -52,6 +54,20 @@ class Evaluator:
         """Those with items in a partition; None: all."""
         found = self.evaluation.tasks(self.data)
         return [task for task in found if partition is None or partition in task.partitions]
+
+    def protocol(self, partition: Partition | None = None) -> Protocol:
+        """How those tasks of the recipe's domain are asked whose authors publish it.
+
+        Raises:
+            RedoneError: There is none among them, or its files are missing.
+        """
+        if not self.evaluation.protocol:
+            return OWN
+        domain = find(",".join(self.evaluation.domain), data=self.data)
+        asked = {task.name for task in self.tasks(partition)}
+        own = [task for task in domain if task.name in asked]
+        published = [task for task in own if home_of(task) is not None]
+        return load_protocol(self.evaluation.protocol, published or own, self.data.folder)
 
     def model(self, path: Path) -> Model:
         """A model, loaded."""
@@ -104,6 +120,7 @@ class Evaluator:
 
         plan = Plan(
             tasks=self.tasks(partition),
+            protocol=self.protocol(partition),
             data=self.data.folder,
             partition=partition,
             limit=limit or self.evaluation.items(partition),

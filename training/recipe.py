@@ -87,6 +87,8 @@ class Evaluation(Strict):
         limit: Items per task and partition, a seeded choice; None for all.
         report_limit: The same for the final figures; None: `limit`.
         seed: Of that choice.
+        protocol: How the tasks of `domain` are asked whose authors publish it: `official`, as by
+            them, or "", as by redone. Training rows are always asked as by redone.
         backend: `hf` or `vllm`.
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
         thinking: Mode of a model whose chat template supports thinking: `auto`, `on` or `off`.
@@ -99,6 +101,7 @@ class Evaluation(Strict):
     limit: Count | None = None
     report_limit: Count | None = None
     seed: int = 0
+    protocol: str = ""
     backend: Literal["hf", "vllm"] = "hf"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     thinking: Literal["auto", "on", "off"] = "auto"

@@ -32,7 +32,7 @@ def test_the_embedded_default_ends_with_table_means_and_signature(capsys):
     out = capsys.readouterr().out
     for text in ("Taxonomy", "QueryGen", "Chinese to English", "taxonomy_single", "100.00"):
         assert text in out
-    assert "sns-mini|v:1|scoring:corrected" in out
+    assert "sns-mini|v:2|scoring:corrected" in out
     assert "demonstration" in out
 
 

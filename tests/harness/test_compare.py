@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from redone.harness.compare import compare, recorded_differences
+from redone.harness.compare import check_comparable, compare, recorded_differences
 from redone.harness.flips import flips
 from redone.harness.run_folder import NotComparable, RunUnfinished, RunUnreadable
 from redone.harness.scored_run import ScoredRun
@@ -196,6 +196,15 @@ def test_a_run_of_another_task_version_is_not_read_with_ours(gold, monkeypatch):
     monkeypatch.setitem(run.request["tasks"][GENDER], "version", 0)
     with pytest.raises(RunUnreadable, match="gender version 0"):
         run.scores()
+
+
+def test_a_run_from_before_limits_were_raised_is_read_and_compared_with_its_like(gold, monkeypatch):
+    old, new = ScoredRun(gold.path), ScoredRun(gold.path)
+    monkeypatch.setitem(old.request["tasks"][GENDER], "version", 1)
+    assert old.tasks[GENDER].version == 2 and old.scores()
+    assert check_comparable(old, old, "corrected") == []
+    with pytest.raises(NotComparable, match=r"version of sns_mini/gender: 1 and 2"):
+        check_comparable(old, new, "corrected")
 
 
 def test_the_bootstrap_of_bleu_agrees_with_sacrebleu():

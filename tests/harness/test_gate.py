@@ -248,7 +248,7 @@ class TestCommand:
         assert main([str(gold), str(ruined), "--output", "out", "--flips", "flips.jsonl"]) == 1
         found = json.loads((tmp_path / "out/gate.json").read_text())
         assert found["outcome"] == "regression"
-        assert found["base"]["signatures"]["sns-mini"].startswith("sns-mini|v:1|scoring:corrected")
+        assert found["base"]["signatures"]["sns-mini"].startswith("sns-mini|v:2|scoring:corrected")
         rows = {r["name"]: r for r in found["rows"]}
         assert rows["sns-mini"]["role"] == "domain"
         assert rows[NER]["sign_flip_p"] < 0.05

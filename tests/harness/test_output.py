@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from redone.harness.models.chat_template import fold_system
-from redone.harness.models.output import Answer, cut_at_stop, postprocess, split_thinking
+from redone.harness.models.output import (
+    Answer,
+    cut_at_repetition,
+    cut_at_stop,
+    postprocess,
+    split_thinking,
+)
 from redone.harness.models.rendering import plain_text
 from redone.tasks.schema import Settings
 
@@ -128,3 +134,58 @@ def test_messages_without_a_template():
     assert fold_system([system, user]) == [{"role": "user", "content": "s\n\nu"}]
     assert fold_system([user]) == [user]
     assert fold_system([system]) == [{"role": "user", "content": "s"}]
+
+
+@pytest.mark.parametrize(
+    ("piece", "most", "kept"),
+    [
+        ("again ", 60, "again " * 10),
+        ("1.", 40, "1." * 20),
+        ("a", 50, "a" * 50),
+        ("哈", 60, "哈" * 20),
+        ("The ferry runs every 40 minutes.\n\n", 60, "The ferry runs every 40 minutes.\n\n" * 4),
+    ],
+)
+def test_an_answer_that_repeats_itself_ends_there_as_at_a_limit(piece, most, kept):
+    """So many bytes, and at least four pieces; the beginning of the text stays as it is."""
+    before = "Yes, because of this: "
+    done = postprocess(before + piece * 200, repetition=most)
+    assert done[1].startswith(before + kept[: len(kept) // 2]) and done[2] == "length"
+    assert 0 <= len(before + kept) - len(done[1]) < len(piece) + 4
+    assert postprocess(before + piece * 200)[1] == before + piece * 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no, no, no, no, no, no, no",
+        "\n".join(f"{n}. Board games" for n in range(60)),
+        "Answer: Yes" + " " * 500 + "\u200b" * 300 + "It does.",
+        "Cats. " * 9 + "Dogs.",
+        "x" * 59,
+        "",
+    ],
+)
+def test_short_changing_and_invisible_repetitions_do_not_end_an_answer(text):
+    assert cut_at_repetition(text, 60) == text
+
+
+def test_what_stands_before_a_stop_text_or_inside_thinking_is_not_cut():
+    text = "Yes\nno no no no no no no no no no no no no no no no"
+    assert postprocess(text, ("\n",), repetition=20) == (None, "Yes", "stop")
+    thought = "again " * 30
+    assert postprocess(f"<think>{thought}</think>Yes", repetition=20)[1:] == ("Yes", "stop")
+
+
+@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.parametrize("piece", ["again ", "\u54c8", "so on, and so forth; ", "a\n\nb\n"])
+def test_an_engine_stops_soon_and_leaves_the_same_text(piece, opened):
+    """Whether the engine could stop early or not, the text is the same."""
+    text = f"<think>{'hm ' * 40}</think>Yes. {piece * 400}"
+    text = text.removeprefix("<think>") if opened else text
+    limits = {"max_tokens": 9_000, "max_thinking_tokens": 500, "max_repetition": 90}
+    done = answered(text, opened=opened, eos=False, **limits)
+    whole = postprocess(text, opened=opened, cut=True, repetition=90)
+    assert (done.thinking, done.text, done.finish) == whole
+    assert whole[2] == "length" and len(whole[1]) < 140
+    assert done.tokens < len(text.encode()) / 2

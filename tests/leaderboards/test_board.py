@@ -5,7 +5,7 @@ import pytest
 from redone.harness.scored_run import ScoredRun
 from redone.leaderboards.board import board, findings
 from redone.leaderboards.rows import MEAN
-from redone.leaderboards.submission import submission_of
+from redone.leaderboards.submission import problems, submission_of
 
 
 def sheet(found, name):
@@ -128,3 +128,32 @@ class TestMeasured:
         _, found = row(sheet(board([], [submission]), "sns-mini"), "finished.jsonl")
         assert found.samples == "subset: 168 samples, 12 per task"
         assert found.signatures and all("|scoring:" in s for s in found.signatures)
+
+    @pytest.mark.shared_data
+    def test_only_the_authors_protocol_stands_in_a_printed_column(self, paper, data_dir, tmp_path):
+        from redone.harness.cli import main
+
+        found = {}
+        for name in ("own", "official", "official:greedy"):
+            asked = ("--protocol", name) if name != "own" else ()
+            run = tmp_path / name.replace(":", "-")
+            where = ("--data-dir", str(data_dir), "--output", str(run), *asked)
+            tasks = ("--tasks", "sns_bench/gender", "--backend", "scripted", "--model", "gold")
+            assert main([*tasks, *where]) == 0
+            made = submission_of(ScoredRun(run), name, baselines=True)
+            assert list(problems(made)) == []
+            found[name] = made
+        made = sheet(board([paper], list(found.values())), "sns")
+        printed, _ = row(made, "Qwen3-4B")
+        column = "sns_bench/gender"
+        for name in ("official", "official:greedy"):
+            number, cells = row(made, name, "official")
+            assert made.ranks.of(number, column).mark == made.ranks.of(printed, column).mark == ""
+            assert ("protocol", name) in cells.facts
+        number, own = row(made, "own", "official")
+        assert made.ranks.of(number, column).mark != ""
+        assert own.cells[column].apart == (
+            "not the authors' prompt",
+            "not asked under the authors' protocol (--protocol official)",
+            "not the authors' limits",
+        )

@@ -21,6 +21,7 @@ from redone.tasks.registry import (
     find,
     table_of,
 )
+from redone.tasks.task import ROOM
 
 
 def test_what_there_is():
@@ -54,7 +55,9 @@ def test_task_is_complete(task):
     assert task.dataset in (None, *datasets())
     elsewhere = ("sns_mini/", "general_mini/", "general_mini_report/", "general/", "lm_eval:")
     assert (task.dataset is None) == task.name.startswith(elsewhere)
-    assert task.settings.max_tokens > 0
+    ours = not task.name.startswith("lm_eval:")  # lm-eval's limits are part of its definitions
+    assert task.settings.max_tokens > (ROOM if ours else 0)
+    assert bool(task.settings.max_repetition) == ours
     assert task.citation
     assert task.version
     for scoring in task.scorings.values():

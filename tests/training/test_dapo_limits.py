@@ -1,5 +1,6 @@
 """An answer to train on ends where the evaluation of its task cuts it, and is judged as cut."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,21 @@ from redone.training.trainers.dapo import make_trainer
 from redone.training.trainers.rollouts import Asking, TrainerWriter
 
 LATE = "Well, let me think. Yes"
-"""Right, but 23 tokens of the tiny tokenizer: an evaluation of this task cuts it after 12."""
+"""Right, but 23 tokens of the tiny tokenizer: an evaluation of the short task cuts it after 12."""
 OWN = 12
 ROW = rows(1)[0]
 PLAIN = CHAT_TEMPLATE.partition("{% if enable_thinking")[0]
 """A template that knows of no thinking."""
+
+
+@pytest.fixture(autouse=True)
+def short_task():
+    """The task with so low a limit that a sentence does not fit."""
+    task = by_name(TASK)
+    own = task.settings
+    object.__setattr__(task, "settings", replace(own, max_tokens=OWN))
+    yield
+    object.__setattr__(task, "settings", own)
 
 
 def asking(most=40, reasoned=False, thinks=False):

@@ -41,6 +41,13 @@ def test_a_row_with_a_lower_limit_is_held_against_that_one():
     assert [length(n, 100) for n in (12, 30, 40)] == [0, -0.5, -1]  # no higher than its own
 
 
+def test_an_answer_that_ended_in_a_repetition_counts_as_one_that_fills_its_limit():
+    shaping = Shaping(length=1.0, max_tokens=40, buffer=20)
+    for finish, expected in (("stop", 0), ("length", -1)):
+        done = Completion("no, no, no", finish=finish, tokens=12)
+        assert shaping.parts(done, None, (), 30)["length"] == expected
+
+
 def test_settings_of_a_stage_give_the_papers_penalty_and_nothing_else():
     settings = DapoSettings(overlong_buffer=4096, overlong_penalty=1.0)
     shaping = Shaping.of(settings)

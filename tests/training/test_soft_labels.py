@@ -8,6 +8,7 @@ from corpora import row
 from redone.harness.models.scripted import ScriptedModel
 from redone.tasks.errors import RedoneError
 from redone.tasks.schema import Completion
+from redone.tasks.task import ROOM
 from redone.training.corpus.draws import RUBRIC, DrawSettings, RubricJudge, draw, score_of
 from redone.training.corpus.soft_labels import SoftLabelSettings, soft_labels
 from redone.training.corpus.sources import generated_rows, read_corpus, write_corpus
@@ -99,12 +100,12 @@ def test_candidates_are_asked_for_as_the_evaluation_asks_but_sampled():
     assert len({r.seed for r in seen}) == 16
     first = seen[0]
     assert first.prompt == ROWS[0].messages and first.settings.temperature == 1.0
-    assert first.settings.max_tokens <= 24  # the limit of general_mini/facts
+    assert first.settings.max_tokens <= 24 + ROOM  # the limit of general_mini/facts
 
 
 def test_no_candidate_is_longer_than_an_evaluation_lets_it_be():
     long, short = DrawSettings(max_tokens=512), DrawSettings(max_tokens=3)
-    assert long.of(ROWS[0]).max_tokens == DrawSettings().of(ROWS[0]).max_tokens <= 24
+    assert long.of(ROWS[0]).max_tokens == DrawSettings().of(ROWS[0]).max_tokens <= 24 + ROOM
     assert short.of(ROWS[0]).max_tokens == 3
 
 
