@@ -222,8 +222,8 @@ class ChatTemplate:
         )
         if missing is None:
             return RedoneError(
-                f"The model's chat template ({self.name}) cannot take messages with the roles "
-                f"{', '.join(roles)}: {error}. {ways}"
+                "The model's chat template cannot take messages with the roles "
+                f"{', '.join(roles)}: {str(error).rstrip('.')} (template {self.name}). {ways}"
             )
         return RedoneError(
             f"The model's chat template ({self.name}) loses the text of the {missing['role']} "

@@ -31,8 +31,8 @@ def postprocess(
     stops: Sequence[str] = (),
     opened: Opened = None,
     cut: bool = False,
-    marks: Sequence[Marks] = KNOWN,
     repetition: int = 0,
+    marks: Sequence[Marks] = KNOWN,
 ) -> tuple[str | None, str, Literal["stop", "length"]]:
     """Thinking, answer and finish reason of what a model wrote.
 
@@ -41,8 +41,8 @@ def postprocess(
         stops: Texts that end the answer; they act after the thinking only.
         opened: The marks of the thinking that the prompt ended inside of.
         cut: Whether a token limit ended it.
-        marks: Of thinking.
         repetition: As `Settings.max_repetition`.
+        marks: Of thinking.
 
     Returns:
         The thinking (None where there was none); the answer before the first stop text or up to the
@@ -230,9 +230,9 @@ class Answer:
             self._decode(self.ids),
             self._settings.stop,
             self._opened,
-            cut=self.finish != "stop",
-            marks=self._marks,
-            repetition=self._settings.max_repetition,
+            self.finish != "stop",
+            self._settings.max_repetition,
+            self._marks,
         )
         return Completion(text, finish, thinking, prompt_tokens, self.written, seconds)
 

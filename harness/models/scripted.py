@@ -49,9 +49,9 @@ class ScriptedModel:
         thinking_marks: Sequence[str] | None = None,
     ) -> None:
         self.name = name
-        self.predicted = None if callable(answers) else frozenset(answers)
         self._own_marks = list(thinking_marks or ())
         self._marks = (Marks(*self._own_marks), *KNOWN) if self._own_marks else KNOWN
+        self.predicted = None if callable(answers) else frozenset(answers)
         self._answer = answers if callable(answers) else _look_up(answers)
         if fingerprint is None:
             content = name if callable(answers) else clean(dict(answers))
@@ -79,7 +79,7 @@ class ScriptedModel:
             if isinstance(answer, str):
                 stops, repetition = request.settings.stop, request.settings.max_repetition
                 thinking, text, finish = postprocess(
-                    answer, stops, marks=self._marks, repetition=repetition
+                    answer, stops, repetition=repetition, marks=self._marks
                 )
                 answer = Completion(text, finish, thinking)
             yield request, answer

@@ -250,8 +250,8 @@ class VllmModel(LocalModel):
         params: dict[str, Any] = {
             "temperature": settings.temperature,
             "max_tokens": settings.max_tokens + settings.max_thinking_tokens,
-            "logprobs": 0,  # of the tokens that it writes, which show logits that are not finite
             "stop_token_ids": sorted(self._eos),
+            "logprobs": 0,  # of the tokens that it writes, which show logits that are not finite
         }
         # vLLM's stop texts act on thinking too, ours do not: `Answer` applies them instead.
         if settings.max_thinking_tokens == 0:

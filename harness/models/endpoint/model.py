@@ -344,7 +344,7 @@ class EndpointModel:
         if self._doubted or not 0 < answer.prompt_tokens * CHARACTERS < size:
             return
         self._doubted = True
-        _log.warning(
+        _log.getChild("template").warning(
             "%s counts %d tokens for a prompt of %d characters: its chat template may lose the "
             "text. --tokenizer PATH applies the template here.", self._url, answer.prompt_tokens,
             size,

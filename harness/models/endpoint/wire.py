@@ -102,9 +102,8 @@ def completion(
     if reason in _ABORTED:
         raise Unusable(f"an answer aborted by the server ({reason})")
     cut = reason in _CUT
-    thinking, text, ended = postprocess(
-        _text(choice, cut), settings.stop, opened, cut, marks, settings.max_repetition
-    )
+    written_text, repetition = _text(choice, cut), settings.max_repetition
+    thinking, text, ended = postprocess(written_text, settings.stop, opened, cut, repetition, marks)
     read, written = _usage(answer)
     return Completion(text, ended, thinking, read, written, seconds)
 
