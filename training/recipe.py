@@ -357,7 +357,7 @@ def _limit_everything(raw: Mapping[str, Any], changes: Sequence[str]) -> None:
     evaluation = raw.get("evaluation")
     own = "evaluation.report_limit" in names
     if "evaluation.limit" in names and not own and isinstance(evaluation, dict):
-        evaluation.pop("report_limit", None)
+        evaluation["report_limit"] = evaluation["limit"]
 
 
 def _value(text: str) -> Any:

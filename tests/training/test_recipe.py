@@ -297,3 +297,23 @@ def test_a_field_is_not_given_under_both_names(tmp_path):
     (tmp_path / "both.toml").write_text(text)
     with pytest.raises(RecipeInvalid, match="rarity is the old name of label_balance"):
         load_recipe(str(tmp_path / "both.toml"))
+
+
+# --- limits of a small run ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "gate", "report"),
+    [
+        ([], 100, 200),
+        (["evaluation.limit=8"], 8, 8),
+        (["evaluation.limit = 500"], 500, 500),
+        (["evaluation.limit=8", "evaluation.report_limit=20"], 8, 20),
+        (["evaluation.report_limit=20", "evaluation.limit=8"], 8, 20),
+        (["evaluation.report_limit=20"], 100, 20),
+    ],
+)
+def test_a_limit_that_is_set_is_of_the_final_figures_too(changes, gate, report):
+    evaluation = load_recipe("redone2-laptop", changes).evaluation
+    assert (evaluation.items("gate"), evaluation.items("diagnose")) == (gate, gate)
+    assert evaluation.items("report") == report
