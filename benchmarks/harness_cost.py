@@ -73,12 +73,12 @@ def _redone(folder: Path) -> tuple[int, float]:
     from redone.harness.evaluate import Plan, evaluate
     from redone.harness.models.scripted import ScriptedModel
     from redone.tasks.prompts import load_prompts
-    from redone.tasks.registry import by_name
+    from redone.tasks.registry import TASKS, by_name
     from redone.tasks.schema import Services
 
     started = time.perf_counter()  # the imports above are start-up
     task = by_name(TASK)
-    prompts = load_prompts(official_prompts(folder))
+    prompts = load_prompts(official_prompts(folder), TASKS.values())
     plan = Plan(tasks=[task], data=folder, prompts=prompts)
     model = ScriptedModel(lambda request: "Daily life", fingerprint="constant")
     results = evaluate(folder / "run", plan, model, Services(), {})
@@ -92,12 +92,12 @@ def _lm_eval(folder: Path) -> tuple[int, float]:
     from lm_eval_side import command, write_tasks
 
     from redone.tasks.prompts import load_prompts, messages, prompt_for
-    from redone.tasks.registry import by_name
+    from redone.tasks.registry import TASKS, by_name
     from redone.tasks.schema import Request
     from redone.tasks.sources import samples
 
     task = by_name(TASK)
-    prompts = load_prompts(official_prompts(folder))
+    prompts = load_prompts(official_prompts(folder), TASKS.values())
     requests = []
     for number, sample in enumerate(samples(task, folder)):
         prompt = messages(prompt_for(task, sample.language, prompts), sample.fields)

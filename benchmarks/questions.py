@@ -8,7 +8,7 @@ from pathlib import Path
 
 from redone.tasks.errors import RedoneError
 from redone.tasks.prompts import load_prompts, messages, prompt_for
-from redone.tasks.registry import find
+from redone.tasks.registry import TASKS, find
 from redone.tasks.schema import Request
 from redone.tasks.sources import data_folder, samples
 
@@ -34,7 +34,7 @@ def questions(section: str, items: int, data_dir: str | None, seed: int = 0) -> 
     """
     folder = data_folder(data_dir)
     tasks = find(tasks=SECTIONS[section])
-    prompts = load_prompts(official_prompts(folder))
+    prompts = load_prompts(official_prompts(folder), TASKS.values())
     out = []
     for task in tasks:
         chosen = samples(task, folder, limit=items, seed=seed)

@@ -125,6 +125,7 @@ def _generation_options(options: argparse.Namespace) -> list[str]:
 def _plan(options: argparse.Namespace, tasks: Sequence[Task], data: Path) -> Plan:
     from ..tasks.prompts import load_prompts
     from ..tasks.protocol import OWN, load_protocol
+    from ..tasks.registry import TASKS
     from ..tasks.schema import PARTITIONS
     from .evaluate import Plan
 
@@ -161,7 +162,7 @@ def _plan(options: argparse.Namespace, tasks: Sequence[Task], data: Path) -> Pla
         seed=options.seed,
         draws=options.draws,
         overrides=overrides,
-        prompts=load_prompts(options.prompts) if options.prompts else {},
+        prompts=load_prompts(options.prompts, [*TASKS.values(), *tasks]) if options.prompts else {},
         system=options.system,
         texts=not options.no_texts,
         protocol=protocol,

@@ -212,7 +212,7 @@ def _least(over: Callable[[int], int], most: int) -> int | None:
     return high
 
 
-def load_prompts(path: str | Path, tasks: Iterable[Task] | None = None) -> dict[str, Prompt]:
+def load_prompts(path: str | Path, tasks: Iterable[Task]) -> dict[str, Prompt]:
     """Reads a file of prompts that replace the tasks' own.
 
     The file is a JSON object: name -> {"system": text, "user": text with {field} places}. A name is
@@ -220,17 +220,13 @@ def load_prompts(path: str | Path, tasks: Iterable[Task] | None = None) -> dict[
 
     Args:
         path: The file.
-        tasks: The tasks that names may mean; None: all of the registry.
+        tasks: The tasks that names may mean.
 
     Raises:
         MissingData: There is no such file.
         BadRow: It has another form; names the prompt and the field.
         UnknownName: A name that no task has, or a place that is no field of its task.
     """
-    if tasks is None:
-        from .registry import TASKS
-
-        tasks = TASKS.values()
     by_name: dict[str, list[Task]] = {}
     for task in tasks:
         for name in {task.name, task.prompt_key} - {""}:

@@ -23,6 +23,7 @@ from typing import Any
 from .datasets import Dataset, datasets
 from .errors import BadRow, MissingData, RedoneError, UnknownName
 from .prompts import load_prompts
+from .registry import TASKS
 from .schema import Settings
 from .task import LM_EVAL, Prompt, Task
 
@@ -84,7 +85,7 @@ def load_protocol(name: str, tasks: Sequence[Task], folder: Path) -> Protocol:
         own = [task for task in tasks if homes[task.name] is home]
         assert home.prompts is not None and home.prompts.generation is not None
         generation = home.prompts.generation
-        published = load_prompts(_present(folder / home.prompts.path, home))
+        published = load_prompts(_present(folder / home.prompts.path, home), TASKS.values())
         path = _present(folder / generation.path, home)
         raw = _read(path)
         for task in own:

@@ -85,7 +85,7 @@ class Renderer:
         self._overheads: dict[tuple[str, ...], int] = {}
         self._counted: tuple[tuple[Message, ...] | str, int] | None = None
         self._own = (Marks(*marks),) if marks else ()
-        self._vocabulary = of_vocabulary(tokenizer.get_added_vocab())
+        self._vocabulary = of_vocabulary(self._added())
         self.marks = tuple(dict.fromkeys((*self._own, *self._vocabulary, *KNOWN)))
         self._kept = self._kept_tokens()
 
@@ -140,7 +140,7 @@ class Renderer:
         if not tail:
             return None
         # Some tokenizers have added tokens for runs of spaces, which end nothing.
-        added = {i for t, i in self.tokenizer.get_added_vocab().items() if t[:1] in "<[" and t[1:]}
+        added = {i for t, i in self._added().items() if t[:1] in "<[" and t[1:]}
         (ids,) = self._ids([tail], special=False)
         ends = {*self._special_ids(), *added}
         if HARMONY in self._vocabulary:  # there it also ends the thinking
@@ -225,11 +225,16 @@ class Renderer:
         marked = {i for i, token in added.items() if getattr(token, "special", False)}
         return {*self.tokenizer.all_special_ids, *marked}
 
+    def _added(self) -> dict[str, int]:
+        """The tokens that were added to the vocabulary, with their ids."""
+        tokenizer: Any = self.tokenizer
+        return tokenizer.get_added_vocab()
+
     def _kept_tokens(self) -> dict[int, str]:
         """Special tokens that decoding drops though marks of thinking consist of them, by id."""
         special = self._special_ids()
         used = "".join(p.open + p.close for p in (*self._own, *self._vocabulary, THINK))
-        tokens = self.tokenizer.get_added_vocab().items()
+        tokens = self._added().items()
         return {i: token for token, i in tokens if i in special and token in used}
 
     def _most_tokens(self, prompt: Sequence[Message] | str) -> int:

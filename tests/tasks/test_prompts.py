@@ -77,7 +77,7 @@ def test_load(tmp_path):
             "sns_trans/zh_en": {"user": "{zh}"},
         },
     )
-    assert load_prompts(path) == {
+    assert load_prompts(path, TASKS.values()) == {
         "Note-NER": Prompt("s", "{content} {question}"),
         "sns_trans/zh_en": Prompt("", "{zh}"),
     }
@@ -100,12 +100,12 @@ def test_load(tmp_path):
 )
 def test_bad_files(tmp_path, content, error, said):
     with pytest.raises(error, match=said):
-        load_prompts(write(tmp_path, content))
+        load_prompts(write(tmp_path, content), TASKS.values())
 
 
 def test_no_file(tmp_path):
     with pytest.raises(MissingData, match="cannot be read"):
-        load_prompts(tmp_path / "nothing.json")
+        load_prompts(tmp_path / "nothing.json", TASKS.values())
 
 
 @pytest.mark.parametrize("task", find("sns-mini"), ids=lambda t: t.name)
@@ -175,7 +175,7 @@ def test_the_authors_prompts_load(data_dir):
     path = data_dir / "sns-bench" / "official_prompts.json"
     if not path.is_file():
         raise MissingData(f"{path} is missing.")
-    prompts = load_prompts(path)
+    prompts = load_prompts(path, TASKS.values())
     assert set(prompts) == {t.prompt_key for t in TASKS.values() if t.name.startswith("sns_bench/")}
     for task in find(None, "sns_bench"):
         sample = next(samples(task, data_dir))
