@@ -148,7 +148,9 @@ def test_an_adapter_without_all_of_its_weights(adapter, tmp_path, change):
     if change == "missing":
         del weights[name]
     else:
-        weights[name.replace("lora_B.weight", "lora_magnitude_vector")] = weights[name][:, 0].clone()
+        weights[name.replace("lora_B.weight", "lora_magnitude_vector")] = weights[name][
+            :, 0
+        ].clone()
     save_file(weights, folder / "adapter_model.safetensors", {"format": "pt"})
     with pytest.raises(RedoneError, match=rf"{change} .*layers\.1\.self_attn\.v_proj\.lora_"):
         HfModel(folder).load()
