@@ -122,9 +122,7 @@ def _both(model: Any, rows: list[list[int]], pad: int) -> tuple[Tensor, Tensor]:
             1, torch.tensor([token], device=scores.device), 0.0
         )
 
-    written = generate(
-        model, ids, mask, pad, _STEPS, [force], output_logits=True, return_dict_in_generate=True
-    )
+    written = generate(model, ids, mask, pad, _STEPS, [force], logits=True)
     return read, torch.stack([step[-1] for step in written.logits])
 
 
@@ -135,13 +133,19 @@ def generate(
     pad: int,
     most: int,
     processors: list[Callable[..., Tensor]],
+    logits: bool = False,
     **options: Any,
 ) -> Any:
     """The model's own `generate`, greedy but for what the processors choose."""
     from transformers import GenerationConfig
 
     config = GenerationConfig(
-        max_new_tokens=most, do_sample=False, use_cache=True, pad_token_id=pad
+        max_new_tokens=most,
+        do_sample=False,
+        use_cache=True,
+        pad_token_id=pad,
+        output_logits=logits,
+        return_dict_in_generate=logits,
     )
     return model.generate(
         input_ids=ids,
