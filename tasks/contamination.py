@@ -34,10 +34,10 @@ THRESHOLD = 0.8
 """Share of an item's n-grams from which on a row overlaps it."""
 LEAST = 24
 """n-grams of a text from which on the threshold applies; a row must hold all of a shorter one."""
-SHORT = 8
+SHORT = 16
 """n-grams that a text must have to be searched for inside rows; shorter ones are found where they
 are a row, a line, or a quotation of their own."""
-TINY = 6
+TINY = 8
 """Bytes of letters and digits that such a text must have."""
 
 _BYTES = 12  # of an n-gram: twelve ASCII letters, or four Chinese characters
