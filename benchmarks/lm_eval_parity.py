@@ -25,7 +25,7 @@ from typing import Any
 from machine import TINY, results
 
 from redone.harness.records import SampleRecord
-from redone.tasks.sources import DATA_VARIABLE
+from redone.tasks.sources import DATA_VARIABLE, DataPaths
 
 SUBJECTS = ("agronomy", "anatomy", "computer_science", "global_facts", "world_history")
 TASKS = (
@@ -114,7 +114,7 @@ def lm_eval_side(options: argparse.Namespace) -> None:
     spent = {"seconds": 0.0}
     for method in ("generate_until", "loglikelihood"):
         setattr(HFLM, method, timed(getattr(HFLM, method), spent))
-    with offline_lm_eval(mirrors(Path(options.data_dir))):
+    with offline_lm_eval(mirrors(DataPaths.resolve(options.data_dir))):
         found: Any = simple_evaluate(
             model="hf",
             model_args=f"pretrained={options.model},dtype=float32",
