@@ -312,9 +312,10 @@ def notes(results: Results) -> list[str]:
             )
         for role, scored in task["scorings"].items():
             if count := scored["failures"].get(SCORER):
+                first = scored.get("errors", ["unknown"])[0]
                 found.append(
                     f"{name}: the {role} scorer failed on {count} answers, which are not scored "
-                    f"(which is not zero). The first: {scored['errors'][0]}. Please report it; "
+                    f"(which is not zero). The first: {first}. Please report it; "
                     "`redone eval --rescore RUN` scores them again."
                 )
         if shortened := task["shortened"]:

@@ -33,7 +33,15 @@ from ..tasks.sources import INCLUDE_VARIABLE, DataPaths, data_hash, samples
 from ..tasks.task import LM_EVAL, ROOM, Prompt, Task
 from .display import Progress
 from .models.base import Model
-from .records import RequestRecord, ResponseRecord, Results, RunInfo, RunRequest, SampleRecord
+from .records import (
+    RequestRecord,
+    ResponseRecord,
+    Results,
+    RunInfo,
+    RunRequest,
+    SampleRecord,
+    TaskRequest,
+)
 from .results import RESAMPLES, write_results
 from .run_folder import RunFolder, RunUnreadable, no_run
 from .score import score_run
@@ -241,18 +249,22 @@ def request_of(plan: Plan, model: Model, data: Mapping[str, str]) -> RunRequest:
         "seed": plan.seed,
         "draws": plan.draws,
         "system": plan.system,
-        "tasks": {
-            task.name: {
-                "version": task.version,
-                "prompt": plan.prompt_hash(task),
-                "data": data.get(task.name),
-                "settings": _plain(plan.settings(task)),
-                **({"protocol": plan.protocol.name} if plan.protocol.covers(task) else {}),
-                **({} if plan.only is None else {"of": plan.total(task)}),
-            }
-            for task in plan.tasks
-        },
+        "tasks": {task.name: _task_request(plan, task, data.get(task.name)) for task in plan.tasks},
     }
+
+
+def _task_request(plan: Plan, task: Task, data: str | None) -> TaskRequest:
+    request: TaskRequest = {
+        "version": task.version,
+        "prompt": plan.prompt_hash(task),
+        "data": data,
+        "settings": _plain(plan.settings(task)),
+    }
+    if plan.protocol.covers(task):
+        request["protocol"] = plan.protocol.name
+    if plan.only is not None:
+        request["of"] = plan.total(task)
+    return request
 
 
 def sample_records(plan: Plan, model: Model) -> Iterator[SampleRecord]:

@@ -117,7 +117,8 @@ def merge_adapter(model: PreTrainedModel, files: ModelFiles, rows: int | None) -
         with warnings.catch_warnings():
             # From PEFT about transformers; about missing weights, which are an error below.
             warnings.simplefilter("ignore")
-            if rows is not None and rows != model.get_input_embeddings().weight.shape[0]:
+            embedding: Any = model.get_input_embeddings()
+            if rows is not None and rows != embedding.weight.shape[0]:
                 model.resize_token_embeddings(rows, mean_resizing=False)
             adapted: Any = PeftModel.from_pretrained(model, folder)
             _refuse_incomplete(adapted, files)

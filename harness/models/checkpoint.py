@@ -177,7 +177,7 @@ class Checkpoint:
         logging.set_verbosity_error()  # its report of the weights is a table; ours is an error
         try:
             with contextlib.redirect_stderr(silence):
-                model, found = AutoModelForCausalLM.from_pretrained(
+                loaded: Any = AutoModelForCausalLM.from_pretrained(
                     self.folder,
                     dtype=self.dtype,
                     use_safetensors=not self.files.pickled,
@@ -188,6 +188,7 @@ class Checkpoint:
                 )
         finally:
             logging.set_verbosity(loud)
+        model, found = loaded
         refuse_incomplete(self.files.path, self.config, model, found)
         return model
 
