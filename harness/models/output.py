@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from ...tasks.schema import Completion, Settings
+from ...tasks.text import well_formed
 from .thinking import KNOWN, LONGEST, THINK, Marks, first_close, may_open, opening, unwrapped
 
 Opened = Marks | bool | None
@@ -58,15 +59,6 @@ def postprocess(
     whole = cut_at_repetition(kept, repetition)
     truncated = not closed or whole != kept or (cut and kept == answer)
     return thinking, whole, "length" if truncated else "stop"
-
-
-def well_formed(text: str) -> str:
-    """The text with U+FFFD for each lone surrogate, which no file and no hash can take."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def split_thinking(
