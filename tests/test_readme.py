@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def commands(title):
 
 @pytest.fixture
 def workplace(tmp_path, real_model):
-    """A folder with the two models that the README speaks of: tiny ones, random weights."""
+    """A folder with what the README speaks of: two tiny models with random weights, and posts."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -36,6 +37,7 @@ def workplace(tmp_path, real_model):
         torch.manual_seed(seed)
         AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / name)
         tokenizer.save_pretrained(tmp_path / name)
+    shutil.copy(ROOT / "examples/topic.csv", tmp_path / "posts.csv")
     return tmp_path
 
 
