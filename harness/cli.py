@@ -74,7 +74,7 @@ def _evaluated(
         folder = Path(options.output or _default_folder(options, plan, model))
         print(f"Run folder: {folder}", file=sys.stderr)
         command = ["redone-eval", *(sys.argv[1:] if argv is None else argv)]
-        info = run_info(model.name, command, options.suite)
+        info = run_info(model.name, command, options.suite, tasks)
         return folder, evaluate(folder, plan, model, services, info)
     finally:
         model.close()

@@ -33,6 +33,7 @@ from ..tasks.sources import INCLUDE_VARIABLE, DataPaths, data_hash, samples
 from ..tasks.task import LM_EVAL, ROOM, Prompt, Task
 from .display import Progress
 from .models.base import Model
+from .models.scripted import NoPrediction
 from .records import (
     RequestRecord,
     ResponseRecord,
@@ -139,18 +140,18 @@ def evaluate(
     Raises:
         RunMismatch: The folder holds a run of another request.
         RunInUse: Another process is working on the folder.
-        RedoneError: The model cannot be asked. Predictions that turn out to be wrong leave no run
-            behind, so that the corrected file can be scored into the same folder.
+        NoPrediction: Scripted predictions are incomplete. They leave no run behind, so that the
+            corrected file can be scored into the same folder.
     """
     with RunFolder(folder) as run:
-        scripted = run.run is None and model.environment().get("backend") == "scripted"
+        fresh = run.run is None
         try:
             total = prepare(run, plan, model, info)
             with Progress(total) as progress:
                 ask(run, plan, model, progress)
             run.note(model.environment())
-        except RedoneError:
-            if scripted:
+        except NoPrediction:
+            if fresh:
                 run.discard()
             raise
         tasks = {task.name: task for task in plan.tasks}
@@ -226,8 +227,11 @@ def load_services(embedder: str | Path | None, allow_code: bool, tasks: Iterable
     return Services(**found)
 
 
-def run_info(name: str, command: Sequence[str], suite: str | None = None) -> RunInfo:
+def run_info(
+    name: str, command: Sequence[str], suite: str | None = None, tasks: Iterable[Task] = ()
+) -> RunInfo:
     """What run.json records beside the request: the user's names, the command, versions."""
+    foreign = any(task.name.startswith(LM_EVAL) for task in tasks)
     return {
         "name": name,
         "suite": suite,
@@ -235,7 +239,7 @@ def run_info(name: str, command: Sequence[str], suite: str | None = None) -> Run
         "versions": {
             "redone": version("redone"),
             "python": platform.python_version(),
-            **({"lm_eval": version("lm_eval")} if "lm_eval" in sys.modules else {}),
+            **({"lm_eval": version("lm_eval")} if foreign else {}),
         },
     }
 

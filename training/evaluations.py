@@ -128,7 +128,9 @@ class Evaluator:
         )
         model = self.model(path)
         plan = plan.with_thinking(self.thinking_budget(model))
-        results = evaluate(folder, plan, model, self.services, run_info(name, ["redone-train"]))
+        results = evaluate(
+            folder, plan, model, self.services, run_info(name, ["redone-train"], tasks=plan.tasks)
+        )
         rows, tasks = results["tables"]["corrected"], results["tasks"].values()
         return {
             # The corrected score of every suite, in points.

@@ -122,6 +122,11 @@ def cut_at_repetition(text: str, most: int) -> str:
     ends = [len(data)]
     for period in range(1, min(_PIECE, len(data) // _COPIES) + 1):
         needed = max(most, _COPIES * period) - period
+        # A run that is long enough has three of these places one after the other: few texts do.
+        step = max(1, needed // 4)
+        same = codes[period:][::step] == codes[:-period][::step]
+        if not (same[:-2] & same[1:-1] & same[2:]).any():
+            continue
         differs = np.flatnonzero(codes[period:] != codes[:-period])
         bounds = np.concatenate(([-1], differs, [len(data) - period]))
         for run in np.flatnonzero(np.diff(bounds) > needed):

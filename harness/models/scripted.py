@@ -25,6 +25,10 @@ Answer = Callable[[Request], str | Completion]
 """A text is what a model wrote, thinking included; a completion is taken as it is."""
 
 
+class NoPrediction(RedoneError):
+    """A sample has no prediction, or too few: the predictions are incomplete."""
+
+
 class ScriptedModel:
     """Answers from a function or a table.
 
@@ -93,7 +97,7 @@ def _look_up(answers: Mapping[str, str | Sequence[str]]) -> Answer:
         try:
             found = answers[request.sample]
         except KeyError:
-            raise RedoneError(
+            raise NoPrediction(
                 f"There is no prediction for sample {request.sample}. Every sample of the "
                 "selected tasks needs one; --tasks, --partition and --limit narrow the selection, "
                 "and --only-predicted scores the samples that have one."
@@ -101,7 +105,7 @@ def _look_up(answers: Mapping[str, str | Sequence[str]]) -> Answer:
         if isinstance(found, str):
             return found
         if request.draw >= len(found):
-            raise RedoneError(
+            raise NoPrediction(
                 f"Sample {request.sample} has {len(found)} predictions, but draw {request.draw} is "
                 "needed. Lower --draws."
             )

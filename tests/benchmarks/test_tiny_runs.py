@@ -2,8 +2,10 @@
 
 import importlib
 import json
+import os
 import re
 import shlex
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -64,7 +66,6 @@ TINY = {
     "gate_cost": ["--data-dir", "DATA", "--tiny"],
     "gate_error_rates": ["--data-dir", "DATA", "--tiny"],
     "reward_speed": ["--data-dir", "DATA", "--tiny"],
-    "workers": ["--tiny"],
 }
 HEAVY = {
     "dapo_step": ["--model", "MODEL", "--data-dir", "DATA", "--tiny"],
@@ -77,11 +78,27 @@ HEAVY = {
 @pytest.mark.shared_data
 @pytest.mark.parametrize("script", [*TINY, *HEAVY])
 def test_a_tiny_run(measure, script):
-    if script == "workers":
-        pytest.importorskip("ray")
     if script in ("eval_speed", "lm_eval_parity", "backends"):
         pytest.importorskip("lm_eval")
     assert measure(script, *(TINY | HEAVY)[script])
+
+
+def test_workers(tmp_path):
+    """In a process of its own: Ray reads its settings when it is imported."""
+    pytest.importorskip("ray")
+    command = [sys.executable, str(BENCHMARKS / "workers.py"), "--tiny"]
+    subprocess.run(command, check=True, env={**os.environ, "TMPDIR": str(tmp_path)}, timeout=120)
+    assert list(tmp_path.glob("redone-tiny-*/*"))
+
+
+@pytest.mark.shared_data
+def test_the_protocols_effect(measure, tmp_path):
+    runs, output = tmp_path / "runs", tmp_path / "effect.json"
+    measure(
+        *("protocol_effect", "--data-dir", "DATA", "--tiny"),
+        *("--runs", str(runs), "--output", str(output)),
+    )
+    assert json.loads(output.read_text())["ways"]["example"]
 
 
 @pytest.mark.shared_data
@@ -114,12 +131,13 @@ def test_answers_are_shown(measure, scripted_run, capsys):
 
 def test_no_script_is_left_out():
     tested = {*TINY, *HEAVY, *PARTS, *PLANNED, "table3_pooled", "round_weights", "table3_read"}
+    tested |= {"workers", "protocol_effect"}
     found = {path.stem for path in BENCHMARKS.glob("*.py")}
     assert found - tested <= LATER
 
 
-LATER = {"interval_coverage", "protocol_effect"}
-"""Have tests of their own."""
+LATER = {"interval_coverage"}
+"""Has a test of its own."""
 
 
 # --- the commands that the pages quote ------------------------------------------------------------

@@ -30,7 +30,7 @@ ATTACKS = (
     "\u202eesrever\u202c \u2066isolated",
     "\u0645\u0631\u062d\u0628\u0627 \u0628\u0627\u0644\u0639\u0627\u0644\u0645",
     "\U0001f469\u200d\U0001f469\u200d\U0001f467 \u6c49\u5b57 W" + "i" * 500,
-    "word\u957f " * 170_000,
+    " ".join(f"word\u957f{n}" for n in range(90_000)),
 )
 SEEN = {
     4: "\u27e81B\u27e9[31mred\u27e81B\u27e9[0m \u27e807\u27e9 \u27e800\u27e9 bell",

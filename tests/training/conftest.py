@@ -16,9 +16,10 @@ os.environ.setdefault("GOMP_SPINCOUNT", "100")
 
 TEMPLATE = (
     "{% for m in messages %}{% if m['role'] == 'assistant' %}{{ m['content'] + '<|end|>' }}"
-    "{% else %}{{ m['content'][-40:] + '\n' }}{% endif %}{% endfor %}"
+    "{% else %}{{ m['content'] + '\n' }}{% endif %}{% endfor %}"
 )
-"""The last letters of each question alone: short prompts, so that a test takes a second."""
+SEEN = 80
+"""Characters of a prompt that the tokenizer keeps, the last ones: a test takes a second."""
 
 LABELS = {
     "irony": ("non_irony", "irony"),
@@ -83,6 +84,7 @@ def question_and_guess(tokenizer, random):
 def beginner(tmp_path_factory):
     """A folder of a tiny model that answers in the form that is asked for, mostly wrongly."""
     import torch
+    from tokenizers import Regex, normalizers
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(1)
@@ -92,6 +94,8 @@ def beginner(tmp_path_factory):
     config.initializer_range = 0.05
     model = AutoModelForCausalLM.from_config(config)
     tokenizer = tiny_tokenizer(TEMPLATE)
+    cut = Regex(rf"[\s\S]+(?=[\s\S]{{{SEEN}}}\z)")
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace(cut, "")
     random = Random(2)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(60):
