@@ -95,7 +95,7 @@ def test_workers(tmp_path):
 def test_the_protocols_effect(measure, tmp_path):
     runs, output = tmp_path / "runs", tmp_path / "effect.json"
     measure(
-        *("protocol_effect", "--data-dir", "DATA", "--tiny"),
+        *("protocol_effect", "--model", "MODEL", "--data-dir", "DATA", "--tiny"),
         *("--runs", str(runs), "--output", str(output)),
     )
     assert json.loads(output.read_text())["ways"]["example"]
