@@ -130,9 +130,7 @@ def check(
             f"checked under {scoring.name}; the chance level is that of the whole scoring, which "
             f"needs {', '.join(corrected.needs)}"
         )
-    if (
-        not measure and task.kind != "task_file"
-    ):  # a task file's level is measured when it is loaded
+    if not measure and task.kind != "task_file":
         if task.chance.known:
             report.problems += chance_problems(report)
         else:
