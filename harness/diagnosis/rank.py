@@ -47,7 +47,7 @@ def regions(tasks: Mapping[str, TaskDiagnosis], items: Mapping[str, TaskItems]) 
 
 def _regions(name: str, task: TaskDiagnosis, items: TaskItems) -> Iterator[Weakness]:
     parts: list[tuple[Slice | None, Failure | None, Estimate | None]] = [
-        (None, main_failure(items.failures.mean(axis=0)), task.gap),
+        (None, main_failure(items.failures.sum(axis=0) / max(1, len(items.failures))), task.gap),
         *(
             (part.slice, part.failure, part.gap)
             for part in task.slices
