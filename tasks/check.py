@@ -158,7 +158,7 @@ def chance_of(task: Task, folder: Path, most: int, seed: int = 0) -> Chance:
     scoring = task.scorings["corrected"]
     if not items or scoring.needs:
         return UNKNOWN_CHANCE
-    found = list(_baselines(task, scoring, items, Services(), seed, rounds=10))
+    found = list(_baselines(task, scoring, items, Services(), seed))
     metric, value = max(b.metric for b in found), max(b.value for b in found)
     return Chance(round(metric, 2), round(value, 4))
 
@@ -265,12 +265,7 @@ def _check_gold_and_empty(
 
 
 def _baselines(
-    task: Task,
-    scoring: Scoring,
-    items: Sequence[Sample],
-    services: Services,
-    seed: int,
-    rounds: int | None = None,
+    task: Task, scoring: Scoring, items: Sequence[Sample], services: Services, seed: int
 ) -> Iterator[Baseline]:
     def baseline(name: str, answers: Sequence[str]) -> Baseline:
         metric, values, _ = _score(scoring, items, answers, services)
@@ -283,7 +278,7 @@ def _baselines(
     if constants:
         bests = {max(constants, key=lambda s: s.metric), max(constants, key=lambda s: s.value)}
         yield from sorted(bests, key=lambda s: -s.metric)
-    rounds = rounds or min(200, max(10, RANDOM_ANSWERS // len(items)))
+    rounds = min(200, max(10, RANDOM_ANSWERS // len(items)))
     drawn = []
     for n in range(rounds):
         answers = [task.baselines.random(s, Random(f"{seed}|{n}|{s.id}")) for s in items]

@@ -22,9 +22,10 @@ def _listed(suite: str | None, names: str | None) -> list[Task]:
     """The tasks that are named; all of the tables, and of plugins, where nothing is."""
     if suite or names:
         return find(suite, names)
-    from .task_file.locate import plugins
+    from .task_file.locate import plugins, tasks_of
 
-    return [*TASKS.values(), *plugins().values()]
+    own = tasks_of(DataPaths.resolve(create=True).tasks)
+    return [*TASKS.values(), *own.values(), *plugins().values()]
 
 
 def lines(suite: str | None, names: str | None) -> Iterator[str]:
@@ -118,7 +119,7 @@ def description(task: Task, data: DataPaths, number: int) -> Iterator[str]:
         RedoneError: There is no such sample.
         MissingData: A file of the task is not in the folder.
     """
-    yield f"{task.name} (version {task.version}): {task.title}"
+    yield f"{task.name} (version {task.version}): {visible(task.title)}"
     facts = {
         "category": task.category,
         "capability": task.capability,

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache, partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from .errors import BadRow, IncompleteTask, UnknownName
@@ -265,7 +266,8 @@ def _own(name: str, data: DataPaths | None) -> Task:
     own = _own_tasks((data or DataPaths.resolve(create=True)).tasks)
     task = own.get(name) or plugins().get(name)
     if task is None:
-        raise UnknownName("task", name, {**TASKS, **own, **plugins()})
+        listing = "a task in code needs its package, or $REDONE_TASKS."
+        raise UnknownName("task", name, {**TASKS, **own, **plugins()}, listing)
     return task
 
 
@@ -372,6 +374,8 @@ def find(
         found |= dict.fromkeys(allowed)
     for pattern in patterns:
         matched = _matching(pattern, allowed or TASKS, data, outside=not suites)
+        if not matched and Path(pattern).is_dir():
+            matched = dict(_own_tasks([f"{pattern}/"]))
         if not matched:
             known = {*(allowed or TASKS), *({*SUITES, *BENCHMARKS} - set(suites))}
             raise UnknownName("task", pattern, known)
@@ -391,6 +395,11 @@ def _own_tasks(sources: Iterable[str]) -> dict[str, Task]:
     for name in own:
         if name in TASKS:
             raise BadRow(f"{', '.join(sources)}: {name!r} is the name of a built-in task.")
+        if name.partition("/")[0] in {task.partition("/")[0] for task in TASKS}:
+            raise BadRow(
+                f"{', '.join(sources)}: {name!r} is in a built-in benchmark. Choose another first "
+                "part of the name."
+            )
     return own
 
 

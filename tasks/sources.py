@@ -97,7 +97,7 @@ class DataPaths:
             data_folder(data_dir, create=create),
             tuple(Path(path).expanduser() for path in named if path),
             Path(include) if include else None,
-            tuple(p for p in os.environ.get(TASKS_VARIABLE, "").split(os.pathsep) if p),
+            tuple(p for p in os.environ.get(TASKS_VARIABLE, "").split(",") if p),
         )
 
     def variables(self) -> dict[str, str]:
@@ -106,7 +106,7 @@ class DataPaths:
             DATA_VARIABLE: str(self.folder),
             MIRROR_VARIABLE: os.pathsep.join(map(str, self.mirrors)),
             INCLUDE_VARIABLE: str(self.include or ""),
-            TASKS_VARIABLE: os.pathsep.join(self.tasks),
+            TASKS_VARIABLE: ",".join(self.tasks),
         }
         return {name: value for name, value in found.items() if value}
 

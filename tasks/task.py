@@ -34,7 +34,7 @@ def is_source(name: str) -> bool:
     """Whether a name means a file, a folder or code of the user's own, and no task of a table."""
     if name.startswith(LM_EVAL):
         return False
-    return name.endswith(".toml") or ":" in name or name.startswith((".", "/", "~"))
+    return name.endswith((".toml", "/")) or ":" in name or name.startswith((".", "/", "~"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,12 @@ class TaskReader:
                 yield Record(own, target, language, source, split, {**tags, "turn": str(turn)})
             return
         if prompt.messages:
-            fields["messages"] = _conversation(cell(row, prompt.messages, where))
+            fields["messages"] = turns = _conversation(cell(row, prompt.messages, where))
+            if turns[-1]["role"] == "assistant":
+                raise ValueError(
+                    "the conversation ends with the assistant's turn. Remove it, or write "
+                    '`turns = "each"` under [prompt]'
+                )
         target = self.answer.target(row, where)
         if (label := self.answer.label(target)) is not None:
             tags = {"label": label, **tags}

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from random import Random
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator
 
 from ..extract_label import YES_NO, LabelSet, candidate_labels, extract_label, labels
 from ..extract_list import extract_list
@@ -30,6 +32,22 @@ from .tables import Row, cell, list_of, text_of
 
 MOST_LABELS = 200
 """Labels up to which figures per label (macro F1, ...) are kept: three statistics each."""
+
+
+def _distinct_aliases(
+    labels: tuple[str, ...] | dict[str, tuple[str, ...]],
+) -> tuple[str, ...] | dict[str, tuple[str, ...]]:
+    """Labels whose aliases belong to one of them only."""
+    seen: dict[str, str] = {}
+    for name, aliases in labels.items() if isinstance(labels, dict) else ():
+        for alias in (name, *aliases):
+            if seen.setdefault(alias, name) != name:
+                raise ValueError(f"{alias!r} means both {seen[alias]!r} and {name!r}")
+    return labels
+
+
+Names = Annotated[tuple[str, ...] | dict[str, tuple[str, ...]], AfterValidator(_distinct_aliases)]
+"""The labels of a closed set: a list, or label -> other ways to write it."""
 
 
 class _OneLabel(Answer):
@@ -91,7 +109,7 @@ class Label(_OneLabel):
     """
 
     kind: Literal["label"] = "label"
-    labels: tuple[str, ...] | dict[str, tuple[str, ...]] = ()
+    labels: Names = ()
     match: Literal["stated", "exact"] = "stated"
 
     @property
@@ -166,13 +184,14 @@ class Choice(_OneLabel):
     Attributes:
         options: Names of columns with one option each, or one column that holds a list.
         separator: Between the options of a list that is written as text.
-
-    The gold column holds the letter, the 0-based index (as a number), or the option's text.
+        gold_as: What the gold column holds: the option's `text`, its `letter`, or its `index` from
+            0; left out: whichever fits, and a row where two of them differ is refused.
     """
 
     kind: Literal["choice"] = "choice"
     options: str | tuple[str, ...]
     separator: str = ";"
+    gold_as: Literal["text", "letter", "index"] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -200,16 +219,25 @@ class Choice(_OneLabel):
     def target(self, row: Row, where: str) -> str:
         options = self._options(row, where)
         gold = text_of(cell(row, self.field, where)).strip()
+        letters = LETTERS[: len(options)]
+        found: dict[str, str] = {}
         if gold in options:
-            return LETTERS[options.index(gold)]
-        if len(gold) == 1 and gold.upper() in LETTERS[: len(options)]:
-            return gold.upper()
+            found["text"] = letters[options.index(gold)]
+        if len(gold) == 1 and gold.upper() in letters:
+            found["letter"] = gold.upper()
         if gold.isdecimal() and int(gold) < len(options):
-            return LETTERS[int(gold)]
-        raise ValueError(
-            f"{gold!r:.80} is no option: the letter, the index from 0 or the text of one of "
-            f"{len(options)} options is expected"
-        )
+            found["index"] = letters[int(gold)]
+        if self.gold_as is not None:
+            found = {how: letter for how, letter in found.items() if how == self.gold_as}
+        if not found:
+            what = self.gold_as or "letter, the index from 0 or the text"
+            raise ValueError(f"{gold!r:.80} is the {what} of none of {len(options)} options")
+        if len(set(found.values())) > 1:
+            raise ValueError(
+                f"{gold!r:.80} is the {' and the '.join(found)} of different options; say which it "
+                f'is, for example `gold_as = "{next(iter(found))}"` under [answer]'
+            )
+        return next(iter(found.values()))
 
     def read(self, sample: Sample, completion: Completion) -> Extraction:
         options = sample.fields["options"]
@@ -254,7 +282,7 @@ class Labels(Answer):
     """
 
     kind: Literal["labels"] = "labels"
-    labels: tuple[str, ...] | dict[str, tuple[str, ...]] = ()
+    labels: Names = ()
     separator: str = ","
 
     reward = "metric"

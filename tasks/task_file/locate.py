@@ -84,7 +84,7 @@ def _in_code(source: str) -> list[Task]:
         found = getattr(module, name)
     except RedoneError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module of somebody else's may do anything
         raise IncompleteTask(
             f"The task {source!r} cannot be loaded: {type(error).__name__}: {error}."
         ) from error

@@ -47,8 +47,8 @@ class Number(Answer):
     """
 
     kind: Literal["number"] = "number"
-    tolerance: float = Field(default=0.0, ge=0)
-    relative: float = Field(default=0.0, ge=0)
+    tolerance: float = Field(default=0.0, ge=0, strict=True)
+    relative: float = Field(default=0.0, ge=0, strict=True)
     unit: tuple[str, ...] = ()
 
     def target(self, row: Row, where: str) -> str:
@@ -384,7 +384,7 @@ class Code(Answer):
 
     kind: Literal["code"] = "code"
     tests: str
-    seconds: float = Field(default=10.0, gt=0, le=120)
+    seconds: float = Field(default=10.0, gt=0, le=120, strict=True)
 
     reward = "sandbox"
     max_tokens = 1024

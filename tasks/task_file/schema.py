@@ -105,7 +105,7 @@ class Prompts(_Table):
     languages: dict[str, PromptText] = Field(default_factory=dict)
     messages: str | None = None
     turns: Literal["last", "each"] = "last"
-    shots: int = Field(default=0, ge=0, le=100)
+    shots: int = Field(default=0, ge=0, le=100, strict=True)
     seed: int = 0
     examples: tuple[Turn, ...] = ()
 
@@ -124,7 +124,7 @@ class Limits(_Table):
         stop: Texts that end an answer.
     """
 
-    max_tokens: int | None = Field(default=None, ge=1, le=100_000)
+    max_tokens: int | None = Field(default=None, ge=1, le=100_000, strict=True)
     stop: tuple[str, ...] = ()
 
 
@@ -145,7 +145,7 @@ class TaskFile(_Table):
     name: str
     title: str = ""
     version: int = Field(1, ge=1)
-    language: str = "en"
+    language: str = Field(default="en", pattern=r"^[a-z]{2,3}$")
     capability: str = "unknown"
     citation: str = ""
     held_out: bool = False
@@ -201,12 +201,26 @@ def read(path: Path) -> TaskFile:
     return parse(text, str(path))
 
 
+_EXPECTED = {
+    "tuple_type": "a list of texts",
+    "string_type": "a text",
+    "string_pattern_mismatch": "a language code such as en or zh",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+}
+"""What a key should hold, by the type of pydantic's error."""
+
+
 def explained(error: ValidationError) -> str:
     """The first mistake in one sentence."""
     # An unknown key is often the misspelling of one that is missing.
     first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     place = [str(part) for part in first["loc"] if str(part) not in KINDS]
-    key = ".".join(place)
+    key = ".".join(part for part in place if "[" not in part)
     match first["type"]:
         case "extra_forbidden":
             known = _keys(error, first["loc"][:-1])
@@ -218,6 +232,8 @@ def explained(error: ValidationError) -> str:
         case "union_tag_invalid" | "union_tag_not_found":
             found = first.get("ctx", {}).get("tag", "nothing")
             return f"`{key}.kind` is {found!r}; expected one of {', '.join(KINDS)}."
+    if expected := _EXPECTED.get(first["type"]):
+        return f"key {key or '(file)'!r}: {expected} is expected, not {first.get('input')!r:.60}."
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     given = first.get("input")
     shown = f" (found {given!r:.60})" if isinstance(given, str | int | float | bool) else ""
