@@ -15,7 +15,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..check import chance_of
-from ..errors import BadRow, MissingData
+from ..errors import BadRow, MissingData, UnknownName
 from ..prompts import messages, places
 from ..schema import Message, Record, Request, Sample, Settings
 from ..sources import DataPaths
@@ -200,7 +200,10 @@ def load(path: Path) -> Task:
     path = path.resolve()
     reader = TaskReader(file, path, file.answer)
     answer = file.answer.learned(_Targets(reader))
-    task = _task(file, TaskReader(file, path, answer), _shots(file, reader))
+    try:
+        task = _task(file, TaskReader(file, path, answer), _shots(file, reader))
+    except UnknownName as error:
+        raise BadRow(f"{path}: {error}") from None
     return replace(task, chance=chance_of(task, path.parent, CHANCE_SAMPLES))
 
 
@@ -250,7 +253,7 @@ def recorded(record: Mapping[str, Any], name: str) -> Task:
             f"{name} was scored by version {stored.scoring} of answers of kind {answer.kind!r}; "
             f"this redone has version {answer.version}. Evaluate again."
         )
-    task = _task(stored.file, TaskReader(stored.file, None, answer), ())
+    task = _task(stored.file, TaskReader(stored.file, None, answer), {})
     chance = Chance(*stored.chance) if stored.chance else task.chance
     return replace(task, version=stored.version, chance=chance)
 
@@ -273,11 +276,12 @@ class _Targets(Sequence[Any]):
         return self._all[place]
 
 
-def _task(file: TaskFile, reader: TaskReader, shots: tuple[Message, ...]) -> Task:
+def _task(file: TaskFile, reader: TaskReader, shots: Mapping[str, tuple[Shot, ...]]) -> Task:
     answer, prompt = reader.answer, file.prompt
     prompts = {"en": Prompt(prompt.system, prompt.user)}
     for language, text in prompt.languages.items():
         prompts[language] = Prompt(text.system, text.user)
+    count = len(prompt.examples) + prompt.shots
     limit = file.settings.max_tokens or answer.max_tokens
     settings = Settings(max_tokens=limit, stop=file.settings.stop, max_repetition=REPETITION)
     return Task(
@@ -293,7 +297,7 @@ def _task(file: TaskFile, reader: TaskReader, shots: tuple[Message, ...]) -> Tas
         language=file.language,
         version=_version(file, answer, shots),
         settings=settings,
-        requests=_Requests(shots, settings) if shots or prompt.messages else None,
+        requests=_Requests(shots, count, settings) if shots or prompt.messages else None,
         reward=answer.reward,
         splits={split: SPLITS[split] for split in file.data.splits},  # type: ignore[misc]
         held_out=file.held_out,
@@ -301,12 +305,12 @@ def _task(file: TaskFile, reader: TaskReader, shots: tuple[Message, ...]) -> Tas
     )
 
 
-def _version(file: TaskFile, answer: Answer, shots: Sequence[Message]) -> str:
+def _version(file: TaskFile, answer: Answer, shots: Mapping[str, tuple[Shot, ...]]) -> str:
     """The author's version, and a hash of all that decides what is asked and how it is scored."""
     content = {
         "answer": answer.model_dump(mode="json"),
         "prompt": file.prompt.model_dump(mode="json"),
-        "shots": list(shots),
+        "shots": {name: [shot.turns for shot in own] for name, own in shots.items()},
         "scoring": answer.version,
     }
     packed = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
@@ -314,10 +318,34 @@ def _version(file: TaskFile, answer: Answer, shots: Sequence[Message]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Requests:
-    """The request of a sample with few-shot examples, or of a conversation."""
+class Shot:
+    """One few-shot example; `fields` are those of its train row, None for one that the file has."""
 
-    shots: tuple[Message, ...]
+    user: str
+    assistant: str
+    fields: Mapping[str, Any] | None = None
+
+    @property
+    def turns(self) -> tuple[Message, Message]:
+        """As two turns."""
+        return (
+            {"role": "user", "content": self.user},
+            {"role": "assistant", "content": self.assistant},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Requests:
+    """The request of a sample with few-shot examples, or of a conversation.
+
+    Attributes:
+        shots: By language, one more than are shown: a sample is never its own example.
+        count: How many are shown.
+        settings: Of the request.
+    """
+
+    shots: Mapping[str, tuple[Shot, ...]]
+    count: int
     settings: Settings
 
     def __call__(self, sample: Sample, prompt: Prompt) -> Sequence[Request]:
@@ -327,29 +355,41 @@ class _Requests:
             user = tuple(sample.fields["messages"])
             if user[0]["role"] == "system":
                 system = ()
-        return (Request(sample.id, (*system, *self.shots, *user), self.settings),)
+        shots = self.shots.get(sample.language) or next(iter(self.shots.values()), ())
+        others = [shot for shot in shots if shot.fields != sample.fields][: self.count]
+        turns = tuple(turn for shot in others for turn in shot.turns)
+        return (Request(sample.id, (*system, *turns, *user), self.settings),)
 
 
-def _shots(file: TaskFile, reader: TaskReader) -> tuple[Message, ...]:
-    """The few-shot examples as turns."""
-    pairs = [(example.user, example.assistant) for example in file.prompt.examples]
-    if file.prompt.shots:
-        if "train" not in file.data.splits:
-            raise BadRow(f"{file.name}: `shots` need train rows: name a file as `train` in [data].")
+def _shots(file: TaskFile, reader: TaskReader) -> dict[str, tuple[Shot, ...]]:
+    """The few-shot examples by language: those of the file first, then train rows."""
+    prompt = file.prompt
+    given = tuple(Shot(example.user, example.assistant) for example in prompt.examples)
+    if not prompt.shots:
+        return {file.language: given} if given else {}
+    if "train" not in file.data.splits:
+        raise BadRow(f"{file.name}: `shots` need train rows: name a file as `train` in [data].")
 
-        def place(record: Record) -> bytes:
-            content = orjson.dumps(record.fields, option=orjson.OPT_SORT_KEYS)
-            return hashlib.sha256(f"{file.prompt.seed}|".encode() + content).digest()
+    def place(record: Record) -> bytes:
+        content = orjson.dumps(record.fields, option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(f"{prompt.seed}|".encode() + content).digest()
 
-        for record in nsmallest(file.prompt.shots, reader.records("train"), key=place):
-            sample = sample_of(file.name, record)
-            asked = messages(Prompt("", file.prompt.user), record.fields)[0]["content"]
-            pairs.append((asked, reader.answer.gold(sample)))
-    return tuple(
-        {"role": role, "content": text}
-        for pair in pairs
-        for role, text in zip(("user", "assistant"), pair, strict=True)
-    )
+    by_language: dict[str, list[Record]] = {}
+    for record in reader.records("train"):
+        by_language.setdefault(record.language, []).append(record)
+    found = {}
+    for language, records in by_language.items():
+        text = prompt.languages.get(language)
+        user = text.user if text else prompt.user
+        found[language] = given + tuple(
+            Shot(
+                messages(Prompt("", user), record.fields)[0]["content"],
+                reader.answer.gold(sample_of(file.name, record)),
+                record.fields,
+            )
+            for record in nsmallest(prompt.shots + 1, records, key=place)
+        )
+    return found
 
 
 def sample_of(task: str, record: Record) -> Sample:

@@ -31,6 +31,9 @@ _ANSWERS = (
     *("gold", "class", "output", "response", "reference", "tags", "entities", "spans", "score"),
     *("标签", "类别", "类目", "答案", "情感", "译文", "实体", "话题"),
 )
+_ANSWERS += ("reply", "title", "summary", "translation")
+_CLASSES = ("label", "class", "topic", "category", "标签", "类别")
+"""Columns whose numbers are names."""
 _TEXTS = ("text", "post", "tweet", "note", "content", "question", "query", "comment", "input")
 _TEXTS += ("文本", "正文", "内容", "问题", "评论", "笔记")
 _IDS = ("id", "index", "idx", "uuid", "no", "编号")
@@ -215,13 +218,15 @@ def _is_label(column: Column) -> bool:
 def _answer_column(columns: Sequence[Column], conversation: Column | None) -> Column:
     rest = [c for c in columns if c is not conversation and c.name.strip().lower() not in _IDS]
     labels = (column for column in rest if _is_label(column))
+    objects = (column for column in rest if column.share(lambda v: isinstance(v, dict)) > 0.9)
     shortest = sorted(rest, key=lambda column: column.length)
-    return next(iter([*_named(rest, _ANSWERS), *labels, *shortest]), columns[-1])
+    return next(iter([*_named(rest, _ANSWERS), *labels, *objects, *shortest]), columns[-1])
 
 
 def _text_column(columns: Sequence[Column]) -> Column:
-    named = list(_named(columns, _TEXTS))
-    longest = max(columns, key=lambda column: column.length)
+    texts = [c for c in columns if not c.share(lambda v: isinstance(v, dict | list))] or columns
+    named = list(_named(texts, _TEXTS))
+    longest = max(texts, key=lambda column: column.length)
     return next((c for c in named if c.length * 3 > longest.length), longest)
 
 
@@ -247,6 +252,9 @@ def _answer_table(answer: Column, options: Sequence[str]) -> tuple[dict[str, Any
         return {"kind": "json", "field": name, "fields": _fields(answer)}, "JSON objects"
     if answer.share(_is_spans) > 0.5 and answer.share(lambda v: isinstance(v, list)) > 0.9:
         return {"kind": "spans", "field": name}, "lists of objects with `text`"
+    numeric = answer.share(lambda v: re.fullmatch(r"-?[\d,]*\.?\d+", str(v).strip())) > 0.95
+    if numeric and name.strip().lower() not in _CLASSES:
+        return {"kind": "number", "field": name}, "numbers"
     if _is_label(answer):
         counts = Counter(texts)
         uneven = max(counts.values()) > 1.5 * min(counts.values())
@@ -254,12 +262,11 @@ def _answer_table(answer: Column, options: Sequence[str]) -> tuple[dict[str, Any
         table = {"kind": "label", "field": name, "metrics": metrics}
         return table, f"{len(counts)} labels: {', '.join(list(counts)[:6])}"
     separator = next((s for s in ",;|" if answer.share(lambda v, s=s: s in str(v)) > 0.3), ",")
-    if answer.share(lambda v: isinstance(v, list) or str(v).startswith("[")) > 0.5 or (
-        answer.length < 60 and len({p for t in texts for p in list_of(t, separator)}) <= MOST_LABELS
-    ):
+    parts = [part for text in texts for part in list_of(text, separator)]
+    # Labels come back; the words of a text hardly do.
+    often = len(set(parts)) <= min(MOST_LABELS, len(parts) // 2) and answer.length < 60
+    if often or answer.share(lambda v: isinstance(v, list) or str(v).startswith("[")) > 0.5:
         return {"kind": "labels", "field": name, "separator": separator}, "lists of labels"
-    if answer.share(lambda v: re.fullmatch(r"-?[\d,]+(\.\d+)?", str(v).strip())) > 0.95:
-        return {"kind": "number", "field": name}, "numbers"
     return {"kind": "text", "field": name, "metrics": ["chrf", "rouge_l"]}, "free texts"
 
 

@@ -16,6 +16,7 @@ from redone.tasks.registry import find, of_run, record_of
 from redone.tasks.schema import Completion, Sample, Score, Services
 from redone.tasks.sources import samples
 from redone.tasks.task import Task
+from redone.tasks.task_file.draft import draft, write_draft
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -125,6 +126,16 @@ def test_a_choice_may_be_its_letter_its_index_or_its_text(tmp_path: Path, gold: 
     task = task_file(tmp_path, answer, rows, prompt='user = "{text}\\n{choices}"')
     assert score(task, said).value == 1
     assert score(task, "A").failure == "wrong"
+
+
+def test_a_gold_cell_that_means_two_options_is_refused_unless_the_file_says_which(tmp_path: Path):
+    answer = 'kind = "choice"\nfield = "gold"\noptions = "options"'
+    rows = [{"text": "how many?", "options": ["1", "2", "3"], "gold": "1"}]
+    prompt = 'user = "{text}\\n{choices}"'
+    with pytest.raises(RedoneError, match="the text and the index of different options"):
+        task_file(tmp_path, answer, rows, prompt=prompt)
+    task = task_file(tmp_path, f'{answer}\ngold_as = "index"', rows, prompt=prompt)
+    assert by_row(task)[0].target == "B"
 
 
 def test_the_prompt_shows_the_lettered_options(tmp_path: Path):
@@ -241,6 +252,25 @@ def test_few_shot_examples_come_from_the_train_rows(tmp_path: Path):
     assert requested(task)[1][1].startswith("train ") and requested(task)[-1][1] == "post 0"
 
 
+def test_an_example_is_in_the_samples_language_and_never_the_sample_itself(tmp_path: Path):
+    rows = [
+        {"text": f"{word} {n}", "topic": "a", "lang": lang}
+        for lang, word in (("en", "post"), ("zh", "帖子"))
+        for n in range(3)
+    ]
+    prompt = 'user = "Post: {text}"\nshots = 2\n[prompt.languages.zh]\nuser = "帖子：{text}"'
+    data = 'train = "rows.jsonl"\nlanguage = "lang"'
+    task = task_file(tmp_path, 'kind = "label"\nfield = "topic"', rows, prompt=prompt, data=data)
+    samples_ = by_row(task)
+    assert task.requests is not None
+    for sample in samples_:
+        head = "帖子：" if sample.language == "zh" else "Post: "
+        (request,) = task.requests(sample, task.prompts[sample.language])
+        asked = [turn["content"] for turn in request.prompt if turn["role"] == "user"]
+        assert len(asked) == len(set(asked)) == 3
+        assert all(text.startswith(head) for text in asked)
+
+
 CHAT = [
     {"role": "user", "content": "hi"},
     {"role": "assistant", "content": "hello"},
@@ -265,6 +295,12 @@ def test_each_turn_of_the_assistant_is_a_sample_where_that_is_wanted(tmp_path: P
     task = task_file(tmp_path, 'kind = "text"\nfield = "gold"', [{"chat": CHAT}], prompt=prompt)
     assert [sample.target for sample in by_row(task)] == [["hello"], ["Sintra"]]
     assert [len(requested(task, row)) for row in (0, 1)] == [1, 3]
+
+
+def test_a_conversation_must_end_with_the_turn_to_answer(tmp_path: Path):
+    rows = [{"chat": CHAT, "gold": "Sintra"}]
+    with pytest.raises(RedoneError, match="ends with the assistant's turn"):
+        task_file(tmp_path, 'kind = "text"\nfield = "gold"', rows, prompt='messages = "chat"')
 
 
 def test_a_place_may_have_any_letters_and_stand_for_a_column_with_spaces(tmp_path: Path):
@@ -316,6 +352,9 @@ LABEL = 'kind = "label"\nfield = "topic"'
         ("kind = 'regex'\nfield = 'topic'\npattern = '('", "no regular expression"),
         ('kind = "number"\nfield = "topic"', "row 1, column 'topic': a number is expected"),
         ('kind = "label" field = "topic"', "not valid TOML"),
+        ('kind = "number"\nfield = "text"\nrelative = true', "a number is expected, not True"),
+        (f'{LABEL}\nmetrics = "accuracy"', "a list of texts is expected, not 'accuracy'"),
+        (f'{LABEL}\nlabels = {{ a = ["x"], b = ["x"] }}', "'x' means both 'a' and 'b'"),
     ],
 )
 def test_a_mistake_in_the_answer_is_named_with_the_way_out(
@@ -416,3 +455,34 @@ def test_a_broken_csv_file_names_the_place(tmp_path: Path, content: bytes, messa
 def test_an_endless_cell_is_refused(tmp_path: Path):
     with pytest.raises(RedoneError, match="line 2: field larger than field limit"):
         from_csv(tmp_path, b'text,topic\n"' + b"x" * 50_000_000 + b'",a\n')
+
+
+# --- a first task file ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind", "field"),
+    [
+        ([{"text": f"p {n}", "topic": "ab"[n % 2]} for n in range(20)], "label", "topic"),
+        ([{"post": f"p {n}", "price": n % 4} for n in range(20)], "number", "price"),
+        ([{"text": f"p {n}", "ok": "yes" if n % 2 else "no"} for n in range(9)], "yes_no", "ok"),
+        ([{"text": f"p {n}", "tags": ["tea", "city"]} for n in range(9)], "labels", "tags"),
+        ([{"text": f"p {n}", "out": {"city": f"c {n}"}} for n in range(9)], "json", "out"),
+        ([{"text": f"p {n}", "reply": f"fine {n}, thanks {n * 7}"} for n in range(9)], "text", "reply"),
+        (
+            [{"q": f"p {n}", "A": "x", "B": f"y {n}", "answer": "A"} for n in range(9)],
+            "choice",
+            "answer",
+        ),
+    ],
+)
+def test_a_first_task_file_guesses_the_answer_and_loads(
+    tmp_path: Path, rows: list[dict[str, Any]], kind: str, field: str
+):
+    data, output = tmp_path / "rows.jsonl", tmp_path / "rows.toml"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = draft(data)
+    write_draft(data, output, found)
+    assert f"answer: column {field!r}, kind {kind} (" in found.guesses[0]
+    (task,) = find(None, str(output))
+    assert not check(task, tmp_path, fuzz=50).problems

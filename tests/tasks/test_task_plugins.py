@@ -62,6 +62,15 @@ def test_a_broken_package_is_named_and_does_not_stop_the_others(
     assert "The plugin 'bad' is left out" in capsys.readouterr().err
 
 
+def test_a_package_that_ends_the_process_is_left_out_too(announced, tmp_path: Path):
+    path = tmp_path / "leaves.py"
+    path.write_text("import sys; sys.exit(0)")
+    announced({"bad": f"{path}:TASK"})
+    assert not locate.plugins()
+    with pytest.raises(RedoneError, match="SystemExit"):
+        find(None, f"{path}:TASK")
+
+
 def test_redone_tasks_names_files_for_every_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
