@@ -89,7 +89,7 @@ def write_results(
         results["cost"] = round((read * prices["input"] + written * prices["output"]) / 1e6, 6)
     environment = run.get("environment", {})
     left_out = environment.get("left_out", {})
-    notes = [f"{field} was not sent to the server: {what}." for field, what in left_out.items()]
+    notes = [f"Not sent to the server: {field} ({what})." for field, what in left_out.items()]
     if notes := [*environment.get("notes", []), *notes]:
         results["notes"] = notes
     folder.write("results.json", results)

@@ -153,6 +153,13 @@ def said(message, **error):
         said("temperature must be between 0 and 2, got 2.5"),
         said("temperature must be between 0 and 2, got 2.5", param="temperature"),
         said("Unsupported value: temperature must be at most 1", code="unsupported_value"),
+        said(
+            "'temperature' does not support 0.7 with this model. Only the default (1) value is "
+            "supported.",
+            param="temperature",
+            code="unsupported_value",
+        ),
+        said("invalid temperature: only 1 is allowed for this model"),
         said("`temperature` must be strictly positive"),  # said of 0.7 it is about a value
         said("stop: too many texts, more than 4 are not supported"),
         said("This model's stop list is long: please stop and retry with less text"),
@@ -183,11 +190,15 @@ EXTRA = {"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra input
         (said("Conversation roles must alternate user/assistant/user/assistant/..."), "system"),
         (said("does not support 'system'", param="messages[0].role"), "system"),
         (said('Unknown name "maxTokens"'), "max_tokens"),
-        (said("Bad value", param="temperature", code="unsupported_value"), "temperature"),
+        (said("Bad value", param="seed", code="unsupported_value"), "seed"),
         (said("Bad", param="seed", code="unknown_parameter"), "seed"),
-        (said("temperature does not support 0.7 with this model. Only the default (1) value is "
-              "supported.", param="temperature"), "temperature"),
-        (said("invalid temperature: only 1 is allowed for this model"), "temperature"),
+        (said("`temperature` is deprecated for this model."), "temperature"),
+        (said("Argument not supported on this model: seed"), "seed"),
+        (said("Additional properties are not allowed ('seed' was unexpected)"), "seed"),
+        (said("This model doesn’t support system messages."), "system"),
+        (said('messages: Unexpected role "system". It is a top-level parameter.'), "system"),
+        (said("Invalid value: 'system'. Supported values are: 'user' and 'assistant'.",
+              param="messages[0].role", code="invalid_value"), "system"),
         (said("generate() got an unexpected keyword argument 'seed'"), "seed"),
         (said("unknown field `seed`, expected one of `stop`, `temperature`"), "seed"),
         (said("不支持参数temperature"), "temperature"),
@@ -208,6 +219,7 @@ def test_what_is_learned_from(error, field):
     [
         "Input validation error: `temperature` must be strictly positive",
         "'temperature' does not support 0 with this model. Only the default (1) value is supported",
+        "invalid temperature: only 1 is allowed for this model",
     ],
 )
 def test_a_server_without_temperature_zero(message):
@@ -291,7 +303,7 @@ def test_a_run_records_what_was_left_out(tmp_path, capsys):
     what = run["environment"]["left_out"]["temperature"]
     assert what == "the server samples as it does by itself, even where the task is greedy"
     results = json.loads((tmp_path / "run/results.json").read_text())
-    note = f"temperature was not sent to the server: {what}."
+    note = f"Not sent to the server: temperature ({what})."
     assert results["notes"] == [note]
     assert f"Note: {note}" in " ".join(capsys.readouterr().out.split())
 

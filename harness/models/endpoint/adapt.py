@@ -43,7 +43,7 @@ _CODES = {
 """Error codes that say that the field named beside them is not accepted."""
 _WORDING = (
     r"(?:unsupported|unknown|unrecogni[sz]ed|unexpected|不支持|未知|不允许"
-    r"|(?:not|n't|cannot be|no longer)(?:\s+(?:yet|be|a|currently))?"
+    r"|(?:not|n['’]t|cannot be|no longer)(?:\s+(?:yet|be|a|currently))?"
     r"\s+(?:support(?:ed)?|permitted|allowed|recogni[sz]ed|enabled|implemented|accept(?:ed)?"
     r"|available|used|valid\s+(?:parameter|field|argument))"
     r"|extra\s+(?:inputs?|fields?|parameters?|arguments?)|deprecated"
@@ -69,6 +69,11 @@ _POSITIVE = re.compile(
     re.IGNORECASE,
 )
 """What is said of a temperature of 0 where greedy decoding is no temperature."""
+_CHOSEN = {"temperature": 0, "top_p": 1}
+"""Settings that a user chooses: where another value than this is not accepted, the run ends."""
+_ONE_VALUE = re.compile(
+    r"unsupported value|only (?:the default|\(?\d)|may only be set to", re.IGNORECASE
+)
 _FILTER = re.compile(
     r"rejected (?:as a result of|by) (?:our|the) (?:safety|moderation) system"
     r"|triggering (?:\S+ ){0,3}content management policy",
@@ -87,6 +92,7 @@ _NO_SYSTEM = re.compile(
     r"^(?!.*optional system).*\broles? must alternate"
     r"|only\W+(?:the\W+)?user\W+(?:and|or)\W+(?:assistant|model)\b.*\broles?\b"
     r"|\bmessages\W*\d+\W*role\b(?!.*input should be.*system).*input should be"
+    r"|\bmessages\W*\d+\W*role\b\W+(?:\w+\W+)?invalid value\W+(?:system|developer)\b"
     r"|\binvalid (?:message )?role\W+(?:system|developer)\b",
     re.IGNORECASE,
 )
@@ -185,6 +191,9 @@ def _rejects(said: Complaint, name: str, sent: Mapping[str, Any]) -> bool:
     if greedy and re.search(pattern, text) and _POSITIVE.search(text):
         return True
     if _VALUE.search(text):
+        return False
+    of_value = said.code == "unsupported_value" or _ONE_VALUE.search(text)
+    if of_value and name in _CHOSEN and sent[name] != _CHOSEN[name]:
         return False
     if said.code.lower() in _CODES and re.search(pattern, said.field or text):
         return True
