@@ -186,6 +186,11 @@ EXTRA = {"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra input
     [
         (said("Only user and assistant roles are supported!"), "system"),
         (said("Developer instruction is not enabled for models/gemma-3"), "system"),
+        (complaints([{"error": {"code": 400, "message": "Developer instruction is not enabled"}}]),
+         "system"),
+        (complaints({"error": "Bad Request", "message": "seed is not supported"}), "seed"),
+        (complaints({"error": "seed is not supported"}), "seed"),
+        (complaints({"detail": "seed is not supported"}), "seed"),
         (said("System role not supported"), "system"),
         (said("Conversation roles must alternate user/assistant/user/assistant/..."), "system"),
         (said("does not support 'system'", param="messages[0].role"), "system"),

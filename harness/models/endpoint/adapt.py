@@ -120,12 +120,22 @@ class Complaint:
     code: str = ""
 
 
+def error_in(body: Any) -> Any:
+    """The error in a decoded body, usually a mapping."""
+    if isinstance(body, list) and len(body) == 1:  # Gemini's
+        body = body[0]
+    if not isinstance(body, Mapping):
+        return body
+    error = body.get("error", body)
+    return error if isinstance(error, Mapping) or "message" not in body else body
+
+
 def complaints(body: Any) -> list[Complaint]:
     """What the decoded body of an error says."""
-    error = body.get("error", body) if isinstance(body, Mapping) else body
+    error = error_in(body)
     if not isinstance(error, Mapping):
         return list(_printed(str(error)))
-    message = error.get("message") or error.get("detail") or body.get("detail") or ""
+    message = error.get("message") or error.get("detail") or ""
     if isinstance(message, Mapping):
         message = message.get("detail") or str(dict(message))
     if isinstance(message, list):

@@ -25,7 +25,7 @@ from urllib.request import getproxies, proxy_bypass
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ....tasks.errors import RedoneError
-from .adapt import Complaint, Droppable, complaints, is_filter, rejected
+from .adapt import Complaint, Droppable, complaints, error_in, is_filter, rejected
 from .pace import Pace
 from .wire import Trouble, Unusable, assembled
 
@@ -369,10 +369,9 @@ class Client:
     def _error_of(self, reply: Reply) -> tuple[str, str]:
         """Code and message of an error, one clean line each, "" if missing."""
         try:
-            body = reply.json()
+            error = error_in(reply.json())
         except Unusable:
             return "", ""
-        error = body.get("error", body) if isinstance(body, Mapping) else body
         if not isinstance(error, Mapping):
             return "", self._clean(str(error))
         message = error.get("message") or error.get("detail") or ""
