@@ -148,8 +148,10 @@ def evaluate(
         try:
             total = prepare(run, plan, model, info)
             with Progress(total) as progress:
-                ask(run, plan, model, progress)
-            run.note(model.environment())
+                try:
+                    ask(run, plan, model, progress)
+                finally:
+                    run.note({"left_out": getattr(model, "left_out", {})})
         except NoPrediction:
             if fresh:
                 run.discard()

@@ -87,7 +87,10 @@ def write_results(
         written = sum(effort.tokens for effort in efforts.values())
         # In the prices' currency, without failed attempts.
         results["cost"] = round((read * prices["input"] + written * prices["output"]) / 1e6, 6)
-    if notes := run.get("environment", {}).get("notes"):
+    environment = run.get("environment", {})
+    left_out = environment.get("left_out", {})
+    notes = [f"Not sent to the server: {field} ({what})." for field, what in left_out.items()]
+    if notes := [*environment.get("notes", []), *notes]:
         results["notes"] = notes
     folder.write("results.json", results)
     return results

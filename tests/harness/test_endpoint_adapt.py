@@ -7,7 +7,7 @@ from misbehaving_server import MisbehavingServer, reply_with
 
 from redone.harness.cli import main
 from redone.harness.models.endpoint import EndpointModel, EndpointOptions
-from redone.harness.models.endpoint.adapt import folded
+from redone.harness.models.endpoint.adapt import complaints, folded, rejected
 from redone.harness.models.endpoint.client import Refused, is_loopback, proxy_of
 from redone.harness.models.loading import checked_args
 from redone.tasks.errors import RedoneError
@@ -104,7 +104,7 @@ def test_the_place_that_an_error_names_counts_first():
     assert list(environment["left_out"]) == ["seed"]
 
     with MisbehavingServer(
-        answer=refusing("stop", message="no temperature", param="stop")
+        answer=refusing("stop", message="Unsupported, unlike temperature", param="stop")
     ) as server:
         _, environment = ask(server)
     assert list(environment["left_out"]) == ["stop"]
@@ -127,6 +127,145 @@ def test_other_rejections_end_the_run(error):
     ):
         ask(server)
     assert {"temperature", "stop", "max_tokens", "messages"} <= server.bodies[-1].keys()
+
+
+SAID = (
+    {"role": "system", "content": "s"},
+    {"role": "user", "content": "What is the seed of life?"},
+)
+BODY = {"model": "m", "messages": SAID, "max_tokens": 3, "temperature": 0.7, "seed": 1, "stop": []}
+SAFETY = (
+    "Your request was rejected as a result of our safety system. Your prompt may contain text that "
+    "is not allowed by our safety system."
+)
+
+
+def said(message, **error):
+    return complaints({"error": {"message": message, **error}})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        said(SAFETY),
+        said("The system message is not allowed by our content policy."),
+        said("The prompt is not allowed. The system flagged it."),
+        said("temperature must be between 0 and 2, got 2.5"),
+        said("temperature must be between 0 and 2, got 2.5", param="temperature"),
+        said("Unsupported value: temperature must be at most 1", code="unsupported_value"),
+        said(
+            "'temperature' does not support 0.7 with this model. Only the default (1) value is "
+            "supported.",
+            param="temperature",
+            code="unsupported_value",
+        ),
+        said("invalid temperature: only 1 is allowed for this model"),
+        said("`temperature` must be strictly positive"),  # said of 0.7 it is about a value
+        said("stop: too many texts, more than 4 are not supported"),
+        said("This model's stop list is long: please stop and retry with less text"),
+        said(f"Invalid request body {json.dumps(BODY)}: unknown model"),
+        said(f"Unsupported request {json.dumps(BODY)[:-9]}"),
+        said("Unsupported request temperature=0.7 seed=1 model='m'"),
+        said("Unknown: What is the seed of life?"),
+        said("unknown field `logprobs`, expected one of `temperature`, `seed`, `stop`"),
+        said("'logprobs' is not supported. Use seed."),
+        said("seed is not supported", param="model"),
+        said("After the optional system message, conversation roles must alternate"),
+        complaints({"detail": [{"loc": ["body", "seed"], "msg": "Input should be a number"}]}),
+    ],
+)
+def test_what_is_not_learned_from(error):
+    assert rejected(BODY, error) == []
+
+
+EXTRA = {"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs", "input": 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "field"),
+    [
+        (said("Only user and assistant roles are supported!"), "system"),
+        (said("Developer instruction is not enabled for models/gemma-3"), "system"),
+        (complaints([{"error": {"code": 400, "message": "Developer instruction is not enabled"}}]),
+         "system"),
+        (complaints({"error": "Bad Request", "message": "seed is not supported"}), "seed"),
+        (complaints({"error": "seed is not supported"}), "seed"),
+        (complaints({"detail": "seed is not supported"}), "seed"),
+        (said("System role not supported"), "system"),
+        (said("Conversation roles must alternate user/assistant/user/assistant/..."), "system"),
+        (said("does not support 'system'", param="messages[0].role"), "system"),
+        (said('Unknown name "maxTokens"'), "max_tokens"),
+        (said("Bad value", param="seed", code="unsupported_value"), "seed"),
+        (said("Bad", param="seed", code="unknown_parameter"), "seed"),
+        (said("`temperature` is deprecated for this model."), "temperature"),
+        (said("Argument not supported on this model: seed"), "seed"),
+        (said("Additional properties are not allowed ('seed' was unexpected)"), "seed"),
+        (said("This model doesn’t support system messages."), "system"),
+        (said('messages: Unexpected role "system". It is a top-level parameter.'), "system"),
+        (said("Invalid value: 'system'. Supported values are: 'user' and 'assistant'.",
+              param="messages[0].role", code="invalid_value"), "system"),
+        (said("generate() got an unexpected keyword argument 'seed'"), "seed"),
+        (said("unknown field `seed`, expected one of `stop`, `temperature`"), "seed"),
+        (said("不支持参数temperature"), "temperature"),
+        (said("seed is not supported", param="None"), "seed"),
+        (complaints({"detail": [EXTRA]}), "seed"),
+        (complaints({"message": {"detail": [EXTRA]}, "object": "error"}), "seed"),
+        (said(f"1 validation error: {EXTRA}"), "seed"),
+        (complaints({"detail": [{"loc": ["body", "messages", 0, "role"], "msg":
+                                 "Input should be 'user' or 'assistant'"}]}), "system"),
+    ],
+)  # fmt: skip
+def test_what_is_learned_from(error, field):
+    assert rejected(BODY, error) == [field]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Input validation error: `temperature` must be strictly positive",
+        "'temperature' does not support 0 with this model. Only the default (1) value is supported",
+        "invalid temperature: only 1 is allowed for this model",
+    ],
+)
+def test_a_server_without_temperature_zero(message):
+    assert rejected({**BODY, "temperature": 0.0}, said(message)) == ["temperature"]
+
+
+@pytest.mark.parametrize("field", ["system", "seed", "temperature", "max_tokens"])
+def test_what_the_server_has_accepted_is_never_left_out(field):
+    def answer(body):
+        if len(server.bodies) == 3:
+            return 400, {"error": {"message": f"The {field} role or field is not supported"}}
+        return 200, reply_with("yes")
+
+    with MisbehavingServer(answer=answer) as server, pytest.raises(Refused, match="not supported"):
+        ask(server, count=5, concurrency=1)
+    names = {"temperature", "seed", "max_tokens", "messages"}
+    assert all(names <= body.keys() for body in server.bodies)
+    assert all(len(body["messages"]) == 2 for body in server.bodies)
+
+
+def test_a_prompt_that_the_safety_system_rejects_is_an_empty_answer_and_nothing_is_learned():
+    def answer(body):
+        if len(server.bodies) == 1:
+            return 400, {"error": {"message": SAFETY, "param": None}}
+        return 200, reply_with("yes")
+
+    with MisbehavingServer(answer=answer) as server:
+        texts, environment = ask(server, concurrency=1)
+    assert sorted(texts) == ["", "yes", "yes"] and "left_out" not in environment
+
+
+def test_an_internal_error_that_names_a_field_is_learned_from():
+    def answer(body):
+        if "temperature" in body:
+            error = {"message": "temperature not supported", "param": "temperature"}
+            return 500, {"error": error}
+        return 200, reply_with("yes")
+
+    with MisbehavingServer(answer=answer) as server:
+        texts, environment = ask(server)
+    assert texts == ["yes"] * 3 and list(environment["left_out"]) == ["temperature"]
 
 
 def test_a_limit_is_never_left_out_and_an_own_field_neither():
@@ -160,13 +299,32 @@ def test_system_texts_are_folded_into_the_first_turn_of_the_user():
     assert folded([system]) == [{"role": "user", "content": "s"}]
 
 
-def test_a_run_records_what_was_left_out(tmp_path):
+def test_a_run_records_what_was_left_out(tmp_path, capsys):
     command = ["--backend", "endpoint", "--model", "tiny", "--output", "run", "--limit", "3"]
     command += ["--tasks", "sns_mini/gender", "--backend-args", json.dumps(QUICK)]
     with MisbehavingServer(answer=refusing("temperature")) as server:
         assert main([*command, "--base-url", server.url]) == 0
     run = json.loads((tmp_path / "run/run.json").read_text())
-    assert "samples as it does by itself" in run["environment"]["left_out"]["temperature"]
+    what = run["environment"]["left_out"]["temperature"]
+    assert what == "the server samples as it does by itself, even where the task is greedy"
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    note = f"Not sent to the server: temperature ({what})."
+    assert results["notes"] == [note]
+    assert f"Note: {note}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_run_that_ends_early_records_what_was_left_out(tmp_path):
+    def answer(body):
+        if len(server.bodies) > 8:
+            return 404, {"error": {"message": "gone"}}
+        return refusing("temperature")(body)
+
+    command = ["--backend", "endpoint", "--model", "tiny", "--output", "run"]
+    command += ["--tasks", "sns_mini/gender", "--backend-args", json.dumps(QUICK)]
+    with MisbehavingServer(answer=answer) as server:
+        assert main([*command, "--base-url", server.url]) != 0
+    run = json.loads((tmp_path / "run/run.json").read_text())
+    assert list(run["environment"]["left_out"]) == ["temperature"]
 
 
 # --- streams -------------------------------------------------------------------------------------

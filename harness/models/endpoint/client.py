@@ -14,7 +14,7 @@ import math
 import os
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import monotonic, time
@@ -25,7 +25,7 @@ from urllib.request import getproxies, proxy_bypass
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ....tasks.errors import RedoneError
-from .adapt import Droppable
+from .adapt import Complaint, Droppable, complaints, error_in, is_filter, rejected
 from .pace import Pace
 from .wire import Trouble, Unusable, assembled
 
@@ -162,7 +162,9 @@ WARN_EVERY = 60.0  # seconds between two warnings that no answer comes
 
 AGAIN = {408, 409, 421, 425, 500, 502, 504, 520, 521, 522, 523, 524, 598, 599}
 OVERLOADED = {429, 503, 529}
-FILTERED = {"content_filter", "content_policy_violation", "data_inspection_failed"}
+FILTERED = {
+    "content_filter", "content_policy_violation", "data_inspection_failed", "moderation_blocked",
+}  # fmt: skip
 """Error codes of providers that refuse to answer a prompt because of what it says."""
 
 _log = logging.getLogger("redone.endpoint")
@@ -187,13 +189,12 @@ class Refused(RedoneError):
 
     Attributes:
         status: Of HTTP.
-        field: The field of the request that the server says it is about, "" if it does not.
-        says: The server's message.
+        said: What the server says about the request.
     """
 
-    def __init__(self, status: int, message: str, field: str = "", says: str = "") -> None:
+    def __init__(self, status: int, message: str, said: Sequence[Complaint] = ()) -> None:
         super().__init__(message)
-        self.status, self.field, self.says = status, field, says
+        self.status, self.said = status, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +285,7 @@ class Client:
             async with self._pace.turn() as sent:
                 try:
                     reply = await self.send(f"{self.url}{path}", body)
-                    self._raise_for_status(reply)
+                    self._raise_for_status(reply, body or {})
                     answer = read(reply, monotonic() - sent)
                 except Trouble as error:
                     trouble = error
@@ -368,16 +369,15 @@ class Client:
     def _error_of(self, reply: Reply) -> tuple[str, str]:
         """Code and message of an error, one clean line each, "" if missing."""
         try:
-            body = reply.json()
+            error = error_in(reply.json())
         except Unusable:
             return "", ""
-        error = body.get("error", body) if isinstance(body, Mapping) else body
         if not isinstance(error, Mapping):
             return "", self._clean(str(error))
         message = error.get("message") or error.get("detail") or ""
         return str(error.get("code") or error.get("type") or ""), self._clean(str(message))
 
-    def _raise_for_status(self, reply: Reply) -> None:
+    def _raise_for_status(self, reply: Reply, sent: Mapping[str, Any]) -> None:
         """Raise unless the reply may contain an answer."""
         status = reply.status
         if status == 200:
@@ -387,30 +387,35 @@ class Client:
         if code == "insufficient_quota":
             text = f"{self.url} reports that the account has no quota left ({reason})."
             raise Refused(status, text)
-        if code.lower() in FILTERED or code == "DataInspectionFailed":
+        if (
+            code.lower() in FILTERED
+            or code == "DataInspectionFailed"
+            or (status == 400 and is_filter(message))
+        ):
             raise Filtered(reason)
         if status in OVERLOADED:  # not the fault of this request
             raise Trouble(reason, slow_down=True, wait=_retry_after(reply.headers), tries=0)
-        if status in AGAIN:
+        said = self._complaints(reply)
+        # Some servers fail (500) at a field that they do not take: they will each time.
+        if status in AGAIN and not (status == 500 and rejected(sent, said)):
             raise Trouble(reason)
         advice = _advice(self.url, reply, message, bool(self._key))
-        raise Refused(status, advice, _field_of(reply), message)
+        raise Refused(status, advice, said if status in (400, 422, 500) else ())
+
+    def _complaints(self, reply: Reply) -> list[Complaint]:
+        try:
+            found = complaints(reply.json())
+        except Unusable:
+            return []
+        return [Complaint(self._line(c.text)[:4000], c.field, c.code) for c in found]
 
     def _clean(self, text: str) -> str:
         """A server's message on one line, without the key or control characters."""
+        return self._line(text)[:300]
+
+    def _line(self, text: str) -> str:
         text = text.replace(self._key, "***") if self._key else text
-        line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-        return line[:300]
-
-
-def _field_of(reply: Reply) -> str:
-    """The field of the request that an error is about, "" if it does not say."""
-    error, detail = reply.field("error"), reply.field("detail")
-    if isinstance(error, Mapping) and isinstance(error.get("param"), str):
-        return error["param"]
-    first = detail[0] if isinstance(detail, list) and detail else None
-    place = first.get("loc") if isinstance(first, Mapping) else None
-    return ".".join(map(str, place)) if isinstance(place, list) else ""
+        return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _advice(url: str, reply: Reply, message: str, with_key: bool) -> str:

@@ -112,6 +112,8 @@ async def _prove(
     """Request one token, which fails if the server does not have the model."""
     try:
         await client.ask(path, probe, _whole)
+    except Filtered:
+        return
     except Refused as error:
         unknown = error.status == 404 or (error.status in (400, 422) and "model" in str(error))
         if known and unknown:
@@ -257,7 +259,7 @@ class EndpointModel:
             "context": self.context,
             "concurrency": options.concurrency,
             **({"notes": notes} if (notes := self.notes) else {}),
-            **({"left_out": dict(left)} if (left := self._adaptation.left_out) else {}),
+            **({"left_out": left} if (left := self.left_out) else {}),
         } | ({} if options.price_in is None else {"prices_per_million_tokens": prices})
 
     def overflow(self, request: Request) -> int:
@@ -319,14 +321,17 @@ class EndpointModel:
         settings = request.settings
         if self._renderer is not None and not self._chat:
             settings = self._renderer.ended(settings)
-        answer = await self._adapted(
-            body,
-            lambda fitting: self._client.ask(
+
+        async def send(fitting: Mapping[str, Any]) -> Completion:
+            answer = await self._client.ask(
                 path,
                 fitting,
                 lambda reply, took: completion(reply.json(), settings, opened, took, self._marks),
-            ),
-        )
+            )
+            self._adaptation.accept(fitting)
+            return answer
+
+        answer = await self._adapted(body, send)
         self._warn_if_lost(request, answer)
         if answer.thinking is not None and not settings.max_thinking_tokens and not self._warned:
             self._warned = True
@@ -366,7 +371,7 @@ class EndpointModel:
             try:
                 return await send(fitting)
             except Refused as error:
-                if not self._adaptation.learn(fitting, error.status, error.field, error.says):
+                if not self._adaptation.learn(fitting, error.said):
                     raise
 
     def _body(self, request: Request) -> tuple[str, dict[str, Any], Opened]:
@@ -415,6 +420,11 @@ class EndpointModel:
     def notes(self) -> list[str]:
         """What a reader must know about how prompts were rendered."""
         return [] if self._chat or self._renderer is None else self._renderer.notes
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Fields that the server does not accept, and what is done instead."""
+        return dict(self._adaptation.left_out)
 
     async def _window(self, ids: Sequence[int], count: int) -> Completion:
         return await self._client.ask(
