@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -260,9 +260,8 @@ def pair_with(
     theirs = other.scores(role)
     shared, scores, notes = dict(items), {}, []
     always = {"tasks", "samples"}
-    differing = {
-        m.field for m in check_comparable(other, run, role, always.union(allowed))
-    } - always
+    found = check_comparable(other, run, role, always.union(allowed))
+    differing = {mismatch.field for mismatch in found} - always
     if differing:
         notes.append(
             f"The runs differ in {', '.join(sorted(differing))}; the comparison with {other.name} "
