@@ -140,9 +140,7 @@ def _contradiction(
         if not isinstance(task, str) or type(index) is not int:
             return None
         place = (task, str(split or only_split.get(task)), index)
-        return (
-            f"no sample of {task}, but the row also says index {index}" if place in found else None
-        )
+        return f"no sample of {task}; the row also says index {index}" if place in found else None
     same_task = task is None or str(task).partition("+")[0] == sample.task.partition("+")[0]
     same_place = index is None or (type(index) is int and index == sample.index)
     same_split = split is None or found.get((sample.task, str(split), sample.index)) is sample

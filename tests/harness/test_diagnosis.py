@@ -161,13 +161,13 @@ def test_against_a_run_with_other_prompts_is_refused(tmp_path, data, capsys):
     evaluate(tmp_path / "m", data, mostly_right, names=GENDER)
     argv = [str(tmp_path / "m"), "--against", str(tmp_path / "other")]
     assert main(argv) == 3
-    assert "--allow system" in capsys.readouterr().err
+    assert "--allow prompt,system;" in capsys.readouterr().err
     assert main([*argv, "--allow", "limits"]) == 3
     assert main([*argv, "--allow", "sistem"]) == 64
     assert "'system'" in capsys.readouterr().err
-    assert main([*argv, "--allow", "system", "--json"]) == 0
+    assert main([*argv, "--allow", "prompt,system", "--json"]) == 0
     (note,) = [n for n in json.loads(capsys.readouterr().out)["notes"] if "by hand" in n]
-    assert "differ in system" in note
+    assert "differ in prompt, system" in note
     assert main([argv[0], "--allow", "system"]) == 64
     assert "--against RUN" in capsys.readouterr().err
 
