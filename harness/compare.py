@@ -356,7 +356,7 @@ def check_comparable(
         raise NotComparable(
             f"{base.path} and {candidate.path} cannot be compared, they differ in "
             f"{', '.join(fields)}:{lines}{more}\nEvaluate both alike, or override with "
-            f"--allow {','.join(fields)}; the verdict then says so.",
+            f"--allow {','.join(fields)}; the result then says so.",
             refused,
         )
     return found

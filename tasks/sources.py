@@ -171,7 +171,7 @@ def json_objects(path: Path) -> Iterator[Any]:
 
     Raises:
         MissingData: The file cannot be read.
-        BadRow: It is not JSON; names the line.
+        BadRow: It is not JSON, or not UTF-8; names the line.
     """
     try:
         file = path.open("rb")
@@ -182,11 +182,11 @@ def json_objects(path: Path) -> Iterator[Any]:
         start = len(_BOM) if head.startswith(_BOM) else 0
         file.seek(start)
         if head[start:].lstrip().startswith(b"["):
+            content = file.read()
             try:
-                elements = _json(file.read())
+                elements = _json(content)
             except orjson.JSONDecodeError as error:
-                where = f"{path}, line {error.lineno}"
-                raise BadRow(f"{where}: not valid JSON ({error.msg}).") from None
+                raise _no_json(path, f"line {error.lineno}", content, error) from None
             yield from elements
             return
         for number, line in enumerate(file, 1):
@@ -194,11 +194,22 @@ def json_objects(path: Path) -> Iterator[Any]:
                 try:
                     value = _json(line)
                 except orjson.JSONDecodeError as error:
-                    raise BadRow(f"{path}, row {number}: not valid JSON ({error.msg}).") from None
+                    raise _no_json(path, f"row {number}", line, error) from None
                 yield value
 
 
 _BOM = b"\xef\xbb\xbf"
+
+
+def _no_json(path: Path, place: str, content: bytes, error: orjson.JSONDecodeError) -> BadRow:
+    """The refusal of a content that is not JSON, or not even UTF-8."""
+    try:
+        content.decode("utf-8")
+        encoded = b"\0" not in content  # UTF-16 without a byte order mark
+    except UnicodeDecodeError:
+        encoded = False
+    why = f"not valid JSON ({error.msg})" if encoded else "the file is not UTF-8; convert it"
+    return BadRow(f"{path}, {place}: {why}.")
 
 
 def _json(content: bytes) -> Any:

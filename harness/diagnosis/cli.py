@@ -32,6 +32,12 @@ def parser() -> Parser:
         "redone2:RedOne-2.0-4B or FILE.toml:MODEL",
     )
     add(
+        "--allow",
+        metavar="FIELDS",
+        default="",
+        help="with --against RUN: compare even if these fields differ",
+    )
+    add(
         "--target",
         action="append",
         default=[],
@@ -100,6 +106,8 @@ def _config(options: Namespace, own: Sequence[str]) -> DiagnosisConfig:
         against = ScoredRun(options.against)
         if options.target:
             raise RedoneError("--target and --against RUN are two references: give one of them.")
+    elif options.allow:
+        raise RedoneError("--allow is for --against RUN, a run folder.")
     elif options.against:
         published = published_row(options.against)
     return DiagnosisConfig(
@@ -107,6 +115,7 @@ def _config(options: Namespace, own: Sequence[str]) -> DiagnosisConfig:
         partition=options.partition,
         targets=numbers(options.target, "--target", 0, 100, own),
         against=against,
+        allowed=tuple(f.strip() for f in options.allow.split(",") if f.strip()),
         published=published,
         weights=numbers(options.weight, "--weight", 0, 1000, own),
     )

@@ -44,6 +44,7 @@ class DiagnosisConfig:
         partition: `diagnose`, the only one that training may use; or `all`, `gate`, `report`.
         targets: Points by task; if there are any, tasks without one have no reference.
         against: A run that is the reference.
+        allowed: Fields of `compare.FIELDS` in which that run may differ.
         published: A published row to show next to the run's figures.
         weights: By task, replacing the default.
     """
@@ -52,6 +53,7 @@ class DiagnosisConfig:
     partition: str = TRAINABLE
     targets: Mapping[str, float] = field(default_factory=dict)
     against: ScoredRun | None = None
+    allowed: tuple[str, ...] = ()
     published: PublishedRow | None = None
     weights: Mapping[str, float] = field(default_factory=dict)
 
@@ -67,7 +69,7 @@ def diagnose(run: ScoredRun, config: DiagnosisConfig) -> Diagnosis:
     items = read_items(run, config.role, config.partition)
     other: OtherRun | None = None
     if config.against is not None:
-        items, other = pair_with(run, config.against, items, config.role)
+        items, other = pair_with(run, config.against, items, config.role, config.allowed)
     seed = int(run.request.get("seed", 0))
     references = {name: _reference(task, config, other) for name, task in items.items()}
     found = {name: candidates(t, -measure.shortfall(t, other)) for name, t in items.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -241,20 +241,32 @@ class OtherRun:
 
 
 def pair_with(
-    run: ScoredRun, other: ScoredRun, items: Mapping[str, TaskItems], role: str
+    run: ScoredRun,
+    other: ScoredRun,
+    items: Mapping[str, TaskItems],
+    role: str,
+    allowed: Iterable[str] = (),
 ) -> tuple[dict[str, TaskItems], OtherRun]:
     """The items of a run, restricted to the samples that another scored, and that one's scores.
 
-    The other run may have other tasks and samples, but the same settings. Tasks that it lacks keep
+    The other run may have other tasks and samples, but the same settings, unless they are `allowed`
+    to differ. Tasks that it lacks keep
     all their items.
 
     Raises:
         NotComparable: The runs differ in prompts, task versions, scoring, limits or sampling.
         RedoneError: They share no sample.
     """
-    check_comparable(other, run, role, allowed=("tasks", "samples"))
     theirs = other.scores(role)
     shared, scores, notes = dict(items), {}, []
+    always = {"tasks", "samples"}
+    found = check_comparable(other, run, role, always.union(allowed))
+    differing = {mismatch.field for mismatch in found} - always
+    if differing:
+        notes.append(
+            f"The runs differ in {', '.join(sorted(differing))}; the comparison with {other.name} "
+            "was allowed by hand."
+        )
     for name, own in items.items():
         if name not in theirs:
             notes.append(f"{name} is not in {other.name}: no reference, and no rank.")

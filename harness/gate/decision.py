@@ -4,28 +4,34 @@ A row's verdict is that of a non-inferiority test: its bootstrap interval is com
 margin. Each end of the interval is at the level at which it decides. The lower end is at alpha: a
 gate passes only if all rows are not worse, which needs no correction (an intersection-union test,
 Berger 1982). The upper end of a row that decides is at the level at which Holm's procedure (Holm
-1979) tests the row; so verdict, interval and adjusted p-value never contradict each other. Tasks
-only inform; their p-values are adjusted as by Benjamini and Hochberg (1995).
+1979) tests the row; so verdict, interval and adjusted p-value never contradict each other. A row
+that informs on the very tasks of one that decides shows that one's margin, interval and verdict.
+Tasks only inform; their p-values are adjusted as by Benjamini and Hochberg (1995).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from ...tasks.registry import OWN_SUITE, SUITES, suite_names
 from ..compare import Comparison, Difference
-from .policy import Policy, SuitePolicy
+from .policy import Policy, SuitePolicy, load_policy
 
 Verdict = Literal["regressed", "not worse", "improved", "undecided"]
 Outcome = Literal["pass", "regression", "undecided"]
 
 MOST_FACTOR = 10
 """No number of samples is suggested that is more than so many times those that were compared."""
+
+_LARGER = {"sns-mini": "Compare suite sns."}
+"""Suites with more samples of the same tasks. `general` has other tasks than `general-mini`; the
+samples of `general-mini-report` are for final figures: no decision uses them."""
+_MORE = "More samples of the same tasks are needed."
 
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "undecided": 2}
 
@@ -200,7 +206,25 @@ def _verdicts(differences: Sequence[Difference], policy: Policy) -> list[RowVerd
                 rule.rise,
             )
         )
-    return found
+    return _alike(found)
+
+
+def _alike(rows: Sequence[RowVerdict]) -> list[RowVerdict]:
+    """The rows, those that inform on the very tasks of one that decides with what that one shows.
+
+    They hold the same figure, which cannot have two intervals or verdicts in one table.
+    """
+    decided: dict[frozenset[str], RowVerdict] = {}
+    for j in rows:
+        # A suite comes before a protected task that is its only one.
+        if j.decides and (j.row.level == "suite" or frozenset(j.row.of) not in decided):
+            decided[frozenset(j.row.of)] = j
+    return [
+        replace(found, row=j.row, p_adjusted=None, q=j.q, role=None, require_rise=False)
+        if not j.decides and (found := decided.get(frozenset(j.row.of)))
+        else j
+        for j in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,9 +332,7 @@ def why_undecided(j: RowVerdict, more: str = "") -> str:
     few = f"{samples} samples are too few, the change is known to {max(below, above):.1f} points"
     if more:
         return f"{text}; {few}: {more}."
-    larger = j.row.name.removesuffix("-mini")
-    suite = f"suite {larger}" if larger != j.row.name and larger in SUITES else "a larger suite"
-    return f"{text}; all {few}. Compare {suite}.{passable}"
+    return f"{text}; all {few}. {_LARGER.get(j.row.name, _MORE)}{passable}"
 
 
 def _advice(differences: Sequence[Difference], policy: Policy) -> str:
@@ -325,15 +347,26 @@ def _advice(differences: Sequence[Difference], policy: Policy) -> str:
     does = (
         f"decides with the margin of [other], {rules.margin:g} points" if rules else "informs only"
     )
-    margin = rules.margin if rules else 2.0
-    lines = [
-        f'[suites.{d.name}]\nrole = "domain"  # or "robustness"\nmargin = {margin}'
-        for d in unlisted
-    ]
+    lines = [_lines(d.name, rules.margin if rules else 2.0) for d in unlisted]
+    file = "append to your policy file"
+    # The default policy lists all suites but `own`: where another is missing, there is a file.
+    if all(d.name not in load_policy().suites for d in unlisted):
+        file = "append to a policy file (redone gate --show-policy > policy.toml)"
+        file += " and give it with --policy"
     return (
-        f"The policy does not list {names}: each {does}. To change that, append to a policy file "
-        "(redone gate --show-policy > policy.toml) and give it with --policy:\n\n"
+        f"The policy does not list {names}: each {does}. To change that, {file}:\n\n"
         + "\n\n".join(lines)
+    )
+
+
+def _lines(name: str, margin: float) -> str:
+    """The lines that list a suite in a policy: the default policy's, or with this margin."""
+    known = load_policy().suites.get(name)
+    if known is None:
+        return f'[suites.{name}]\nrole = "domain"  # or "robustness"\nmargin = {margin}'
+    return (
+        f'[suites.{name}]\nrole = "{known.role}"\nmargin = {known.margin}\n'
+        f"task_margin = {known.task_margin}"
     )
 
 

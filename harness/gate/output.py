@@ -329,7 +329,8 @@ def levels(gate: Gate) -> str:
         return text
     shares = ", ".join(f"{100 * (1 - alpha):.4g} %" for alpha in sorted(corrected, reverse=True))
     return (
-        f"{text}; the upper ends of rows that decide are corrected for their number (one-sided "
+        f"{text}; the upper ends of rows that decide, and of those that "
+        "hold the same tasks, are corrected for their number (one-sided "
         f"{shares}, Holm)"
     )
 

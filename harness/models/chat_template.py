@@ -7,8 +7,10 @@ are given in another form where the template needs it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from os.path import commonprefix
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,8 @@ _DONE = {
 }
 _FLAGS = ("/no_think", "/think")
 """Switches in a system text that some templates take out."""
+TURN_MARK = re.compile(r"\s*(<[^<>\s]{1,40}>|\[[^\[\]\s]{1,40}\])")
+"""A mark such as `<|im_end|>` at the beginning of a text."""
 _MARK = "\u2402"
 _FAILS = (ValueError, TypeError, LookupError, AttributeError)
 
@@ -152,7 +156,26 @@ class ChatTemplate:
             {"role": "user", "content": "?"},
             {"role": "assistant", "content": _MARK},
         ]
-        return self._whole(turns).rpartition(_MARK)[2]
+        tail = self._whole(turns).rpartition(_MARK)[2]
+        return tail if tail.strip() else self._end_before_a_turn() or tail
+
+    def _end_before_a_turn(self) -> str:
+        """The mark that ends a turn of the assistant only where another turn follows; or ""."""
+        contents = [f"{_MARK}{number}{_MARK}" for number in range(3)]
+        roles = ("user", "assistant", "user")
+        turns: list[Message] = [
+            {"role": role, "content": text} for role, text in zip(roles, contents, strict=True)
+        ]
+        for form in dict.fromkeys((self.form, "")):
+            text = self.tried(
+                _given(turns, form), add_generation_prompt=False, continue_final_message=False
+            )
+            if all(content in text for content in contents):
+                before = text.partition(contents[0])[0]
+                between = text.partition(contents[1])[2].partition(contents[2])[0]
+                bos = getattr(self._tokenizer, "bos_token", None) or ""
+                return _ending(before.removeprefix(bos), between)
+        return ""
 
     def before_answer(self, messages: Sequence[Message]) -> str | None:
         """What the template writes between a prompt and its answer; None if that is not known."""
@@ -230,6 +253,23 @@ class ChatTemplate:
             "message, also with the system text in the user's message and with contents as lists "
             f"of parts. {ways}"
         )
+
+
+def _ending(before: str, between: str) -> str:
+    """The mark that ends a turn, "" without one.
+
+    Args:
+        before: What stands before the first turn of the user.
+        between: What stands between a turn of the assistant and a turn of the user.
+    """
+    # What stands before both turns of the user is how such a turn begins.
+    begins = commonprefix([before[::-1], between[::-1]])
+    end = between[: len(between) - len(begins)]
+    # All of it may stand before the first one too, where the template writes a system text there.
+    found = TURN_MARK.match(end if end.strip() else between)
+    if found is None or not (end.strip() or between[found.end() :].strip()):
+        return ""
+    return "" if before.lstrip().startswith(found[1]) else found[1]
 
 
 def _given(messages: Sequence[Mapping[str, Any]], form: str) -> list[Mapping[str, Any]]:

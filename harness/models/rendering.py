@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...tasks.errors import RedoneError
 from ...tasks.schema import Message, Request, Settings
 from .base import Thinking
-from .chat_template import ChatTemplate
+from .chat_template import TURN_MARK, ChatTemplate
 from .thinking import HARMONY, KNOWN, THINK, Marks, closed_at_end, ending, of_vocabulary
 
 if TYPE_CHECKING:
@@ -41,9 +40,6 @@ class Rendered:
     text: str
     templated: bool
     opened: Marks | None
-
-
-_END = re.compile(r"\s*(<[^<>\s]{1,40}>|\[[^\[\]\s]{1,40}\])")
 
 
 class Renderer:
@@ -150,7 +146,7 @@ class Renderer:
     def ended(self, settings: Settings) -> Settings:
         """The settings, with the end of a turn as a stop text where no token stands for it."""
         tail = self.template.turn_end if self.template else ""
-        found = _END.match(tail)
+        found = TURN_MARK.match(tail)
         if found is None or self.turn_end is not None:
             return settings
         return replace(settings, stop=(*settings.stop, found[1]))

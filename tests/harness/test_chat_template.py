@@ -217,6 +217,46 @@ def test_how_a_template_ends_a_turn(template, end):
     assert stops == (("x", "<eot>") if "<eot>" in template else ("x",))
 
 
+LATE = (
+    HEAD
+    + "{{ '<|start|>' + m['role'] + '\n' + m['content'] }}"
+    + "{% if not loop.last %}{{ '<|end|>\n' }}{% endif %}{% endfor %}"
+    + "{% if add_generation_prompt %}{{ '<|end|>\n<|start|>assistant\n' }}{% endif %}"
+)
+OWN_SYSTEM = (
+    "{% if messages[0]['role'] != 'system' %}{{ '<|start|>system\nx<|end|>\n' }}{% endif %}"
+)
+ROLES = HEAD + "{{ '<|' + m['role'] + '|>\n' + m['content'] + '\n' }}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "end"),
+    [
+        (LATE, "<|end|>"),
+        (OWN_SYSTEM + LATE, "<|end|>"),
+        (LATE.replace("<|end|>", "<eot>"), "<eot>"),
+        (LATE.replace("'<|start|>' + m['role'] + '\n' + ", ""), "<|end|>"),
+        ("{{ bos_token }}" + LATE, "<|end|>"),
+        # The beginning of the next turn is no end.
+        (LATE.replace("<|end|>", ""), ""),
+        ("{{ bos_token }}" + LATE.replace("<|end|>", ""), ""),
+        (OWN_SYSTEM.replace("<|end|>", "") + LATE.replace("<|end|>", ""), ""),
+        (ROLES, ""),
+        ("{{ '<|system|>\nx\n' }}" + ROLES, ""),
+        (HEAD + "{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}", ""),
+    ],
+)
+def test_an_end_that_is_written_with_the_next_turn_only(template, end):
+    found = renderer(template)
+    assert found.template.turn_end.strip() == end
+    if end == "<|end|>":
+        assert found.turn_end == found.tokenizer.convert_tokens_to_ids(end)
+        assert found.ended(Settings()).stop == ()
+    else:
+        assert found.turn_end is None
+        assert found.ended(Settings()).stop == ((end,) if end else ())
+
+
 @pytest.mark.parametrize("end", ["<|end|>", "<|return|>"])
 def test_what_ends_thinking_too_does_not_end_an_answer(end):
     """gpt-oss ends each of its messages with <|end|>, the thinking one too."""

@@ -1,5 +1,6 @@
 """redone diagnose: a planted weakness comes out first, under its right name, with its slice."""
 
+import json
 from random import Random
 
 import pyarrow.parquet as pq
@@ -158,8 +159,17 @@ def test_against_another_run_the_gap_is_paired(tmp_path, data):
 def test_against_a_run_with_other_prompts_is_refused(tmp_path, data, capsys):
     evaluate(tmp_path / "other", data, mostly_right, names=GENDER, system="Be brief.")
     evaluate(tmp_path / "m", data, mostly_right, names=GENDER)
-    assert main([str(tmp_path / "m"), "--against", str(tmp_path / "other")]) == 3
-    assert "system" in capsys.readouterr().err
+    argv = [str(tmp_path / "m"), "--against", str(tmp_path / "other")]
+    assert main(argv) == 3
+    assert "--allow prompt,system;" in capsys.readouterr().err
+    assert main([*argv, "--allow", "limits"]) == 3
+    assert main([*argv, "--allow", "sistem"]) == 64
+    assert "'system'" in capsys.readouterr().err
+    assert main([*argv, "--allow", "prompt,system", "--json"]) == 0
+    (note,) = [n for n in json.loads(capsys.readouterr().out)["notes"] if "by hand" in n]
+    assert "differ in prompt, system" in note
+    assert main([argv[0], "--allow", "system"]) == 64
+    assert "--against RUN" in capsys.readouterr().err
 
 
 def test_samples_and_tasks_that_the_other_run_lacks_are_noted(tmp_path, data):

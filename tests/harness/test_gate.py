@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
 from xml.etree import ElementTree as ET
@@ -218,6 +219,23 @@ class TestIntervals:
         assert (found.outcome == "regression") == regressed
         assert (found.outcome == "pass") == all(j.passes for j in found.deciding)
 
+    @pytest.mark.parametrize("level", ["benchmark", "category", "task"])
+    def test_rows_of_the_same_tasks_show_the_same_interval_and_verdict(self, level):
+        # Against the margin, the suite's corrected interval is undecided, a 90 % one regressed.
+        suite, other = row("general-mini", -9.1, 1.75), row("sns", 0.0, 1.0)
+        policy = policy_of(rules(sns=6.0, general_mini=6.0), "p")
+        twin = replace(suite, level=level, name="twin")
+        half = replace(twin, name="half", of=suite.of[:4])
+        for rows in ([twin, half, suite, other], [suite, other, half, twin]):
+            found = {j.row.name: j for j in decide_on(rows, policy).rows}
+            shown, decides = found["twin"], found["general-mini"]
+            assert decides.verdict == shown.verdict == "undecided"
+            for name in ("low", "high", "margin", "alpha_high", "p_regressed"):
+                assert getattr(shown, name) == getattr(decides, name)
+            assert (shown.row, shown.decides, shown.p_adjusted) == (twin, False, None)
+            assert (shown.q is not None) == (level == "task")
+            assert found["half"].alpha_high == 0.05 != decides.alpha_high
+
     def test_three_suites_that_fall_by_their_margins_are_rarely_a_regression(self):
         # Simulated runs whose true falls are exactly the margins, which is no regression yet.
         names, generator = ("sns", "tweeteval", "general"), np.random.default_rng(1)
@@ -238,7 +256,9 @@ class TestIntervals:
         main([str(gold), str(gold)])
         assert "90 % intervals" in capsys.readouterr().out
         two = gate(gold, gold, protected={NER: 30.0})
-        assert "rows that decide are corrected" in markdown(two)
+        assert "rows that decide, and of those that hold the same tasks, are corrected" in markdown(
+            two
+        )
         assert "97.5 %" in markdown(two)
 
 
@@ -268,7 +288,13 @@ class TestUndecided:
         assert "would settle" not in text
         assert "all 224 samples are too few" in text
         assert "Compare suite sns." in text and "fall of up to 7.1 points" in text
-        assert "Compare a larger suite." in self.reason(-3.0, 2.5, "sns")[0]
+        assert "More samples of the same tasks are needed." in self.reason(-3.0, 2.5, "sns")[0]
+
+    def test_a_suite_of_other_tasks_is_not_named(self):
+        policy = policy_of(rules(general_mini=6.0), "p")
+        (text,) = decide_on([row("general-mini", -3.0, 2.5, 800)], policy).reasons
+        assert "all 800 samples are too few" in text and "suite" not in text
+        assert "More samples of the same tasks are needed. Or accept a fall of up to 7.1" in text
 
     def test_no_number_is_given_that_is_out_of_reach(self):
         text, settle = self.reason(-0.5, 15.0, more="evaluate both without --limit")
@@ -328,6 +354,15 @@ class TestTasksInNoSuite:
         assert found.advice == ""
         (own,) = (r for r in found.rows if r.role)
         assert (own.name, own.role, own.margin) == ("own", "domain", 7.5)
+
+    def test_the_lines_for_a_suite_of_the_default_policy_have_its_margins(self, gold, tmp_path):
+        found = gate(gold, gold, other={"role": "other", "margin": 2.0})
+        assert "append to your policy file:" in found.advice
+        lines = found.advice.partition("\n\n")[2]
+        listed = load_policy(write(tmp_path / "p.toml", lines)).suites["sns-mini"]
+        default = load_policy().suites["sns-mini"]
+        assert (listed.margin, listed.task_margin) == (default.margin, default.task_margin)
+        assert listed.role == default.role
 
     def test_a_policy_without_other_says_how_to_list_them(self, loose, gold):
         found = gate(gold, gold, other=None)

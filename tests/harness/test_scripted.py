@@ -153,6 +153,67 @@ def test_a_bad_row_is_refused_with_its_field(tmp_path, capsys, row, expected):
     assert re.search(expected, line)
 
 
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, None),
+        ({"task": GENDER}, None),
+        ({"task": GENDER, "index": 1}, None),
+        ({"task": GENDER, "index": None}, None),
+        ({"task": GENDER, "index": 2}, "index 1; the row also says .*index 2"),
+        ({"index": 2}, "index 1; the row also says index 2"),
+        ({"index": True}, "the row also says index true"),
+        ({"task": "sns_mini/ner", "index": 1}, "gender, index 1; .*sns_mini/ner"),
+        ({"task": GENDER, "index": 1, "split": "nowhere"}, 'split "nowhere"'),
+        ({"split": ["test"]}, "the row also says split"),
+        ({"id": "0" * 16, "task": GENDER, "index": 1}, "no sample of sns_mini/gender"),
+        ({"id": "0" * 16, "task": "sns_mini/ner", "index": 1}, None),
+        ({"id": "0" * 16, "task": GENDER, "index": [1]}, None),
+    ],
+)
+def test_an_id_and_a_place_must_mean_one_sample(tmp_path, capsys, more, expected):
+    rows = gold(GENDER)
+    rows[1] |= more
+    if "id" in more:
+        rows.append(gold(GENDER)[1])
+    if expected:
+        line = refusal(tmp_path, rows, capsys)
+        assert "row 2" in line and re.search(expected, line)
+    else:
+        assert evaluated(tmp_path, written(tmp_path, rows)) == 0
+
+
+@pytest.mark.parametrize("content", ["", "\n", "[]", " [ ]"])
+def test_a_file_without_predictions_is_named(tmp_path, capsys, content):
+    for more in ((), ("--only-predicted",)):
+        line = refusal(tmp_path, [content], capsys, *more)
+        assert "predictions.jsonl holds no predictions" in line
+
+
+@pytest.mark.parametrize("form", ["lines", "array"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "latin-1"])
+def test_another_encoding_is_named(tmp_path, capsys, encoding, form):
+    rows = [json.dumps(row, ensure_ascii=False) for row in by_place("Yes", "Ja, schön")]
+    text = "\n".join(rows) if form == "lines" else f"[{', '.join(rows)}]"
+    path = tmp_path / "predictions.jsonl"
+    path.write_bytes(text.encode(encoding))
+    assert evaluated(tmp_path, path) == 65
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "the file is not UTF-8" in line and "not valid JSON" not in line
+
+
+@pytest.mark.parametrize("row", ["id,prediction", '"task","index","prediction"', "a\tb", "0,Yes"])
+def test_a_file_of_another_format_gets_an_example(tmp_path, capsys, row):
+    line = refusal(tmp_path, [row], capsys)
+    assert "row 1" in line and "JSON or JSON lines" in line and '"prediction": "Paris"' in line
+
+
+def test_a_wrong_task_names_those_of_the_run(tmp_path, capsys):
+    row = {"task": "gender_task", "index": 0, "prediction": "Yes"}
+    line = refusal(tmp_path, [*by_place("Yes"), row], capsys)
+    assert "row 2" in line and line.endswith(f"Known: {GENDER}.")
+
+
 def test_half_a_character_in_a_file_is_replaced(tmp_path):
     (first, *rest) = gold(GENDER)
     raw = json.dumps({**first, "prediction": "x"}).replace('"x"', '"\\ud83d Yes \\ud83d\\ude00"')
