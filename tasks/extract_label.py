@@ -196,6 +196,12 @@ _ASKED = re.compile(
     r"(?:^|(?<=[.!?:] )|(?<=\n))(?:is|are|was|does|do|did|which|what|should|could|would|can)"
     r" [^\n.!?]{1,200}\?"
 )
+# "Positive? No, negative."
+_ANSWERED_NO = re.compile(
+    rf"{_LABEL}(?:[\s,/]{{0,3}}(?:\bor\b|或者?|还是)?\s*{_LABEL}){{0,5}}\s*\?\s*"
+    r"(?:(?:no|nope|not really)\b(?! doubt)|不(?:是|对)?|否)[^\w\n\ue000-\uf8ff]*"
+)
+_NOT_NOT = re.compile(r"不是不(?:会|能|可以|是|对)(?:引[起发](?:讨论)?)?")
 _JOINED = re.compile(r"[^\W_\u3040-\u9fff]{2}")
 _NUMBER_ENDS = re.compile(r"(?!\s*[%+]|[./-]\d|[-~]\s*\d|\s+out\b)")
 
@@ -218,6 +224,8 @@ def _marked(text: str, known: LabelSet) -> str:
     """The folded text with each label replaced by one private character, the longest first."""
     text = _OUT_OF_THREE.sub(r"\1", re.sub(r"[ \xa0]+", " ", simplified(fold(text))))
     text = _QUESTION.sub(":", text)
+    if known.firm:
+        text = _NOT_NOT.sub(" ", text)
     if known.words:
         text = _ASKED.sub(" ", _CONTRACTED.sub(r"\1 not", text))
     for form, number in known.longest:
@@ -225,7 +233,7 @@ def _marked(text: str, known: LabelSet) -> str:
             everyday = known.firm and form in _everyday()
             sign = chr((_EVERYDAY if everyday else _BASE) + number)
             text = _mark(text, form, sign, known.words and not everyday)
-    return _ENUMERATOR.sub(", ", text)
+    return _ENUMERATOR.sub(", ", _ANSWERED_NO.sub("\n", text))
 
 
 @lru_cache(maxsize=1)

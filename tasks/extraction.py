@@ -98,11 +98,11 @@ def parted_list(text: str) -> str:
 
 _TRADITIONAL = (
     "會對沒無論發應該選擇類別標籤話題級評結為與於這個從說後來條實體詞處給釋關討拒絕辦協幫譯將與據內單"
-    "種錯讓還認進簡圖嗎應屬適當圍繞達顯爭議懸疑視頻愛確誤輸總語麼樣點"
+    "種錯讓還認進簡圖嗎應屬適當圍繞達顯爭議懸疑視頻愛確誤輸總語麼樣點負兩"
 )
 _SIMPLE = (
     "会对没无论发应该选择类别标签话题级评结为与于这个从说后来条实体词处给释关讨拒绝办协帮译将与据内单"
-    "种错让还认进简图吗应属适当围绕达显争议悬疑视频爱确误输总语么样点"
+    "种错让还认进简图吗应属适当围绕达显争议悬疑视频爱确误输总语么样点负两"
 )
 _SIMPLER = str.maketrans(_TRADITIONAL, _SIMPLE)
 
@@ -278,10 +278,15 @@ _REFUSAL = re.compile(
     r"[^.\n]{0,50}?(?:can|unable|not able|won|must|not|against|inappropriate)"
     r"|i\s+(?:can(?:no|['’]?)t|am\s+(?:not\s+able|unable)|won['’]?t|will\s+not|must\s+decline"
     r"|refuse|decline)\b"
-    r"|as an? (?:ai|(?:large )?language model|artificial)"
+    r"|as an? (?:(?:large )?language model|artificial"
+    # "as an AI engineer what to learn" is a query
+    r"|ai(?: (?:language |chat )?(?:model|assistant|chatbot|bot|system|agent|program|tool)\b"
+    r"|\s*(?:$|[-,，.;:(])|\s(?:i|we|my|it|that|created|developed|trained|made|designed|without)\b"
+    r"|\b[^,，.\n]{0,60}[,，]\s?(?:i|my|it)\b))"
     r"|(?:很|非常|十分|真的)?(?:抱歉|对不起|不好意思)[，,。！!\s]{0,3}(?:但|作为|我|这|该|本|无法|不能)"
     r"|作为(?:一个|一名|一款)?(?:ai|人工智能|大?语言模型|智能助手)"
     r"|我?(?:无法|不能|没办法|不便|拒绝)(?:回答|提供|协助|帮助|处理|完成|判断|满足|给出|讨论|翻译)"
+    r"(?![^，。,.!！\n]{0,20}(?:怎么办|咋办|(?:怎么|如何)(?:处理|解决|应对))\W*$)"
     r")",
     re.I,
 )

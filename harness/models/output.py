@@ -14,7 +14,18 @@ import numpy as np
 
 from ...tasks.schema import Completion, Settings
 from ...tasks.text import well_formed
-from .thinking import KNOWN, LONGEST, THINK, Marks, first_close, may_open, opening, unwrapped
+from .thinking import (
+    HARMONY,
+    KNOWN,
+    LONGEST,
+    THINK,
+    Marks,
+    closing,
+    first_close,
+    may_open,
+    opening,
+    unwrapped,
+)
 
 Opened = Marks | bool | None
 """The marks of the thinking that a prompt ends inside of; True: `<think>`; False, None: of none."""
@@ -77,20 +88,36 @@ def split_thinking(
         an opening one ends thinking that a template opened unseen.
     """
     pair, start = _begun(text, opened, marks)
+    thoughts: list[str] = []
     if pair is None:
         if (found := first_close(text, marks)) is None:
             return None, text, True
         pair, end, behind = found
-        if not text[:end].strip() and pair.closing:  # a channel of its own for the answer
+        if not text[:end].strip() and pair is HARMONY:  # a channel of its own for the answer
             return None, unwrapped(text[behind:].lstrip(), pair), True
-        return text[:end].strip(), unwrapped(text[behind:].lstrip(), pair), True
-    close = pair.ends.search(text, start)
-    if close is None:
-        if not opened and pair not in marks:  # a tag that only looks like one
-            return None, text, True
-        return text[start:].strip(), "", False
-    answer = unwrapped(text[close.end() :].lstrip(), pair)
-    return text[start : close.start()].strip(), answer, True
+        thoughts.append(text[:end].strip())
+    else:
+        close, _ = closing(text, pair, start)
+        if close is None:
+            if not opened and pair not in marks:  # a tag that only looks like one
+                return None, text, True
+            return text[start:].strip(), "", False
+        thoughts.append(text[start : close.start()].strip())
+        behind = close.end()
+    while (begun := _again(text, pair, behind)) is not None:
+        close, _ = closing(text, pair, begun)
+        end = len(text) if close is None else close.start()
+        thoughts.append(text[begun:end].strip())
+        if close is None:
+            return "\n".join(thoughts), "", False
+        behind = close.end()
+    return "\n".join(thoughts), unwrapped(text[behind:].lstrip(), pair), True
+
+
+def _again(text: str, pair: Marks, start: int) -> int | None:
+    """Where thinking begins that follows thinking between the same marks; None if none does."""
+    found = None if pair.opening else opening(text, (pair,), start)
+    return found[1] if found and found[0] is pair else None
 
 
 def _begun(text: str, opened: Opened, marks: Sequence[Marks]) -> tuple[Marks | None, int]:
@@ -183,8 +210,11 @@ class Answer:
         self._settings, self._decode, self._eos, self._opened = settings, decode, eos, opened
         self._room, self._marks = room, marks
         self._pair = THINK if opened is True else opened or None
-        self._state = "thinking" if opened else "undecided"  # or "answering"
+        # "behind": thinking has been closed, and may begin again
+        self._state = "thinking" if opened else "undecided"  # or "behind", "answering"
         self._thought = 0
+        self._held = 0  # tokens of the answer that may open thinking again
+        self._begin: int | None = None  # where the thinking begins
         self._text = ""
         self._from = 0  # where the part of the text that stop texts act on begins
         self._context, self._read, self._tail = 0, 0, ""
@@ -211,7 +241,9 @@ class Answer:
             self.finish = "stop"
             return True
         self.ids.append(token)
-        if self._state != "answering":  # what may yet open thinking is counted as thinking
+        if self._state == "behind":
+            self._held += 1
+        elif self._state != "answering":  # what may yet open thinking is counted as thinking
             self._thought += 1
         if self._state != "answering" or self._longest:
             self._advance()
@@ -264,15 +296,40 @@ class Answer:
         if self._state == "undecided":
             found = opening(self._text, self._marks)
             if found is not None:
-                self._state, self._pair = "thinking", found[0]
+                self._state, (self._pair, self._begin) = "thinking", found
             elif not may_open(self._text, self._marks):
                 self._state, self._thought, before = "answering", 0, 0
-        if self._state == "thinking" and self._pair is not None:
-            close = self._pair.ends.search(self._text, max(0, before - LONGEST))
-            if close is not None:
-                self._state, self._from = "answering", close.end()
+        pair = self._pair
+        if self._state == "behind" and pair is not None:
+            begun = _again(self._text, pair, self._from)
+            if begun is not None:
+                self._state, self._begin = "thinking", begun
+                self._thought += self._held
+            elif pair.opening or not may_open(self._text, (pair,), self._from):
+                self._answers()
+                before = self._from
+        if (
+            self._state == "thinking"
+            and pair is not None
+            and pair.ends.search(self._text, max(0, before - LONGEST))
+        ):
+            begin = self._begin
+            if begin is None:
+                begin = _begun(self._text, self._opened, self._marks)[1]
+            close, whole = closing(self._text, pair, begin)
+            if close is not None and whole:
+                self._state, self._from, self._held = "behind", close.end(), 0
+                again = _again(self._text, pair, self._from) is not None
+                if not again and (pair.opening or not may_open(self._text, (pair,), self._from)):
+                    self._answers()
                 before = self._from
         if self._state == "answering" and self._longest:
             start = max(self._from, before - self._longest + 1)
             if any(self._text.find(s, start) >= 0 for s in self._settings.stop if s):
                 self.finish = "stop"
+
+    def _answers(self) -> None:
+        """The answer begins with the first character behind the thinking that shows."""
+        rest = self._text[self._from :]
+        self._state = "answering"
+        self._from += len(rest) - len(rest.lstrip())

@@ -168,7 +168,7 @@ def _texts(prediction: Any, sample: _Known | None, where: str) -> str | list[str
     if found is None:
         raise BadRow(
             f"{where}: the text of a choice, its letter, its index, or {sample.requests} "
-            "log-likelihoods as "
+            "log-likelihoods (finite, none above 0) as "
             f"lm-eval logs them, not {_shown(prediction)}."
         )
     # JSON has no infinity, and the scorer reads either form.

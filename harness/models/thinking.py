@@ -32,12 +32,17 @@ class Marks:
     @cached_property
     def begins(self) -> re.Pattern[str]:
         """The opening mark."""
-        return re.compile(self.opening or re.escape(self.open))
+        return re.compile(self.opening or re.escape(self.open), self._flags)
 
     @cached_property
     def ends(self) -> re.Pattern[str]:
         """The closing mark."""
-        return re.compile(self.closing or re.escape(self.close))
+        return re.compile(self.closing or re.escape(self.close), self._flags)
+
+    @property
+    def _flags(self) -> re.RegexFlag:
+        """Tags are written in any case; `[Think]` may be a word in brackets."""
+        return re.I if self.open.startswith("<") and not self.opening else re.NOFLAG
 
     @cached_property
     def after(self) -> re.Pattern[str] | None:
@@ -45,7 +50,8 @@ class Marks:
         return re.compile(self.end) if self.end else None
 
 
-THINK = Marks("<think>", "</think>")
+_THINK_ENDS = r"</think(?:ing)?>"
+THINK = Marks("<think>", "</think>", closing=_THINK_ENDS)
 _ROLE = r"(?:<\|start\|>)?(?:assistant)?"
 _HEADER = r"[^<]{0,80}(?:<\|constrain\|>[^<]{0,40})?<\|message\|>"
 HARMONY = Marks(
@@ -63,7 +69,7 @@ WITHOUT_SPECIAL = Marks(
 
 KNOWN: tuple[Marks, ...] = (
     THINK,
-    Marks("<thinking>", "</thinking>"),
+    Marks("<thinking>", "</thinking>", closing=_THINK_ENDS),
     Marks("<thought>", "</thought>"),
     Marks("<reasoning>", "</reasoning>"),
     Marks("<seed:think>", "</seed:think>"),
@@ -108,27 +114,73 @@ def tag(text: str) -> Marks | None:
     return Marks(text, close)
 
 
-def opening(text: str, marks: Sequence[Marks] = KNOWN) -> tuple[Marks, int] | None:
-    """The marks that a text begins with, white space aside, and where its thinking begins."""
-    start = len(text) - len(text.lstrip())
-    for pair in marks:
-        if found := pair.begins.match(text, start):
+# What may stand before thinking: marks that nobody sees, and those of a chat template, with a role.
+_ROLES = r"(?:assistant|model)\b"
+_LEFT_OVER = re.compile(
+    r"[\s\u200b-\u200d\u2060\ufeff\u00ad]+"
+    r"|(?:<[|｜](?!channel|message)[^<>|｜\s]{1,40}[|｜]>|</?s>|\[/INST\]"
+    rf"|<(?:bos|im_start|im_end|start_of_turn|end_of_turn)>)(?:\s*{_ROLES})?|assistant\s*[\n:]"
+)
+_MOST_LEFT_OVER = 16
+
+
+def opening(text: str, marks: Sequence[Marks] = KNOWN, start: int = 0) -> tuple[Marks, int] | None:
+    """The marks that a text begins with, and where its thinking begins.
+
+    White space and the marks of a chat template do not count.
+
+    Args:
+        text: What a model wrote.
+        marks: Of thinking.
+        start: Where to look.
+    """
+    for _ in range(_MOST_LEFT_OVER):
+        for pair in marks:
+            if found := pair.begins.match(text, start):
+                return pair, found.end()
+        if (found := _TAG.match(text, start)) and (pair := tag(found[0])):
             return pair, found.end()
-    if (found := _TAG.match(text, start)) and (pair := tag(found[0])):
-        return pair, found.end()
+        if (left := _LEFT_OVER.match(text, start)) is None:
+            return None
+        start = left.end()
     return None
 
 
-def may_open(text: str, marks: Sequence[Marks] = KNOWN) -> bool:
+def may_open(text: str, marks: Sequence[Marks] = KNOWN, start: int = 0) -> bool:
     """Whether more text could make an opening mark of what a text begins with."""
-    body = text.lstrip()
-    if not body or any(pair.open.startswith(body) for pair in marks):
+    for _ in range(_MOST_LEFT_OVER):
+        if (left := _LEFT_OVER.match(text, start)) is None:
+            break
+        start = left.end()
+    body = text[start : start + LONGEST + 1]
+    if not body or "assistant\n".startswith(body):
+        return True
+    if any(pair.open.lower().startswith(body.lower()) for pair in marks):
         return True
     if len(body) > LONGEST:
         return False
     if body.startswith(("<|channel|>", "<|start|>")):
         return "<|message|>" not in body
-    return re.fullmatch(r"[<\[◁][\w:.|-]*", body) is not None
+    return re.fullmatch(r"[<\[◁][\w:.|｜▁/-]*", body) is not None
+
+
+def closing(text: str, pair: Marks, start: int) -> tuple[re.Match[str] | None, bool]:
+    """The mark that closes thinking, and whether every opening one before it has its own.
+
+    Of nested thinking it is the outer one; the last of all if the text has too few.
+    """
+    first = pair.ends.search(text, start)
+    if first is None or pair.opening or not pair.begins.search(text, start, first.start()):
+        return first, True
+    both = [(found, 1) for found in pair.begins.finditer(text, start)]
+    both += [(found, -1) for found in pair.ends.finditer(text, start)]
+    depth, last = 1, first
+    for found, step in sorted(both, key=lambda item: item[0].start()):
+        depth += step
+        last = found if step < 0 else last
+        if not depth:
+            return found, True
+    return last, False
 
 
 def ending(text: str, marks: Sequence[Marks] = KNOWN) -> Marks | None:
@@ -154,8 +206,10 @@ def first_close(text: str, marks: Sequence[Marks] = KNOWN) -> tuple[Marks, int, 
         The marks, where the closing one begins, and where it ends.
     """
     found = []
+    lower = text.lower()
     for pair in marks:
-        if pair is WITHOUT_SPECIAL or (pair.close if pair is not HARMONY else "final") not in text:
+        close = "final" if pair is HARMONY else pair.close.lower()
+        if pair is WITHOUT_SPECIAL or close not in lower:
             continue
         if (match := pair.ends.search(text)) is None:
             continue
@@ -181,7 +235,10 @@ def of_vocabulary(tokens: Collection[str]) -> tuple[Marks, ...]:
     """The marks that a tokenizer has tokens for, both of a pair."""
     known = set(tokens)
     candidates = [*KNOWN, *(pair for token in sorted(known) if (pair := tag(token)))]
-    found = {p.open: p for p in candidates if p.open in known and p.close in known}
+    found: dict[str, Marks] = {}
+    for pair in candidates:
+        if pair.open in known and pair.close in known:
+            found.setdefault(pair.open, pair)
     if {"<|channel|>", "<|message|>"} <= known:
         found[HARMONY.open] = HARMONY
     if {"<|channel>", "<channel|>"} <= known:

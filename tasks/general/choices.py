@@ -12,18 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeGuard
 
-from ..extract_label import candidate_labels, extract_label
+from ..extract_choice import chosen
 from ..extraction import answer_text, normalize, parse_literal
 from ..schema import Completion, Sample
 
 RIGHT, OTHER = 0.0, -100.0
 """Log-likelihoods that a canned choice stands for: certainty."""
 
-_LETTER = re.compile(
-    r"\W*(?:(?:the |my )?(?:correct |best |final |right )?(?:answer|choice|option)\b(?: is)?\W*)?"
-    r"([A-Za-z])(?:\W*$|[).:：、,]\s*(.*)$)",
-    re.I | re.S,
-)
+_PLAIN = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?", re.I)
 _NUMBERED = re.compile(r"(.*?)_?\d$")
 
 
@@ -42,6 +38,8 @@ def asks_of_choices(sample: Sample) -> int:
 def likelihoods(value: Any, count: int) -> list[tuple[float, bool]] | None:
     """(log-likelihood, greedy) of each request from lists of lm-eval's; None if it is no such list.
 
+    Log-likelihoods are finite and not above 0.
+
     Args:
         value: Numbers, or pairs of number and flag, each in a list of its own or not; either may be
             written as a text.
@@ -50,7 +48,7 @@ def likelihoods(value: Any, count: int) -> list[tuple[float, bool]] | None:
     if not isinstance(value, list | tuple) or len(value) != count:
         return None
     found = [_pair(item) for item in value]
-    if not all(found) or any(math.isnan(pair[0]) for pair in found if pair):
+    if not all(found):
         return None
     return [pair for pair in found if pair]
 
@@ -62,10 +60,14 @@ def _pair(item: Any) -> tuple[float, bool] | None:
     flag = {"true": True, "false": False}.get(str(greedy).lower())
     if flag is None or isinstance(number, bool) or not isinstance(number, int | float | str):
         return None
+    if isinstance(number, str) and not _PLAIN.fullmatch(number.strip()):
+        return None
     try:
-        return float(number), flag
+        value = float(number)
     except (ValueError, OverflowError):
         return None
+    # A log-likelihood is that of a probability: of no more than 1, and of more than nothing.
+    return (value, flag) if math.isfinite(value) and value <= 0 else None
 
 
 def answered(
@@ -112,16 +114,7 @@ def read_choice(
             return alike[0]
     if text.isascii() and text.isdigit() and len(text) < 4:
         return int(text) if int(text) < number else None
-    letter = _LETTER.match(text)
-    if letter and (place := ord(letter[1].upper()) - ord("A")) < number:
-        rest = normalize(letter[2] or "")
-        others = {normalize(own[n]) for own in named for n in range(number) if n != place}
-        return None if rest and rest in others else place
-    for own in named:
-        said = extract_label(Completion(text), candidate_labels(tuple(own))).answer
-        if said is not None:
-            return own.index(said)
-    return None
+    return chosen(text, named, number)
 
 
 def _lists(document: Any, number: int) -> list[list[str]]:

@@ -160,20 +160,42 @@ _SIGN = re.compile(r"[①-⓿❶-➓](?=\s*\S)")
 _CURRENCY = re.compile(r"-[$€£¥]\s?(?=\d)|[$€£¥]\s?-(?=\d)")
 # 1{,}200, 1\,200, 1 200 with a thin or a hard space, 1'200, 1_200
 _GROUP = re.compile(
-    r"(?<=\d)(?:\{[,，]\}|\\{1,2}[,;:!> ]|[\xa0\u2006-\u2009\u202f'’_，٬])(?=\d{3}(?!\d))"
+    r"(?<=\d)(?:\{\\{0,2}[,，]\}|\\{1,2}[,;:!> ]|[\xa0\u2006-\u2009\u202f'’_，٬])(?=\d{3}(?!\d))"
 )
 _NUMBER = r"(?<![A-Za-z0-9_.])-?(?:\d{1,3}(?:,\d{3})+|\d{1,12})(?:\.\d{1,6})?(?![\d])"
-_ANY = re.compile(_NUMBER)
+_SPACED = r"(?<![A-Za-z0-9_.])-?\d{1,3}(?:[ ]\d{3})+(?![ ]?\d)(?:\.\d{1,6})?(?!\d)"
+_OTHER = "ǁ"
+"""In place of a number in a notation that is not read: a fraction, a power, "1万2"."""
+_UNSEEN = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]")
+_BRACED_GROUP = re.compile(r"(?<=\d)[,，]\{(\d{3})\}")
+_SCIENTIFIC = re.compile(
+    r"(?<![\w.,])(\d{1,12}(?:\.\d{1,12})?)(?:e([-+]?\d{1,2})(?!\w)"
+    r"|\s{0,3}(?:[x×*·]|\\{1,2}(?:times|cdot))\s{0,3}10\s?\^\s?\{?([-+]?\d{1,2})(?!\d)\}?|(k)(?!\w))",
+    re.I,
+)
+_POINTS = re.compile(
+    r"(?<![\w.,])(\d{1,3}(?:\.\d{3})+)(?:,(\d{1,2})|(?<=\.\d{3}\.\d{3}))(?![\w.,]\d)"
+)
+_NO_ZERO = re.compile(r"(?<![\w.)\]}])\.(?=\d)")
+_RAISED = re.compile(r"\d[\d.,]{0,20}[⁰¹²³⁴-⁹]+|(?:\d{1,12}\s?)?[¼-¾⅐-⅞]")
+_UNREAD = re.compile(
+    r"(?:\d{1,12}\s?)?\\{1,2}[dtc]?frac\s?(?:\{[^{}\n]{0,40}\}|\d)\s?(?:\{[^{}\n]{0,40}\}|\d)"
+    r"|(?<![\w.])(?:\d{1,12}[ ])?\d[\d.,]{0,20}\s?[/⁄]\s?\d[\d.,]{0,20}(?<=\d)"
+    r"|(?<![\w.])\d[\d.,]{0,20}\s?\^\s?(?:\{-?\d{1,12}\}|-?\d{1,12})"
+    r"|(?<![\w.,])\d{1,12},\d{1,2}(?![\d,])|(?<![\w.])\d[\d.,]{0,20}[万億亿千]\d{1,12}"
+)
+_READ = rf"{_SPACED}|{_NUMBER}|{_OTHER}"
+_ANY = re.compile(rf"{_NUMBER}|{_OTHER}")
 _END = r"[^\S\n]*(?:[.!,;。](?:\s|$)|\n|$)"
 _LEADING = re.compile(
-    rf"\W{{0,6}}?(?!1[.)]\s)({_NUMBER})"
+    rf"\W{{0,6}}?(?!1[.)]\s)({_READ})"
     rf"(?:(?:[^\S\n]*[a-z%€$]{{1,20}}){{0,2}}|\s?[\u4e00-\u9fff]{{0,3}}){_END}",
     re.I,
 )
 _SAID = re.compile(
     r"(?:\banswer\b[^\n.\d]{0,30}?(?:\bis\b|:)|\b(?:total|result)\b[^\n.\d]{0,30}?(?:\bis\b|:|\bof\b)"
     r"|=|≈|\\boxed\{|答案[^\n。\d]{0,10}?[是为:]|(?:一共|总共|共|等于|得到|结果)[^\n。\d]{0,6})"
-    rf"[^\n\d]{{0,12}}?({_NUMBER})",
+    rf"[^\n\d]{{0,12}}?({_READ})",
     re.I,
 )
 
@@ -193,23 +215,40 @@ def read_number(completion: Completion, language: str = "en") -> Extraction:
     if not text or is_refusal(text):
         return Extraction(None, unreadable(completion, language))
     first, stated, any_number = _LEADING.match(text), _SAID.findall(text), _ANY.findall(text)
+    found = _OTHER
     if first:
-        return Extraction(plain(first[1]))
-    if stated or (any_number and completion.finish == "stop"):
-        return Extraction(plain((stated or any_number)[-1]))
-    return Extraction(None, unreadable(completion, language))
+        found = first[1]
+    elif stated or (any_number and completion.finish == "stop"):
+        found = (stated or any_number)[-1]
+    if found == _OTHER:
+        return Extraction(None, unreadable(completion, language))
+    return Extraction(plain(found))
 
 
 def _digits(text: str) -> str:
     """The text with numbers in ASCII: an ordinary minus, commas or nothing between groups."""
-    text = _MINUS.sub("-", _GROUP.sub(",", _SIGN.sub(" ", text)))
-    text = unicodedata.normalize("NFKC", text)
-    return _CURRENCY.sub("-", text)
+    text = _BRACED_GROUP.sub(r",\1", _UNSEEN.sub("", text.replace(_OTHER, " ")))
+    text = _MINUS.sub("-", _RAISED.sub(_OTHER, _GROUP.sub(",", _SIGN.sub(" ", text))))
+    text = _CURRENCY.sub("-", unicodedata.normalize("NFKC", text))
+    text = _SCIENTIFIC.sub(_written_out, _POINTS.sub(_with_point, _NO_ZERO.sub("0.", text)))
+    return _UNREAD.sub(_OTHER, text)
+
+
+def _written_out(found: re.Match[str]) -> str:
+    """1.2e3, 1.2 x 10^3 or 1.2k as digits, if they are not too many."""
+    power = 3 if found[4] else int(found[2] or found[3])
+    text = format(Decimal(found[1]).scaleb(power), "f")
+    return text if re.fullmatch(r"\d{1,12}(?:\.\d{1,6})?", text) else _OTHER
+
+
+def _with_point(found: re.Match[str]) -> str:
+    """1.200,50 with a point for the comma."""
+    return found[1].replace(".", "") + (f".{found[2]}" if found[2] else "")
 
 
 def plain(number: str) -> str:
     """A number in its shortest form: "1,200.50" is "1200.5"."""
-    value = Decimal(number.replace(",", ""))
+    value = Decimal(number.replace(",", "").replace(" ", ""))
     return format(value.normalize(), "f") if value else "0"
 
 

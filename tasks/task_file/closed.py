@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
@@ -11,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
-from ..extract_label import YES_NO, LabelSet, candidate_labels, extract_label, labels
+from ..extract_choice import chosen
+from ..extract_label import YES_NO, LabelSet, extract_label, labels
 from ..extract_list import extract_list
 from ..extraction import Extraction, failure_kind, normalize
 from ..metrics.classification import (
@@ -241,18 +241,10 @@ class Choice(_OneLabel):
 
     def read(self, sample: Sample, completion: Completion) -> Extraction:
         options = sample.fields["options"]
-        letters = LETTERS[: len(options)]
-        if found := _LETTER_FIRST.match(completion.text):
-            letter = found[1].upper()
-            if letter in letters:
-                return Extraction(letter)
-        stated = _LETTER_STATED.findall(completion.text[-2_000:])
-        if stated and stated[-1].upper() in letters:
-            return Extraction(stated[-1].upper())
-        by_text = extract_label(completion, candidate_labels(tuple(options)), sample.language)
-        if by_text.answer is None:
-            return by_text
-        return Extraction(letters[options.index(by_text.answer)])
+        place = chosen(completion.text, [options], len(options), sample.language)
+        if place is None:
+            return Extraction(None, failure_kind(completion, sample.language))
+        return Extraction(LETTERS[place])
 
     def guess(self, sample: Sample, random: Random) -> str:
         return random.choice(LETTERS[: len(sample.fields["options"])])
@@ -262,15 +254,6 @@ class Choice(_OneLabel):
 
     def everything(self, sample: Sample) -> str:
         return sample.fields["choices"]
-
-
-# "B", "(B)", "**B.** because ...", "B) the text"; not the article of "A good answer".
-_LETTER_FIRST = re.compile(r"\s*[(\[*（]{0,3}([A-Za-z])(?:[)\]*.:：）、]|\s*(?:$|\n))")
-_LETTER_STATED = re.compile(
-    r"(?:answer(?: is)?|option|choice|choose|答案(?:[是为])?|选项?|选择)\s*[:：]?\s*[(\[*（]{0,3}"
-    r"([A-Za-z])(?![A-Za-z])",
-    re.I,
-)
 
 
 class Labels(Answer):

@@ -106,6 +106,47 @@ def test_what_else_is_and_is_not_thinking(text, answer):
     assert postprocess(text)[1] == answer
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "\ufeff",
+        "\u200b ",
+        "<|im_start|>assistant\n",
+        "<｜Assistant｜>",
+        "</s>\n",
+        "assistant\n",
+    ],
+)
+@pytest.mark.parametrize("mark", ["<think>", "<THINK>", "<Thinking>"])
+def test_thinking_that_is_never_closed_is_no_answer(before, mark):
+    text = f"{before}{mark}The answer\nis no"
+    assert postprocess(text, ["\n"]) == ("The answer\nis no", "", "length")
+    done = token_by_token(text, stop=("\nis",))
+    assert (done.thinking, done.text, done.finish) == ("The answer\nis no", "", "length")
+    closed = f"{text}{mark.replace('<', '</')}\n\nYes\nand more"
+    assert postprocess(closed, ["\n"])[1:] == ("Yes", "stop")
+    assert token_by_token(closed, stop=("\n",)).text == "Yes"
+
+
+@pytest.mark.parametrize(
+    ("text", "thinking"),
+    [
+        ("<think>a\nb</think><think>no</think>", "a\nb\nno"),
+        ("<think>a\nb</think>\n\n<think>no</think>", "a\nb\nno"),
+        ("<think>a<think>b</think>no\n</think>", "a<think>b</think>no"),
+        ("<think>no</thinking>", "no"),
+        ("<thinking>no</think>", "no"),
+        ("<think><think>no</think>", "<think>no"),  # one is closed for both
+    ],
+)
+def test_thinking_within_and_behind_thinking(text, thinking):
+    assert postprocess(f"{text}Yes\nNo", ["\n"]) == (thinking, "Yes", "stop")
+    done = token_by_token(f"{text}Yes\nNo", stop=("\n",))
+    assert (done.thinking, done.text) == (thinking, "Yes")
+    assert postprocess("<think>a</think><think>no") == ("a\nno", "", "length")
+
+
 def test_a_tag_that_only_looks_like_one_still_ends_at_its_limit_and_keeps_its_text():
     done = token_by_token("<thinker> Yes\nNo", stop=("\n",))
     assert (done.thinking, done.text) == (None, "<thinker> Yes")

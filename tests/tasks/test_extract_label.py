@@ -55,6 +55,11 @@ CHOICE = [
     ('{"category": "Baking"}', "Baking", None),
     ("\\boxed{Baking}", "Baking", None),
     ("答案：Baking", "Baking", None),
+    # a question that the answer denies
+    ("Baking? No, Gardening", "Gardening", None),
+    ("Is it Baking or Trends? No. It is Gardening.", "Gardening", None),
+    ("Baking? No", None, "format"),
+    ("Baking? Yes", "Baking", None),
     # explanation after it
     ("Baking\n\nExplanation: Gardening is only mentioned once, Trends not at all.", "Baking", None),
     ("The best category is Baking because Gardening is not shown.", "Baking", None),
@@ -383,6 +388,18 @@ def test_level(text, label, failure):
     assert extract_label(Completion(text), RELEVANCE_LEVELS) == (label, failure)
     scored = score(query_corr.TOPIC, item(query_corr.TOPIC, {}, label or "2"), text)
     assert (scored.value, scored.failure) == ((1.0, None) if label else (0.0, failure))
+
+
+@pytest.mark.parametrize(
+    ("text", "label"), [("不是不会", None), ("不是，不会", "No"), ("不会", "No")]
+)
+def test_what_is_denied_twice_is_no_denial(text, label):
+    assert extract_label(Completion(text), YES_NO, "zh").answer == label
+
+
+@pytest.mark.parametrize(("text", "level"), [("負1", "-1"), ("負一", "-1"), ("兩", "2")])
+def test_levels_in_traditional_chinese(text, level):
+    assert extract_label(Completion(text), RELEVANCE_LEVELS, "zh").answer == level
 
 
 def test_mentioned_labels_leaves_out_what_is_denied():

@@ -128,6 +128,7 @@ def test_a_choice_may_be_its_letter_its_index_or_its_text(tmp_path: Path, gold: 
     assert score(task, "A").failure == "wrong"
 
 
+<<<<<<< HEAD
 def test_a_gold_cell_that_means_two_options_is_refused_unless_the_file_says_which(tmp_path: Path):
     answer = 'kind = "choice"\nfield = "gold"\noptions = "options"'
     rows = [{"text": "how many?", "options": ["1", "2", "3"], "gold": "1"}]
@@ -136,6 +137,28 @@ def test_a_gold_cell_that_means_two_options_is_refused_unless_the_file_says_whic
         task_file(tmp_path, answer, rows, prompt=prompt)
     task = task_file(tmp_path, f'{answer}\ngold_as = "index"', rows, prompt=prompt)
     assert by_row(task)[0].target == "B"
+=======
+@pytest.mark.parametrize(
+    ("said", "letter"),
+    [
+        ("A. red\nB. green\nC. blue\nAnswer: B", "B"),
+        ("A. red B. green C. blue\n答案：B", "B"),
+        ("A: no. The answer is B.", "B"),
+        ("B. green, because A is too warm", "B"),
+        ("A) the answer is green", "B"),
+        ("A) or B)", None),
+        ("A) B) C)", None),
+        ("A、B、C", None),
+        ("The answer is a dog", None),
+    ],
+)
+def test_a_choice_among_repeated_options(tmp_path: Path, said: str, letter: str | None):
+    answer = 'kind = "choice"\nfield = "gold"\noptions = "options"'
+    rows = [{"text": "color?", "options": ["red", "green", "blue"], "gold": "B"}]
+    task = task_file(tmp_path, answer, rows, prompt='user = "{text}\\n{choices}"')
+    found = score(task, said)
+    assert (found.value, found.failure) == ((1, None) if letter else (0, "format"))
+>>>>>>> fixread
 
 
 def test_the_prompt_shows_the_lettered_options(tmp_path: Path):
