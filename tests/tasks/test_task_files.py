@@ -128,7 +128,6 @@ def test_a_choice_may_be_its_letter_its_index_or_its_text(tmp_path: Path, gold: 
     assert score(task, "A").failure == "wrong"
 
 
-<<<<<<< HEAD
 def test_a_gold_cell_that_means_two_options_is_refused_unless_the_file_says_which(tmp_path: Path):
     answer = 'kind = "choice"\nfield = "gold"\noptions = "options"'
     rows = [{"text": "how many?", "options": ["1", "2", "3"], "gold": "1"}]
@@ -137,7 +136,8 @@ def test_a_gold_cell_that_means_two_options_is_refused_unless_the_file_says_whic
         task_file(tmp_path, answer, rows, prompt=prompt)
     task = task_file(tmp_path, f'{answer}\ngold_as = "index"', rows, prompt=prompt)
     assert by_row(task)[0].target == "B"
-=======
+
+
 @pytest.mark.parametrize(
     ("said", "letter"),
     [
@@ -158,7 +158,6 @@ def test_a_choice_among_repeated_options(tmp_path: Path, said: str, letter: str 
     task = task_file(tmp_path, answer, rows, prompt='user = "{text}\\n{choices}"')
     found = score(task, said)
     assert (found.value, found.failure) == ((1, None) if letter else (0, "format"))
->>>>>>> fixread
 
 
 def test_the_prompt_shows_the_lettered_options(tmp_path: Path):
@@ -491,7 +490,11 @@ def test_an_endless_cell_is_refused(tmp_path: Path):
         ([{"text": f"p {n}", "ok": "yes" if n % 2 else "no"} for n in range(9)], "yes_no", "ok"),
         ([{"text": f"p {n}", "tags": ["tea", "city"]} for n in range(9)], "labels", "tags"),
         ([{"text": f"p {n}", "out": {"city": f"c {n}"}} for n in range(9)], "json", "out"),
-        ([{"text": f"p {n}", "reply": f"fine {n}, thanks {n * 7}"} for n in range(9)], "text", "reply"),
+        (
+            [{"text": f"p {n}", "reply": f"fine {n}, thanks {n * 7}"} for n in range(9)],
+            "text",
+            "reply",
+        ),
         (
             [{"q": f"p {n}", "A": "x", "B": f"y {n}", "answer": "A"} for n in range(9)],
             "choice",
