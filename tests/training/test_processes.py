@@ -35,7 +35,8 @@ time.sleep(1.5 if kind == "orphans" else 600)
 sys.exit(7)
 """
 COMMAND = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.default_int_handler)  # the tests may run under nohup
 from redone.training.processes import run_launch
 with open(sys.argv[1] + "/log", "a") as log:
     try:
