@@ -261,22 +261,18 @@ def _own(name: str, data: DataPaths | None) -> Task:
     Raises:
         UnknownName: There is none.
     """
-    from .task_file.locate import plugins
-
-    own = _own_tasks((data or DataPaths.resolve(create=True)).tasks)
-    task = own.get(name) or plugins().get(name)
-    if task is None:
+    known = _unlisted(data)
+    if name not in known:
         listing = "a task in code needs its package, or $REDONE_TASKS."
-        raise UnknownName("task", name, {**TASKS, **own, **plugins()}, listing)
-    return task
+        raise UnknownName("task", name, {**TASKS, **known}, listing)
+    return known[name]
 
 
-def _announced(pattern: str, data: DataPaths | None) -> dict[str, Task]:
-    """The tasks of plugins, and of `$REDONE_TASKS`, that a name or glob selects."""
+def _unlisted(data: DataPaths | None) -> dict[str, Task]:
+    """The tasks that no table has: those of `$REDONE_TASKS`, then those of plugins."""
     from .task_file.locate import plugins
 
-    known = {**plugins(), **_own_tasks(data.tasks if data else ())}
-    return {name: task for name, task in known.items() if fnmatchcase(name, pattern)}
+    return {**plugins(), **_own_tasks((data or DataPaths.resolve(create=True)).tasks)}
 
 
 def record_of(task: Task) -> dict[str, Any] | None:
@@ -392,10 +388,11 @@ def _own_tasks(sources: Iterable[str]) -> dict[str, Task]:
     from .task_file.locate import tasks_of
 
     own = tasks_of(sources)
+    benchmarks = {name.partition("/")[0] for name in TASKS}
     for name in own:
         if name in TASKS:
             raise BadRow(f"{', '.join(sources)}: {name!r} is the name of a built-in task.")
-        if name.partition("/")[0] in {task.partition("/")[0] for task in TASKS}:
+        if name.partition("/")[0] in benchmarks:
             raise BadRow(
                 f"{', '.join(sources)}: {name!r} is in a built-in benchmark. Choose another first "
                 "part of the name."
@@ -429,8 +426,8 @@ def _matching(
         found = list(TABLE[pattern].tasks)
     else:
         found = [name for name in allowed if fnmatchcase(name, pattern)]
-        if not found and outside and "/" in pattern and (own := _announced(pattern, data)):
-            return dict(own)
+        if not found and outside and "/" in pattern and not pattern.startswith(LM_EVAL):
+            return {n: task for n, task in _unlisted(data).items() if fnmatchcase(n, pattern)}
         if not found and outside and pattern.startswith(LM_EVAL) and pattern != LM_EVAL:
             from .general.lm_eval_tasks import tabled, tasks_of
 

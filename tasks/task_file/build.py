@@ -114,7 +114,7 @@ class TaskReader:
                 yield Record(own, target, language, source, split, {**tags, "turn": str(turn)})
             return
         if prompt.messages:
-            fields["messages"] = turns = _conversation(cell(row, prompt.messages, where))
+            fields["messages"] = turns = conversation(cell(row, prompt.messages, where))
             if turns[-1]["role"] == "assistant":
                 raise ValueError(
                     "the conversation ends with the assistant's turn. Remove it, or write "
@@ -151,7 +151,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _conversation(value: Any) -> list[dict[str, str]]:
+def conversation(value: Any) -> list[dict[str, str]]:
     """The turns of a conversation; a cell of text holds them as JSON."""
     if isinstance(value, str):
         try:
@@ -174,12 +174,12 @@ def _conversation(value: Any) -> list[dict[str, str]]:
 
 def _turns(value: Any) -> Iterator[tuple[int, list[dict[str, str]], str]]:
     """The turns of the assistant: number, the turns before, and the text."""
-    conversation = _conversation(value)
+    turns = conversation(value)
     number = 0
-    for place, turn in enumerate(conversation):
+    for place, turn in enumerate(turns):
         if turn["role"] == "assistant" and place:
             number += 1
-            yield number, conversation[:place], turn["content"]
+            yield number, turns[:place], turn["content"]
 
 
 # --- the task ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
@@ -54,9 +55,9 @@ class _OneLabel(Answer):
     """One answer out of a few, the same few for every sample."""
 
     @property
+    @abstractmethod
     def names(self) -> tuple[str, ...]:
         """The labels, in the order of the statistics."""
-        raise NotImplementedError
 
     def value(self, sample: Sample, answer: Any, services: Services) -> float:
         return float(answer == sample.target)

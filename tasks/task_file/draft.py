@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import BadRow, RedoneError
 from ..extract_label import YES_NO
 from ..extraction import normalize
-from .build import load
+from .build import conversation, load
 from .tables import list_of, rows, text_of
 
 LOOKED_AT = 20_000
@@ -197,16 +197,10 @@ def _named(columns: Sequence[Column], names: Sequence[str]) -> Iterator[Column]:
 
 
 def _is_conversation(value: Any) -> bool:
-    if isinstance(value, str) and value.startswith("[{"):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return False
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(turn, dict) and "role" in turn for turn in value)
-    )
+    try:
+        return bool(conversation(value))
+    except ValueError:
+        return False
 
 
 def _is_label(column: Column) -> bool:

@@ -46,11 +46,6 @@ def rows(path: Path, encoding: str | None = None) -> Numbered:
     return _READERS[path.suffix.lower()](path, encoding)
 
 
-def columns(path: Path, encoding: str | None = None) -> list[str]:
-    """The column names of a data file's first row; empty where it has no row."""
-    return next((list(row) for _, row in rows(path, encoding)), [])
-
-
 def hub_rows(name: str, config: str | None, revision: str | None, split: str) -> Numbered:
     """The rows of one split of a data set of the Hugging Face hub, or of its local cache.
 
